@@ -1,0 +1,204 @@
+//! Inference engines behind one seam. A [`Backend`] turns a model file into an [`Engine`], which
+//! workers share; each worker takes a [`Session`] of its own from it. No image appears here: a session
+//! has named inputs and outputs, lends the buffers of its inputs, runs, and shows its outputs in place,
+//! so that no tensor is copied between an operation and the engine. `select` chooses the backend of a model,
+//! `rewrite` keeps the form of its graph that an engine runs fastest. Modules stand above, [`crate::onnx`] and
+//! [`crate::runtime`] below; operations are unknown here.
+
+pub mod fake;
+pub mod onnxruntime;
+pub mod openvino;
+pub mod record;
+mod rewrite;
+pub mod select;
+
+use crate::error::{Error, Result};
+use crate::tensor::{DType, Shape, TensorRef};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The engines this build knows, by PaddleX's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendName {
+    /// ONNX Runtime.
+    OnnxRuntime,
+    /// OpenVINO.
+    #[serde(rename = "openvino")]
+    OpenVino,
+    /// Test double.
+    Fake,
+}
+
+impl BackendName {
+    /// The name as PaddleX writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OnnxRuntime => "onnx_runtime",
+            Self::OpenVino => "openvino",
+            Self::Fake => "fake",
+        }
+    }
+}
+
+impl fmt::Display for BackendName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for BackendName {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "onnx_runtime" | "onnxruntime" => Ok(Self::OnnxRuntime),
+            "openvino" => Ok(Self::OpenVino),
+            "tensorrt" | "paddle_infer" | "paddle_tensorrt" => {
+                Err(Error::backend(s, "not in this version", "use onnx_runtime or openvino"))
+            }
+            _ => Err(Error::config("backend", format!("`{s}` is not a backend; known: onnx_runtime, openvino"))),
+        }
+    }
+}
+
+/// Arithmetic of an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats throughout: the reference.
+    #[default]
+    Float32,
+    /// bfloat16 where the engine judges it faster; float32 inputs and outputs.
+    Bfloat16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Float32 => "float32",
+            Self::Bfloat16 => "bfloat16",
+        })
+    }
+}
+
+/// How an engine spreads its work over processor cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Parallelism {
+    /// Sessions that run at the same time.
+    pub streams: usize,
+    /// Threads inside one run.
+    pub threads_per_stream: usize,
+}
+
+/// Name, element type and dimensions of one input or output; `None` marks a free dimension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Name in the graph.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Dimensions, outermost first.
+    pub dims: Vec<Option<usize>>,
+}
+
+/// Inputs and outputs of a network, in graph order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IoSpec {
+    /// Inputs.
+    pub inputs: Vec<TensorSpec>,
+    /// Outputs.
+    pub outputs: Vec<TensorSpec>,
+}
+
+/// What ran: part of every result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunInfo {
+    /// Model name.
+    pub model: String,
+    /// Engine.
+    pub backend: BackendName,
+    /// Version of the engine's library.
+    pub version: String,
+    /// Device, as in `--device`.
+    pub device: String,
+    /// Arithmetic.
+    pub precision: Precision,
+}
+
+/// What to load and how.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Model name, for messages and [`RunInfo`].
+    pub model: String,
+    /// The ONNX file.
+    pub onnx: PathBuf,
+    /// SHA-256 of its bytes, in hexadecimal: what cached forms and measurements are filed under.
+    pub model_sha256: String,
+    /// Arithmetic.
+    pub precision: Precision,
+    /// Threads and streams.
+    pub parallelism: Parallelism,
+    /// Whether outputs may be logits where the graph ends in a softmax; [`Engine::logits`] says what came of it.
+    pub logits: bool,
+    /// Folder for compiled forms of the model; `None` keeps nothing.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// A library that runs networks.
+pub trait Backend: Send + Sync {
+    /// Its name.
+    fn name(&self) -> BackendName;
+    /// Loads a model. An option that cannot be honoured is an error.
+    fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>>;
+}
+
+/// A loaded network, shared by workers.
+pub trait Engine: Send + Sync {
+    /// Inputs and outputs.
+    fn io(&self) -> &IoSpec;
+    /// What runs.
+    fn info(&self) -> &RunInfo;
+    /// Whether the first output holds logits because a final softmax was left out.
+    fn logits(&self) -> bool;
+    /// A session for one worker.
+    fn session(&self) -> Result<Box<dyn Session>>;
+}
+
+/// Exclusive use of a network. Call [`input`](Self::input) for every input, then [`run`](Self::run), then [`output`](Self::output).
+pub trait Session: Send {
+    /// Lends the buffer of float input `index`, made `shape`; what it holds is left over from earlier runs.
+    fn input(&mut self, index: usize, shape: Shape) -> Result<&mut [f32]>;
+    /// Runs the network on the inputs lent last.
+    fn run(&mut self) -> Result<()>;
+    /// Output `index` of the last run, in place.
+    fn output(&self, index: usize) -> Result<TensorRef<'_>>;
+}
+
+/// Idle things of one kind, lent to whichever worker asks: sessions with their buffers.
+/// Grows to the greatest number in use at one time and never shrinks.
+pub struct Pool<T> {
+    idle: Mutex<Vec<T>>,
+    make: Box<dyn Fn() -> Result<T> + Send + Sync>,
+}
+
+impl<T> Pool<T> {
+    /// An empty pool that makes what it lacks with `make`.
+    pub fn new(make: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
+        Self { idle: Mutex::new(Vec::new()), make: Box::new(make) }
+    }
+
+    /// Lends an idle thing, or a new one, to `work`. After an error it is dropped: its state is not to be trusted.
+    pub fn with<R>(&self, work: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut thing = match idle {
+            Some(thing) => thing,
+            None => (self.make)()?,
+        };
+        let out = work(&mut thing)?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
+        Ok(out)
+    }
+}

@@ -1,0 +1,188 @@
+//! ONNX Runtime, opened at run time through the `ort` crate. The graph is rewritten first (see [`crate::onnx`]):
+//! the library leaves many element-wise chains of these models unfused. One native session serves all workers;
+//! with one thread a stream the work runs on the calling thread.
+
+mod ffi;
+
+use super::rewrite::{self, Graph};
+use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Precision, RunInfo, Session, TensorSpec};
+use crate::error::{Error, Result};
+use crate::onnx::Target;
+use crate::tensor::{DType, Data, Shape, TensorRef};
+use ort::environment::Environment;
+use ort::session::Session as OrtSession;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::{DynValue, Outlet, TensorElementType, TensorRef as OrtTensor, ValueType};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The library and its environment, of which `ort` allows a process one, once.
+static OPENED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
+
+/// The opened library.
+pub struct OnnxRuntime {
+    environment: Environment,
+    version: String,
+}
+
+impl OnnxRuntime {
+    /// Opens the library at `path`, of version `version`.
+    pub fn open(path: &Path, version: Option<&str>) -> Result<Self> {
+        let unusable = |reason: String| {
+            Error::backend(
+                "onnx_runtime",
+                format!("{}: {reason}", path.display()),
+                "name a libonnxruntime.so of 1.24 or later in ORT_DYLIB_PATH",
+            )
+        };
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        let environment = match &*opened {
+            Some((first, environment)) if first == path => environment.clone(),
+            Some((first, _)) => return Err(unusable(format!("this process runs {} already", first.display()))),
+            None => {
+                let builder = ort::init_from(path).map_err(|e| unusable(e.to_string()))?;
+                let environment = builder.with_telemetry(false).build().map_err(|e| unusable(e.to_string()))?;
+                opened.insert((path.to_owned(), environment)).1.clone()
+            }
+        };
+        Ok(Self { environment, version: version.unwrap_or("unknown").to_owned() })
+    }
+
+    fn commit(&self, options: &LoadOptions, graph: &Path) -> ort::Result<OrtSession> {
+        let p = options.parallelism;
+        let mut builder = OrtSession::builder(&self.environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(p.threads_per_stream)?
+            .with_inter_threads(1)?
+            // A pattern is kept for every input shape, and lines and pages bring new ones for ever.
+            .with_memory_pattern(false)?
+            .with_intra_op_spinning(false)?;
+        builder.commit_from_file(graph)
+    }
+}
+
+impl Backend for OnnxRuntime {
+    fn name(&self) -> BackendName {
+        BackendName::OnnxRuntime
+    }
+
+    fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
+        if options.precision != Precision::Float32 {
+            let next_step = "leave the precision out, or choose openvino";
+            return Err(Error::backend("onnx_runtime", format!("{} is not to be had on the CPU", options.precision), next_step));
+        }
+        let Graph { path: graph, logits } = rewrite::cached(options, Target::OnnxRuntime)?;
+        let session = self.commit(options, &graph).map_err(|e| {
+            let next_step = "check the file with `hpinfer model verify`, or choose another backend";
+            Error::backend("onnx_runtime", format!("model {} ({}): {e}", options.model, graph.display()), next_step)
+        })?;
+        let specs = |outlets: &[Outlet]| outlets.iter().map(|o| spec_of(&options.model, o)).collect::<Result<Vec<_>>>();
+        let io = IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? };
+        let shared = ffi::SharedSession::new(session)?;
+        let info = RunInfo {
+            model: options.model.clone(),
+            backend: BackendName::OnnxRuntime,
+            version: self.version.clone(),
+            device: "cpu".into(),
+            precision: options.precision,
+        };
+        Ok(Arc::new(OrtEngine { session: Arc::new(shared), io, info, logits }))
+    }
+}
+
+fn spec_of(model: &str, outlet: &Outlet) -> Result<TensorSpec> {
+    let unsupported = |what: String| {
+        Error::backend("onnx_runtime", format!("model {model}: tensor `{}` is {what}", outlet.name()), "use a model with dense tensors")
+    };
+    let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
+        return Err(unsupported("not a tensor".into()));
+    };
+    let dtype = match ty {
+        TensorElementType::Float32 => DType::F32,
+        TensorElementType::Int32 => DType::I32,
+        TensorElementType::Int64 => DType::I64,
+        other => return Err(unsupported(format!("of type {other}"))),
+    };
+    Ok(TensorSpec { name: outlet.name().to_owned(), dtype, dims: shape.iter().map(|&d| usize::try_from(d).ok()).collect() })
+}
+
+struct OrtEngine {
+    session: Arc<ffi::SharedSession>,
+    io: IoSpec,
+    info: RunInfo,
+    logits: bool,
+}
+
+impl Engine for OrtEngine {
+    fn io(&self) -> &IoSpec {
+        &self.io
+    }
+
+    fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    fn logits(&self) -> bool {
+        self.logits
+    }
+
+    fn session(&self) -> Result<Box<dyn Session>> {
+        let inputs = self.io.inputs.iter().map(|_| (Shape::new(&[0]), Vec::new())).collect();
+        Ok(Box::new(OrtWorker { session: self.session.clone(), model: self.info.model.clone(), inputs, outputs: Vec::new() }))
+    }
+}
+
+struct OrtWorker {
+    session: Arc<ffi::SharedSession>,
+    model: String,
+    inputs: Vec<(Shape, Vec<f32>)>,
+    outputs: Vec<DynValue>,
+}
+
+impl OrtWorker {
+    fn fault(&self, reason: impl std::fmt::Display) -> Error {
+        let shapes: Vec<String> = self.inputs.iter().map(|(s, _)| s.to_string()).collect();
+        Error::device("cpu (onnx_runtime)", format!("model {} on {}", self.model, shapes.join(", ")), reason.to_string())
+    }
+}
+
+impl Session for OrtWorker {
+    fn input(&mut self, index: usize, shape: Shape) -> Result<&mut [f32]> {
+        let count = self.inputs.len();
+        let Some((current, data)) = self.inputs.get_mut(index) else {
+            return Err(Error::internal("onnx_runtime input", format!("input {index} of {count}")));
+        };
+        *current = shape;
+        if data.len() < shape.elements() {
+            data.resize(shape.elements(), 0.0);
+        }
+        Ok(&mut data[..shape.elements()])
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.outputs.clear(); // back to the arena before the run, which can then use them again
+        let tensors = self.inputs.iter().map(|(shape, data)| {
+            let dims: Vec<i64> = shape.dims().iter().map(|&d| d as i64).collect();
+            OrtTensor::from_array_view((dims, &data[..shape.elements()]))
+        });
+        let tensors = tensors.collect::<ort::Result<Vec<_>>>().map_err(|e| self.fault(e))?;
+        self.outputs = self.session.run(&tensors).map_err(|e| self.fault(e))?;
+        Ok(())
+    }
+
+    fn output(&self, index: usize) -> Result<TensorRef<'_>> {
+        let value = self.outputs.get(index).ok_or_else(|| self.fault(format!("output {index} of {}", self.outputs.len())))?;
+        let dims = |shape: &ort::value::Shape| {
+            let dims: Vec<usize> = shape.iter().map(|&d| d as usize).collect();
+            Shape::try_from_slice(&dims)
+        };
+        if let Ok((shape, data)) = value.try_extract_tensor::<f32>() {
+            return Ok(TensorRef { shape: dims(shape)?, data: Data::F32(data) });
+        }
+        if let Ok((shape, data)) = value.try_extract_tensor::<i32>() {
+            return Ok(TensorRef { shape: dims(shape)?, data: Data::I32(data) });
+        }
+        let (shape, data) = value.try_extract_tensor::<i64>().map_err(|e| self.fault(e))?;
+        Ok(TensorRef { shape: dims(shape)?, data: Data::I64(data) })
+    }
+}

@@ -1,0 +1,195 @@
+//! OpenVINO on the CPU, opened at run time through the `openvino` crate. The graph gets only the few rewrites that the
+//! library's own fusions do not make (see [`crate::onnx`]); the library compiles it and keeps the compiled form in the cache folder.
+
+use super::rewrite;
+use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Precision, RunInfo, Session, TensorSpec};
+use crate::error::{Error, Result};
+use crate::onnx::Target;
+use crate::tensor::{DType, Data, Shape, TensorRef};
+use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, Node, RwPropertyKey, Tensor};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const NEXT_STEP: &str = "run `hpinfer doctor`, or choose --backend onnx_runtime";
+
+/// Prepared kernels the library keeps, about a hundred per network and input shape. Its own limit lets the memory of a
+/// recogniser grow past a gigabyte; far fewer make it prepare the same shapes over and over.
+const PREPARED_SHAPES: &str = "2000";
+
+/// The opened library.
+pub struct OpenVino {
+    core: Mutex<Core>,
+    version: String,
+}
+
+impl OpenVino {
+    /// Opens `libopenvino_c.so*` at `path`, of version `version`.
+    pub fn open(path: &Path, version: Option<&str>) -> Result<Self> {
+        let unusable = |reason: String| Error::backend("openvino", format!("{}: {reason}", path.display()), NEXT_STEP);
+        openvino_sys::library::load_from(path.to_owned()).map_err(unusable)?;
+        let core = Core::new().map_err(|e| unusable(e.to_string()))?;
+        Ok(Self { core: Mutex::new(core), version: version.unwrap_or("unknown").to_owned() })
+    }
+
+    fn compile(&self, options: &LoadOptions, graph: &Path) -> Result<(CompiledModel, IoSpec), String> {
+        let path = graph.to_str().ok_or("the path is not UTF-8, which OpenVINO needs")?;
+        let p = options.parallelism;
+        let precision = match options.precision {
+            Precision::Float32 => "f32",
+            Precision::Bfloat16 => "bf16",
+        };
+        // The library files compiled forms by model and version only: one folder per precision keeps a float32 form
+        // from being run with bfloat16 settings, which gives no text at all.
+        let cache_dir = options
+            .cache_dir
+            .as_ref()
+            .map(|dir| dir.join(format!("openvino-{}-{precision}-{}x{}", self.version, p.streams, p.threads_per_stream)));
+        let cache_dir = match &cache_dir {
+            Some(dir) => dir.to_str().ok_or("the cache path is not UTF-8, which OpenVINO needs")?,
+            None => "",
+        };
+        let streams = p.streams.to_string();
+        let threads = (p.streams * p.threads_per_stream).to_string();
+        let properties = [
+            (RwPropertyKey::HintInferencePrecision, precision),
+            (RwPropertyKey::NumStreams, streams.as_str()),
+            (RwPropertyKey::InferenceNumThreads, threads.as_str()),
+            // Pinned streams fight with the other work of a pipeline for the same cores.
+            (RwPropertyKey::HintEnableCpuPinning, "NO"),
+            (RwPropertyKey::CacheDir, cache_dir),
+            (RwPropertyKey::Other("CPU_RUNTIME_CACHE_CAPACITY".into()), PREPARED_SHAPES),
+        ];
+        let say = |e: openvino::InferenceError| e.to_string();
+        // Properties belong to the core: the lock keeps another load from changing them in between.
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        core.set_properties(&DeviceType::CPU, properties).map_err(say)?;
+        let model = core.read_model_from_file(path, "").map_err(say)?;
+        let inputs = (0..model.get_inputs_len().map_err(say)?).map(|i| spec_of(&model.get_input_by_index(i).map_err(say)?));
+        let inputs = inputs.collect::<Result<_, _>>()?;
+        let outputs = (0..model.get_outputs_len().map_err(say)?).map(|i| spec_of(&model.get_output_by_index(i).map_err(say)?));
+        let outputs = outputs.collect::<Result<_, _>>()?;
+        let compiled = core.compile_model(&model, DeviceType::CPU).map_err(say)?;
+        Ok((compiled, IoSpec { inputs, outputs }))
+    }
+}
+
+impl Backend for OpenVino {
+    fn name(&self) -> BackendName {
+        BackendName::OpenVino
+    }
+
+    fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
+        let graph = rewrite::cached(options, Target::OpenVino)?;
+        let (compiled, io) = self
+            .compile(options, &graph.path)
+            .map_err(|e| Error::backend("openvino", format!("model {} ({}): {e}", options.model, graph.path.display()), NEXT_STEP))?;
+        let info = RunInfo {
+            model: options.model.clone(),
+            backend: BackendName::OpenVino,
+            version: self.version.clone(),
+            device: "cpu".into(),
+            precision: options.precision,
+        };
+        Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), io, info, logits: graph.logits }))
+    }
+}
+
+fn spec_of(node: &Node) -> Result<TensorSpec, String> {
+    let say = |e: openvino::InferenceError| e.to_string();
+    let name = node.get_name().map_err(say)?;
+    let dtype = match node.get_element_type().map_err(say)? {
+        ElementType::F32 => DType::F32,
+        ElementType::I32 => DType::I32,
+        ElementType::I64 => DType::I64,
+        other => return Err(format!("tensor `{name}` is of type {other}")),
+    };
+    let shape = node.get_partial_shape().map_err(say)?;
+    let dims = shape.get_dimensions().iter().map(|d| (!d.is_dynamic()).then(|| d.get_max() as usize)).collect();
+    Ok(TensorSpec { name, dtype, dims })
+}
+
+struct OvEngine {
+    compiled: Mutex<CompiledModel>,
+    io: IoSpec,
+    info: RunInfo,
+    logits: bool,
+}
+
+impl Engine for OvEngine {
+    fn io(&self) -> &IoSpec {
+        &self.io
+    }
+
+    fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    fn logits(&self) -> bool {
+        self.logits
+    }
+
+    fn session(&self) -> Result<Box<dyn Session>> {
+        let fault = |e: openvino::InferenceError| Error::device("cpu (openvino)", format!("model {}", self.info.model), e.to_string());
+        let request = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).create_infer_request().map_err(fault)?;
+        let inputs = self.io.inputs.iter().map(|spec| request.get_tensor(&spec.name)).collect::<Result<_, _>>().map_err(fault)?;
+        Ok(Box::new(OvWorker { request, model: self.info.model.clone(), inputs, outputs: Vec::new(), output_count: self.io.outputs.len() }))
+    }
+}
+
+struct OvWorker {
+    request: InferRequest,
+    model: String,
+    /// The request's own input tensors: filling them in place saves a copy.
+    inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+    output_count: usize,
+}
+
+impl OvWorker {
+    fn fault(&self, reason: impl std::fmt::Display) -> Error {
+        let shapes: Vec<String> = self.inputs.iter().map(|t| shape_of(t).map_or("?".into(), |s| s.to_string())).collect();
+        Error::device("cpu (openvino)", format!("model {} on {}", self.model, shapes.join(", ")), reason.to_string())
+    }
+}
+
+fn shape_of(tensor: &Tensor) -> Result<Shape> {
+    let shape = tensor.get_shape().map_err(|e| Error::internal("openvino tensor shape", e.to_string()))?;
+    let dims: Vec<usize> = shape.get_dimensions().iter().map(|&d| d as usize).collect();
+    Shape::try_from_slice(&dims)
+}
+
+impl Session for OvWorker {
+    fn input(&mut self, index: usize, shape: Shape) -> Result<&mut [f32]> {
+        if index >= self.inputs.len() {
+            return Err(Error::internal("openvino input", format!("input {index} of {}", self.inputs.len())));
+        }
+        if shape_of(&self.inputs[index])? != shape {
+            let dims: Vec<i64> = shape.dims().iter().map(|&d| d as i64).collect();
+            let dims = openvino::Shape::new(&dims).map_err(|e| self.fault(e))?;
+            let alias = self.inputs[index].set_shape(&dims).map_err(|e| self.fault(e))?;
+            std::mem::forget(alias); // a second owner of the same native tensor: dropping it would free ours
+        }
+        let model = &self.model;
+        let data = self.inputs[index].get_data_mut::<f32>();
+        data.map_err(|e| Error::device("cpu (openvino)", format!("model {model}, input {index} of {shape}"), e.to_string()))
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.request.infer().map_err(|e| self.fault(e))?;
+        let outputs = (0..self.output_count).map(|i| self.request.get_output_tensor_by_index(i));
+        self.outputs = outputs.collect::<Result<_, _>>().map_err(|e| self.fault(e))?;
+        Ok(())
+    }
+
+    fn output(&self, index: usize) -> Result<TensorRef<'_>> {
+        let tensor = self.outputs.get(index).ok_or_else(|| self.fault(format!("output {index} of {}", self.outputs.len())))?;
+        let say = |e: openvino::InferenceError| self.fault(e);
+        let data = match tensor.get_element_type().map_err(say)? {
+            ElementType::F32 => Data::F32(tensor.get_data().map_err(say)?),
+            ElementType::I32 => Data::I32(tensor.get_data().map_err(say)?),
+            ElementType::I64 => Data::I64(tensor.get_data().map_err(say)?),
+            other => return Err(self.fault(format!("output {index} is of type {other}"))),
+        };
+        Ok(TensorRef { shape: shape_of(tensor)?, data })
+    }
+}

@@ -1,0 +1,214 @@
+//! Which backend runs a model: the one asked for; else the fastest on this machine by a measurement, made
+//! once and kept; of nearly equal ones the more frugal. A choice that was asked for and cannot be honoured is an error; a candidate of a
+//! measurement that cannot run is left out with a warning.
+
+use super::onnxruntime::OnnxRuntime;
+use super::openvino::OpenVino;
+use super::{Backend, BackendName, Engine, LoadOptions, Precision};
+use crate::cache::Cache;
+use crate::device::CpuInfo;
+use crate::error::{Error, Result};
+use crate::runtime::{self, Found, Library};
+use crate::tensor::Shape;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Library files that a configuration names; what is not named is searched for, then installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Libraries {
+    /// `libonnxruntime.so*`.
+    pub onnx_runtime: Option<PathBuf>,
+    /// `libopenvino_c.so*`.
+    pub openvino: Option<PathBuf>,
+}
+
+impl Libraries {
+    fn named(&self, library: Library) -> Option<&Path> {
+        match library {
+            Library::OnnxRuntime => self.onnx_runtime.as_deref(),
+            Library::OpenVino => self.openvino.as_deref(),
+        }
+    }
+}
+
+/// A later candidate is chosen over an earlier one when it takes less than this part of its time: below that, a
+/// measurement of a second does not tell them apart.
+const WORTH_CHANGING: f64 = 0.85;
+
+/// Folder of the cache that holds measurements.
+const CHOICES: &str = "choices";
+
+/// Opens backends at first need and chooses between them.
+pub struct Selector {
+    cache: Cache,
+    libraries: Libraries,
+    opened: Mutex<BTreeMap<&'static str, Arc<dyn Backend>>>,
+}
+
+/// A measured choice, as kept in the cache folder.
+#[derive(Debug, Serialize, Deserialize)]
+struct Measured {
+    backend: BackendName,
+    /// Milliseconds per candidate, for `doctor` and curious readers.
+    milliseconds: BTreeMap<String, f64>,
+    model: String,
+}
+
+impl Selector {
+    /// A selector that keeps measurements in `cache` and prefers the files of `libraries`.
+    pub fn new(cache: Cache, libraries: Libraries) -> Self {
+        Self { cache, libraries, opened: Mutex::default() }
+    }
+
+    /// Loads a model on `asked`, or on the fastest backend for inputs of the shapes `probe`.
+    pub fn load(&self, asked: Option<BackendName>, options: &LoadOptions, probe: &[Shape]) -> Result<Arc<dyn Engine>> {
+        if let Some(name) = asked {
+            tracing::info!("{}: {name}, as asked for", options.model);
+            return self.open(name)?.load(options);
+        }
+        let candidates = match options.precision {
+            // In order of preference: ONNX Runtime needs a fraction of the memory, and no preparation for new shapes.
+            Precision::Float32 => &[BackendName::OnnxRuntime, BackendName::OpenVino][..],
+            Precision::Bfloat16 => &[BackendName::OpenVino],
+        };
+        if let [only] = candidates {
+            tracing::info!("{}: {only}, the only backend with {} here", options.model, options.precision);
+            return self.open(*only)?.load(options);
+        }
+        if let Some(known) = self.known(options) {
+            match self.open(known.backend).and_then(|b| b.load(options)) {
+                Ok(engine) => {
+                    tracing::info!("{}: {} was measured as the fastest here: {:?} ms", options.model, known.backend, known.milliseconds);
+                    return Ok(engine);
+                }
+                Err(e) => tracing::warn!("{e}; measuring the backends again"),
+            }
+        }
+        let (engine, measured) = self.measure(candidates, options, probe)?;
+        if let Some(measured) = measured {
+            tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
+            self.remember(options, &measured);
+        }
+        Ok(engine)
+    }
+
+    fn open(&self, name: BackendName) -> Result<Arc<dyn Backend>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(backend) = opened.get(name.as_str()) {
+            return Ok(backend.clone());
+        }
+        let backend: Arc<dyn Backend> = match name {
+            BackendName::OnnxRuntime => {
+                let found = self.library(Library::OnnxRuntime)?;
+                Arc::new(OnnxRuntime::open(&found.path, found.version.as_deref())?)
+            }
+            BackendName::OpenVino => {
+                let found = self.library(Library::OpenVino)?;
+                Arc::new(OpenVino::open(&found.path, found.version.as_deref())?)
+            }
+            BackendName::Fake => return Err(Error::config("backend", "`fake` exists for tests only")),
+        };
+        opened.insert(name.as_str(), backend.clone());
+        Ok(backend)
+    }
+
+    fn library(&self, library: Library) -> Result<Found> {
+        runtime::ensure(library, &self.cache, self.libraries.named(library))
+    }
+
+    fn measure(&self, candidates: &[BackendName], options: &LoadOptions, probe: &[Shape]) -> Result<(Arc<dyn Engine>, Option<Measured>)> {
+        let mut milliseconds = BTreeMap::new();
+        let mut best: Option<(f64, BackendName, Arc<dyn Engine>)> = None;
+        let mut failures = Vec::new();
+        for &name in candidates {
+            let timed = self.open(name).and_then(|b| b.load(options)).and_then(|engine| Ok((run_time_ms(&*engine, probe)?, engine)));
+            match timed {
+                Ok((ms, engine)) => {
+                    milliseconds.insert(name.to_string(), (ms * 100.0).round() / 100.0);
+                    if best.as_ref().is_none_or(|(least, ..)| ms < least * WORTH_CHANGING) {
+                        best = Some((ms, name, engine));
+                    }
+                }
+                Err(e) => failures.push(e),
+            }
+        }
+        match best {
+            Some((_, backend, engine)) => {
+                for e in &failures {
+                    tracing::warn!("{e}; this backend is left out");
+                }
+                let measured = Measured { backend, milliseconds, model: options.model.clone() };
+                Ok((engine, failures.is_empty().then_some(measured)))
+            }
+            None => Err(failures.pop().unwrap_or_else(|| Error::internal("backend choice", "no candidates"))),
+        }
+    }
+
+    fn known(&self, options: &LoadOptions) -> Option<Measured> {
+        let text = std::fs::read(self.file(options).ok()?).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    fn remember(&self, options: &LoadOptions, measured: &Measured) {
+        let written = self.file(options).and_then(|path| {
+            let text = serde_json::to_vec_pretty(measured).map_err(|e| Error::internal("measured choice", e.to_string()))?;
+            crate::cache::write_atomic(&path, &text)
+        });
+        if let Err(e) = written {
+            tracing::warn!("the measured choice of a backend is not kept: {e}");
+        }
+    }
+
+    /// Where the measurement is kept. The name holds all it depends on: model, arithmetic, threads, processor
+    /// and libraries. Locating a library is a look at the file system; nothing is opened.
+    fn file(&self, options: &LoadOptions) -> Result<PathBuf> {
+        let mut hash = Sha256::new();
+        let p = options.parallelism;
+        let key = (
+            &options.model_sha256,
+            options.logits,
+            options.precision.to_string(),
+            p.streams,
+            p.threads_per_stream,
+            CpuInfo::read().model,
+            env!("CARGO_PKG_VERSION"),
+        );
+        hash.update(format!("{key:?}"));
+        for library in [Library::OnnxRuntime, Library::OpenVino] {
+            let found = runtime::locate(library, &self.cache, self.libraries.named(library))?;
+            hash.update(format!("{:?}", found.map(|f| (f.version, f.path))));
+        }
+        let name: String = hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect();
+        Ok(self.cache.subdir(CHOICES)?.join(format!("{name}.json")))
+    }
+}
+
+/// The measurements kept in `cache`: model, chosen backend, milliseconds of each candidate.
+pub fn measured_choices(cache: &Cache) -> Vec<(String, BackendName, String)> {
+    let files = std::fs::read_dir(cache.root().join(CHOICES)).into_iter().flatten().filter_map(|e| e.ok());
+    let read = files.filter_map(|f| serde_json::from_slice::<Measured>(&std::fs::read(f.path()).ok()?).ok());
+    let times = |m: &Measured| m.milliseconds.iter().map(|(name, ms)| format!("{name} {ms}")).collect::<Vec<_>>().join(", ");
+    let mut choices: Vec<_> = read.map(|m| (m.model.clone(), m.backend, times(&m))).collect();
+    choices.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
+    choices
+}
+
+/// Milliseconds for one run on each shape but the first, which warms up. Every shape is met for the first time, as
+/// pictures bring them: an engine that compiles for each new shape pays for it here too.
+fn run_time_ms(engine: &dyn Engine, probe: &[Shape]) -> Result<f64> {
+    let mut session = engine.session()?;
+    let mut total = 0.0;
+    for (index, &shape) in probe.iter().enumerate() {
+        session.input(0, shape)?.fill(0.5);
+        let start = Instant::now();
+        session.run()?;
+        if index > 0 {
+            total += start.elapsed().as_secs_f64() * 1e3;
+        }
+    }
+    Ok(total)
+}

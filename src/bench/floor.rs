@@ -1,0 +1,71 @@
+//! The floor under a pipeline: what its engines alone need for the very tensors the pipeline feeds them. Both are
+//! measured in this process and in turn, on one worker thread, in processor time: what is over the floor is ours.
+
+use super::inputs::Picture;
+use super::report::{AgainstFloor, Cost};
+use super::resources::{CostMeter, milliseconds};
+use super::run::{PipelineSource, predict};
+use crate::backend::record::{Recording, Replay, Run};
+use crate::error::{Error, Result};
+use crate::result::RunRecord;
+use crate::trace::{Stage, StageTimes};
+
+/// A picture's floor, and the engine runs it stands on.
+pub struct PictureFloor {
+    /// End to end and engine.
+    pub against: AgainstFloor,
+    /// Engine runs of the picture.
+    pub engine_runs: usize,
+}
+
+/// Measures `pictures` one by one: records their engine runs, then `repeat` times the pipeline and the replay in turn.
+/// What ran comes with it.
+pub fn measure(source: &PipelineSource, pictures: &[Picture], repeat: usize) -> Result<(Vec<PictureFloor>, Vec<RunRecord>)> {
+    let recording = Recording::default();
+    let ocr = source.open_with(1, Some(recording.clone()))?;
+    let meter = CostMeter::calibrate();
+    let mut replay = Replay::default();
+    let mut floors = Vec::with_capacity(pictures.len());
+    for picture in pictures {
+        recording.start();
+        let recorded = predict(&ocr, &picture.frame);
+        let runs = recording.stop();
+        recorded?;
+        replay_runs(&mut replay, &runs, &meter)?; // the replay's own sessions meet these shapes for the first time
+        let mut least: Option<AgainstFloor> = None;
+        for _ in 0..repeat {
+            let (outcome, end_to_end) = meter.measure(|| predict(&ocr, &picture.frame));
+            let (_, times) = outcome?;
+            let engine = replay_runs(&mut replay, &runs, &meter)?;
+            let pre_post_ms = pre_post_ms(&times);
+            least = Some(match least {
+                None => AgainstFloor { end_to_end, engine, pre_post_ms },
+                Some(l) => AgainstFloor {
+                    end_to_end: l.end_to_end.least(end_to_end),
+                    engine: l.engine.least(engine),
+                    pre_post_ms: l.pre_post_ms.min(pre_post_ms),
+                },
+            });
+        }
+        let against = least.ok_or_else(|| Error::config("--repeat", "0 rounds; give 1 or more"))?;
+        floors.push(PictureFloor { against, engine_runs: runs.len() });
+    }
+    Ok((floors, ocr.run_records().to_vec()))
+}
+
+/// Runs what was recorded; putting the inputs in place is not counted.
+fn replay_runs(replay: &mut Replay, runs: &[Run], meter: &CostMeter) -> Result<Cost> {
+    let mut total = Cost { cpu_ms: Some(0.0), wall_ms: 0.0 };
+    for run in runs {
+        let session = replay.prepare(run)?;
+        let (outcome, cost) = meter.measure(|| session.run());
+        outcome?;
+        total = total.plus(cost);
+    }
+    Ok(total)
+}
+
+fn pre_post_ms(times: &StageTimes) -> f64 {
+    let stages = [Stage::DetPre, Stage::DetPost, Stage::Crop, Stage::RecPre, Stage::RecPost];
+    stages.into_iter().map(|stage| milliseconds(times.get(stage))).sum()
+}

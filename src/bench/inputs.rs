@@ -1,0 +1,49 @@
+//! The pictures of a benchmark: found once, decoded before anything is measured.
+
+use super::report::FailedInput;
+use super::resources::milliseconds;
+use crate::cache::sha256_file;
+use crate::error::Result;
+use crate::image::Frame;
+use crate::image::decode::Decoder;
+use crate::source::{InputItem, InputKind, Source};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// A decoded picture.
+pub struct Picture {
+    /// The input as named by the user.
+    pub name: String,
+    /// Its pixels.
+    pub frame: Frame,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Milliseconds to read and decode it.
+    pub decode_ms: f64,
+}
+
+/// The files among the inputs. What is no file is left out and said why: the time of a download is the network's.
+pub fn files(source: Source) -> (Vec<PathBuf>, Vec<FailedInput>) {
+    let (mut files, mut failed) = (Vec::new(), Vec::new());
+    for item in source {
+        let reason = match item.kind {
+            InputKind::File(path) => {
+                files.push(path);
+                continue;
+            }
+            InputKind::Url(_) => "benchmarks read files only; download it first and name the file".into(),
+            InputKind::Refused(reason) => reason,
+        };
+        failed.push(FailedInput { name: item.name, reason });
+    }
+    (files, failed)
+}
+
+/// Reads and decodes one file.
+pub fn decode(path: PathBuf, decoder: &Decoder) -> Result<Picture> {
+    let item = InputItem { name: path.to_string_lossy().into_owned(), kind: InputKind::File(path.clone()), relative_dir: PathBuf::new() };
+    let start = Instant::now();
+    let frame = item.load(decoder)?;
+    let decode_ms = milliseconds(start.elapsed());
+    Ok(Picture { name: item.name, frame, sha256: sha256_file(&path)?, decode_ms })
+}

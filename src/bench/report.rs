@@ -1,0 +1,263 @@
+//! What a benchmark found: one object per command, one entry per case, one per picture of a case.
+//! Milliseconds throughout. No number stands without machine, models, versions, precision and threads.
+
+use super::cases::{Case, Variant};
+use super::machine::Machine;
+use super::stats::{geometric_mean, median, percentile};
+use crate::cache::sha256;
+use crate::result::RunRecord;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the form of reports; `compare` reads its own only.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A benchmark.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of the program.
+    pub hpinfer: String,
+    /// When it began, UTC.
+    pub date: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Pipeline name; for a pipeline file its name and SHA-256.
+    pub pipeline: String,
+    /// Measured rounds over all pictures.
+    pub repeat: usize,
+    /// Rounds before those.
+    pub warmup: usize,
+    /// What was read.
+    pub inputs: Inputs,
+    /// What was found.
+    pub cases: Vec<CaseReport>,
+}
+
+/// The pictures of a benchmark.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Pictures measured.
+    pub count: usize,
+    /// Their names, in order.
+    pub names: Vec<String>,
+    /// Their pixels together, in millions.
+    pub megapixels: f64,
+    /// SHA-256 over the contents of their files, in order.
+    pub sha256: String,
+    /// Inputs left out.
+    pub failed: Vec<FailedInput>,
+}
+
+/// An input that could not be measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedInput {
+    /// The input as named by the user.
+    pub name: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// One case: one process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// Engine.
+    #[serde(rename = "case")]
+    pub variant: Variant,
+    /// Cores.
+    pub threads: usize,
+    /// What ran.
+    pub models: Vec<RunRecord>,
+    /// Opening the pipeline.
+    pub open_ms: f64,
+    /// From the start of the process's work to the first picture's result: opening and decoding included.
+    pub first_result_ms: f64,
+    /// Reading and decoding all pictures once, on one core.
+    pub decode_ms: f64,
+    /// One picture at a time, decoded picture to result, over all pictures and rounds.
+    pub latency: Latency,
+    /// Decoded pictures a second, overlapped as a run over many inputs does.
+    pub images_per_s: f64,
+    /// Sum over the pictures of their medians, one picture at a time; stages on several cores add up.
+    pub stages_ms: BTreeMap<String, f64>,
+    /// Most resident memory up to the end of the overlapped rounds.
+    pub peak_memory_mib: Option<f64>,
+    /// The decoded pictures' share of it: all are held at once, which no other run does.
+    pub decoded_mib: f64,
+    /// Against the engines alone.
+    pub floor: Floor,
+    /// Per picture.
+    pub pictures: Vec<PictureReport>,
+    /// Inputs that could not be decoded.
+    pub failed: Vec<FailedInput>,
+}
+
+/// Summary of latencies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Median.
+    pub p50_ms: f64,
+    /// 95th percentile.
+    pub p95_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// Least.
+    pub min_ms: f64,
+    /// Geometric mean: a small picture counts as much as a large one.
+    pub geomean_ms: f64,
+}
+
+impl Latency {
+    /// The summary of `samples_ms`.
+    pub fn of(samples_ms: &[f64]) -> Self {
+        Self {
+            p50_ms: median(samples_ms),
+            p95_ms: percentile(samples_ms, 95.0),
+            p99_ms: percentile(samples_ms, 99.0),
+            min_ms: percentile(samples_ms, 0.0),
+            geomean_ms: geometric_mean(samples_ms),
+        }
+    }
+}
+
+/// Time that a piece of work took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Processor time of all threads; `None` where the kernel does not tell.
+    pub cpu_ms: Option<f64>,
+    /// Wall time.
+    pub wall_ms: f64,
+}
+
+impl Cost {
+    /// Both, one after the other.
+    pub fn plus(self, other: Self) -> Self {
+        Self { cpu_ms: self.cpu_ms.zip(other.cpu_ms).map(|(a, b)| a + b), wall_ms: self.wall_ms + other.wall_ms }
+    }
+
+    /// The lesser of each.
+    pub fn least(self, other: Self) -> Self {
+        Self { cpu_ms: self.cpu_ms.zip(other.cpu_ms).map(|(a, b)| a.min(b)), wall_ms: self.wall_ms.min(other.wall_ms) }
+    }
+}
+
+/// The pipeline against its engines alone: one worker thread, same tensors, runs in turn; least of the rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgainstFloor {
+    /// Decoded picture to result.
+    pub end_to_end: Cost,
+    /// The engine runs of it alone.
+    pub engine: Cost,
+    /// Preparation and interpretation within `end_to_end`, wall time: every stage that is no engine run.
+    pub pre_post_ms: f64,
+}
+
+impl AgainstFloor {
+    /// End to end over engine, in processor time where the kernel tells it, else in wall time.
+    pub fn ratio(&self) -> f64 {
+        let ratio = self.end_to_end.cpu_ms.zip(self.engine.cpu_ms).map(|(all, engine)| all / engine);
+        ratio.unwrap_or(self.end_to_end.wall_ms / self.engine.wall_ms)
+    }
+}
+
+/// Sums over pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FloorSum {
+    /// Pictures summed.
+    pub pictures: usize,
+    /// The sums.
+    #[serde(flatten)]
+    pub sum: AgainstFloor,
+    /// End to end over engine; `None` without pictures.
+    pub ratio: Option<f64>,
+}
+
+impl FloorSum {
+    /// The sum over `pictures`.
+    pub fn of<'a>(pictures: impl IntoIterator<Item = &'a PictureReport>) -> Self {
+        let nothing = Cost { cpu_ms: Some(0.0), wall_ms: 0.0 };
+        let mut sum = AgainstFloor { end_to_end: nothing, engine: nothing, pre_post_ms: 0.0 };
+        let mut count = 0;
+        for PictureReport { floor, .. } in pictures {
+            sum.end_to_end = sum.end_to_end.plus(floor.end_to_end);
+            sum.engine = sum.engine.plus(floor.engine);
+            sum.pre_post_ms += floor.pre_post_ms;
+            count += 1;
+        }
+        Self { pictures: count, sum, ratio: (count > 0).then(|| sum.ratio()) }
+    }
+}
+
+/// The floor of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Floor {
+    /// What ran: a choice left to the program may fall out differently on one thread.
+    pub models: Vec<RunRecord>,
+    /// All pictures.
+    pub all: FloorSum,
+    /// Those with two lines or more: on the others the fixed costs of a call are all there is.
+    pub several_lines: FloorSum,
+}
+
+impl Floor {
+    /// The floor under `pictures`, measured with `models`.
+    pub fn of(pictures: &[PictureReport], models: Vec<RunRecord>) -> Self {
+        Self { models, all: FloorSum::of(pictures), several_lines: FloorSum::of(pictures.iter().filter(|p| p.lines >= 2)) }
+    }
+}
+
+/// One picture of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PictureReport {
+    /// The input as named by the user.
+    pub name: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Text lines found.
+    pub lines: usize,
+    /// Reading and decoding, once.
+    pub decode_ms: f64,
+    /// One picture at a time.
+    pub latency: Latency,
+    /// Medians per stage, one picture at a time.
+    pub stages_ms: BTreeMap<String, f64>,
+    /// Engine runs, detection and recognition.
+    pub engine_runs: usize,
+    /// Against the engines alone.
+    pub floor: AgainstFloor,
+}
+
+impl Inputs {
+    /// The inputs that `case` measured, with those that were refused before.
+    pub fn of(case: &CaseReport, mut refused: Vec<FailedInput>) -> Self {
+        refused.extend(case.failed.iter().cloned());
+        let digests: String = case.pictures.iter().map(|p| p.sha256.as_str()).collect();
+        let pixels: u64 = case.pictures.iter().map(|p| u64::from(p.width) * u64::from(p.height)).sum();
+        Self {
+            count: case.pictures.len(),
+            names: case.pictures.iter().map(|p| p.name.clone()).collect(),
+            megapixels: (pixels as f64 / 1e3).round() / 1e3,
+            sha256: sha256(digests.as_bytes()),
+            failed: refused,
+        }
+    }
+}
+
+impl CaseReport {
+    /// What was measured.
+    pub fn case(&self) -> Case {
+        Case { variant: self.variant, threads: self.threads }
+    }
+}
+
+/// The engines of `models`: `openvino 2026.4.1 float32`, neighbours that are alike once.
+pub fn engines(models: &[RunRecord]) -> String {
+    let mut engines: Vec<String> = models.iter().map(|m| format!("{} {} {}", m.backend, m.version, m.precision)).collect();
+    engines.dedup();
+    engines.join(" + ")
+}

@@ -1,0 +1,176 @@
+//! One case, measured inside the process started for it: opening, first result, latency one picture at a time,
+//! throughput as a run over many inputs has it, memory, and last, because it needs memory of its own, the floor.
+
+use super::cases::Case;
+use super::floor::{self, PictureFloor};
+use super::inputs::{self, Picture};
+use super::report::{CaseReport, FailedInput, Floor, Latency, PictureReport};
+use super::resources::{milliseconds, peak_memory_mib};
+use super::stats::median;
+use crate::backend::record::Recording;
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::image::Frame;
+use crate::image::decode::Decoder;
+use crate::modules::{Loader, LoaderOptions};
+use crate::pipeline::{Ocr, OcrConfig};
+use crate::result::OcrResult;
+use crate::schedule;
+use crate::trace::StageTimes;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How the pipeline of a case is opened.
+pub struct PipelineSource {
+    /// Models and thresholds.
+    pub config: OcrConfig,
+    /// Engines.
+    pub loader: LoaderOptions,
+    /// Folder of libraries and models.
+    pub cache: Cache,
+}
+
+impl PipelineSource {
+    /// Opens the pipeline on `threads` cores; the inputs of engine runs go to `recording`.
+    pub fn open_with(&self, threads: usize, recording: Option<Recording>) -> Result<Ocr> {
+        let options = LoaderOptions { threads, recording, ..self.loader.clone() };
+        Ocr::open(&self.config, &Loader::new(self.cache.clone(), options)?)
+    }
+}
+
+/// How long and on what.
+pub struct Workload {
+    /// The files, in order.
+    pub files: Vec<PathBuf>,
+    /// Measured rounds over all pictures.
+    pub repeat: usize,
+    /// Rounds before those.
+    pub warmup: usize,
+}
+
+/// What the rounds of one picture gave.
+#[derive(Clone, Default)]
+struct Samples {
+    lines: usize,
+    latency_ms: Vec<f64>,
+    stages_ms: BTreeMap<&'static str, Vec<f64>>,
+}
+
+/// Measures `case`; `started` is when the process began its work.
+pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: Instant) -> Result<CaseReport> {
+    let source = PipelineSource { loader: case.apply(source.loader.clone()), ..source };
+    let ocr = source.open_with(case.threads, None)?;
+    let open_ms = milliseconds(started.elapsed());
+    let mut first_result_ms = None;
+    let (mut pictures, mut failed) = (Vec::new(), Vec::new());
+    for file in workload.files {
+        let name = file.to_string_lossy().into_owned();
+        match inputs::decode(file, &Decoder::default()) {
+            Ok(picture) => {
+                if first_result_ms.is_none() {
+                    predict(&ocr, &picture.frame)?;
+                    first_result_ms = Some(milliseconds(started.elapsed()));
+                }
+                pictures.push(picture);
+            }
+            Err(Error::Input { reason, .. }) => failed.push(FailedInput { name, reason }),
+            Err(e) => failed.push(FailedInput { name, reason: e.to_string() }),
+        }
+    }
+    let Some(first_result_ms) = first_result_ms else {
+        let reasons: Vec<String> = failed.into_iter().map(|f| format!("{}: {}", f.name, f.reason)).collect();
+        return Err(Error::input("--input", format!("no picture to measure: {}", reasons.join("; "))));
+    };
+    for _ in 0..workload.warmup {
+        pictures.iter().try_for_each(|p| predict(&ocr, &p.frame).map(drop))?;
+    }
+    let samples = latencies(&ocr, &pictures, workload.repeat)?;
+    let images_per_s = throughput(&ocr, &pictures, case.threads, workload.repeat)?;
+    let (models, peak_memory_mib) = (ocr.run_records().to_vec(), peak_memory_mib());
+    drop(ocr);
+    let (floors, floor_models) = floor::measure(&source, &pictures, workload.repeat)?;
+    let all_ms: Vec<f64> = samples.iter().flat_map(|s| s.latency_ms.iter().copied()).collect();
+    let rows = pictures.iter().zip(&samples).zip(floors);
+    let reports: Vec<PictureReport> = rows.map(|((picture, samples), floor)| picture_report(picture, samples, floor)).collect();
+    Ok(CaseReport {
+        variant: case.variant,
+        threads: case.threads,
+        models,
+        open_ms,
+        first_result_ms,
+        decode_ms: pictures.iter().map(|p| p.decode_ms).sum(),
+        latency: Latency::of(&all_ms),
+        images_per_s,
+        stages_ms: sum_of_stages(&reports),
+        peak_memory_mib,
+        decoded_mib: pictures.iter().map(|p| p.frame.image.data().len()).sum::<usize>() as f64 / f64::from(1 << 20),
+        floor: Floor::of(&reports, floor_models),
+        pictures: reports,
+        failed,
+    })
+}
+
+/// Runs the pipeline on one picture.
+pub(super) fn predict(ocr: &Ocr, frame: &Frame) -> Result<(OcrResult, StageTimes)> {
+    let only = ocr.predict_timed(std::slice::from_ref(frame)).pop();
+    only.unwrap_or_else(|| Err(Error::internal("ocr", "no result for a frame")))
+}
+
+/// Rounds over all pictures, one picture at a time.
+fn latencies(ocr: &Ocr, pictures: &[Picture], repeat: usize) -> Result<Vec<Samples>> {
+    let mut samples = vec![Samples::default(); pictures.len()];
+    for _ in 0..repeat {
+        for (picture, samples) in pictures.iter().zip(&mut samples) {
+            let start = Instant::now();
+            let (result, times) = predict(ocr, &picture.frame)?;
+            samples.latency_ms.push(milliseconds(start.elapsed()));
+            samples.lines = result.rec_text.len();
+            for (stage, ms) in times.to_ms(Duration::ZERO) {
+                samples.stages_ms.entry(stage).or_default().push(ms);
+            }
+        }
+    }
+    Ok(samples)
+}
+
+/// All rounds as one stream of pictures, overlapped as a run over many inputs is; pictures a second.
+fn throughput(ocr: &Ocr, pictures: &[Picture], threads: usize, repeat: usize) -> Result<f64> {
+    let frames = (0..repeat).flat_map(|_| pictures.iter().map(|p| &p.frame));
+    let mut failure = None;
+    let start = Instant::now();
+    schedule::ordered(
+        frames,
+        schedule::Limits::for_threads(threads),
+        |group| group.into_iter().map(|frame| predict(ocr, frame).err()).collect(),
+        |error| failure = failure.take().or(error),
+    );
+    let seconds = start.elapsed().as_secs_f64();
+    failure.map_or(Ok((repeat * pictures.len()) as f64 / seconds), Err)
+}
+
+fn picture_report(picture: &Picture, samples: &Samples, floor: PictureFloor) -> PictureReport {
+    // Decoding has a row of its own, and the total is the latency.
+    let stages = samples.stages_ms.iter().filter(|(stage, _)| !["decode", "total"].contains(stage));
+    let size = picture.frame.size();
+    PictureReport {
+        name: picture.name.clone(),
+        width: size.width,
+        height: size.height,
+        sha256: picture.sha256.clone(),
+        lines: samples.lines,
+        decode_ms: picture.decode_ms,
+        latency: Latency::of(&samples.latency_ms),
+        stages_ms: stages.map(|(stage, ms)| ((*stage).to_owned(), median(ms))).collect(),
+        engine_runs: floor.engine_runs,
+        floor: floor.against,
+    }
+}
+
+fn sum_of_stages(pictures: &[PictureReport]) -> BTreeMap<String, f64> {
+    let mut sums = BTreeMap::new();
+    for (stage, ms) in pictures.iter().flat_map(|p| &p.stages_ms) {
+        *sums.entry(stage.clone()).or_insert(0.0) += ms;
+    }
+    sums
+}

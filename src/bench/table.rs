@@ -1,0 +1,62 @@
+//! Reports and comparisons as rows of tables for people: milliseconds, one decimal.
+
+use super::compare::Change;
+use super::report::{CaseReport, FloorSum, engines};
+
+/// Headings of the overview of cases.
+pub const SUMMARY: [&str; 10] =
+    ["CASE", "ENGINES", "OPEN ms", "FIRST ms", "P50 ms", "P95 ms", "P99 ms", "GEOMEAN ms", "IMAGES/s", "PEAK MiB"];
+/// Headings of the time per stage, over all pictures.
+pub const STAGES: [&str; 9] = ["CASE", "DECODE", "DET PRE", "DET INFER", "DET POST", "CROP", "REC PRE", "REC INFER", "REC POST"];
+/// Headings of the pipeline against its engines.
+pub const FLOORS: [&str; 9] =
+    ["CASE", "ENGINES", "PICTURES", "END TO END", "ENGINE", "RATIO", "END TO END, WALL", "ENGINE, WALL", "PRE + POST"];
+/// Headings of a comparison.
+pub const CHANGES: [&str; 6] = ["CASE", "NUMBER", "BEFORE", "AFTER", "CHANGE", ""];
+
+fn number(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+fn if_known(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "-".into(), show)
+}
+
+/// A row of [`SUMMARY`].
+pub fn summary(c: &CaseReport) -> [String; 10] {
+    let l = &c.latency;
+    let [open, first, p50, p95, p99, geomean] = [c.open_ms, c.first_result_ms, l.p50_ms, l.p95_ms, l.p99_ms, l.geomean_ms].map(number);
+    let images = format!("{:.2}", c.images_per_s);
+    [c.case().to_string(), engines(&c.models), open, first, p50, p95, p99, geomean, images, if_known(c.peak_memory_mib, number)]
+}
+
+/// A row of [`STAGES`].
+pub fn stages(c: &CaseReport) -> [String; 9] {
+    let stage = |name: &str| number(c.stages_ms.get(name).copied().unwrap_or(0.0));
+    let [det_pre, det_infer, det_post] = ["det_pre", "det_infer", "det_post"].map(stage);
+    let [crop, rec_pre, rec_infer, rec_post] = ["crop", "rec_pre", "rec_infer", "rec_post"].map(stage);
+    [c.case().to_string(), number(c.decode_ms), det_pre, det_infer, det_post, crop, rec_pre, rec_infer, rec_post]
+}
+
+/// The rows of [`FLOORS`]: all pictures, and those with two lines or more.
+pub fn floors(c: &CaseReport) -> [[String; 9]; 2] {
+    [floor(c, "all", &c.floor.all), floor(c, "two lines or more", &c.floor.several_lines)]
+}
+
+fn floor(c: &CaseReport, which: &str, sum: &FloorSum) -> [String; 9] {
+    let FloorSum { pictures, sum, ratio } = sum;
+    let pictures = format!("{pictures}, {which}");
+    let cpu = |ms| if_known(ms, number);
+    let walls = [sum.end_to_end.wall_ms, sum.engine.wall_ms, sum.pre_post_ms].map(number);
+    let [end_to_end, engine, pre_post] = walls;
+    let ratio = if_known(*ratio, |r| format!("{r:.3}"));
+    let (all_cpu, engine_cpu) = (cpu(sum.end_to_end.cpu_ms), cpu(sum.engine.cpu_ms));
+    [c.case().to_string(), engines(&c.floor.models), pictures, all_cpu, engine_cpu, ratio, end_to_end, engine, pre_post]
+}
+
+/// A row of [`CHANGES`].
+pub fn change(c: &Change) -> [String; 6] {
+    let verdict = if c.regression { "WORSE" } else { "" };
+    let [before, after] = [c.before, c.after].map(|v| format!("{v:.3}"));
+    [c.case.to_string(), c.metric.into(), before, after, format!("{:+.1} %", c.percent()), verdict.into()]
+}

@@ -1,0 +1,102 @@
+//! Files and folders that appear complete or not at all.
+
+use crate::error::{Error, Result};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Writes `bytes` to `path` by way of a temporary file in the same folder, which is created when absent. The
+/// bytes are on the disk before the name appears; a file already there is replaced in one step.
+///
+/// # Errors
+/// [`Error::Io`] naming the path.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    try_write(path, bytes).map_err(Error::io("write", path))
+}
+
+fn try_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder)?;
+    // The umask applies to the mode; the default of temporary files would hide the result from other users.
+    let mut file =
+        tempfile::Builder::new().prefix(".hpinfer-").suffix(".tmp").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    sync_folder(folder)
+}
+
+/// Renames a finished folder or file, whose contents were flushed, and makes the new name durable. A folder
+/// that stands in the way is removed first.
+pub(super) fn publish(from: &Path, to: &Path) -> io::Result<()> {
+    if to.is_dir() {
+        fs::remove_dir_all(to)?;
+    }
+    fs::rename(from, to)?;
+    to.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Flushes the names in a folder. File systems that cannot do that say so with `InvalidInput`.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes a file or a folder with all it holds; nothing there is no error.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(e) => Err(e),
+    };
+    match removed {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_no_temporary_name_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sub/choice.json");
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_refused_write_names_the_file_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = folder.path().join("taken");
+        fs::create_dir(&taken).unwrap();
+        fs::write(taken.join("inside"), b"x").unwrap();
+        let message = write_atomic(&taken, b"one").unwrap_err().to_string();
+        assert!(message.contains("cannot write") && message.contains("taken"), "{message}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn publishing_replaces_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("new"), folder.path().join("done"));
+        for (path, file) in [(&from, "good"), (&to, "stale")] {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join(file), b"x").unwrap();
+        }
+        publish(&from, &to).unwrap();
+        assert!(to.join("good").exists() && !to.join("stale").exists() && !from.exists());
+        remove(&to).unwrap();
+        remove(&to).unwrap();
+    }
+}

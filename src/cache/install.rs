@@ -1,0 +1,165 @@
+//! Installing parts of a pinned wheel: lock, download, check, unpack, rename.
+
+use super::atomic::{publish, remove};
+use super::{Cache, Network, pip, sha256_file, unzip};
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// One file on PyPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Wheel<'a> {
+    /// Project name.
+    pub project: &'a str,
+    /// Exact version.
+    pub version: &'a str,
+    /// Name of the wheel file.
+    pub file: &'a str,
+    /// SHA-256 of the wheel file.
+    pub sha256: &'a str,
+    /// Length of the wheel file.
+    pub bytes: u64,
+}
+
+/// A file inside a wheel.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// Name in the archive.
+    pub from: &'a str,
+    /// Path below the [`Folder`] it is unpacked to.
+    pub to: &'a str,
+    /// Length when unpacked.
+    pub bytes: u64,
+    /// SHA-256 when unpacked, where it is known apart from that of the wheel.
+    pub sha256: Option<&'a str>,
+}
+
+/// A folder of the cache that appears with all its members or not at all.
+#[derive(Clone, Debug)]
+pub struct Folder<'a> {
+    /// Path below the root of the cache.
+    pub path: PathBuf,
+    /// What it holds.
+    pub members: Vec<Member<'a>>,
+}
+
+/// A wheel, what is wanted of it, and how to speak of it in errors.
+#[derive(Clone, Debug)]
+pub struct Package<'a> {
+    /// What the user misses: "ONNX Runtime 1.31.1".
+    pub what: String,
+    /// What to do when it cannot be downloaded: "run `...`, or set ...".
+    pub next_step: String,
+    /// Where it comes from.
+    pub wheel: Wheel<'a>,
+    /// Where it goes.
+    pub folders: Vec<Folder<'a>>,
+}
+
+impl Package<'_> {
+    pub(super) fn missing(&self, reason: impl Into<String>) -> Error {
+        Error::missing(&self.what, reason, &self.next_step)
+    }
+}
+
+impl Cache {
+    /// Whether every member of `folder` is there with its length. Cheap: no file is read.
+    pub fn holds(&self, folder: &Folder<'_>) -> bool {
+        let base = self.root.join(&folder.path);
+        folder.members.iter().all(|m| fs::metadata(base.join(m.to)).is_ok_and(|meta| meta.is_file() && meta.len() == m.bytes))
+    }
+
+    /// Removes `folder`, so that the next [`install`](Self::install) makes it anew.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the cache cannot be written.
+    pub fn discard(&self, folder: &Folder<'_>) -> Result<()> {
+        let path = self.root.join(&folder.path);
+        remove(&path).map_err(|e| self.refused("remove", &path, &e))
+    }
+
+    /// Makes the folders of `package` complete. Returns at once, without a lock or a write, when they are.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when something has to be downloaded and cannot be, or is not what was pinned;
+    /// [`Error::Config`] when the cache cannot be written.
+    pub fn install(&self, package: &Package<'_>) -> Result<()> {
+        if package.folders.iter().all(|folder| self.holds(folder)) {
+            return Ok(());
+        }
+        let wheel = &package.wheel;
+        if self.network == Network::Offline && !self.downloads().join(wheel.file).exists() {
+            return Err(package.missing("it is not in the cache and downloads are off (--offline)"));
+        }
+        let _lock = self.lock(&format!("{}-{}", wheel.project, wheel.version))?;
+        // Another process may have installed it while this one waited.
+        let todo: Vec<_> = package.folders.iter().filter(|folder| !self.holds(folder)).collect();
+        if todo.is_empty() {
+            return Ok(());
+        }
+        let archive = self.fetch(package)?;
+        for folder in todo {
+            self.unpack(package, &archive, folder)?;
+        }
+        remove(&archive).map_err(|e| self.refused("remove", &archive, &e))
+    }
+
+    /// The wheel, checked. One that an earlier process finished downloading is taken as it is.
+    fn fetch(&self, package: &Package<'_>) -> Result<PathBuf> {
+        let wheel = &package.wheel;
+        let target = self.downloads().join(wheel.file);
+        // Held under the lock, so nobody else uses this name; what is in it was left by a killed process.
+        let partial = self.downloads().join(format!("{}.partial", wheel.file));
+        remove(&partial).map_err(|e| self.refused("remove", &partial, &e))?;
+        if target.exists() {
+            if sha256_file(&target)? == wheel.sha256 {
+                return Ok(target);
+            }
+            remove(&target).map_err(|e| self.refused("remove", &target, &e))?;
+        }
+        if self.network == Network::Offline {
+            return Err(package.missing("its download in the cache was damaged and downloads are off (--offline)"));
+        }
+        fs::create_dir_all(&partial).map_err(|e| self.refused("create", &partial, &e))?;
+        let checked = self.download(package, &partial, &target);
+        match (checked, remove(&partial)) {
+            (Ok(()), Ok(())) => Ok(target),
+            (Ok(()), Err(e)) => Err(self.refused("remove", &partial, &e)),
+            (Err(e), _) => Err(e),
+        }
+    }
+
+    fn download(&self, package: &Package<'_>, partial: &Path, target: &Path) -> Result<()> {
+        let file = pip::download(self, package, partial)?;
+        let found = sha256_file(&file)?;
+        if found != package.wheel.sha256 {
+            let reason =
+                format!("the downloaded {} has SHA-256 {found}, expected {}; it was removed", package.wheel.file, package.wheel.sha256);
+            return Err(package.missing(reason));
+        }
+        publish(&file, target).map_err(|e| self.refused("rename", &file, &e))
+    }
+
+    fn unpack(&self, package: &Package<'_>, archive: &Path, folder: &Folder<'_>) -> Result<()> {
+        let target = self.root.join(&folder.path);
+        let mut partial = target.clone().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let made = remove(&partial)
+            .and_then(|()| fs::create_dir_all(&partial))
+            .and_then(|()| unzip::unpack(archive, &partial, &folder.members))
+            .and_then(|()| publish(&partial, &target));
+        made.map_err(|e| {
+            // The error at hand is the one to report; the next run removes what cannot be removed now.
+            let _ = remove(&partial);
+            match e.kind() {
+                io::ErrorKind::InvalidData => package.missing(format!("cannot unpack {}: {e}", package.wheel.file)),
+                _ => self.refused("unpack to", &target, &e),
+            }
+        })
+    }
+
+    fn downloads(&self) -> PathBuf {
+        self.root.join("downloads")
+    }
+}

@@ -1,0 +1,155 @@
+//! Cache folders, locks, downloads and checksums: every write to the cache goes through here, but for the compiled
+//! forms that OpenVINO files by itself. Native libraries ([`runtime`](crate::runtime)), models ([`model`](crate::model)),
+//! rewritten graphs and measured choices live below one root. Nothing in it has to be kept: whatever is missing,
+//! unfinished or damaged is made again.
+//!
+//! A reader that finds what it wants complete takes no lock and writes nothing, so a filled cache may be
+//! read-only. A writer takes the [`Lock`] of the thing it makes, builds it under a temporary name in the same
+//! folder, flushes it and renames it: a process killed at any moment leaves either nothing or a finished thing.
+
+mod atomic;
+mod checksum;
+mod install;
+mod lock;
+mod pip;
+mod progress;
+mod unzip;
+
+pub use atomic::write_atomic;
+pub use checksum::{sha256, sha256_file};
+pub use install::{Folder, Member, Package, Wheel};
+pub use lock::Lock;
+pub use progress::Progress;
+
+use crate::error::{Error, Result};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Whether downloads are allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// What is missing is downloaded.
+    #[default]
+    Online,
+    /// What is missing is an error (`--offline`).
+    Offline,
+}
+
+/// The cache of this machine, or one the user named.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    root: PathBuf,
+    network: Network,
+    python: PathBuf,
+}
+
+impl Cache {
+    /// The cache at `explicit`, else `$HPINFER_HOME`, else `$XDG_CACHE_HOME/hpinfer`, else `~/.cache/hpinfer`.
+    /// Nothing is created yet. Downloads are allowed; they run `$HPINFER_PYTHON`, else `python3`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when none of the variables is set, or the current folder of a relative path is gone.
+    pub fn open(explicit: Option<&Path>) -> Result<Self> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let root = root(explicit, set)?;
+        let root = std::path::absolute(&root).map_err(Error::io("resolve", &root))?;
+        let python = set("HPINFER_PYTHON").unwrap_or_else(|| "python3".into());
+        Ok(Self { root, network: Network::Online, python: python.into() })
+    }
+
+    /// The same cache with downloads allowed or not.
+    #[must_use]
+    pub fn with_network(self, network: Network) -> Self {
+        Self { network, ..self }
+    }
+
+    /// The folder everything lies in; it need not exist.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether downloads are allowed.
+    pub fn network(&self) -> Network {
+        self.network
+    }
+
+    /// A folder of the cache, created when absent.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the next step when the cache cannot be written.
+    pub fn subdir(&self, name: impl AsRef<Path>) -> Result<PathBuf> {
+        let folder = self.root.join(name);
+        fs::create_dir_all(&folder).map_err(|e| self.refused("create", &folder, &e))?;
+        Ok(folder)
+    }
+
+    /// What to tell the user when the file system refuses a write to the cache.
+    pub(crate) fn refused(&self, action: &str, path: &Path, error: &io::Error) -> Error {
+        let next_step = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "free some space there, or set HPINFER_HOME to a folder on another disk"
+            }
+            _ => "set HPINFER_HOME to a folder you can write to",
+        };
+        Error::config(format!("cache {}", self.root.display()), format!("cannot {action} {}: {error}; {next_step}", path.display()))
+    }
+}
+
+fn root(explicit: Option<&Path>, set: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
+    if let Some(path) = explicit {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = set("HPINFER_HOME") {
+        return Ok(path.into());
+    }
+    // The XDG specification asks to ignore a relative path.
+    if let Some(path) = set("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
+        return Ok(path.join("hpinfer"));
+    }
+    match set("HOME") {
+        Some(home) => Ok(Path::new(&home).join(".cache").join("hpinfer")),
+        None => Err(Error::config(
+            "cache",
+            "none of HPINFER_HOME, XDG_CACHE_HOME and HOME is set; set HPINFER_HOME to a folder you can write to",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root_with(explicit: Option<&str>, variables: &[(&str, &str)]) -> Result<PathBuf> {
+        root(explicit.map(Path::new), |name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()))
+    }
+
+    #[test]
+    fn the_root_is_the_first_that_is_named() {
+        let all = [("HPINFER_HOME", "/hp"), ("XDG_CACHE_HOME", "/xdg"), ("HOME", "/home/u")];
+        assert_eq!(root_with(Some("/explicit"), &all).unwrap(), Path::new("/explicit"));
+        assert_eq!(root_with(None, &all).unwrap(), Path::new("/hp"));
+        assert_eq!(root_with(None, &all[1..]).unwrap(), Path::new("/xdg/hpinfer"));
+        assert_eq!(root_with(None, &all[2..]).unwrap(), Path::new("/home/u/.cache/hpinfer"));
+        assert_eq!(root_with(None, &[("XDG_CACHE_HOME", "relative"), ("HOME", "/home/u")]).unwrap(), Path::new("/home/u/.cache/hpinfer"));
+        assert!(root_with(None, &[]).unwrap_err().to_string().contains("HPINFER_HOME"));
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_written_names_the_next_step() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let cache = Cache::open(Some(file.path())).unwrap();
+        let message = cache.subdir("models").unwrap_err().to_string();
+        assert!(message.contains("cannot create") && message.contains("set HPINFER_HOME"), "{message}");
+        let full = cache.refused("write", file.path(), &io::Error::from(io::ErrorKind::StorageFull)).to_string();
+        assert!(full.contains("free some space"), "{full}");
+    }
+
+    #[test]
+    fn opening_creates_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(&folder.path().join("new"))).unwrap();
+        assert!(!cache.root().exists());
+        assert!(cache.subdir("a/b").unwrap().is_dir());
+    }
+}

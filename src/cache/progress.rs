@@ -1,0 +1,50 @@
+//! Progress of long work in the cache: a bar on standard error when that is a terminal, else one log line.
+
+use crate::trace::display;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// A bar or spinner that disappears when dropped. Nothing is ever written to standard output.
+#[derive(Debug)]
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// Work over `total` bytes.
+    pub fn bytes(message: impl Into<String>, total: u64) -> Self {
+        Self::start(message.into(), Some(total), "{msg} {wide_bar} {bytes}/{total_bytes} {eta}")
+    }
+
+    /// Work of unknown length.
+    pub fn spinner(message: impl Into<String>) -> Self {
+        Self::start(message.into(), None, "{spinner} {msg}")
+    }
+
+    /// `position` bytes are done.
+    pub fn set(&self, position: u64) {
+        self.0.set_position(position);
+    }
+
+    fn start(message: String, total: Option<u64>, template: &str) -> Self {
+        // The bar is for people, the log for everything else: one of the two speaks.
+        let terminal = std::io::stderr().is_terminal();
+        if !terminal {
+            tracing::info!("{message}");
+        }
+        let bar = display().add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(message);
+        if terminal {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        Self(bar)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

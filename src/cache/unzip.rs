@@ -1,0 +1,126 @@
+//! Unpacking chosen members of a zip file, without trust in its names or sizes.
+
+use super::{Member, Progress};
+use crate::cache::sha256_file;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Component, Path};
+use zip::ZipArchive;
+
+/// Unpacks `members` of `archive` below `folder` and flushes them. An archive with a name that would leave the
+/// folder is refused whole; so is a member of another size or checksum than pinned.
+pub(super) fn unpack(archive: &Path, folder: &Path, members: &[Member<'_>]) -> io::Result<()> {
+    let mut zip = ZipArchive::new(BufReader::new(File::open(archive)?)).map_err(refuse)?;
+    for name in zip.file_names() {
+        let name = name.map_err(refuse)?;
+        if !stays_inside(&name) {
+            return Err(refuse(format!("the archive holds `{name}`, which leaves the folder")));
+        }
+    }
+    let progress = Progress::bytes("unpacking", members.iter().map(|m| m.bytes).sum());
+    let mut done = 0;
+    for member in members {
+        let target = folder.join(member.to);
+        if !stays_inside(member.to) {
+            return Err(refuse(format!("`{}` leaves the folder", member.to)));
+        }
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let mut entry = zip.by_name(member.from).map_err(|e| refuse(format!("member `{}`: {e}", member.from)))?;
+        let mut file = File::create_new(&target)?;
+        // One byte more than pinned is enough to notice a wrong size and bounds what a false header can write.
+        let written = io::copy(&mut entry.by_ref().take(member.bytes + 1), &mut file)?;
+        if written != member.bytes {
+            return Err(refuse(format!("member `{}` is not the pinned {} bytes long", member.from, member.bytes)));
+        }
+        file.sync_all()?;
+        if let Some(expected) = member.sha256 {
+            let found = sha256_file(&target).map_err(io::Error::other)?;
+            if found != expected {
+                return Err(refuse(format!("member `{}` has SHA-256 {found}, expected {expected}", member.from)));
+            }
+        }
+        done += written;
+        progress.set(done);
+    }
+    Ok(())
+}
+
+/// Whether a name inside an archive means a place below the folder it is unpacked to, on any system.
+fn stays_inside(name: &str) -> bool {
+    !name.contains(['\\', '\0', ':']) && Path::new(name).components().all(|c| matches!(c, Component::Normal(_)))
+}
+
+fn refuse(reason: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    fn archive(folder: &Path, entries: &[(&str, &[u8])]) -> std::path::PathBuf {
+        let path = folder.join("a.whl");
+        let mut zip = ZipWriter::new(File::create(&path).unwrap());
+        for (name, bytes) in entries {
+            zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        zip.finish().unwrap();
+        path
+    }
+
+    fn member(path: &'static str, bytes: u64) -> Member<'static> {
+        Member { from: path, to: path, bytes, sha256: None }
+    }
+
+    #[test]
+    fn only_the_asked_members_are_unpacked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = archive(folder.path(), &[("p/lib/a.so", b"aaa"), ("p/b.py", b"b")]);
+        let to = folder.path().join("out");
+        unpack(&path, &to, &[member("p/lib/a.so", 3)]).unwrap();
+        assert_eq!(fs::read(to.join("p/lib/a.so")).unwrap(), b"aaa");
+        assert!(!to.join("p/b.py").exists());
+    }
+
+    #[test]
+    fn archives_that_leave_the_folder_are_refused() {
+        for name in ["../evil", "p/../../evil", "/evil", "..\\evil", "c:evil"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = archive(folder.path(), &[("good", b"good"), (name, b"evil")]);
+            let to = folder.path().join("out");
+            let message = unpack(&path, &to, &[member("good", 4)]).unwrap_err().to_string();
+            assert!(message.contains("leaves the folder"), "{name}: {message}");
+            assert!(!to.exists() && !folder.path().join("evil").exists());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = archive(folder.path(), &[("good", b"good")]);
+        let astray = Member { from: "good", to: "../evil", bytes: 4, sha256: None };
+        assert!(unpack(&path, &folder.path().join("out"), &[astray]).is_err());
+        assert!(!folder.path().join("evil").exists());
+    }
+
+    #[test]
+    fn wrong_sizes_checksums_and_names_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = archive(folder.path(), &[("a", b"aaa")]);
+        let other = Some("0000000000000000000000000000000000000000000000000000000000000000");
+        let cases = [
+            (member("a", 2), "pinned 2 bytes"),
+            (member("a", 4), "pinned 4 bytes"),
+            (Member { sha256: other, ..member("a", 3) }, "expected 0000"),
+            (member("absent", 1), "member `absent`"),
+        ];
+        for (i, (member, expected)) in cases.into_iter().enumerate() {
+            let message = unpack(&path, &folder.path().join(i.to_string()), &[member]).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        fs::write(&path, b"no zip file").unwrap();
+        assert!(unpack(&path, &folder.path().join("none"), &[member("a", 3)]).is_err());
+    }
+}

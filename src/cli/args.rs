@@ -1,0 +1,249 @@
+//! What was typed: flags and subcommands as one definition, from which help, completions and the manual page
+//! come. PaddleX's spellings with underscores are aliases of the hyphenated forms. Nothing is checked against
+//! the outside world here; `plan` does that.
+
+use super::bench::BenchCommand;
+use super::model::ModelCommand;
+use super::runtime::RuntimeCommand;
+use crate::trace::LogFormat;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  hpinfer --pipeline OCR --input page.png
+  hpinfer --pipeline OCR --input scans/ --save-path output --threads 8
+  find . -name '*.jpg' | hpinfer --pipeline ./OCR.yaml --input - > results.jsonl
+
+Exit status: 0 all inputs done, 1 some inputs failed, 2 nothing ran (usage, configuration, missing parts).";
+
+/// Runs PaddleX vision and document pipelines at the speed of the hardware.
+#[derive(Debug, Parser)]
+#[command(name = "hpinfer", version, about, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    /// What to do instead of running a pipeline.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Running a pipeline.
+    #[command(flatten)]
+    pub predict: PredictArgs,
+    /// Settings of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+}
+
+/// Settings of every command.
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Folder for libraries, models and compiled engines [default: $XDG_CACHE_HOME/hpinfer]
+    #[arg(long, value_name = "DIR", env = "HPINFER_HOME", alias = "cache_dir", global = true)]
+    pub cache_dir: Option<PathBuf>,
+    /// Use what is on this machine; download nothing
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// Form of log lines on standard error
+    #[arg(long, value_name = "FORM", default_value = "text", global = true)]
+    pub log_format: LogFormat,
+    /// More log lines (-v: what was chosen and why, -vv: everything)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// No progress bars, no notes; errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List, fetch and check models
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// List and install the inference libraries
+    #[command(subcommand)]
+    Runtime(RuntimeCommand),
+    /// Show what this machine has, what would run, and what to do about what is missing
+    Doctor(DoctorArgs),
+    /// Measure a pipeline and the floor under it
+    Bench(Box<BenchCommand>),
+    /// Print a shell completion script
+    Completions {
+        /// Shell to complete for
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+}
+
+/// `hpinfer doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// The device in question
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How results appear on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// A listing for people.
+    Text,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// Key names of results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SchemaArg {
+    /// PaddleX 3.0-beta1: rec_text, rec_score.
+    #[default]
+    #[value(name = "3.0-beta1")]
+    V3Beta1,
+    /// PaddleX 3.x: rec_texts, rec_scores, rec_polys.
+    #[value(name = "3.x")]
+    V3,
+}
+
+/// JPEG decoders by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum JpegArg {
+    /// Pure Rust; within 3 levels of libjpeg-turbo.
+    #[default]
+    Zune,
+    /// Equal to libjpeg-turbo, and so to the reference, in every sample; a young crate with unsafe vector code.
+    Turbo,
+}
+
+/// How lines of unlike width share a recognition run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum PaddingArg {
+    /// They do not.
+    #[default]
+    Own,
+    /// Padded to the widest.
+    Widest,
+}
+
+/// What the score of a box is the mean of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum ScoreModeArg {
+    /// Its rectangle.
+    Fast,
+    /// Its contour.
+    Slow,
+}
+
+/// Flags that choose engines; shared by prediction and benchmarks.
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+pub struct EngineArgs {
+    /// cpu, gpu, gpu:0, gpu:0,1 [default: the pipeline file's, else cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Inference engine: openvino or onnx_runtime [default: the faster one here, measured once]
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+    /// Recognition in bfloat16 where the processor has it, on narrow line inputs: texts may differ slightly
+    #[arg(long)]
+    pub fast: bool,
+    /// Text detection model: a name or a model folder [default: the pipeline file's]
+    #[arg(long, value_name = "MODEL", alias = "text_det_model")]
+    pub text_det_model: Option<String>,
+    /// Text recognition model: a name or a model folder [default: the pipeline file's]
+    #[arg(long, value_name = "MODEL", alias = "text_rec_model")]
+    pub text_rec_model: Option<String>,
+    /// Lines that share a recognition run; results do not depend on it unless --text-rec-padding says so
+    #[arg(long, value_name = "N", alias = "text_rec_batch_size")]
+    pub text_rec_batch_size: Option<usize>,
+    /// own: only lines of one width share a run. widest: as PaddleX 3.x, lines are padded to the widest of 6
+    /// neighbours in aspect ratio (or of --text-rec-batch-size), which changes some texts
+    #[arg(long, value_name = "RULE", default_value = "own", alias = "text_rec_padding")]
+    pub text_rec_padding: PaddingArg,
+    /// What the score of a box is the mean of: fast, its rectangle, as the reference has it; slow, the text itself,
+    /// which finds thin tilted lines that fast loses [default: the pipeline file's, else the model's]
+    #[arg(long, value_name = "MODE", alias = "text_det_score_mode")]
+    pub text_det_score_mode: Option<ScoreModeArg>,
+}
+
+/// Running a pipeline.
+#[derive(Clone, Debug, Args)]
+pub struct PredictArgs {
+    /// Pipeline name or pipeline file; a path that exists wins over a name
+    #[arg(long, value_name = "NAME|FILE")]
+    pub pipeline: Option<String>,
+    /// File, folder, glob or URL; may be given several times. `-` reads one path a line from standard input
+    #[arg(short, long, value_name = "PATH", num_args = 1..)]
+    pub input: Vec<OsString>,
+    /// Folder for a JSON file and a picture per input
+    #[arg(long, value_name = "DIR", alias = "save_path")]
+    pub save_path: Option<PathBuf>,
+    /// Cores to work on, over all pools [default: all this process may use]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
+    pub threads: Option<usize>,
+    /// Engines and models.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Add `timings_ms` to every result
+    #[arg(long)]
+    pub timings: bool,
+    /// Form of results on standard output [default: text on a terminal, jsonl otherwise]
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<OutputForm>,
+    /// Key names of results
+    #[arg(long, value_name = "VERSION", default_value = "3.0-beta1")]
+    pub schema: SchemaArg,
+    /// Font for the texts in saved pictures [default: the system's, else one is installed]
+    #[arg(long, value_name = "FILE")]
+    pub font: Option<PathBuf>,
+    /// JPEG decoder. zune is memory-safe and within 3 levels of the reference; turbo equals the reference
+    #[arg(long, value_name = "NAME", default_value = "zune", alias = "jpeg_decoder")]
+    pub jpeg_decoder: JpegArg,
+    /// Refuse pictures with more pixels, in millions
+    #[arg(long, value_name = "MEGAPIXELS", default_value_t = 180)]
+    pub max_pixels: u64,
+    /// Refuse files larger than this, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    pub max_file_size: u64,
+    /// Write the shipped configuration of a pipeline to --save-path (default: here)
+    #[arg(long, value_name = "NAME", alias = "get_pipeline_config")]
+    pub get_pipeline_config: Option<String>,
+    /// Accepted for compatibility: this program is always the accelerated one
+    #[arg(long, alias = "use_hpip", hide_short_help = true)]
+    pub use_hpip: bool,
+    /// Accepted for compatibility: no licence is needed
+    #[arg(long, value_name = "S", alias = "serial_number", hide_short_help = true)]
+    pub serial_number: Option<String>,
+    /// Accepted for compatibility: no licence is needed
+    #[arg(long, alias = "update_license", hide_short_help = true)]
+    pub update_license: bool,
+    /// Not in this version: serving over HTTP
+    #[arg(long, hide_short_help = true)]
+    pub serve: bool,
+    /// Address for --serve
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0", hide_short_help = true)]
+    pub host: String,
+    /// Port for --serve
+    #[arg(long, value_name = "PORT", default_value_t = 8080, hide_short_help = true)]
+    pub port: u16,
+    /// Not in this version: PaddleX's plugin installer
+    #[arg(long, value_name = "PLUGIN", num_args = 0.., hide_short_help = true)]
+    pub install: Option<Vec<String>>,
+}
+
+impl PredictArgs {
+    /// A flag that only makes sense when a pipeline runs, if one was given.
+    pub(super) fn first_of_a_run(&self) -> Option<&'static str> {
+        let given = [
+            ("--pipeline", self.pipeline.is_some()),
+            ("--input", !self.input.is_empty()),
+            ("--save-path", self.save_path.is_some()),
+            ("--get-pipeline-config", self.get_pipeline_config.is_some()),
+            ("--serve", self.serve),
+            ("--install", self.install.is_some()),
+        ];
+        given.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+}

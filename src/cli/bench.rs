@@ -1,0 +1,230 @@
+//! `hpinfer bench`: measures a pipeline, each case in a process of its own; `bench compare` sets two reports side by side.
+
+use super::args::{EngineArgs, GlobalArgs};
+use super::plan::{self, Plan};
+use super::table::{write_json, write_table, write_text};
+use super::{ALL_DONE, SOME_FAILED};
+use crate::bench::cases::{Case, Variant};
+use crate::bench::compare::compare;
+use crate::bench::inputs;
+use crate::bench::machine::{Machine, utc};
+use crate::bench::report::{CaseReport, Inputs, Report, SCHEMA_VERSION};
+use crate::bench::run::{PipelineSource, Workload, measure};
+use crate::bench::table;
+use crate::cache::{sha256_file, write_atomic};
+use crate::device;
+use crate::error::{Error, Result};
+use crate::source::{Source, SourceOptions};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Instant, SystemTime};
+
+/// `hpinfer bench`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BenchCommand {
+    #[command(subcommand)]
+    action: Option<BenchAction>,
+    #[command(flatten)]
+    measure: MeasureArgs,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum BenchAction {
+    /// Set two reports side by side; exit status 1 when something became worse
+    Compare {
+        /// Report before the change
+        #[arg(value_name = "A.json")]
+        before: PathBuf,
+        /// Report after it
+        #[arg(value_name = "B.json")]
+        after: PathBuf,
+        /// How much worse is a regression, in percent
+        #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+        threshold: f64,
+    },
+    /// Measures one case, described on standard input; a step of `bench` itself
+    #[command(hide = true)]
+    RunCase,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct MeasureArgs {
+    /// Pipeline name or pipeline file; a path that exists wins over a name
+    #[arg(long, value_name = "NAME|FILE")]
+    pipeline: Option<String>,
+    /// File, folder or glob; may be given several times
+    #[arg(short, long, value_name = "PATH", num_args = 1..)]
+    input: Vec<OsString>,
+    /// Variants to measure, each with every count of --threads
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "default")]
+    case: Vec<Variant>,
+    /// Counts of cores to measure [default: all this process may use]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', env = "HPINFER_THREADS")]
+    threads: Vec<usize>,
+    /// Measured rounds over all pictures
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    repeat: usize,
+    /// Rounds before those
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    warmup: usize,
+    /// Write the whole report as JSON to this file; `-`: to standard output, in place of the tables
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// What the process of a case is told.
+#[derive(Serialize, Deserialize)]
+struct Job {
+    case: Case,
+    pipeline: String,
+    engine: EngineArgs,
+    files: Vec<PathBuf>,
+    repeat: usize,
+    warmup: usize,
+}
+
+/// Runs the command.
+pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
+    match &command.action {
+        None => {
+            let report = run_cases(&command.measure, global)?;
+            show(&report, command.measure.json.as_deref(), out)?;
+            Ok(if report.inputs.failed.is_empty() { ALL_DONE } else { SOME_FAILED })
+        }
+        Some(BenchAction::Compare { before, after, threshold }) => {
+            let comparison = compare(&read(before)?, &read(after)?, *threshold)?;
+            for note in &comparison.notes {
+                write_text(out, &format!("note: {note}\n"))?;
+            }
+            let rows: Vec<_> = comparison.changes.iter().map(table::change).collect();
+            write_table(out, table::CHANGES, &rows)?;
+            Ok(if comparison.has_regressions() { SOME_FAILED } else { ALL_DONE })
+        }
+        Some(BenchAction::RunCase) => {
+            let started = Instant::now();
+            let job: Job = serde_json::from_reader(std::io::stdin().lock()).map_err(|e| Error::internal("bench case", e.to_string()))?;
+            let plan = Plan::new(&job.pipeline, Some(job.case.threads), &job.engine)?;
+            let source = PipelineSource { config: plan.config, loader: plan.loader, cache: plan::cache(global)? };
+            let workload = Workload { files: job.files, repeat: job.repeat, warmup: job.warmup };
+            write_json(out, &measure(job.case, source, workload, started)?)?;
+            Ok(ALL_DONE)
+        }
+    }
+}
+
+fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
+    let date = utc(SystemTime::now());
+    let pipeline = plan::required_pipeline(args.pipeline.as_deref())?;
+    let threads = if args.threads.is_empty() { vec![device::available_threads()] } else { args.threads.clone() };
+    for &threads in &threads {
+        Plan::new(pipeline, Some(threads), &args.engine)?; // what is wrong with the flags is said before anything starts
+    }
+    if args.repeat == 0 {
+        return Err(Error::config("--repeat", "0 rounds; give 1 or more"));
+    }
+    let (files, refused) = inputs::files(Source::new(&args.input, SourceOptions { offline: global.offline, ..SourceOptions::default() }));
+    if files.is_empty() {
+        let reasons: Vec<String> = refused.iter().map(|f| format!("{}: {}", f.name, f.reason)).collect();
+        let reasons = if reasons.is_empty() { "give files, folders or globs".into() } else { reasons.join("; ") };
+        return Err(Error::config("--input", format!("no picture to measure: {reasons}")));
+    }
+    let mut cases: Vec<CaseReport> = Vec::new();
+    for case in Case::product(&args.case, &threads) {
+        if !global.quiet {
+            eprintln!("hpinfer: measuring {case}");
+        }
+        let (engine, pipeline) = (args.engine.clone(), pipeline.to_owned());
+        let job = Job { case, pipeline, engine, files: files.clone(), repeat: args.repeat, warmup: args.warmup };
+        let job = serde_json::to_vec(&job).map_err(|e| Error::config("--input", format!("a path that benchmarks cannot name: {e}")))?;
+        cases.push(case.run_in(case_command(global)?, &job)?);
+    }
+    Ok(Report {
+        schema_version: SCHEMA_VERSION,
+        hpinfer: env!("CARGO_PKG_VERSION").into(),
+        date,
+        machine: Machine::read(),
+        pipeline: pipeline_identity(pipeline)?,
+        repeat: args.repeat,
+        warmup: args.warmup,
+        inputs: cases.first().map(|case| Inputs::of(case, refused)).unwrap_or_default(),
+        cases,
+    })
+}
+
+/// This program again, as the process of one case.
+fn case_command(global: &GlobalArgs) -> Result<Command> {
+    let program = std::env::current_exe().map_err(Error::io("find", Path::new("the running program")))?;
+    let mut command = Command::new(program);
+    command.args(["bench", "run-case"]);
+    if let Some(dir) = &global.cache_dir {
+        command.arg("--cache-dir").arg(dir);
+    }
+    if let Some(form) = global.log_format.to_possible_value() {
+        command.args(["--log-format", form.get_name()]);
+    }
+    command.args(global.offline.then_some("--offline"));
+    command.args(global.quiet.then_some("--quiet"));
+    command.args((0..global.verbose).map(|_| "-v"));
+    Ok(command)
+}
+
+/// A name as it is; a pipeline file by its name and contents.
+fn pipeline_identity(pipeline: &str) -> Result<String> {
+    let path = Path::new(pipeline);
+    if !path.is_file() {
+        return Ok(pipeline.to_owned());
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(format!("{name}, SHA-256 {}", sha256_file(path)?))
+}
+
+fn read(path: &Path) -> Result<Report> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Error::config(path.display().to_string(), format!("is no report of `hpinfer bench --json`: {e}")))
+}
+
+fn show(report: &Report, json: Option<&Path>, out: &mut impl Write) -> Result<()> {
+    match json {
+        Some(path) if path == Path::new("-") => return write_json(out, report),
+        Some(path) => {
+            let text = serde_json::to_vec_pretty(report).map_err(|e| Error::internal("report as JSON", e.to_string()))?;
+            write_atomic(path, &text)?;
+        }
+        None => {}
+    }
+    let (machine, inputs) = (&report.machine, &report.inputs);
+    let rounds = format!("{} rounds after {} of warm-up", report.repeat, report.warmup);
+    write_text(
+        out,
+        &format!(
+            "{}: {} pictures, {:.1} megapixels; {rounds}; hpinfer {}, {}\n{}, {} cores, {} MiB; kernel {}\n\n",
+            report.pipeline,
+            inputs.count,
+            inputs.megapixels,
+            report.hpinfer,
+            report.date,
+            machine.cpu,
+            machine.cores,
+            machine.memory_mib,
+            machine.kernel,
+        ),
+    )?;
+    write_table(out, table::SUMMARY, &report.cases.iter().map(table::summary).collect::<Vec<_>>())?;
+    write_text(out, "\nStages, ms over all pictures, one at a time:\n")?;
+    write_table(out, table::STAGES, &report.cases.iter().map(table::stages).collect::<Vec<_>>())?;
+    write_text(out, "\nEnd to end against the engines alone, one thread, ms over all pictures (processor time, wall time):\n")?;
+    let floors = report.cases.iter().flat_map(table::floors);
+    write_table(out, table::FLOORS, &floors.collect::<Vec<_>>())?;
+    for failed in &inputs.failed {
+        write_text(out, &format!("left out: {}: {}\n", failed.name, failed.reason))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! `hpinfer doctor`: what this machine has, which backend would run, and what to do about what is missing.
+
+use super::ALL_DONE;
+use super::args::{DoctorArgs, GlobalArgs};
+use super::plan;
+use super::table::write_text;
+use crate::backend::select::measured_choices;
+use crate::device::{self, CpuInfo, DeviceSpec};
+use crate::error::Result;
+use crate::model::Store;
+use crate::runtime;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+
+/// Processor features that engines and operations ask for.
+const FEATURES: [&str; 6] = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "f16c"];
+
+/// One line of the diagnosis: what was looked at, what was found, and what to do when that is not enough.
+struct Finding {
+    topic: &'static str,
+    name: String,
+    ok: bool,
+    found: String,
+    next_step: Option<String>,
+}
+
+/// Prints the diagnosis as text, or as one JSON object.
+pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
+    let asked: DeviceSpec = args.device.as_deref().unwrap_or("cpu").parse()?;
+    let cache = plan::cache(global)?;
+    let mut findings = processor();
+    findings.push(gpu(&asked));
+    for status in runtime::list(&cache) {
+        let (name, version) = (status.library.to_string(), status.library.pinned_version());
+        findings.push(match status.found {
+            Ok(Some(found)) => {
+                let version = found.version.as_deref().unwrap_or("of unknown version");
+                Finding {
+                    topic: "library",
+                    name,
+                    ok: true,
+                    found: format!("{version}, {} ({:?})", found.path.display(), found.origin),
+                    next_step: None,
+                }
+            }
+            Ok(None) => {
+                let next_step = format!("the first run installs {version}; or `hpinfer runtime install {name}`");
+                Finding { topic: "library", name, ok: false, found: "not on this machine".into(), next_step: Some(next_step) }
+            }
+            Err(e) => Finding { topic: "library", name, ok: false, found: e.to_string(), next_step: None },
+        });
+    }
+    for model in Store::new(&cache)?.list() {
+        let next_step = model.onnx.is_none().then(|| format!("the first run fetches it; or `hpinfer model pull {}`", model.name));
+        let found = if model.onnx.is_some() { "in the cache" } else { "not on this machine" };
+        findings.push(Finding { topic: "model", name: model.name, ok: model.onnx.is_some(), found: found.into(), next_step });
+    }
+    let font = runtime::font::locate(&cache);
+    findings.push(Finding {
+        topic: "font",
+        name: "Noto Sans SC".into(),
+        ok: true, // only for saved pictures, and only where the system has none with the glyphs
+        found: font.map_or_else(|| "not in the cache; installed when a saved picture needs it".into(), |path| path.display().to_string()),
+        next_step: None,
+    });
+    for (model, backend, times) in measured_choices(&cache) {
+        findings.push(Finding {
+            topic: "choice",
+            name: model,
+            ok: true,
+            found: format!("{backend}, measured {times} ms"),
+            next_step: None,
+        });
+    }
+    findings.push(Finding { topic: "cache", name: "folder".into(), ok: true, found: occupied(cache.root()), next_step: None });
+    let text = if args.json { to_json(&findings) } else { to_text(&findings) };
+    write_text(out, &text)?;
+    Ok(ALL_DONE)
+}
+
+fn processor() -> Vec<Finding> {
+    let cpu = CpuInfo::read();
+    let features: Vec<&str> = FEATURES.into_iter().filter(|f| cpu.has(f)).collect();
+    let bf16 = cpu.has_bfloat16();
+    let line = |name: &str, ok, found, next_step| Finding { topic: "cpu", name: name.into(), ok, found, next_step };
+    vec![
+        line("model", true, cpu.model, None),
+        line("cores for this process", true, device::available_threads().to_string(), None),
+        line("features", !features.is_empty(), features.join(" "), None),
+        line(
+            "bfloat16",
+            true,
+            if bf16 { "in hardware: --fast uses it".into() } else { "not in hardware: --fast computes in float32".to_owned() },
+            None,
+        ),
+    ]
+}
+
+/// What is known of graphics processors without opening their driver.
+fn gpu(asked: &DeviceSpec) -> Finding {
+    let driver = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
+    let driver = driver.as_deref().and_then(|t| t.lines().next()).map(str::trim);
+    let found = match driver {
+        Some(version) => format!("NVIDIA driver present ({version}), not used: this version runs on the CPU only"),
+        None => "no NVIDIA driver on this machine (/proc/driver/nvidia is absent)".to_owned(),
+    };
+    let next_step = (*asked != DeviceSpec::Cpu).then(|| format!("`--device {asked}` is not in this version; leave it out, or give cpu"));
+    Finding { topic: "gpu", name: "cuda".into(), ok: *asked == DeviceSpec::Cpu, found, next_step }
+}
+
+fn occupied(root: &Path) -> String {
+    let files = walkdir::WalkDir::new(root).into_iter().filter_map(Result::<_, _>::ok).filter_map(|e| e.metadata().ok());
+    let bytes: u64 = files.filter(std::fs::Metadata::is_file).map(|m| m.len()).sum();
+    format!("{}, {:.0} MiB", root.display(), bytes as f64 / f64::from(1 << 20))
+}
+
+fn to_text(findings: &[Finding]) -> String {
+    let mut out = String::new();
+    let width = findings.iter().map(|f| f.name.len()).max().unwrap_or(0);
+    for f in findings {
+        let mark = if f.ok { "ok" } else { "--" };
+        out += &format!("{mark}  {:<8} {:<width$}  {}\n", f.topic, f.name, f.found);
+        if let Some(step) = &f.next_step {
+            out += &format!("    {:<8} {:<width$}  -> {step}\n", "", "");
+        }
+    }
+    out
+}
+
+fn to_json(findings: &[Finding]) -> String {
+    let rows: Vec<Value> = findings
+        .iter()
+        .map(|f| json!({"topic": f.topic, "name": f.name, "ok": f.ok, "found": f.found, "next_step": f.next_step}))
+        .collect();
+    json!({"version": env!("CARGO_PKG_VERSION"), "findings": rows}).to_string() + "\n"
+}

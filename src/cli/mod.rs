@@ -1,0 +1,68 @@
+//! The command line: `args` is what was typed, `plan` what it means here, one file per subcommand does it.
+//! This is the composition root, the only place that names everything.
+
+pub mod args;
+pub mod bench;
+pub mod doctor;
+pub mod model;
+pub mod plan;
+pub mod predict;
+pub mod report;
+pub mod runtime;
+pub mod table;
+
+use crate::error::{Error, Result};
+use args::{Cli, Command, GlobalArgs};
+use clap::CommandFactory;
+use indicatif::ProgressDrawTarget;
+use std::io;
+use std::path::Path;
+
+/// Exit code: every input gave a result.
+pub const ALL_DONE: u8 = 0;
+/// Exit code: some inputs failed.
+pub const SOME_FAILED: u8 = 1;
+/// Exit code: nothing ran.
+pub const NOTHING_RAN: u8 = 2;
+
+/// Runs what was typed; returns the exit code.
+pub fn run(cli: Cli) -> Result<u8> {
+    let level = match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "hpinfer=info,warn",
+        (false, _) => "debug",
+    };
+    crate::trace::init_logging(cli.global.log_format, level);
+    if cli.global.quiet {
+        crate::trace::display().set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let Some(command) = cli.command else { return predict::run(&cli.predict, &cli.global) };
+    if let Some(flag) = cli.predict.first_of_a_run() {
+        return Err(Error::config(flag, "it belongs to running a pipeline, not to this command; leave one of the two out"));
+    }
+    match run_command(command, &cli.global) {
+        // A reader that closed the pipe has what it wanted.
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(ALL_DONE),
+        outcome => outcome,
+    }
+}
+
+fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
+    let mut out = io::stdout().lock();
+    match command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new(); // the generator panics when it cannot write
+            clap_complete::generate(shell, &mut Cli::command(), "hpinfer", &mut script);
+            table::write_text(&mut out, &String::from_utf8_lossy(&script))?;
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut out).map_err(Error::io("write to", Path::new("standard output")))?
+        }
+        Command::Model(command) => command.run(&plan::cache(global)?, &mut out)?,
+        Command::Runtime(command) => command.run(&plan::cache(global)?, &mut out)?,
+        Command::Doctor(args) => return doctor::run(&args, global, &mut out),
+        Command::Bench(command) => return bench::run(&command, global, &mut out),
+    }
+    Ok(ALL_DONE)
+}

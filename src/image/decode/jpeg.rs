@@ -1,0 +1,165 @@
+//! JPEG: one walk over the markers (size, orientation, is it whole?), then the pixels by the chosen implementation.
+//! Four-component files are decoded to ink values and converted as libjpeg and OpenCV do, in integers.
+
+use super::{JpegDecoder, Limits, Reason, bgr_len, checked_size, orientation};
+use crate::image::Size;
+use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
+
+pub(super) fn decode(bytes: &[u8], decoder: JpegDecoder, limits: &Limits) -> Result<(Vec<u8>, Size), Reason> {
+    let header = Header::read(bytes)?;
+    let size = checked_size(header.width.into(), header.height.into(), limits)?;
+    let bgr = match decoder {
+        // Version 0.8 of the port knows stored RGB by the Adobe segment only, and gives up on stray bytes.
+        JpegDecoder::Turbo if !header.named_rgb && !header.padded => turbo(bytes, size)?,
+        JpegDecoder::Turbo | JpegDecoder::Zune => zune(bytes, &header, size)?,
+    };
+    if bgr.len() != bgr_len(size) {
+        return Err(format!("{} bytes decoded where {size} pixels were announced", bgr.len()));
+    }
+    Ok(orientation::apply(bgr, size, header.orientation.unwrap_or(1)))
+}
+
+/// What the markers say, before any pixel is decoded.
+struct Header {
+    width: u16,
+    height: u16,
+    orientation: Option<u8>,
+    /// The components are called R, G and B, and no Adobe segment says what they hold.
+    named_rgb: bool,
+    /// Stray bytes stand between two segments; libjpeg skips them.
+    padded: bool,
+}
+
+impl Header {
+    fn read(bytes: &[u8]) -> Result<Self, Reason> {
+        let mut frame = None;
+        let (mut exif, mut adobe, mut padded) = (None, false, false);
+        let mut at = 2;
+        loop {
+            // Markers are FF and a code; within entropy-coded data FF 00 is a sample byte and FF D0 to D7 are restarts.
+            let skipped = bytes[at..].iter().position(|&b| b == 0xff).ok_or_else(cut_off)?;
+            padded |= skipped > 0;
+            at += skipped;
+            let fill = bytes[at..].iter().position(|&b| b != 0xff).ok_or_else(cut_off)?;
+            let code = bytes[at + fill];
+            at += fill + 1;
+            let length = match code {
+                0xd9 => break,
+                0x00 | 0x01 | 0xd0..=0xd8 => continue,
+                _ => usize::from(u16::from_be_bytes(*bytes[at..].first_chunk().ok_or_else(cut_off)?)),
+            };
+            let body = bytes.get(at + 2..at + length.max(2)).ok_or_else(cut_off)?;
+            match code {
+                0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf if frame.is_none() => {
+                    let [precision, h0, h1, w0, w1, _, ref components @ ..] = *body else {
+                        return Err("the frame header is damaged".into());
+                    };
+                    if precision != 8 {
+                        return Err(format!("{precision} bits per sample, only 8 are supported"));
+                    }
+                    frame = Some((u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1]), components.iter().step_by(3).eq(b"RGB")));
+                }
+                // OpenCV looks into the first segment of this kind only, even when it holds something else than EXIF.
+                0xe1 => exif = exif.or(Some(body)),
+                0xee => adobe |= body.starts_with(b"Adobe"),
+                _ => {}
+            }
+            at += length.max(2);
+            if code == 0xda {
+                at = end_of_scan(bytes, at)?;
+            }
+        }
+        let (width, height, named_rgb) = frame.ok_or("no frame header before the end marker")?;
+        let orientation = exif.and_then(|body| body.strip_prefix(b"Exif\0\0")).and_then(orientation::of_exif);
+        Ok(Self { width, height, orientation, named_rgb: named_rgb && !adobe, padded })
+    }
+}
+
+/// Where the marker that ends the entropy-coded data from `at` on begins.
+fn end_of_scan(bytes: &[u8], mut at: usize) -> Result<usize, Reason> {
+    loop {
+        at += bytes[at..].iter().position(|&b| b == 0xff).ok_or_else(cut_off)?;
+        match bytes.get(at + 1).ok_or_else(cut_off)? {
+            0x00 | 0xd0..=0xd7 => at += 2,
+            0xff => at += 1,
+            _ => return Ok(at),
+        }
+    }
+}
+
+fn cut_off() -> Reason {
+    "the file is cut off: no end-of-image marker".into()
+}
+
+fn zune(bytes: &[u8], header: &Header, size: Size) -> Result<Vec<u8>, Reason> {
+    let native = |colour| {
+        // Strict mode turns damage into an error; it also dislikes stray bytes, which harm nothing.
+        let options = DecoderOptions::default()
+            .set_max_width(usize::from(u16::MAX))
+            .set_max_height(usize::from(u16::MAX))
+            .set_strict_mode(!header.padded)
+            .jpeg_set_out_colorspace(colour);
+        zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options)
+    };
+    let mut probe = native(ColorSpace::BGR);
+    probe.decode_headers().map_err(|e| e.to_string())?;
+    let found = probe.input_colorspace().unwrap_or(ColorSpace::Unknown);
+    let read = |colour: ColorSpace| native(colour).decode().map_err(|e| e.to_string());
+    match found {
+        ColorSpace::YCbCr => probe.decode().map_err(|e| e.to_string()),
+        ColorSpace::RGB => {
+            let mut pixels = read(ColorSpace::RGB)?;
+            super::swap_red_blue(&mut pixels);
+            Ok(pixels)
+        }
+        ColorSpace::Luma => Ok(read(ColorSpace::Luma)?.iter().flat_map(|&v| [v; 3]).collect()),
+        ColorSpace::CMYK => Ok(ink_to_bgr(&read(ColorSpace::CMYK)?, size, |ink| ink)),
+        ColorSpace::YCCK => Ok(ink_to_bgr(&read(ColorSpace::YCCK)?, size, ycck_to_cmyk)),
+        other => Err(format!("colour space {other:?} is not supported")),
+    }
+}
+
+fn turbo(bytes: &[u8], size: Size) -> Result<Vec<u8>, Reason> {
+    use libjpeg_turbo_rs::{ColorSpace, Decoder, PixelFormat};
+    let mut decoder = Decoder::new(bytes).map_err(|e| e.to_string())?;
+    decoder.set_stop_on_warning(true);
+    let stored = decoder.jpeg_color_space();
+    decoder.set_output_format(match stored {
+        ColorSpace::Cmyk | ColorSpace::Ycck => PixelFormat::Cmyk,
+        // Asked for BGR, version 0.8 takes stored RGB for YCbCr.
+        ColorSpace::Rgb => PixelFormat::Rgb,
+        _ => PixelFormat::Bgr,
+    });
+    let mut pixels = decoder.decode_image().map_err(|e| e.to_string())?.data;
+    match stored {
+        ColorSpace::Cmyk | ColorSpace::Ycck => pixels = ink_to_bgr(&pixels, size, |ink| ink),
+        ColorSpace::Rgb => super::swap_red_blue(&mut pixels),
+        _ => {}
+    }
+    Ok(pixels)
+}
+
+/// OpenCV's conversion of the four stored samples. Adobe stores ink inverted, and the rule counts on it.
+fn ink_to_bgr(samples: &[u8], size: Size, to_cmyk: impl Fn([u8; 4]) -> [u8; 4]) -> Vec<u8> {
+    let mut bgr = vec![0; bgr_len(size)];
+    for (to, from) in bgr.as_chunks_mut::<3>().0.iter_mut().zip(samples.as_chunks::<4>().0) {
+        let [c, m, y, k] = to_cmyk(*from).map(i32::from);
+        *to = [y, m, c].map(|ink| (k - (((255 - ink) * k) >> 8)) as u8);
+    }
+    bgr
+}
+
+fn ycck_to_cmyk([y, cb, cr, k]: [u8; 4]) -> [u8; 4] {
+    let [r, g, b] = ycc_to_rgb([y, cb, cr]);
+    [255 - r, 255 - g, 255 - b, k]
+}
+
+/// libjpeg's conversion in 16-bit fixed point.
+pub(super) fn ycc_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+    const HALF: i32 = 1 << 15;
+    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+    let red = y + ((91_881 * cr + HALF) >> 16);
+    let green = y + ((-22_554 * cb - 46_802 * cr + HALF) >> 16);
+    let blue = y + ((116_130 * cb + HALF) >> 16);
+    [red, green, blue].map(|v| v.clamp(0, 255) as u8)
+}

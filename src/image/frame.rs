@@ -1,0 +1,106 @@
+//! A decoded picture with its identity, and borrowed views of pixels for the operations.
+
+use super::geometry::Size;
+use crate::error::{Error, Result};
+use std::sync::Arc;
+
+/// How the bytes of a picture are laid out. All formats are 8 bits per sample, interleaved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PixelFormat {
+    /// Blue, green, red: what OpenCV and hence the reference uses.
+    Bgr,
+    /// Red, green, blue.
+    Rgb,
+    /// One sample per pixel.
+    Gray,
+}
+
+impl PixelFormat {
+    /// Bytes per pixel.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Bgr | Self::Rgb => 3,
+            Self::Gray => 1,
+        }
+    }
+}
+
+/// Borrowed pixels, rows packed without padding.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageView<'a> {
+    /// `size.height` rows of `size.width * format.bytes()` bytes.
+    pub data: &'a [u8],
+    /// Width and height.
+    pub size: Size,
+    /// Sample order.
+    pub format: PixelFormat,
+}
+
+/// Owned pixels, rows packed without padding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageBuf {
+    data: Vec<u8>,
+    size: Size,
+    format: PixelFormat,
+}
+
+impl ImageBuf {
+    /// Wraps `data`; an error when its length does not fit size and format, or a side is zero.
+    pub fn new(data: Vec<u8>, size: Size, format: PixelFormat) -> Result<Self> {
+        let expected = size.area() as usize * format.bytes();
+        if data.len() != expected || expected == 0 {
+            return Err(Error::input("image", format!("{} bytes for a {size} {format:?} picture of {expected}", data.len())));
+        }
+        Ok(Self { data, size, format })
+    }
+
+    /// The pixels, borrowed.
+    pub fn view(&self) -> ImageView<'_> {
+        ImageView { data: &self.data, size: self.size, format: self.format }
+    }
+
+    /// The samples, row by row.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Width and height.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Sample order.
+    pub fn format(&self) -> PixelFormat {
+        self.format
+    }
+}
+
+/// Where a frame came from.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct FrameId {
+    /// The input as the user named it (path or URL); `None` for pixels handed in by a caller.
+    pub input_path: Option<String>,
+    /// Zero-based page, for inputs with pages.
+    pub page_index: Option<u32>,
+}
+
+/// A decoded picture and where it came from. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Identity, as it appears in results.
+    pub id: FrameId,
+    /// The pixels; BGR as decoded.
+    pub image: Arc<ImageBuf>,
+}
+
+impl Frame {
+    /// A frame without a file behind it.
+    pub fn from_image(image: ImageBuf) -> Self {
+        Self { id: FrameId::default(), image: Arc::new(image) }
+    }
+
+    /// Width and height.
+    pub fn size(&self) -> Size {
+        self.image.size()
+    }
+}

@@ -1,0 +1,144 @@
+//! Finds a model, chooses its backend and opens it: the one way from a name in a configuration to a module.
+//! A detector gets an engine that uses all cores for a lone picture, and at first need one that leaves the other
+//! cores to other pictures; recognition always runs line batches side by side on one core each.
+
+use super::text_detect::DetectionOverrides;
+use super::text_recognise::WidthRule;
+use super::{TextDetect, TextRecognise};
+use crate::backend::record::Recording;
+use crate::backend::select::{Libraries, Selector};
+use crate::backend::{BackendName, Engine, LoadOptions, Parallelism, Precision};
+use crate::cache::Cache;
+use crate::device::{self, CpuInfo};
+use crate::error::{Error, Result};
+use crate::model::{ModelSpec, ResolvedModel, Store};
+use crate::tensor::Shape;
+use std::sync::Arc;
+
+/// Widths of lines in fast mode are multiples of this. An engine prepares itself for every new width (tens of
+/// milliseconds, some megabytes); steps of 32 pixels save less work per line than they cost in that.
+const FAST_WIDTH_STEP_PX: u32 = 64;
+
+/// A network named by a configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelChoice {
+    /// Model name, or the folder of an exported model.
+    pub name_or_dir: String,
+    /// The engine asked for; `None` leaves the choice to a measurement.
+    pub backend: Option<BackendName>,
+}
+
+/// How networks are opened.
+#[derive(Clone)]
+pub struct LoaderOptions {
+    /// Cores to work on.
+    pub threads: usize,
+    /// The engine for all networks; wins over the configuration.
+    pub backend: Option<BackendName>,
+    /// Recognition in bfloat16 where the processor has it, on narrow line inputs: texts may differ slightly. Detection
+    /// stays in float32: in bfloat16 it loses lines, and it is a tenth of the work.
+    pub fast: bool,
+    /// Libraries the configuration names, in place of a search.
+    pub libraries: Libraries,
+    /// Where the inputs of every run are noted, for benchmarks.
+    pub recording: Option<Recording>,
+}
+
+impl Default for LoaderOptions {
+    /// All cores of this process, measured backends, reference arithmetic.
+    fn default() -> Self {
+        Self { threads: device::available_threads(), backend: None, fast: false, libraries: Libraries::default(), recording: None }
+    }
+}
+
+/// Opens networks.
+pub struct Loader {
+    cache: Cache,
+    store: Store,
+    selector: Arc<Selector>,
+    options: LoaderOptions,
+}
+
+impl Loader {
+    /// A loader over the cache folder of this user, with default options.
+    pub fn from_env() -> Result<Self> {
+        Self::new(Cache::open(None)?, LoaderOptions::default())
+    }
+
+    /// A loader over `cache`.
+    pub fn new(cache: Cache, options: LoaderOptions) -> Result<Self> {
+        let store = Store::new(&cache)?;
+        let selector = Arc::new(Selector::new(cache.clone(), options.libraries.clone()));
+        Ok(Self { cache, store, selector, options })
+    }
+
+    /// Cores the networks are opened for.
+    pub fn threads(&self) -> usize {
+        self.options.threads
+    }
+
+    /// Opens a text detector.
+    pub fn text_detect(&self, choice: &ModelChoice, overrides: &DetectionOverrides) -> Result<TextDetect> {
+        let model = self.store.resolve(&choice.name_or_dir)?;
+        let ModelSpec::TextDetection(spec) = &model.spec else {
+            return Err(wrong_kind(&model, "a text detector"));
+        };
+        let spec = overrides.apply(spec.clone());
+        let probe = [(640, 640), (736, 960), (960, 672), (544, 960)].map(|(h, w)| Shape::new(&[1, 3, h, w]));
+        let threads = self.options.threads;
+        let mut options = self.load_options(&model, Precision::Float32, false, Parallelism { streams: 1, threads_per_stream: threads })?;
+        let engine = self.engine(choice, &options, &probe)?;
+        if threads == 1 {
+            return Ok(TextDetect::new(engine, spec));
+        }
+        // The second engine is of the same backend: one model, one record of what ran.
+        options.parallelism = Parallelism { streams: threads, threads_per_stream: 1 };
+        let (selector, backend, recording) = (self.selector.clone(), engine.info().backend, self.options.recording.clone());
+        let load = move || Ok(recorded(selector.load(Some(backend), &options, &[])?, recording.as_ref()));
+        Ok(TextDetect::new(engine, spec).with_one_core(Box::new(load)))
+    }
+
+    /// Opens a text recogniser.
+    pub fn text_recognise(&self, choice: &ModelChoice) -> Result<TextRecognise> {
+        let model = self.store.resolve(&choice.name_or_dir)?;
+        let ModelSpec::TextRecognition(spec) = &model.spec else {
+            return Err(wrong_kind(&model, "a text recogniser"));
+        };
+        let [c, h, w] = spec.image_shape.map(|v| v as usize);
+        // Widths without a common factor, as lines have them: an engine that prepares itself for each meets all as new.
+        let probe = [0, 11, 97, 203, 369, 581, 882].map(|more| Shape::new(&[1, c, h, w + more]));
+        let precision = if self.options.fast && CpuInfo::read().has_bfloat16() { Precision::Bfloat16 } else { Precision::Float32 };
+        let options = self.load_options(&model, precision, true, Parallelism { streams: self.options.threads, threads_per_stream: 1 })?;
+        let engine = self.engine(choice, &options, &probe)?;
+        let rule = if self.options.fast { WidthRule::Tight(FAST_WIDTH_STEP_PX) } else { WidthRule::Reference };
+        Ok(TextRecognise::new(engine, spec.clone(), rule))
+    }
+
+    fn load_options(&self, model: &ResolvedModel, precision: Precision, logits: bool, parallelism: Parallelism) -> Result<LoadOptions> {
+        Ok(LoadOptions {
+            model: model.name.clone(),
+            onnx: model.onnx.clone(),
+            model_sha256: model.sha256.clone(),
+            precision,
+            parallelism,
+            logits,
+            cache_dir: Some(self.cache.subdir("compiled")?),
+        })
+    }
+
+    fn engine(&self, choice: &ModelChoice, options: &LoadOptions, probe: &[Shape]) -> Result<Arc<dyn Engine>> {
+        let engine = self.selector.load(self.options.backend.or(choice.backend), options, probe)?;
+        Ok(recorded(engine, self.options.recording.as_ref()))
+    }
+}
+
+fn recorded(engine: Arc<dyn Engine>, recording: Option<&Recording>) -> Arc<dyn Engine> {
+    match recording {
+        Some(recording) => recording.wrap(engine),
+        None => engine,
+    }
+}
+
+fn wrong_kind(model: &ResolvedModel, wanted: &str) -> Error {
+    Error::config(&model.name, format!("this is a {} model, not {wanted}", model.spec.module().as_str()))
+}

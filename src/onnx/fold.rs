@@ -1,0 +1,70 @@
+//! Folds a graph into the form that costs an engine least: what is a constant times or plus a value moves into the weights
+//! next to it, activations take the form that the engine fuses into a convolution, passes over large tensors go.
+//! Numbers are combined in 64-bit floats and rounded once.
+//!
+//! Results change by float32 rounding, which a steep head amplifies: for PP-OCRv4 mobile detection on three pictures,
+//! the greatest distance of a probability from a 64-bit run is 3e-4 folded, and 5e-4 for the original graph at ONNX Runtime's
+//! full optimisation (1e-4 without optimisation).
+
+use super::graph::Graph;
+use super::proto::ModelProto;
+use super::rewrite;
+
+/// How often each rewrite applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Constant nodes, and reshaped constants, made initializers.
+    pub constants: usize,
+    /// Identity nodes gone.
+    pub identities: usize,
+    /// `clip(x + 3, 0, 6) / 6` made HardSigmoid.
+    pub hard_sigmoid: usize,
+    /// `x * clip(x + 3, 0, 6) / 6` made `x * HardSigmoid(x)`.
+    pub hard_swish: usize,
+    /// Scales and shifts taken into the convolution before them.
+    pub affine_after_conv: usize,
+    /// Scales and shifts taken into the convolution after them.
+    pub affine_before_conv: usize,
+    /// Scales and shifts before a padded convolution made a convolution of one channel each.
+    pub channel_affine: usize,
+    /// `x + x * gate` made `x * (1 + gate)`.
+    pub gated_residual: usize,
+    /// Means of a 1x1 convolution made the 1x1 convolution of the means.
+    pub pooled_conv: usize,
+    /// ConvTransposes of one square per position made 1x1 convolutions before a DepthToSpace.
+    pub patch_conv: usize,
+}
+
+/// The engine that is to run the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Everything.
+    OnnxRuntime,
+    /// OpenVINO fuses scales, shifts and the long form of HardSwish itself, and loses that in other forms. It gets
+    /// what spares its passes over large tensors: with free dimensions it runs chains of elementwise steps one by one.
+    OpenVino,
+}
+
+/// Rewrites `model` in place. Models older than IR version 4, whose initializers must be inputs too, stay as they are.
+pub fn fold(model: &mut ModelProto, target: Target) -> Counts {
+    let mut counts = Counts::default();
+    let ir_version = model.ir_version();
+    let Some(proto) = model.graph.as_mut().filter(|_| ir_version >= 4) else { return counts };
+    let mut graph = Graph::open(proto);
+    counts.constants = rewrite::constant::constants(&mut graph);
+    counts.identities = rewrite::constant::identities(&mut graph);
+    if target == Target::OnnxRuntime {
+        counts.hard_sigmoid = rewrite::hard_activation::hard_sigmoid(&mut graph);
+        counts.hard_swish = rewrite::hard_activation::hard_swish(&mut graph);
+    }
+    counts.affine_after_conv = rewrite::affine_after_conv::apply(&mut graph);
+    if target == Target::OnnxRuntime {
+        counts.affine_before_conv = rewrite::affine_before_conv::apply(&mut graph);
+        counts.channel_affine = rewrite::channel_affine::apply(&mut graph);
+    }
+    counts.gated_residual = rewrite::gate::residual(&mut graph);
+    counts.pooled_conv = rewrite::gate::pooled_conv(&mut graph);
+    counts.patch_conv = rewrite::patch_conv::apply(&mut graph);
+    graph.close(proto);
+    counts
+}

@@ -1,0 +1,106 @@
+//! ONNX graphs: reading, checking, rewriting. A rewrite changes the form of a graph, never what it computes
+//! (beyond float32 rounding); it is chosen by what stands in the graph, never by the name of a node or a model.
+//!
+//! [`prepare`] gives the form that an engine runs fastest, and may drop the last Softmax of a recogniser, whose decoder
+//! needs it at a few steps only. It is a pure function of the file: cache the product by the file's content hash,
+//! [`REWRITE_VERSION`] and the arguments. [`Model`] reads a file, also for its metadata.
+
+pub mod fold;
+mod graph;
+pub mod proto;
+mod rewrite;
+pub mod softmax_tail;
+mod tensor;
+
+pub use fold::{Counts, Target};
+
+use crate::error::{Error, Result};
+use prost::Message;
+use proto::ModelProto;
+use std::path::{Path, PathBuf};
+
+/// Part of every cache key of a rewritten graph: grows whenever a rewrite gives another graph than before.
+pub const REWRITE_VERSION: u32 = 1;
+
+/// What the only output of a rewritten classifier holds along its last axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputKind {
+    /// What the original graph gives, such as probabilities.
+    Original,
+    /// The arguments of the Softmax that was taken away: a softmax over the last axis restores the original.
+    Logits,
+}
+
+/// What was done to a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How often each rewrite applied.
+    pub counts: Counts,
+    /// What the output holds now.
+    pub output: OutputKind,
+}
+
+/// An ONNX model in memory, with the path it came from for messages.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The decoded file. Fields unknown to [`proto`] were dropped while reading.
+    pub proto: ModelProto,
+    origin: PathBuf,
+}
+
+impl Model {
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::Input`] when it is not an ONNX model.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let refuse = |reason: String| Error::input(path.display().to_string(), reason);
+        let proto = ModelProto::decode(bytes.as_slice()).map_err(|e| refuse(format!("not an ONNX model: {e}")))?;
+        if proto.graph.is_none() || proto.opset_import.is_empty() {
+            return Err(refuse("not an ONNX model: it has no graph or names no operator set".into()));
+        }
+        Ok(Self { proto, origin: path.to_owned() })
+    }
+
+    /// A model built in memory; `origin` names it in messages.
+    pub fn from_proto(proto: ModelProto, origin: impl Into<PathBuf>) -> Self {
+        Self { proto, origin: origin.into() }
+    }
+
+    /// The value of a metadata entry, such as PaddleOCR's `character`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.proto.metadata_props.iter().find(|p| p.key() == key).map(|p| p.value())
+    }
+
+    /// The model in file form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.proto.encode_to_vec()
+    }
+
+    /// Refuses weights in separate files: their paths are relative to the original, and they cannot be folded.
+    fn refuse_external_weights(&self) -> Result<()> {
+        let graph = self.proto.graph.iter();
+        match graph.flat_map(|g| &g.initializer).find(|t| t.data_location() == proto::tensor_proto::DataLocation::External) {
+            Some(t) => Err(Error::input(
+                self.origin.display().to_string(),
+                format!("weight `{}` is in a separate file; only models that are one file can be rewritten", t.name()),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The graph of the file `src` in the form that `target` runs fastest, see [`fold`](mod@fold): file bytes and what was
+/// done. The form for one library is slow in the other. Without `keep_softmax` a final Softmax goes too, see
+/// [`softmax_tail`].
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Input`] for a file that is not an ONNX model or keeps weights in separate files: use it as it is.
+pub fn prepare(src: &Path, target: Target, keep_softmax: bool) -> Result<(Vec<u8>, Report)> {
+    let mut model = Model::read(src)?;
+    model.refuse_external_weights()?;
+    let output = if keep_softmax { OutputKind::Original } else { softmax_tail::remove(&mut model.proto) };
+    let counts = fold::fold(&mut model.proto, target);
+    Ok((model.to_bytes(), Report { counts, output }))
+}

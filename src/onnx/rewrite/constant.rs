@@ -1,0 +1,64 @@
+//! What a converter leaves around constants and between nodes: Constant nodes, Identity, Reshape of a constant.
+//! They hide a pattern from every other rewrite.
+
+use crate::onnx::graph::{Graph, NodeId, attribute};
+use crate::onnx::proto::TensorProto;
+use crate::onnx::tensor::integers;
+
+/// Constants of all kinds become initializers; counts the nodes gone.
+pub(in crate::onnx) fn constants(graph: &mut Graph) -> usize {
+    graph.ids().filter(|id| to_initializer(graph, *id).is_some()).count()
+}
+
+/// Nodes that pass a value on go; counts them.
+pub(in crate::onnx) fn identities(graph: &mut Graph) -> usize {
+    graph.ids().filter(|id| bypass(graph, *id).is_some()).count()
+}
+
+fn to_initializer(graph: &mut Graph, id: NodeId) -> Option<()> {
+    let node = graph.node(id)?;
+    let [output] = node.output.as_slice() else { return None };
+    let tensor = if graph.op(id, "Constant").is_some() {
+        attribute(node, "value")?.t.clone()?
+    } else if graph.op(id, "Identity").is_some() {
+        graph.constant(node.input.first()?)?.clone()
+    } else if graph.op(id, "Reshape").is_some() {
+        let tensor = graph.constant(node.input.first()?)?;
+        let shape = integers(graph.constant(node.input.get(1)?)?)?;
+        TensorProto { dims: reshaped(&tensor.dims, &shape, attribute(node, "allowzero").is_some_and(|a| a.i() != 0))?, ..tensor.clone() }
+    } else {
+        return None;
+    };
+    let tensor = TensorProto { name: Some(output.clone()), ..tensor };
+    graph.remove(id);
+    graph.insert_constant(tensor);
+    Some(())
+}
+
+/// Dimensions after Reshape: 0 keeps a dimension, -1 takes what is left.
+fn reshaped(dims: &[i64], shape: &[i64], zero_is_zero: bool) -> Option<Vec<i64>> {
+    let total: i64 = dims.iter().product();
+    let mut out = shape.to_vec();
+    for (i, d) in out.iter_mut().enumerate().filter(|(_, d)| **d == 0 && !zero_is_zero) {
+        *d = *dims.get(i)?;
+    }
+    let known: i64 = out.iter().filter(|d| **d != -1).product();
+    match out.iter().filter(|d| **d == -1).count() {
+        0 => {}
+        1 if known != 0 => out.iter_mut().filter(|d| **d == -1).for_each(|d| *d = total / known),
+        _ => return None,
+    }
+    (out.iter().product::<i64>() == total).then_some(out)
+}
+
+fn bypass(graph: &mut Graph, id: NodeId) -> Option<()> {
+    let node = graph.op(id, "Identity")?;
+    let ([input], [output]) = (node.input.as_slice(), node.output.as_slice()) else { return None };
+    let (input, output) = (input.clone(), output.clone());
+    if graph.is_pinned(&output) {
+        return None;
+    }
+    graph.remove(id);
+    graph.redirect(&output, &input);
+    Some(())
+}

@@ -1,0 +1,47 @@
+//! Takes away the Softmax that ends a classifier over steps. The greedy CTC decoder picks the greatest class of a step,
+//! which a softmax does not change, and needs the probability of that class at the steps it keeps only: there
+//! `1 / sum(exp(x - max))` over the logits gives it, instead of an exponential per class and step inside the engine.
+
+use super::OutputKind;
+use super::graph::attribute;
+use super::proto::{ModelProto, type_proto};
+
+/// Removes the Softmax over the last axis that makes the only output of the graph, if there is one; the output keeps its
+/// name, shape and type and holds logits afterwards.
+pub fn remove(model: &mut ModelProto) -> OutputKind {
+    let opset = model.opset_import.iter().find(|o| matches!(o.domain(), "" | "ai.onnx")).map_or(0, |o| o.version());
+    try_remove(model, opset).map_or(OutputKind::Original, |()| OutputKind::Logits)
+}
+
+fn try_remove(model: &mut ModelProto, opset: i64) -> Option<()> {
+    let graph = model.graph.as_mut()?;
+    let [output] = graph.output.as_slice() else { return None };
+    let at = graph.node.iter().position(|n| n.output.iter().any(|o| o == output.name()))?;
+    let node = &graph.node[at];
+    if node.op_type() != "Softmax" || !matches!(node.domain(), "" | "ai.onnx") {
+        return None;
+    }
+    // Before operator set 13 the default axis was 1, and all axes from `axis` on were one: the same thing for the last axis.
+    let axis = attribute(node, "axis").map_or(if opset < 13 { 1 } else { -1 }, |a| a.i());
+    if axis != -1 && Some(axis + 1) != rank(output) {
+        return None;
+    }
+    let (name, logits) = (output.name().to_owned(), node.input.first()?.clone());
+    // The logits take the output's name where they are made; everything else that reads them follows.
+    let maker = graph.node.iter().position(|n| n.output.contains(&logits))?;
+    if graph.node.iter().any(|n| n.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty())) {
+        return None;
+    }
+    graph.node[maker].output.iter_mut().filter(|o| **o == logits).for_each(|o| o.clone_from(&name));
+    graph.node.iter_mut().flat_map(|n| &mut n.input).filter(|i| **i == logits).for_each(|i| i.clone_from(&name));
+    graph.node.remove(at);
+    graph.value_info.retain(|v| v.name() != name && v.name() != logits);
+    Some(())
+}
+
+fn rank(value: &super::proto::ValueInfoProto) -> Option<i64> {
+    match value.r#type.as_ref()?.value.as_ref()? {
+        type_proto::Value::TensorType(t) => Some(t.shape.as_ref()?.dim.len() as i64),
+        _ => None,
+    }
+}

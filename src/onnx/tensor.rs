@@ -1,0 +1,38 @@
+//! Constant tensors of a graph as plain numbers.
+
+use super::proto::{TensorProto, tensor_proto::DataType};
+
+/// Elements of a float32 tensor, row-major; `None` for another type, or when the data is not in the message.
+pub(super) fn floats(t: &TensorProto) -> Option<Vec<f32>> {
+    if t.data_type != Some(DataType::Float as i32) {
+        return None;
+    }
+    let values: Vec<f32> = match &t.raw_data {
+        Some(raw) => raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        None => t.float_data.clone(),
+    };
+    (values.len() as i64 == t.dims.iter().product::<i64>()).then_some(values)
+}
+
+/// Elements of an int64 tensor; `None` for another type, or when the data is not in the message.
+pub(super) fn integers(t: &TensorProto) -> Option<Vec<i64>> {
+    if t.data_type != Some(DataType::Int64 as i32) {
+        return None;
+    }
+    let values: Vec<i64> = match &t.raw_data {
+        Some(raw) => raw.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect(),
+        None => t.int64_data.clone(),
+    };
+    (values.len() as i64 == t.dims.iter().product::<i64>()).then_some(values)
+}
+
+/// A float32 tensor.
+pub(super) fn float_tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+    TensorProto {
+        name: Some(name.to_owned()),
+        dims: dims.to_vec(),
+        data_type: Some(DataType::Float as i32),
+        raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,164 @@
+//! The definition on the CPU. Loops are written so that the compiler vectorises them: finding the largest score
+//! runs at the speed of memory as it is, the exponentials gain from wider vectors (`simd.rs`).
+
+use super::simd::sum_of_exp;
+use super::{BLANK, Decoded, ScoreKind};
+
+/// Scores looked at together; the winner is searched for only in the block that holds it.
+const BLOCK: usize = 256;
+const LANES: usize = 16;
+
+/// Greedy decoding of one sequence.
+///
+/// `scores` holds `steps` rows of `classes` values. Per step the class of the largest value counts, of equal ones
+/// the first (as NumPy's `argmax`); it is kept unless it is the blank or repeats the step before. A value that is
+/// no number is never the largest. Steps missing at the end of `scores` are not decoded.
+pub fn decode(scores: &[f32], steps: usize, classes: usize, kind: ScoreKind) -> Decoded {
+    debug_assert_eq!(scores.len(), steps * classes);
+    let mut decoded = Decoded { classes: Vec::new(), score: 0.0 };
+    let mut sum = 0.0;
+    let mut before = BLANK;
+    for row in scores.chunks_exact(classes.max(1)).take(steps) {
+        let (class, largest) = argmax(row);
+        if class != before && class != BLANK {
+            decoded.classes.push(class);
+            sum += match kind {
+                ScoreKind::Probabilities => f64::from(largest),
+                ScoreKind::Logits => 1.0 / sum_of_exp(row, largest),
+            };
+        }
+        before = class;
+    }
+    if !decoded.classes.is_empty() {
+        decoded.score = (sum / decoded.classes.len() as f64) as f32;
+    }
+    decoded
+}
+
+/// Index and value of the largest score; (0, -inf) when there is none.
+fn argmax(row: &[f32]) -> (u32, f32) {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (number, block) in row.chunks(BLOCK).enumerate() {
+        let largest = max(block);
+        if largest > best.1 {
+            best = (number, largest);
+        }
+    }
+    let (number, largest) = best;
+    let within = row.chunks(BLOCK).nth(number).and_then(|block| block.iter().position(|&v| v == largest));
+    ((number * BLOCK + within.unwrap_or(0)) as u32, largest)
+}
+
+/// The larger, `a` when `b` is no number.
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+fn max(block: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let mut rows = block.chunks_exact(LANES);
+    for row in &mut rows {
+        for (lane, &v) in lanes.iter_mut().zip(row) {
+            *lane = larger(*lane, v);
+        }
+    }
+    rows.remainder().iter().chain(&lanes).fold(f32::NEG_INFINITY, |a, &b| larger(a, b))
+}
+
+/// Denominator of the softmax of the largest score: the sum of exp(v - largest), at least 1.
+/// Always inlined, and without closures, so that `simd.rs` compiles all of it for its vectors.
+#[inline(always)]
+pub(super) fn sum_of_exp_inline(row: &[f32], largest: f32) -> f64 {
+    let mut sum = 0.0;
+    // In f32 only over a block, so that thousands of small terms are not rounded away.
+    for block in row.chunks(BLOCK) {
+        let mut lanes = [0.0; LANES];
+        let mut rows = block.chunks_exact(LANES);
+        for row in &mut rows {
+            for (lane, &v) in lanes.iter_mut().zip(row) {
+                *lane += exp(v - largest);
+            }
+        }
+        for (lane, &v) in lanes.iter_mut().zip(rows.remainder()) {
+            *lane += exp(v - largest);
+        }
+        for lane in lanes {
+            sum += f64::from(lane);
+        }
+    }
+    sum.max(1.0)
+}
+
+/// e to the power of `x` for `x` of at most 0, within 2e-7 relative; below -87 and for what is no number as good as 0.
+///
+/// 2^n times a Taylor polynomial of e^r with |r| up to ln 2 / 2, without branches and calls.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    /// Added to a small float, leaves its nearest integer in the low bits of the mantissa.
+    const ROUNDER: f32 = 12_582_912.0;
+    // ln 2 in two parts, the first exact when multiplied by n.
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let x = if x > -87.0 { x } else { -87.0 };
+    let shifted = x * std::f32::consts::LOG2_E + ROUNDER;
+    let n = shifted - ROUNDER;
+    let r = (x - n * LN_2_HIGH) - n * LN_2_LOW;
+    let tail = 1.0 / 2.0 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0)))));
+    let power = 1.0 + (r + r * r * tail);
+    let two_to_n = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
+    power * two_to_n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_and_blanks_are_dropped_and_the_rest_averaged() {
+        // Arg-max per step: 1 1 blank 1 2 2 blank.
+        let best = [(1, 0.9), (1, 0.8), (0, 0.7), (1, 0.6), (2, 0.5), (2, 0.9), (0, 0.9)];
+        let mut scores = vec![0.01; best.len() * 3];
+        for (step, (class, p)) in best.into_iter().enumerate() {
+            scores[step * 3 + class] = p;
+        }
+        let decoded = decode(&scores, best.len(), 3, ScoreKind::Probabilities);
+        assert_eq!(decoded.classes, [1, 1, 2]);
+        assert!((decoded.score - (0.9 + 0.6 + 0.5) / 3.0).abs() < 1e-6);
+        assert_eq!(decode(&[], 0, 3, ScoreKind::Logits), Decoded { classes: vec![], score: 0.0 });
+        assert_eq!(decode(&[], 0, 0, ScoreKind::Probabilities).classes, [0u32; 0]);
+        assert_eq!(decode(&[0.9, 0.1], 1, 2, ScoreKind::Logits), Decoded { classes: vec![], score: 0.0 });
+    }
+
+    #[test]
+    fn argmax_takes_the_first_of_equals_anywhere() {
+        for classes in [1, 2, 15, 16, 17, 255, 256, 257, 6625] {
+            for at in [0, 1, classes / 2, classes - 1] {
+                let mut row = vec![-3.0; classes];
+                row[at.min(classes - 1)..].fill(-1.0);
+                assert_eq!(argmax(&row), (at.min(classes - 1) as u32, -1.0), "{at} of {classes}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_never_wins() {
+        let nan = f32::NAN;
+        assert_eq!(argmax(&[nan, 0.1, nan, 0.3]), (3, 0.3));
+        assert_eq!(argmax(&[nan; 300]), (0, f32::NEG_INFINITY));
+        for kind in [ScoreKind::Probabilities, ScoreKind::Logits] {
+            assert_eq!(decode(&[nan; 30], 3, 10, kind).classes, [0u32; 0]);
+            assert!(decode(&[0.1, f32::INFINITY, nan, 0.2, -f32::INFINITY, nan], 2, 3, kind).classes.len() == 1);
+        }
+    }
+
+    #[test]
+    fn exp_is_exact_to_a_few_ulps() {
+        for i in 0..=870_000 {
+            let x = -1e-4 * i as f32;
+            let exact = f64::from(x).exp();
+            assert!((f64::from(exp(x)) - exact).abs() <= 2e-7 * exact, "{x}");
+        }
+        assert!(exp(-1e30) < 1e-37 && exp(f32::NAN) < 1e-37 && exp(f32::NEG_INFINITY) < 1e-37);
+        assert_eq!(exp(0.0), 1.0);
+    }
+}

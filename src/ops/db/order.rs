@@ -1,0 +1,40 @@
+//! Reading order of quadrilaterals, as the OCR pipeline of PaddleX sorts them.
+
+use super::TextBox;
+
+/// Boxes whose top-left corners differ by less than this in y may stand in one line.
+const SAME_LINE_PX: i32 = 10;
+
+/// Sorts boxes top to bottom and, within a line, left to right; each score moves with its box.
+///
+/// By (y, x) of the top-left corner, then one pass of insertion that compares neighbours only: a line that
+/// drifts by less than 10 px from box to box is one line, and boxes that are equal keep their order.
+pub fn reading_order(boxes: &mut [TextBox]) {
+    boxes.sort_by_key(|b| (b.quad[0].y, b.quad[0].x));
+    for end in 1..boxes.len() {
+        for at in (1..=end).rev() {
+            let (above, here) = (boxes[at - 1].quad[0], boxes[at].quad[0]);
+            if (here.y - above.y).abs() >= SAME_LINE_PX || here.x >= above.x {
+                break;
+            }
+            boxes.swap(at - 1, at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::PointI;
+
+    #[test]
+    fn lines_are_read_left_to_right_and_scores_stay_with_their_boxes() {
+        let corners = [(300, 12), (100, 15), (200, 17), (50, 40), (10, 49), (400, 8), (100, 15)];
+        let mut boxes: Vec<TextBox> =
+            corners.iter().zip(0u8..).map(|(&(x, y), i)| TextBox { quad: [PointI::new(x, y); 4], score: f32::from(i) }).collect();
+        reading_order(&mut boxes);
+        let order: Vec<(i32, f32)> = boxes.iter().map(|b| (b.quad[0].x, b.score)).collect();
+        assert_eq!(order, [(100, 1.0), (100, 6.0), (200, 2.0), (300, 0.0), (400, 5.0), (10, 4.0), (50, 3.0)]);
+        reading_order(&mut []);
+    }
+}

@@ -1,0 +1,11 @@
+//! Operations around the networks: one folder each. `mod.rs` states the parameters and the contract,
+//! `cpu.rs` is the definition, which every faster or other form must match. Operations know pictures,
+//! geometry and tensors; they know no engine and no model, and modules call them. `sampling` holds the source-coordinate rules
+//! the image operations share, `simd` the choice of instruction set.
+
+pub mod ctc;
+pub mod db;
+pub mod resize_norm;
+pub mod sampling;
+pub mod simd;
+pub mod warp;

@@ -1,0 +1,299 @@
+//! Pipeline files. Two dialects are read into one typed configuration: PaddleX 3.0-beta1 (`Global` + flat
+//! `Pipeline`) and PaddleX 3.x (`pipeline_name` + nested `SubModules`). Unknown keys are errors with their
+//! place; a known key that asks for what this version does not do is an error too, never ignored.
+
+use crate::backend::BackendName;
+use crate::error::{Error, Result};
+use crate::model::LimitType;
+use crate::modules::batch::{BatchLimits, Padding};
+use crate::modules::loader::ModelChoice;
+use crate::modules::text_detect::DetectionOverrides;
+use crate::ops::db::ScoreMode;
+use serde::Deserialize;
+use std::path::Path;
+
+/// The shipped configuration of the OCR pipeline, as `--get_pipeline_config OCR` writes it.
+pub const OCR_YAML: &str = include_str!("ocr.yaml");
+
+/// Which dialect a pipeline file is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// PaddleX 3.0-beta1: `Global`, `Pipeline`.
+    V3Beta1,
+    /// PaddleX 3.x: `pipeline_name`, `SubModules`.
+    V3,
+}
+
+impl std::fmt::Display for Dialect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::V3Beta1 => "PaddleX 3.0-beta1",
+            Self::V3 => "PaddleX 3.x",
+        })
+    }
+}
+
+/// Configuration of the OCR pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OcrConfig {
+    /// Text detector.
+    pub text_det_model: ModelChoice,
+    /// Text recogniser.
+    pub text_rec_model: ModelChoice,
+    /// Settings in place of the detector's own.
+    pub detection: DetectionOverrides,
+    /// Least recognition score of a result; 0 keeps all, as the reference does.
+    pub score_thresh: f32,
+    /// Limits of a recognition batch.
+    pub batch: BatchLimits,
+    /// How lines of unlike width share a recognition batch: not at all, or as in PaddleX 3.x.
+    pub padding: Padding,
+    /// Device, where the file names one.
+    pub device: Option<String>,
+}
+
+/// Lines of one width that share a recognition run. Results do not depend on it. On a processor more lines a run
+/// gain nothing (measured: 6 lines of 320 cost 6 times one), and large batches leave cores without work at the end.
+const DEFAULT_BATCH: BatchLimits = BatchLimits { items: 2, cost: 2 * 320 };
+
+impl Default for OcrConfig {
+    fn default() -> Self {
+        let model = |name: &str| ModelChoice { name_or_dir: name.into(), backend: None };
+        Self {
+            text_det_model: model("PP-OCRv4_mobile_det"),
+            text_rec_model: model("PP-OCRv4_mobile_rec"),
+            detection: DetectionOverrides::default(),
+            score_thresh: 0.0,
+            batch: DEFAULT_BATCH,
+            padding: Padding::Own,
+            device: None,
+        }
+    }
+}
+
+impl OcrConfig {
+    /// Reads a pipeline file of either dialect.
+    pub fn read(path: &Path) -> Result<(Self, Dialect)> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Parses the text of a pipeline file; `place` names it in errors.
+    pub fn parse(text: &str, place: &str) -> Result<(Self, Dialect)> {
+        let nested = text.lines().any(|l| l.starts_with("SubModules:") || l.starts_with("pipeline_name:"));
+        if nested {
+            let file: v3::File = read_yaml(text, place)?;
+            Ok((file.into_config(place)?, Dialect::V3))
+        } else {
+            let file: beta1::File = read_yaml(text, place)?;
+            Ok((file.into_config(place)?, Dialect::V3Beta1))
+        }
+    }
+}
+
+fn read_yaml<T: for<'de> Deserialize<'de>>(text: &str, place: &str) -> Result<T> {
+    serde_saphyr::from_str(text).map_err(|e| Error::config(place, e.to_string()))
+}
+
+fn check_name(name: &str, place: &str) -> Result<()> {
+    match name {
+        "OCR" => Ok(()),
+        other => Err(Error::config(place, format!("pipeline `{other}` is not in this version; known: OCR"))),
+    }
+}
+
+/// The part of `hpi_config` (later releases) that chooses an engine.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HpiConfig {
+    backend: Option<String>,
+}
+
+impl HpiConfig {
+    fn backend(this: &Option<Self>) -> Result<Option<BackendName>> {
+        this.as_ref().and_then(|h| h.backend.as_deref()).map(str::parse).transpose()
+    }
+}
+
+mod beta1 {
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct File {
+        #[serde(rename = "Global")]
+        global: Global,
+        #[serde(rename = "Pipeline", default)]
+        pipeline: Pipeline,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Global {
+        pipeline_name: String,
+        #[serde(rename = "input")]
+        _input: Option<String>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Pipeline {
+        text_det_model: Option<String>,
+        text_rec_model: Option<String>,
+        text_rec_batch_size: Option<usize>,
+        text_det_batch_size: Option<usize>,
+        device: Option<String>,
+        hpi_config: Option<HpiConfig>,
+        // Compatibility switches without an effect here: this program is the plugin, and needs no licence.
+        #[serde(rename = "use_hpip")]
+        _use_hpip: Option<bool>,
+        #[serde(rename = "hpi_params")]
+        _hpi_params: Option<HpiParams>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct HpiParams {
+        #[serde(rename = "serial_number")]
+        _serial_number: Option<String>,
+        #[serde(rename = "update_license")]
+        _update_license: Option<bool>,
+    }
+
+    impl File {
+        pub fn into_config(self, place: &str) -> Result<OcrConfig> {
+            check_name(&self.global.pipeline_name, place)?;
+            let p = self.pipeline;
+            let mut config = OcrConfig::default();
+            let backend = HpiConfig::backend(&p.hpi_config)?;
+            for (choice, name) in [(&mut config.text_det_model, p.text_det_model), (&mut config.text_rec_model, p.text_rec_model)] {
+                choice.backend = backend;
+                if let Some(name) = name {
+                    choice.name_or_dir = name;
+                }
+            }
+            config.set_batch_size(p.text_rec_batch_size);
+            if p.text_det_batch_size.is_some_and(|n| n > 1) {
+                tracing::warn!("{place}: text_det_batch_size above 1 has no effect: detection runs picture by picture");
+            }
+            config.device = p.device;
+            Ok(config)
+        }
+    }
+}
+
+mod v3 {
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct File {
+        pipeline_name: String,
+        #[serde(rename = "text_type")]
+        text_type: Option<String>,
+        #[serde(default)]
+        use_doc_preprocessor: bool,
+        #[serde(default)]
+        use_textline_orientation: bool,
+        #[serde(rename = "SubModules")]
+        modules: SubModules,
+        #[serde(rename = "SubPipelines")]
+        _sub_pipelines: Option<serde::de::IgnoredAny>,
+        device: Option<String>,
+        hpi_config: Option<HpiConfig>,
+        #[serde(rename = "use_hpip")]
+        _use_hpip: Option<bool>,
+        #[serde(rename = "batch_size")]
+        _batch_size: Option<usize>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct SubModules {
+        #[serde(rename = "TextDetection")]
+        detection: Detection,
+        #[serde(rename = "TextRecognition")]
+        recognition: Recognition,
+        #[serde(rename = "TextLineOrientation")]
+        _orientation: Option<serde::de::IgnoredAny>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Detection {
+        #[serde(rename = "module_name")]
+        _module_name: Option<String>,
+        model_name: String,
+        model_dir: Option<String>,
+        limit_side_len: Option<u32>,
+        limit_type: Option<LimitType>,
+        #[serde(rename = "max_side_limit")]
+        _max_side_limit: Option<u32>,
+        thresh: Option<f32>,
+        box_thresh: Option<f64>,
+        unclip_ratio: Option<f64>,
+        score_mode: Option<ScoreMode>,
+        hpi_config: Option<HpiConfig>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Recognition {
+        #[serde(rename = "module_name")]
+        _module_name: Option<String>,
+        model_name: String,
+        model_dir: Option<String>,
+        batch_size: Option<usize>,
+        score_thresh: Option<f32>,
+        hpi_config: Option<HpiConfig>,
+    }
+
+    impl File {
+        pub fn into_config(self, place: &str) -> Result<OcrConfig> {
+            check_name(&self.pipeline_name, place)?;
+            let not_here = |key: &str| Err(Error::config(place, format!("`{key}: True` is not in this version; set it to False")));
+            if self.use_doc_preprocessor {
+                return not_here("use_doc_preprocessor");
+            }
+            if self.use_textline_orientation {
+                return not_here("use_textline_orientation");
+            }
+            if let Some(kind) = self.text_type.filter(|t| t != "general") {
+                return Err(Error::config(place, format!("text_type `{kind}` is not in this version; known: general")));
+            }
+            let (d, r) = (self.modules.detection, self.modules.recognition);
+            let general = HpiConfig::backend(&self.hpi_config)?;
+            let choice = |name: String, dir: Option<String>, own: &Option<HpiConfig>| {
+                let backend = HpiConfig::backend(own)?.or(general);
+                Ok(ModelChoice { name_or_dir: dir.unwrap_or(name), backend })
+            };
+            let mut config = OcrConfig {
+                text_det_model: choice(d.model_name, d.model_dir, &d.hpi_config)?,
+                text_rec_model: choice(r.model_name, r.model_dir, &r.hpi_config)?,
+                detection: DetectionOverrides {
+                    limit_side_len: d.limit_side_len,
+                    limit_type: d.limit_type,
+                    thresh: d.thresh,
+                    box_thresh: d.box_thresh,
+                    unclip_ratio: d.unclip_ratio,
+                    score_mode: d.score_mode,
+                },
+                score_thresh: r.score_thresh.unwrap_or(0.0),
+                device: self.device,
+                ..OcrConfig::default()
+            };
+            config.set_batch_size(r.batch_size);
+            Ok(config)
+        }
+    }
+}
+
+impl OcrConfig {
+    /// A batch size of 1 is the files' default and the reference's only working one; results do not depend on it,
+    /// so only a greater one replaces our own limits.
+    fn set_batch_size(&mut self, size: Option<usize>) {
+        if let Some(items) = size.filter(|&n| n > 1) {
+            self.batch = BatchLimits { items, cost: items * 320 };
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Pixels to picture files.
+
+use crate::image::{ImageView, PixelFormat};
+use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, png, tiff::TiffEncoder};
+use image::{ExtendedColorType, ImageEncoder};
+use std::borrow::Cow;
+use std::io::{Seek, Write};
+
+/// JPEG quality, 1..100: artefacts around letters are not seen at this value.
+const JPEG_QUALITY: u8 = 95;
+/// Sides of a JPEG are 16-bit numbers.
+const JPEG_MAX_SIDE: u32 = 65_535;
+
+/// A file format that pictures are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PictureFormat {
+    /// Lossless, at the fastest compression.
+    Png,
+    /// Quality 95.
+    Jpeg,
+    /// Uncompressed.
+    Bmp,
+    /// Uncompressed.
+    Tiff,
+}
+
+impl PictureFormat {
+    /// The format a file suffix (without dot, any case) stands for; `None` for those that are only read (WebP, PDF) and
+    /// for unknown ones.
+    pub fn from_suffix(suffix: &str) -> Option<Self> {
+        match suffix.to_ascii_lowercase().as_str() {
+            "png" => Some(Self::Png),
+            "jpg" | "jpeg" => Some(Self::Jpeg),
+            "bmp" => Some(Self::Bmp),
+            "tif" | "tiff" => Some(Self::Tiff),
+            _ => None,
+        }
+    }
+}
+
+/// Writes `picture` to `out`. Errors come from the writer, or say that the format cannot hold a picture of this size.
+pub fn encode(picture: ImageView<'_>, format: PictureFormat, out: &mut (impl Write + Seek)) -> std::io::Result<()> {
+    let (data, colour) = match picture.format {
+        PixelFormat::Rgb => (Cow::Borrowed(picture.data), ExtendedColorType::Rgb8),
+        PixelFormat::Gray => (Cow::Borrowed(picture.data), ExtendedColorType::L8),
+        PixelFormat::Bgr => {
+            let mut data = picture.data.to_vec();
+            data.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| pixel.reverse());
+            (Cow::Owned(data), ExtendedColorType::Rgb8)
+        }
+    };
+    let (width, height) = (picture.size.width, picture.size.height);
+    let written = match format {
+        PictureFormat::Png => png::PngEncoder::new_with_quality(out, png::CompressionType::Fast, png::FilterType::Up)
+            .write_image(&data, width, height, colour),
+        PictureFormat::Jpeg if width.max(height) > JPEG_MAX_SIDE => {
+            return Err(std::io::Error::other(format!("a JPEG cannot be {} pixels", picture.size)));
+        }
+        PictureFormat::Jpeg => JpegEncoder::new_with_quality(out, JPEG_QUALITY).write_image(&data, width, height, colour),
+        PictureFormat::Bmp => BmpEncoder::new(out).write_image(&data, width, height, colour),
+        PictureFormat::Tiff => TiffEncoder::new(out).write_image(&data, width, height, colour),
+    };
+    written.map_err(|error| match error {
+        image::ImageError::IoError(error) => error,
+        other => std::io::Error::other(other),
+    })
+}

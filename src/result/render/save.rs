@@ -1,0 +1,191 @@
+//! Results into files, named as the reference names them: `<save_path>/<input stem>.json` and
+//! `<save_path>/<input file name>`. Files appear whole or not at all. Files of an earlier run are replaced silently;
+//! files of this run and the input itself never are.
+
+use super::encode::{PictureFormat, encode};
+use super::{draw_ocr, font::Fonts};
+use crate::error::{Error, Result};
+use crate::image::{FrameId, ImageView};
+use crate::result::OcrResult;
+use crate::result::json::{Schema, to_file_text, to_json};
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// What a picture's name gets when it would land on the input itself (PaddleX 3.x gives it to every picture).
+const OWN_INPUT_SUFFIX: &str = "_ocr_res_img";
+
+/// Saves the results of one run below one `--save_path`, from any thread.
+pub struct Saver {
+    target: Target,
+    fonts: Fonts,
+    schema: Schema,
+    /// Folder and stem of every name given out in this run, and how often it was asked for.
+    used: Mutex<HashMap<PathBuf, u64>>,
+}
+
+enum Target {
+    Folder(PathBuf),
+    Json(PathBuf),
+    Picture(PathBuf),
+}
+
+/// The names of one result's files. `None`: this kind is not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The JSON file.
+    pub json: Option<PathBuf>,
+    /// The two-panel picture.
+    pub picture: Option<PathBuf>,
+}
+
+impl Saver {
+    /// A sink at `save_path`: a folder, made here when absent; or one file, when the name ends in `.json` or in a
+    /// suffix pictures are written with (and is no existing folder), which then is the only kind written. An
+    /// error when it is an existing file of another kind, or cannot be made.
+    pub fn new(save_path: &Path, fonts: Fonts, schema: Schema) -> Result<Self> {
+        let suffix = save_path.extension().and_then(OsStr::to_str).unwrap_or_default();
+        let target = if save_path.is_dir() {
+            Target::Folder(save_path.to_owned())
+        } else if suffix.eq_ignore_ascii_case("json") {
+            Target::Json(save_path.to_owned())
+        } else if PictureFormat::from_suffix(suffix).is_some() {
+            Target::Picture(save_path.to_owned())
+        } else if save_path.exists() {
+            let reason = format!("{} is a file; give a folder, or a file that ends in .json, .jpg or .png", save_path.display());
+            return Err(Error::config("--save_path", reason));
+        } else {
+            Target::Folder(save_path.to_owned())
+        };
+        let folder = match &target {
+            Target::Folder(folder) => folder,
+            Target::Json(file) | Target::Picture(file) => file.parent().unwrap_or(Path::new("")),
+        };
+        make_folder(folder)?;
+        Ok(Self { target, fonts, schema, used: Mutex::default() })
+    }
+
+    /// [`reserve`](Self::reserve), then [`write`](Self::write).
+    pub fn save(&self, result: &OcrResult, image: ImageView<'_>, relative_dir: &Path) -> Result<Slot> {
+        let input = FrameId { input_path: result.input_path.clone(), page_index: result.page_index };
+        let slot = self.reserve(&input, relative_dir);
+        self.write(&slot, result, image)?;
+        Ok(slot)
+    }
+
+    /// Takes the next free names for an input; call it in input order, so that names do not depend on which picture is
+    /// ready first. `relative_dir` is the input's folder below the input folder (empty for single files), and is
+    /// kept below a save folder. Equal names get `_1`, `_2`...; a page's name ends in `_<page_index>`. A URL counts by
+    /// the last part of its path, pixels without a path are called `image`. Suffixes that are only read
+    /// (WebP, PDF, none) become `.png`.
+    pub fn reserve(&self, input: &FrameId, relative_dir: &Path) -> Slot {
+        let input_name = input.input_path.as_deref().map_or(Path::new("image"), |path| Path::new(file_part(path)));
+        let (folder, name) = match &self.target {
+            Target::Folder(root) => (root.join(plain(relative_dir)), input_name),
+            Target::Json(file) | Target::Picture(file) => (file.parent().unwrap_or(Path::new("")).to_owned(), file.as_path()),
+        };
+        let mut stem = name.file_stem().unwrap_or(OsStr::new("image")).to_owned();
+        if let (Target::Folder(_), Some(page)) = (&self.target, input.page_index) {
+            stem.push(format!("_{page}"));
+        }
+        let suffix = name.extension().filter(|s| s.to_str().and_then(PictureFormat::from_suffix).is_some());
+        let suffix = suffix.unwrap_or(OsStr::new("png"));
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let json_only = matches!(self.target, Target::Json(_));
+        if !json_only && is_input(&folder.join(with_suffix(&stem, suffix)), input) {
+            used.entry(folder.join(&stem)).or_default();
+            stem.push(OWN_INPUT_SUFFIX);
+        }
+        let free = next_free(&mut used, &folder, &stem);
+        let json_suffix = if json_only { name.extension().unwrap_or(OsStr::new("json")) } else { OsStr::new("json") };
+        Slot {
+            json: (!matches!(self.target, Target::Picture(_))).then(|| folder.join(with_suffix(&free, json_suffix))),
+            picture: (!json_only).then(|| folder.join(with_suffix(&free, suffix))),
+        }
+    }
+
+    /// Writes the files of `slot`, the JSON first. `image` is the picture the result was made from. Errors name
+    /// the path; the files of other results are not touched.
+    pub fn write(&self, slot: &Slot, result: &OcrResult, image: ImageView<'_>) -> Result<()> {
+        if let Some(path) = &slot.json {
+            let text = to_file_text(&to_json(result, self.schema));
+            replace(path, |file| file.write_all(text.as_bytes()))?;
+        }
+        if let Some(path) = &slot.picture {
+            let picture = draw_ocr(image, result, &self.fonts)?;
+            let format = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix).unwrap_or(PictureFormat::Png);
+            replace(path, |file| encode(picture.view(), format, file))?;
+        }
+        Ok(())
+    }
+}
+
+/// `stem`, or the first of `stem_1`, `stem_2`... that was not given out in `folder`.
+fn next_free(used: &mut HashMap<PathBuf, u64>, folder: &Path, stem: &OsStr) -> OsString {
+    let mut free = stem.to_owned();
+    let mut number = used.get(&folder.join(stem)).copied().unwrap_or(0);
+    while used.contains_key(&folder.join(&free)) {
+        number += 1;
+        free = stem.to_owned();
+        free.push(format!("_{number}"));
+    }
+    used.insert(folder.join(stem), number);
+    used.insert(folder.join(&free), 0);
+    free
+}
+
+/// Writes beside `path` and renames: readers see the old file or the whole new one.
+fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<&fs::File>) -> io::Result<()>) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folder(folder)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".hpinfer-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
+    let file = builder.tempfile_in(folder).map_err(Error::io("write", path))?;
+    let mut out = BufWriter::with_capacity(1 << 16, file.as_file());
+    write(&mut out).and_then(|()| out.flush()).map_err(Error::io("write", path))?;
+    drop(out);
+    file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
+    tracing::debug!("saved {}", path.display());
+    Ok(())
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    if folder.as_os_str().is_empty() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(Error::io("create", folder))
+}
+
+/// The path itself, or for a URL the last part of its path.
+fn file_part(input: &str) -> &str {
+    match input.split_once("://") {
+        Some(("http" | "https", rest)) => {
+            let path = rest.split(['?', '#']).next().unwrap_or_default();
+            path.split_once('/').map_or("image", |(_, path)| path.rsplit('/').next().unwrap_or_default())
+        }
+        _ => input,
+    }
+}
+
+/// Only the named parts, so that nothing is written outside of the save folder.
+fn plain(relative: &Path) -> PathBuf {
+    relative.components().filter(|part| matches!(part, Component::Normal(_))).collect()
+}
+
+fn with_suffix(stem: &OsStr, suffix: &OsStr) -> OsString {
+    let mut name = stem.to_owned();
+    name.push(".");
+    name.push(suffix);
+    name
+}
+
+/// Whether `path` is the very file the result was read from.
+fn is_input(path: &Path, input: &FrameId) -> bool {
+    let input = input.input_path.as_deref().map(fs::canonicalize);
+    matches!((fs::canonicalize(path), input), (Ok(path), Some(Ok(input))) if path == input)
+}

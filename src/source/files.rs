@@ -1,0 +1,135 @@
+//! Files, folders and patterns.
+
+use super::item::InputItem;
+use glob::{MatchOptions, Pattern};
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+/// Suffixes looked for in folders, in any case. The reference knows jpg, png, jpeg, JPEG, JPG and bmp.
+const SUFFIXES: [&str; 7] = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff"];
+
+/// Items of one path or pattern; never none.
+pub(super) fn expand(input: &OsStr) -> VecDeque<InputItem> {
+    let path = Path::new(input);
+    if path.is_dir() {
+        return folder(path);
+    }
+    let pattern = input.to_str().filter(|text| text.contains(['*', '?', '[']));
+    match pattern {
+        Some(pattern) if path.symlink_metadata().is_err() => matches(pattern),
+        // What is not there fails when it is loaded, in its turn.
+        _ => [InputItem::file(path.to_owned())].into(),
+    }
+}
+
+/// Pictures in a folder and below, sorted by their whole path. Hidden files count, links to folders are not followed,
+/// as in the reference. A folder below that cannot be read is an item that says so.
+fn folder(path: &Path) -> VecDeque<InputItem> {
+    let (mut pictures, mut failures) = (Vec::new(), Vec::new());
+    for entry in WalkDir::new(path) {
+        match entry {
+            Ok(entry) if !entry.path().is_dir() && has_picture_suffix(entry.path()) => pictures.push(entry.into_path()),
+            Ok(_) => {}
+            Err(error) => {
+                let place = error.path().unwrap_or(path).to_string_lossy().into_owned();
+                let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                failures.push(InputItem::refused(place, format!("the folder cannot be read: {reason}")));
+            }
+        }
+    }
+    sort(&mut pictures);
+    let below = |picture: PathBuf| {
+        let relative_dir = picture.parent().and_then(|dir| dir.strip_prefix(path).ok()).map(Path::to_owned).unwrap_or_default();
+        InputItem { relative_dir, ..InputItem::file(picture) }
+    };
+    let mut items: VecDeque<_> = pictures.into_iter().map(below).chain(failures).collect();
+    if items.is_empty() {
+        let suffixes = SUFFIXES.join(", ");
+        items.push_back(InputItem::refused(path.to_string_lossy(), format!("the folder holds no picture (files ending in {suffixes})")));
+    }
+    items
+}
+
+/// Everything a pattern matches, as a shell would list it: files of any suffix, folders with the pictures in them.
+fn matches(pattern: &str) -> VecDeque<InputItem> {
+    let parts: Result<Vec<_>, _> = pattern.split('/').filter(|part| !part.is_empty()).map(Pattern::new).collect();
+    let parts = match parts {
+        Ok(parts) => parts,
+        Err(error) => return [InputItem::refused(pattern, format!("no such file, and not a pattern either: {error}"))].into(),
+    };
+    let mut search = Search::default();
+    search.below(Path::new(if pattern.starts_with('/') { "/" } else { "" }), &parts);
+    sort(&mut search.paths);
+    search.paths.dedup();
+    let expanded = search.paths.into_iter().flat_map(|path| if path.is_dir() { folder(&path) } else { [InputItem::file(path)].into() });
+    let mut items: VecDeque<_> = expanded.chain(search.failures).collect();
+    if items.is_empty() {
+        items.push_back(InputItem::refused(pattern, "no such file, and the pattern matches nothing"));
+    }
+    items
+}
+
+/// What a pattern has matched. Names that are not UTF-8 are matched by their replacement: the walk of the glob
+/// crate leaves them out, or panics over them.
+#[derive(Default)]
+struct Search {
+    paths: Vec<PathBuf>,
+    failures: Vec<InputItem>,
+}
+
+impl Search {
+    /// Adds what matches `parts` below `base`; an empty base is the current folder.
+    fn below(&mut self, base: &Path, parts: &[Pattern]) {
+        let Some((part, rest)) = parts.split_first() else { return self.paths.push(base.to_owned()) };
+        let text = part.as_str();
+        if !text.contains(['*', '?', '[']) {
+            let path = base.join(text);
+            if path.symlink_metadata().is_ok() {
+                self.below(&path, rest);
+            }
+            return;
+        }
+        let any_depth = text == "**";
+        if any_depth && !rest.is_empty() {
+            self.below(base, rest);
+        }
+        let options = MatchOptions { require_literal_leading_dot: true, require_literal_separator: true, case_sensitive: true };
+        for (name, is_folder) in self.entries(base) {
+            if !part.matches_with(&name.to_string_lossy(), options) {
+                continue;
+            }
+            let path = base.join(&name);
+            match any_depth {
+                true if is_folder => self.below(&path, parts),
+                true if rest.is_empty() => self.paths.push(path),
+                true => {}
+                false => self.below(&path, rest),
+            }
+        }
+    }
+
+    /// Names in a folder, and whether each is a folder itself; links to folders are none. What is no folder has no names.
+    fn entries(&mut self, base: &Path) -> Vec<(OsString, bool)> {
+        let folder = if base.as_os_str().is_empty() { Path::new(".") } else { base };
+        match folder.read_dir() {
+            Ok(entries) => entries.flatten().map(|e| (e.file_name(), e.file_type().is_ok_and(|kind| kind.is_dir()))).collect(),
+            Err(e) if matches!(e.kind(), ErrorKind::NotADirectory | ErrorKind::NotFound) => Vec::new(),
+            Err(e) => {
+                self.failures.push(InputItem::refused(folder.to_string_lossy(), format!("cannot be read: {e}")));
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// By the bytes of the whole path, as the reference sorts names; [`Path`]'s own order goes component by component.
+fn sort(paths: &mut [PathBuf]) {
+    paths.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
+}
+
+fn has_picture_suffix(path: &Path) -> bool {
+    path.extension().is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
+}

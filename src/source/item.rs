@@ -1,0 +1,103 @@
+//! One input and its loading.
+
+use super::url::Fetcher;
+use crate::error::{Error, Result};
+use crate::image::decode::{Decoder, PDF_UNSUPPORTED};
+use crate::image::{Frame, FrameId};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One picture to be, not yet read. Cheap to make, to clone and to send to another thread.
+#[derive(Clone, Debug)]
+pub struct InputItem {
+    /// Path or URL as results name it: the user's own words, or the folder as named joined with what was found in it.
+    pub name: String,
+    /// Where the bytes are.
+    pub kind: InputKind,
+    /// The item's folder below the folder that was named as the input; empty for anything else.
+    pub relative_dir: PathBuf,
+}
+
+/// Where the bytes of an item are.
+#[derive(Clone, Debug)]
+pub enum InputKind {
+    /// A file; the path keeps what the name cannot say when it is not UTF-8.
+    File(PathBuf),
+    /// An address and what fetches it.
+    Url(Fetcher),
+    /// Nothing to load, and why.
+    Refused(String),
+}
+
+impl InputItem {
+    pub(super) fn file(path: PathBuf) -> Self {
+        Self { name: path.to_string_lossy().into_owned(), kind: InputKind::File(path), relative_dir: PathBuf::new() }
+    }
+
+    pub(super) fn url(address: &str, fetcher: Fetcher) -> Self {
+        Self { name: address.into(), kind: InputKind::Url(fetcher), relative_dir: PathBuf::new() }
+    }
+
+    pub(super) fn refused(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { name: name.into(), kind: InputKind::Refused(reason.into()), relative_dir: PathBuf::new() }
+    }
+
+    /// Identity of the frame this item becomes.
+    pub fn frame_id(&self) -> FrameId {
+        FrameId { input_path: Some(self.name.clone()), page_index: None }
+    }
+
+    /// Reads and decodes the picture; the frame carries [`InputItem::name`]. Every error is [`Error::Input`] with that
+    /// name: nothing there, not a regular file, too large, unreachable, not decodable (see [`Decoder::decode`]), or a single pixel.
+    pub fn load(&self, decoder: &Decoder) -> Result<Frame> {
+        let limit = decoder.limits.max_file_bytes;
+        let bytes = match &self.kind {
+            InputKind::File(path) => read_file(path, limit),
+            InputKind::Url(fetcher) => fetcher.fetch(&self.name, limit),
+            InputKind::Refused(reason) => Err(reason.clone()),
+        }
+        .map_err(|reason| Error::input(&self.name, reason))?;
+        let image = decoder.decode(&bytes, &self.name)?;
+        if image.size().area() == 1 {
+            return Err(Error::input(&self.name, "the picture is a single pixel: there is nothing to read"));
+        }
+        Ok(Frame { id: self.frame_id(), image: Arc::new(image) })
+    }
+}
+
+fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    // Pipes and devices are refused before they are opened: opening one may wait for ever or do harm.
+    let metadata = path.metadata().map_err(explain)?;
+    if metadata.is_dir() {
+        return Err("is a folder".into());
+    }
+    if !metadata.is_file() {
+        return Err("is not a regular file (a pipe, socket or device)".into());
+    }
+    if path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("pdf")) {
+        return Err(PDF_UNSUPPORTED.into());
+    }
+    if metadata.len() > limit {
+        return Err(too_large(metadata.len(), limit));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+    // The file may have grown since.
+    File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes)).map_err(explain)?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large(bytes.len() as u64, limit));
+    }
+    Ok(bytes)
+}
+
+pub(super) fn too_large(bytes: u64, limit: u64) -> String {
+    format!("{bytes} bytes or more, the limit is {limit} (raise the file size limit to read it)")
+}
+
+fn explain(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder".into(),
+        _ => format!("cannot be read: {error}"),
+    }
+}

@@ -1,0 +1,83 @@
+//! Inputs listed one a line, read as they arrive.
+
+use super::STANDARD_INPUT;
+use super::item::InputItem;
+use std::ffi::OsString;
+use std::io::{BufRead, Read};
+
+/// Longest line, in bytes; paths end at 4096, addresses rarely pass a few thousand.
+const LONGEST_LINE: usize = 1 << 16;
+
+/// Iterator over the lines: an input each, or an item that says what is wrong with the line or the list.
+pub(super) struct Lines {
+    reader: Option<Box<dyn BufRead + Send>>,
+    number: u64,
+    yielded: bool,
+}
+
+impl Lines {
+    pub(super) fn new(reader: Box<dyn BufRead + Send>) -> Self {
+        Self { reader: Some(reader), number: 0, yielded: false }
+    }
+
+    /// The next line that is not blank, without its end; `None` at the end of the list.
+    fn line(&mut self) -> Option<Result<OsString, InputItem>> {
+        loop {
+            let reader = self.reader.as_mut()?;
+            let mut line = Vec::new();
+            self.number += 1;
+            let read = reader.by_ref().take(LONGEST_LINE as u64 + 1).read_until(b'\n', &mut line);
+            if let Err(error) = read {
+                self.reader = None;
+                return Some(Err(InputItem::refused(STANDARD_INPUT, format!("standard input cannot be read: {error}"))));
+            }
+            if line.len() > LONGEST_LINE && !line.ends_with(b"\n") {
+                let skipped = reader.skip_until(b'\n');
+                if !matches!(skipped, Ok(bytes) if bytes > 0) {
+                    self.reader = None;
+                }
+                let reason = format!("line {} of standard input is longer than {LONGEST_LINE} bytes, not a list of paths?", self.number);
+                return Some(Err(InputItem::refused(STANDARD_INPUT, reason)));
+            }
+            if line.is_empty() {
+                self.reader = None;
+                return None;
+            }
+            let mut text = line.strip_suffix(b"\n").unwrap_or(&line);
+            text = text.strip_suffix(b"\r").unwrap_or(text);
+            if self.number == 1 {
+                text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+            }
+            if !text.trim_ascii().is_empty() {
+                return Some(Ok(path_of(text)));
+            }
+        }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<OsString, InputItem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.line();
+        if line.is_none() && !self.yielded {
+            self.yielded = true;
+            return Some(Err(InputItem::refused(STANDARD_INPUT, "standard input names no picture")));
+        }
+        self.yielded = true;
+        line
+    }
+}
+
+/// A path from the bytes of a line: any bytes where paths are bytes, UTF-8 (damage replaced) elsewhere.
+fn path_of(line: &[u8]) -> OsString {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStringExt;
+        OsString::from_vec(line.to_vec())
+    }
+    #[cfg(not(unix))]
+    {
+        String::from_utf8_lossy(line).into_owned().into()
+    }
+}

@@ -1,0 +1,118 @@
+//! Inputs: files, folders, patterns, URLs and lists on standard input become a lazy sequence of [`InputItem`]s.
+//! Walking is cheap and happens in one thread; [`InputItem::load`] reads and decodes and may run in any thread.
+//! Nothing is dropped in silence: an input that yields no picture yields one item whose loading fails and says why.
+
+mod files;
+mod item;
+mod list;
+mod url;
+
+pub use item::{InputItem, InputKind};
+pub use url::Fetcher;
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader};
+use std::time::Duration;
+
+/// Input that means "one input a line on standard input".
+pub const STANDARD_INPUT: &str = "-";
+
+/// How inputs are found and fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// URLs become errors instead of requests.
+    pub offline: bool,
+    /// Longest wait for a connection, name resolution included.
+    pub connect_timeout: Duration,
+    /// Longest wait for the next bytes.
+    pub read_timeout: Duration,
+    /// Longest duration of one download, redirects included.
+    pub total_timeout: Duration,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self {
+            offline: false,
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(15),
+            total_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Iterator over all inputs, in the order named. Folders and patterns are walked when their turn comes, a line of
+/// standard input is passed on as soon as it has arrived.
+pub struct Source {
+    inputs: VecDeque<OsString>,
+    /// What the input at hand has yielded and nobody has taken yet.
+    found: VecDeque<InputItem>,
+    list: ListState,
+    fetcher: Option<Fetcher>,
+}
+
+enum ListState {
+    Unread(Box<dyn BufRead + Send>),
+    Reading(list::Lines),
+    Done,
+}
+
+impl Source {
+    /// A source over `inputs`. Each is a file, a folder (its pictures, recursively, sorted by path), a pattern with
+    /// `*`, `?` or `[` (unless a file of that very name exists), an `http(s)://` URL, or [`STANDARD_INPUT`].
+    pub fn new<I: AsRef<OsStr>>(inputs: &[I], options: SourceOptions) -> Self {
+        Self::with_list(inputs, options, Box::new(BufReader::new(std::io::stdin())))
+    }
+
+    /// As [`Source::new`], with `list` in the place of standard input.
+    pub fn with_list<I: AsRef<OsStr>>(inputs: &[I], options: SourceOptions, list: Box<dyn BufRead + Send>) -> Self {
+        Self {
+            inputs: inputs.iter().map(|input| input.as_ref().to_owned()).collect(),
+            found: VecDeque::new(),
+            list: ListState::Unread(list),
+            fetcher: (!options.offline).then(|| Fetcher::new(&options)),
+        }
+    }
+
+    /// Items of one input that is not standard input; never none.
+    fn expand(&self, input: &OsStr) -> VecDeque<InputItem> {
+        match input.to_str().filter(|text| url::is_url(text)) {
+            Some(address) => [match &self.fetcher {
+                Some(fetcher) => InputItem::url(address, fetcher.clone()),
+                None => InputItem::refused(address, "not fetched: --offline is set; download it first and name the file"),
+            }]
+            .into(),
+            None => files::expand(input),
+        }
+    }
+}
+
+impl Iterator for Source {
+    type Item = InputItem;
+
+    fn next(&mut self) -> Option<InputItem> {
+        loop {
+            if let Some(item) = self.found.pop_front() {
+                return Some(item);
+            }
+            if let ListState::Reading(lines) = &mut self.list {
+                match lines.next() {
+                    Some(Ok(input)) => self.found = self.expand(&input),
+                    Some(Err(item)) => return Some(item),
+                    None => self.list = ListState::Done,
+                }
+                continue;
+            }
+            let input = self.inputs.pop_front()?;
+            if input != STANDARD_INPUT {
+                self.found = self.expand(&input);
+                continue;
+            }
+            self.list = match std::mem::replace(&mut self.list, ListState::Done) {
+                ListState::Unread(reader) => ListState::Reading(list::Lines::new(reader)),
+                _ => return Some(InputItem::refused(STANDARD_INPUT, "standard input is named twice and can be read once")),
+            };
+        }
+    }
+}

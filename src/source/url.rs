@@ -1,0 +1,53 @@
+//! Pictures by HTTP: bounded in time, size and number of redirects.
+
+use super::SourceOptions;
+use super::item::too_large;
+use ureq::{Agent, Error};
+
+const MOST_REDIRECTS: u32 = 5;
+
+/// What fetches URLs. Cheap to clone; clones share open connections.
+#[derive(Clone, Debug)]
+pub struct Fetcher(Agent);
+
+pub(super) fn is_url(input: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| input.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+}
+
+impl Fetcher {
+    pub(super) fn new(options: &SourceOptions) -> Self {
+        let config = Agent::config_builder()
+            .timeout_resolve(Some(options.connect_timeout))
+            .timeout_connect(Some(options.connect_timeout))
+            .timeout_recv_response(Some(options.read_timeout))
+            .timeout_per_read(Some(options.read_timeout))
+            .timeout_global(Some(options.total_timeout))
+            .max_redirects(MOST_REDIRECTS)
+            .user_agent(concat!("hpinfer/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Self(config.into())
+    }
+
+    /// The body behind `address`, of at most `limit` bytes.
+    pub(super) fn fetch(&self, address: &str, limit: u64) -> Result<Vec<u8>, String> {
+        let explain = |error| explain(error, limit);
+        let response = self.0.get(address).call().map_err(explain)?;
+        let mut body = response.into_body();
+        match body.content_length() {
+            Some(length) if length > limit => Err(too_large(length, limit)),
+            _ => body.with_config().limit(limit).read_to_vec().map_err(explain),
+        }
+    }
+}
+
+fn explain(error: Error, limit: u64) -> String {
+    match error {
+        Error::StatusCode(code) => format!("the server answers with status {code}"),
+        Error::Timeout(phase) => format!("no answer in time (waiting to {phase}); check the address and the network"),
+        Error::HostNotFound => "no such host; check the address and the network".into(),
+        Error::ConnectionFailed => "no connection; check the address and the network".into(),
+        Error::TooManyRedirects => format!("more than {MOST_REDIRECTS} redirects"),
+        Error::BodyExceedsLimit(_) => too_large(limit.saturating_add(1), limit),
+        other => format!("cannot be fetched: {other}"),
+    }
+}

@@ -1,0 +1,127 @@
+//! Where time goes: the stages of the work and their durations; and what people see of it on standard error, log
+//! lines and progress bars.
+
+use indicatif::MultiProgress;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+/// A step of a pipeline, as `timings_ms` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// File bytes to pixels.
+    Decode,
+    /// Resize and normalise for detection.
+    DetPre,
+    /// Detection engine.
+    DetInfer,
+    /// Map to boxes and their order.
+    DetPost,
+    /// Perspective crops.
+    Crop,
+    /// Resize and normalise for recognition.
+    RecPre,
+    /// Recognition engine.
+    RecInfer,
+    /// Class scores to text.
+    RecPost,
+}
+
+impl Stage {
+    const ALL: [(Self, &'static str); 8] = [
+        (Self::Decode, "decode"),
+        (Self::DetPre, "det_pre"),
+        (Self::DetInfer, "det_infer"),
+        (Self::DetPost, "det_post"),
+        (Self::Crop, "crop"),
+        (Self::RecPre, "rec_pre"),
+        (Self::RecInfer, "rec_infer"),
+        (Self::RecPost, "rec_post"),
+    ];
+}
+
+/// Time spent per stage, summed over the work of one picture.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StageTimes([Duration; Stage::ALL.len()]);
+
+impl StageTimes {
+    /// Runs `work` and books its wall time under `stage`.
+    pub fn measure<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let out = work();
+        self.add(stage, start.elapsed());
+        out
+    }
+
+    /// Books `time` under `stage`.
+    pub fn add(&mut self, stage: Stage, time: Duration) {
+        self.0[stage as usize] += time;
+    }
+
+    /// Adds `share` (0..1) of every stage of `other`: how the cost of a batch is split over its pictures.
+    pub fn add_share(&mut self, other: &Self, share: f64) {
+        for (a, b) in self.0.iter_mut().zip(other.0) {
+            *a += b.mul_f64(share);
+        }
+    }
+
+    /// Time booked under `stage`.
+    pub fn get(&self, stage: Stage) -> Duration {
+        self.0[stage as usize]
+    }
+
+    /// Milliseconds per stage by name, and `total`: the wall time given by the caller.
+    pub fn to_ms(&self, total: Duration) -> BTreeMap<&'static str, f64> {
+        let ms = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
+        let stages = Stage::ALL.iter().map(|&(stage, name)| (name, ms(self.get(stage))));
+        stages.chain([("total", ms(total))]).collect()
+    }
+}
+
+/// How log lines look on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends log lines to standard error. `HPINFER_LOG`, else `RUST_LOG`, sets the level and wins over `default_level`.
+pub fn init_logging(format: LogFormat, default_level: &str) {
+    use tracing_subscriber::EnvFilter;
+    let filter = ["HPINFER_LOG", "RUST_LOG"]
+        .iter()
+        .find_map(|v| std::env::var(v).ok())
+        .and_then(|v| EnvFilter::try_new(v).ok())
+        .unwrap_or_else(|| EnvFilter::new(format!("{default_level},ort=error")));
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| AboveBars).with_ansi(colours).with_target(false);
+    // A logger that the embedding program installed earlier stays.
+    let _ = match format {
+        LogFormat::Text => builder.without_time().try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// The one display of all progress bars: bars of several threads stand below each other, and what is written
+/// inside its `suspend` stands above them. On a standard error that is no terminal it shows nothing.
+pub fn display() -> &'static MultiProgress {
+    static DISPLAY: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+    &DISPLAY
+}
+
+/// Standard error with the progress bars out of the way.
+struct AboveBars;
+
+impl io::Write for AboveBars {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        display().suspend(|| io::stderr().write(buffer))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

@@ -1,0 +1,171 @@
+//! `hpinfer bench` on the demo picture: a real run of the real engines. Its numbers are checked for being there and
+//! fitting together, never for how large they are.
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+const STAGES: [&str; 7] = ["crop", "det_infer", "det_post", "det_pre", "rec_infer", "rec_post", "rec_pre"];
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/delivery_note.png")
+}
+
+fn bench() -> Command {
+    let mut command = Command::cargo_bin("hpinfer").expect("the binary is built");
+    command.arg("bench").env_remove("HPINFER_THREADS");
+    command
+}
+
+fn stderr(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// One measurement that the tests share: two thread counts, one input that is no picture.
+fn measured() -> &'static (Value, String) {
+    static REPORT: OnceLock<(Value, String)> = OnceLock::new();
+    REPORT.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (broken, json) = (folder.path().join("broken.png"), folder.path().join("report.json"));
+        fs::write(&broken, b"no picture").expect("written");
+        let mut command = bench();
+        command.args(["--pipeline", "OCR", "--repeat", "1", "--warmup", "0", "--threads", "1,2", "--case", "onnx_runtime"]);
+        command.arg("--input").arg(demo()).arg(&broken).arg("--json").arg(&json);
+        let output = command.output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "one input of two failed: {}", stderr(&output));
+        let report = serde_json::from_slice(&fs::read(&json).expect("a report")).expect("JSON");
+        (report, String::from_utf8(output.stdout).expect("text"))
+    })
+}
+
+fn number(value: &Value, path: &str) -> f64 {
+    value.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path} is no number in {value}"))
+}
+
+#[test]
+fn a_report_says_where_on_what_and_with_what_it_was_measured() {
+    let (report, text) = measured();
+    assert_eq!(report["schema_version"], 1);
+    assert_eq!(report["hpinfer"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(report["pipeline"], "OCR");
+    assert!(number(report, "/machine/cores") >= 1.0 && report["machine"]["cpu"].is_string());
+    let date = report["date"].as_str().expect("a date");
+    assert!(date.len() == 20 && date.starts_with("20") && date.ends_with('Z'), "{date}");
+    let inputs = &report["inputs"];
+    assert_eq!((&inputs["count"], &inputs["names"][0]), (&1.into(), &demo().display().to_string().into()));
+    assert_eq!(inputs["sha256"].as_str().map(str::len), Some(64));
+    assert!(inputs["failed"][0]["name"].as_str().is_some_and(|n| n.ends_with("broken.png")), "{inputs}");
+    assert!(inputs["failed"][0]["reason"].as_str().is_some_and(|r| r.contains("not a picture")), "{inputs}");
+    let cases = report["cases"].as_array().expect("cases");
+    let names: Vec<_> = cases.iter().map(|c| (c["case"].as_str(), c["threads"].as_u64())).collect();
+    assert_eq!(names, [(Some("onnx_runtime"), Some(1)), (Some("onnx_runtime"), Some(2))]);
+    for case in cases {
+        let backends: Vec<_> = case["models"].as_array().expect("models").iter().map(|m| m["backend"].as_str()).collect();
+        assert_eq!(backends, [Some("onnx_runtime"); 2]);
+        assert_eq!(case["floor"]["models"], case["models"]);
+    }
+    for expected in ["onnx_runtime, 1 thread", "onnx_runtime, 2 threads", "IMAGES/s", "REC INFER", "RATIO", "left out"] {
+        assert!(text.contains(expected), "{expected} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn numbers_of_a_case_fit_together() {
+    let (report, _) = measured();
+    for case in report["cases"].as_array().expect("cases") {
+        let picture = &case["pictures"][0];
+        assert!(number(picture, "/lines") >= 5.0 && number(picture, "/engine_runs") >= 2.0, "{picture}");
+        assert!(number(case, "/first_result_ms") > number(case, "/open_ms"));
+        assert!(number(case, "/images_per_s") > 0.0 && number(case, "/decode_ms") > 0.0);
+        let [p50, p95, p99] = ["/latency/p50_ms", "/latency/p95_ms", "/latency/p99_ms"].map(|p| number(case, p));
+        assert!(0.0 < p50 && p50 <= p95 && p95 <= p99);
+        let stages = case["stages_ms"].as_object().expect("stages");
+        let mut names: Vec<_> = stages.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, STAGES);
+        for sum in ["all", "several_lines"] {
+            let floor = &case["floor"][sum];
+            assert_eq!(floor["pictures"], 1);
+            for path in ["/end_to_end/wall_ms", "/engine/wall_ms", "/pre_post_ms"] {
+                assert_eq!(number(floor, path), number(picture, &format!("/floor{path}")), "the sum over one picture");
+            }
+            let time = if floor["engine"]["cpu_ms"].is_number() { "cpu_ms" } else { "wall_ms" };
+            let ratio = number(floor, &format!("/end_to_end/{time}")) / number(floor, &format!("/engine/{time}"));
+            assert!((number(floor, "/ratio") - ratio).abs() < 1e-9, "{floor}");
+        }
+        if cfg!(target_os = "linux") {
+            assert!(number(case, "/peak_memory_mib") > number(case, "/decoded_mib"));
+        }
+    }
+}
+
+/// A report file with `change` made to the measured one.
+fn file(folder: &Path, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let mut report = measured().0.clone();
+    change(&mut report);
+    let path = folder.join(name);
+    fs::write(&path, report.to_string()).expect("written");
+    path
+}
+
+fn compare(before: &Path, after: &Path, more: &[&str]) -> (Option<i32>, String, String) {
+    let output = bench().arg("compare").args([before, after]).args(more).output().expect("it runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), stderr(&output))
+}
+
+#[test]
+fn a_comparison_fails_on_a_regression_beyond_the_threshold() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let before = file(folder.path(), "a.json", |_| ());
+    let slower = file(folder.path(), "b.json", |r| {
+        r["cases"][1]["latency"]["p50_ms"] = (number(r, "/cases/1/latency/p50_ms") * 1.2).into();
+    });
+    let (code, text, _) = compare(&before, &before, &["--threshold", "0"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("latency p50, ms") && !text.contains("WORSE"), "{text}");
+    let (code, text, _) = compare(&before, &slower, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    let worse: Vec<_> = text.lines().filter(|l| l.contains("WORSE")).collect();
+    assert!(worse.len() == 1 && worse[0].contains("2 threads") && worse[0].contains("+20.0 %"), "{text}");
+    assert_eq!(compare(&before, &slower, &["--threshold", "30"]).0, Some(0));
+    assert_eq!(compare(&slower, &before, &[]).0, Some(0), "faster is no regression");
+}
+
+#[test]
+fn unlike_reports_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let before = file(folder.path(), "a.json", |_| ());
+    let unlike = file(folder.path(), "b.json", |r| {
+        r["machine"]["cores"] = 512.into();
+        r["inputs"]["sha256"] = "00".repeat(32).into();
+    });
+    let (code, _, error) = compare(&before, &unlike, &[]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("machine") && error.contains("512 cores") && error.contains("inputs"), "{error}");
+    let (code, _, error) = compare(&before, &demo(), &[]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("delivery_note.png") && error.contains("no report"), "{error}");
+    assert_eq!(compare(&before, Path::new("absent.json"), &[]).0, Some(2));
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_before_anything_starts() {
+    for (flags, expected) in [
+        (&["--input", "x.png"][..], "--pipeline"),
+        (&["--pipeline", "OCR"], "--input"),
+        (&["--pipeline", "OCR", "--input", "x.png", "--repeat", "0"], "--repeat"),
+        (&["--pipeline", "OCR", "--input", "x.png", "--threads", "1,0"], "--threads"),
+        (&["--pipeline", "OCR", "--input", "http://localhost/x.png"], "download it first"),
+        (&["--pipeline", "nonsense", "--input", "x.png"], "nonsense"),
+    ] {
+        let output = bench().args(flags).output().expect("it runs");
+        let error = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {error}");
+        assert!(error.contains(expected) && !error.contains("measuring"), "{flags:?}: {error}");
+    }
+    let output = bench().args(["--pipeline", "OCR", "--input", "absent.png", "--backend", "onnx_runtime"]).output().expect("it runs");
+    let error = stderr(&output);
+    assert!(output.status.code() == Some(2) && error.contains("absent.png: no such file"), "{error}");
+}

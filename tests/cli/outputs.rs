@@ -1,0 +1,91 @@
+//! Standard output, standard error and saved files.
+
+use crate::{DEMO, error_kind, hpinfer, ocr, pictures, run};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::Stdio;
+
+fn tree(folder: &Path) -> Vec<String> {
+    let files = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok).filter(|e| e.file_type().is_file());
+    files.map(|e| e.path().strip_prefix(folder).expect("below").display().to_string()).collect()
+}
+
+#[test]
+fn files_are_named_by_inputs_and_none_is_written_twice() {
+    let (folder, paths) = pictures(&["in/a.png", "in/sub/a.png", "else where/a.png", "图.png"]);
+    let out = folder.path().join("aus gabe/输出");
+    let ran =
+        run(ocr().arg("--input").arg(folder.path().join("in")).arg(&paths[2]).arg("--input").arg(&paths[3]).arg("--save_path").arg(&out));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(tree(&out), ["a.json", "a.png", "a_1.json", "a_1.png", "sub/a.json", "sub/a.png", "图.json", "图.png"]);
+    let saved: serde_json::Value = serde_json::from_slice(&fs::read(out.join("a.json")).expect("saved")).expect("JSON");
+    assert_eq!(saved, ran.lines()[0]);
+    // Two panels; the font has the glyphs, wherever it came from.
+    let picture =
+        hpinfer::image::decode::Decoder::default().decode(&fs::read(out.join("a.png")).expect("saved"), "a.png").expect("a picture");
+    let demo = hpinfer::image::decode::Decoder::default().decode(&fs::read(DEMO).expect("there"), "demo").expect("a picture");
+    assert_eq!((picture.size().width, picture.size().height), (2 * demo.size().width, demo.size().height));
+    assert!(!ran.stderr.contains("font"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_fails_its_item_alone() {
+    let (folder, paths) = pictures(&["a.png", "b.png"]);
+    let out = folder.path().join("out");
+    fs::create_dir_all(out.join("a.json")).expect("a folder in the way");
+    let ran = run(ocr().arg("--input").args(&paths).arg("--save_path").arg(&out));
+    let lines = ran.lines();
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(lines.iter().map(error_kind).collect::<Vec<_>>(), [Some("io"), None]);
+    assert!(out.join("b.json").is_file() && out.join("b.png").is_file());
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_stops_the_run_before_work() {
+    let (folder, paths) = pictures(&["a.png"]);
+    let ran = run(ocr().arg("--input").arg(&paths[0]).arg("--save_path").arg(paths[0].join("out")));
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(2), ""));
+    assert!(ran.stderr.contains("cannot create"), "{}", ran.stderr);
+    drop(folder);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let mut child = ocr().arg("--input").args([DEMO; 12]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line"); // and the pipe closes
+    let mut noise = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut noise).expect("UTF-8");
+    assert_eq!((child.wait().expect("ends").code(), &noise[..]), (Some(0), ""));
+    for args in [&["doctor"][..], &["model", "list"], &["runtime", "list", "--json"], &["completions", "bash"], &["man"]] {
+        let mut child = hpinfer().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("ends");
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{args:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_said() {
+    let full = fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let output = ocr().args(["--input", DEMO]).stdout(full).output().expect("starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to standard output"));
+}
+
+#[test]
+fn the_listing_names_what_ran_and_timings_in_the_order_of_the_stages() {
+    let ran = run(ocr().args(["--input", DEMO, "missing\u{1b}[31m.png", "--format", "text", "--timings"]));
+    assert_eq!(ran.code, Some(1));
+    let stages = ["decode", "det_pre", "det_infer", "det_post", "crop", "rec_pre", "rec_infer", "rec_post", "total"];
+    let line = ran.stdout.lines().find(|line| line.starts_with("  ms: ")).expect("timings");
+    let named: Vec<_> = line["  ms: ".len()..].split(", ").map(|part| part.split(' ').next().unwrap_or_default()).collect();
+    assert_eq!(named, stages);
+    assert!(ran.stdout.contains("PP-OCRv4_mobile_rec on cpu (openvino ") && ran.stdout.contains("送货单"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains('\u{1b}') && ran.stdout.contains("no such file"), "{}", ran.stdout);
+
+    let line = run(ocr().args(["--input", DEMO, "--timings"])).lines().remove(0);
+    let timings = line["timings_ms"].as_object().expect("timings");
+    assert_eq!(timings.keys().collect::<Vec<_>>(), stages);
+}

@@ -1,0 +1,45 @@
+//! What is read in the picture of the README, by both engines, alone and among others.
+
+use crate::{DEMO, hpinfer, run};
+use serde_json::Value;
+
+const EXPECTED: &str = include_str!("../fixtures/cli/delivery_note.json");
+
+/// Engines round differently: a corner may fall on the next pixel, a score differ in the fourth digit.
+const BOX_TOLERANCE_PX: i64 = 1;
+const SCORE_TOLERANCE: f64 = 1e-3;
+
+fn integers(value: &Value) -> Vec<i64> {
+    value.as_array().map_or_else(|| vec![value.as_i64().expect("an integer")], |list| list.iter().flat_map(integers).collect())
+}
+
+fn close(found: &Value, expected: &Value) -> bool {
+    let numbers = |value: &Value| value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number")).collect::<Vec<_>>();
+    let (found, expected) = (numbers(found), numbers(expected));
+    found.len() == expected.len() && found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= SCORE_TOLERANCE)
+}
+
+#[test]
+fn both_engines_read_the_same() {
+    let expected: Value = serde_json::from_str(EXPECTED).expect("JSON");
+    for backend in ["openvino", "onnx_runtime"] {
+        let line = run(hpinfer().args(["--pipeline", "OCR", "--backend", backend, "--input", DEMO])).lines().remove(0);
+        assert_eq!(line["rec_text"], expected["rec_text"], "{backend}");
+        let (found, wanted) = (integers(&line["dt_polys"]), integers(&expected["dt_polys"]));
+        assert_eq!(found.len(), wanted.len(), "{backend}");
+        assert!(found.iter().zip(&wanted).all(|(a, b)| (a - b).abs() <= BOX_TOLERANCE_PX), "{backend}: {found:?}");
+        for key in ["dt_scores", "rec_score"] {
+            assert!(close(&line[key], &expected[key]), "{backend}: {key} {}", line[key]);
+        }
+        for run in line["run"].as_array().expect("a list") {
+            assert_eq!((&run["backend"], &run["device"], &run["precision"]), (&backend.into(), &"cpu".into(), &"float32".into()));
+        }
+    }
+}
+
+#[test]
+fn the_later_schema_has_the_later_names() {
+    let line = run(crate::ocr().args(["--input", DEMO, "--schema", "3.x"])).lines().remove(0);
+    assert!(line["rec_texts"].is_array() && line["rec_scores"].is_array() && line["rec_text"].is_null(), "{line}");
+    assert_eq!(line["rec_polys"], line["dt_polys"]);
+}

@@ -1,0 +1,150 @@
+//! Flags, names, pipeline files and what is said when they make no sense.
+
+use crate::{DEMO, error_kind, hpinfer, ocr, run};
+use std::fs;
+
+#[test]
+fn what_makes_no_sense_is_refused_before_any_work() {
+    let input = ["--pipeline", "OCR", "--input", DEMO];
+    let with = |more: &[&'static str]| [&input[..], more].concat();
+    let cases = [
+        (vec!["--serve"], "not in this version"),
+        (vec!["--install", "hpi-cpu"], "not in this version"),
+        (vec!["--pipeline", "OCR"], "--input: no input"),
+        (vec!["--input", DEMO], "--pipeline: which one?"),
+        (vec!["--pipeline", "ocr", "--input", DEMO], "`ocr` does not exist"),
+        (vec!["--pipeline", "seal_recognition", "--input", DEMO], "`seal_recognition` is not in this version"),
+        (vec!["--pipeline", "./none.yaml", "--input", DEMO], "`./none.yaml` does not exist"),
+        (vec!["--get_pipeline_config", "nonsense"], "`nonsense` does not exist"),
+        (with(&["--device", "gpu:0"]), "backend gpu:0: this version runs on the CPU only"),
+        (with(&["--device", "toaster"]), "`toaster` is not a device"),
+        (with(&["--backend", "tensorrt"]), "backend tensorrt: not in this version"),
+        (with(&["--backend", "nonsense"]), "`nonsense` is not a backend"),
+        (with(&["--threads", "0"]), "--threads: 0 cores"),
+        (with(&["--threads", "many"]), "invalid value 'many'"),
+        (with(&["--text_rec_batch_size", "0"]), "--text-rec-batch-size: 0 lines"),
+        (with(&["--text_det_model", "nonsense"]), "model nonsense is missing"),
+        (with(&["--text_det_model", "PP-OCRv4_mobile_rec"]), "not a text detector"),
+        (with(&["--font", "none.ttf"]), "cannot read none.ttf"),
+        (with(&["--bogus"]), "unexpected argument '--bogus'"),
+        (with(&["doctor"]), ""), // one more input, not a command
+        (vec!["--pipeline", "OCR", "doctor"], "--pipeline: it belongs to running a pipeline"),
+        (vec!["frobnicate"], "unrecognized subcommand"),
+        (vec![], "Usage: hpinfer"),
+    ];
+    for (args, says) in cases {
+        let ran = run(hpinfer().args(&args));
+        if says.is_empty() {
+            assert_eq!(ran.lines().iter().map(error_kind).collect::<Vec<_>>(), [None, Some("bad_input")], "{args:?}");
+            continue;
+        }
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(2), ""), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn flags_of_the_reference_are_taken_as_typed() {
+    let out = tempfile::tempdir().expect("a folder");
+    let save_path = out.path().to_str().expect("UTF-8");
+    let reference = ["--save_path", save_path, "--use_hpip", "--serial_number", "X", "--update_license", "--device", "cpu"];
+    for spelling in
+        [reference.map(str::to_owned), reference.map(|arg| if arg.starts_with("--") { arg.replace('_', "-") } else { arg.into() })]
+    {
+        let ran = run(ocr().args(["--input", DEMO]).args(&spelling));
+        assert_eq!((ran.code, ran.lines().len()), (Some(0), 1), "{}", ran.stderr);
+        fs::remove_file(out.path().join("delivery_note.json")).expect("saved");
+    }
+    for flags in [["--threads", "1"], ["--threads", "2"], ["--text-rec-batch-size", "3"]] {
+        let ran = run(ocr().args(["--input", DEMO]).args(flags));
+        assert_eq!(ran.lines()[0]["rec_text"][0], "送货单", "{flags:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_shipped_configuration_is_written_and_runs() {
+    let out = tempfile::tempdir().expect("a folder");
+    let write = || run(hpinfer().args(["--get_pipeline_config", "OCR", "--save_path"]).arg(out.path()));
+    assert_eq!(write().code, Some(0));
+    let again = write();
+    assert!(again.code == Some(2) && again.stderr.contains("was left as it is"), "{}", again.stderr);
+    let ran = run(hpinfer().arg("--pipeline").arg(out.path().join("OCR.yaml")).args(["--backend", "openvino", "--input", DEMO]));
+    assert_eq!(ran.lines()[0]["rec_text"][0], "送货单", "{}", ran.stderr);
+}
+
+#[test]
+fn pipeline_files_of_both_dialects() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let beta = "Global:\n  pipeline_name: OCR\nPipeline:\n  text_det_model: PP-OCRv4_mobile_det\n";
+    let later = "pipeline_name: OCR\nuse_doc_preprocessor: False\nSubModules:\n  TextDetection:\n    model_name: PP-OCRv4_mobile_det\n    \
+                 thresh: 0.3\n  TextRecognition:\n    model_name: PP-OCRv4_mobile_rec\n";
+    let nested = |from, to| later.replace(from, to);
+    // (text, what the refusal says; empty where it runs)
+    let cases = [
+        (beta.to_owned(), ""),
+        (later.to_owned(), ""),
+        (format!("{beta}  colour: red\n"), "colour"),
+        (format!("{beta}  text_rec_batch_size: many\n"), ":5:"),
+        (format!("{beta}  device: gpu:0\n"), "this version runs on the CPU only"),
+        (format!("{beta}  hpi_config:\n    backend: tensorrt\n"), "backend tensorrt: not in this version"),
+        (beta.replace("OCR", "seal_recognition"), "`seal_recognition` is not in this version"),
+        (nested("use_doc_preprocessor: False", "use_doc_preprocessor: True"), "`use_doc_preprocessor: True` is not in this version"),
+        (nested("thresh: 0.3", "thresh: much"), ":6:"),
+        (nested("thresh:", "threshold:"), "threshold"),
+        ("- nothing".to_owned(), "p.yaml"),
+        (String::new(), "p.yaml"),
+        ("Global: [".to_owned(), "p.yaml"),
+    ];
+    let path = folder.path().join("p.yaml");
+    for (text, says) in cases {
+        fs::write(&path, &text).expect("written");
+        let ran = run(hpinfer().arg("--pipeline").arg(&path).args(["--input", DEMO]));
+        let expected = if says.is_empty() { Some(0) } else { Some(2) };
+        assert_eq!(ran.code, expected, "{text}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{text}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn help_completions_and_manual_come_from_one_definition() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let ran = run(hpinfer().args(["completions", shell]));
+        assert!(ran.code == Some(0) && ran.stdout.contains("save-path") && ran.stderr.is_empty(), "{shell}: {}", ran.stderr);
+    }
+    let manual = run(hpinfer().arg("man"));
+    assert!(manual.code == Some(0) && manual.stdout.contains(".TH"), "{}", manual.stderr);
+    let (short, long) = (run(hpinfer().arg("-h")), run(hpinfer().arg("--help")));
+    assert!(long.stdout.contains("--use-hpip") && !short.stdout.contains("--use-hpip"));
+}
+
+#[test]
+fn global_flags_stand_before_and_after_a_command() {
+    for args in [["--offline", "runtime", "list"], ["runtime", "list", "--offline"]] {
+        let ran = run(hpinfer().args(args));
+        assert!(ran.code == Some(0) && ran.stdout.contains("font"), "{args:?}: {}", ran.stderr);
+    }
+    let ran = run(hpinfer().args(["--offline", "doctor", "--json"]));
+    let found: serde_json::Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+    let topics: Vec<_> = found["findings"].as_array().expect("a list").iter().filter_map(|f| f["topic"].as_str()).collect();
+    for topic in ["cpu", "gpu", "library", "model", "font", "cache"] {
+        assert!(topics.contains(&topic), "{topics:?}");
+    }
+}
+
+#[test]
+fn an_empty_cache_offline_says_what_to_do() {
+    let home = tempfile::tempdir().expect("a folder");
+    let ran = run(ocr().args(["--offline", "--input", DEMO]).env("HPINFER_HOME", home.path()));
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(2), ""));
+    assert!(ran.stderr.contains("hpinfer model pull") && ran.stderr.contains("--offline"), "{}", ran.stderr);
+}
+
+#[test]
+fn verbose_says_which_backend_and_why() {
+    let ran = run(ocr().args(["-v", "--input", DEMO]));
+    assert!(ran.stderr.contains("openvino, as asked for"), "{}", ran.stderr);
+    let measured = || run(hpinfer().args(["-v", "--pipeline", "OCR", "--input", DEMO])).stderr;
+    measured();
+    let again = measured();
+    assert!(again.contains("was measured as the fastest here"), "{again}");
+}
