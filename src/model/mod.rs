@@ -8,5 +8,8 @@ mod spec;
 mod store;
 mod yaml;
 
-pub use spec::{DetResize, LimitType, ModelSpec, Module, TextDetectionSpec, TextRecognitionSpec};
+pub use spec::{
+    Canvas, ClassResize, ClassificationSpec, DetResize, DetectionSpec, LimitType, ModelSpec, Module, SegResize, SegmentationSpec,
+    TextDetectionSpec, TextRecognitionSpec,
+};
 pub use store::{Integrity, ModelStatus, ResolvedModel, Store};

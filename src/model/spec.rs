@@ -2,25 +2,52 @@
 
 use crate::image::Size;
 use crate::ops::db::DbParams;
-use crate::ops::resize_norm::Normalize;
+use crate::ops::resize_norm::{Interpolation, Normalize};
 use serde::{Deserialize, Serialize};
 
 /// Kind of network, by PaddleX's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Module {
+    /// Picture → classes with scores.
+    ImageClassification,
+    /// Page → the angle it is turned by.
+    DocOrientation,
+    /// Picture → boxes with classes.
+    ObjectDetection,
+    /// Page → boxes of its regions.
+    LayoutDetection,
+    /// Picture → boxes with classes and masks.
+    InstanceSegmentation,
+    /// Picture → class of every pixel.
+    SemanticSegmentation,
     /// Picture → regions that hold a line of text.
     TextDetection,
+    /// Picture of a seal → outlines of its lines, straight or curved.
+    SealTextDetection,
     /// Picture of a line → its text.
     TextRecognition,
+    /// Picture of a table → its structure and cells.
+    TableRecognition,
+    /// Photograph of a page → the page made flat.
+    ImageUnwarping,
 }
 
 impl Module {
     /// The name as PaddleX writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::ImageClassification => "image_classification",
+            Self::DocOrientation => "doc_orientation",
+            Self::ObjectDetection => "object_detection",
+            Self::LayoutDetection => "layout_detection",
+            Self::InstanceSegmentation => "instance_segmentation",
+            Self::SemanticSegmentation => "semantic_segmentation",
             Self::TextDetection => "text_detection",
+            Self::SealTextDetection => "seal_text_detection",
             Self::TextRecognition => "text_recognition",
+            Self::TableRecognition => "table_recognition",
+            Self::ImageUnwarping => "image_unwarping",
         }
     }
 }
@@ -28,6 +55,12 @@ impl Module {
 /// Preparation and interpretation of one network.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelSpec {
+    /// A classifier, of pictures or of page orientations.
+    Classification(ClassificationSpec),
+    /// A detector of objects or page regions; with masks, of instances.
+    Detection(DetectionSpec),
+    /// A semantic segmenter.
+    Segmentation(SegmentationSpec),
     /// A text detector.
     TextDetection(TextDetectionSpec),
     /// A text recogniser.
@@ -35,13 +68,106 @@ pub enum ModelSpec {
 }
 
 impl ModelSpec {
-    /// Kind of network.
-    pub const fn module(&self) -> Module {
+    /// The kind of network, in words for messages.
+    pub const fn kind(&self) -> &'static str {
         match self {
-            Self::TextDetection(_) => Module::TextDetection,
-            Self::TextRecognition(_) => Module::TextRecognition,
+            Self::Classification(_) => "classification",
+            Self::Detection(DetectionSpec { masks: true, .. }) => "instance segmentation",
+            Self::Detection(_) => "detection",
+            Self::Segmentation(_) => "semantic segmentation",
+            Self::TextDetection(_) => "text detection",
+            Self::TextRecognition(_) => "text recognition",
         }
     }
+}
+
+/// Classification. Input `[N, 3, H, W]` f32 in RGB order; output `[N, classes]` probabilities, the softmax being part
+/// of the graph. Resize, then the middle of `crop` pixels, then normalisation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassificationSpec {
+    /// Size a picture is resized to before the crop.
+    pub resize: ClassResize,
+    /// Filter of the resize.
+    pub interpolation: Interpolation,
+    /// What is cut out of the middle; `None` keeps all.
+    pub crop: Option<Size>,
+    /// Normalisation of the RGB picture.
+    pub normalize: Normalize,
+    /// Classes that a result names.
+    pub topk: usize,
+    /// Names of the classes, in class order; may be empty.
+    pub labels: Vec<String>,
+}
+
+/// The rule for the size of a classifier's picture before the crop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClassResize {
+    /// Bring the shorter side to this many pixels, both sides rounded half to even.
+    Short(u32),
+    /// To this size, whatever the aspect ratio.
+    Fixed(Size),
+}
+
+/// Detection. Inputs by name: `image` `[N, 3, H, W]` f32 in RGB order, and where the graph has them `scale_factor` `[N, 2]`
+/// (resized / original, height first) and `im_shape` `[N, 2]` (height and width fed). Outputs: rows of class, score,
+/// x1, y1, x2, y2 in pixels of the original, the rows of each picture counted by a second output; with masks a third.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectionSpec {
+    /// Size a picture is resized to.
+    pub target: Size,
+    /// Whether the aspect ratio is kept: the resized picture then lies inside `target`, sides rounded half to even.
+    pub keep_ratio: bool,
+    /// Filter of the resize.
+    pub interpolation: Interpolation,
+    /// Normalisation of the RGB picture; `None` feeds samples as they are, 0..255.
+    pub normalize: Option<Normalize>,
+    /// The canvas the picture lies in, at its top-left corner.
+    pub canvas: Canvas,
+    /// Rows with a score above this are results.
+    pub draw_threshold: f32,
+    /// Names of the classes, in class order.
+    pub labels: Vec<String>,
+    /// Whether there is a mask for each row.
+    pub masks: bool,
+}
+
+/// The canvas of a detector's input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Canvas {
+    /// No larger than the resized picture.
+    Resized,
+    /// This size; what the picture leaves free has this value in the tensor.
+    Fixed {
+        /// Width and height.
+        size: Size,
+        /// Value of the free part, after normalisation.
+        fill: f32,
+    },
+    /// The sides rounded up to a multiple of this, the free part zero.
+    Stride(u32),
+}
+
+/// Semantic segmentation. Input `[N, 3, H, W]` f32 in RGB order; output `[N, H, W]` class of every pixel, or
+/// `[N, classes, H, W]` scores where the graph leaves the choice out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SegmentationSpec {
+    /// Size of the input; `None` takes every picture as it is.
+    pub resize: Option<SegResize>,
+    /// Normalisation of the RGB picture.
+    pub normalize: Normalize,
+}
+
+/// A segmenter's resize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegResize {
+    /// Width and height aimed at.
+    pub target: Size,
+    /// Whether the aspect ratio is kept.
+    pub keep_ratio: bool,
+    /// Sides are rounded to a multiple of this.
+    pub size_divisor: Option<u32>,
+    /// Filter of the resize.
+    pub interpolation: Interpolation,
 }
 
 /// Text detection by differentiable binarisation. Input `[N, 3, H, W]` f32 in BGR order, output `[N, 1, H, W]`

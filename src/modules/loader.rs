@@ -140,5 +140,5 @@ fn recorded(engine: Arc<dyn Engine>, recording: Option<&Recording>) -> Arc<dyn E
 }
 
 fn wrong_kind(model: &ResolvedModel, wanted: &str) -> Error {
-    Error::config(&model.name, format!("this is a {} model, not {wanted}", model.spec.module().as_str()))
+    Error::config(&model.name, format!("this is a {} model, not {wanted}", model.spec.kind()))
 }
