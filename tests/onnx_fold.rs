@@ -418,17 +418,17 @@ fn files_are_read_rewritten_and_refused() {
     proto.metadata_props.push(onnx::proto::StringStringEntryProto { key: Some("character".into()), value: Some("a\nb".into()) });
     std::fs::write(&src, Model::from_proto(proto.clone(), &src).to_bytes()).expect("written");
     for target in [Target::OnnxRuntime, Target::OpenVino] {
-        let (bytes, report) = onnx::prepare(&src, target, false).expect("rewritten");
+        let (bytes, report) = Model::read(&src).and_then(|m| m.prepare(target, false)).expect("rewritten");
         assert_eq!(report.output, OutputKind::Logits);
         std::fs::write(&dst, bytes).expect("written");
         assert_eq!(Model::read(&dst).expect("read").metadata("character"), Some("a\nb"));
     }
 
     std::fs::write(&src, b"no model at all").expect("written");
-    let error = onnx::prepare(&src, Target::OnnxRuntime, true).expect_err("refused").to_string();
+    let error = Model::read(&src).and_then(|m| m.prepare(Target::OnnxRuntime, true)).expect_err("refused").to_string();
     assert!(error.contains("a.onnx") && error.contains("not an ONNX model"), "{error}");
     proto.graph.as_mut().expect("a graph").initializer[0].data_location = Some(1);
     std::fs::write(&src, Model::from_proto(proto, &src).to_bytes()).expect("written");
-    let error = onnx::prepare(&src, Target::OnnxRuntime, true).expect_err("refused").to_string();
+    let error = Model::read(&src).and_then(|m| m.prepare(Target::OnnxRuntime, true)).expect_err("refused").to_string();
     assert!(error.contains("separate file"), "{error}");
 }

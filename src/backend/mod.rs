@@ -28,16 +28,30 @@ pub enum BackendName {
     /// OpenVINO.
     #[serde(rename = "openvino")]
     OpenVino,
+    /// TensorRT.
+    #[serde(rename = "tensorrt")]
+    TensorRt,
+    /// Paddle Inference.
+    PaddleInfer,
+    /// Paddle Inference with TensorRT for the parts that it takes.
+    #[serde(rename = "paddle_tensorrt")]
+    PaddleTensorRt,
     /// Test double.
     Fake,
 }
 
 impl BackendName {
+    /// The names that a user can give.
+    pub const PUBLIC: [Self; 5] = [Self::PaddleInfer, Self::PaddleTensorRt, Self::OpenVino, Self::OnnxRuntime, Self::TensorRt];
+
     /// The name as PaddleX writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OnnxRuntime => "onnx_runtime",
             Self::OpenVino => "openvino",
+            Self::TensorRt => "tensorrt",
+            Self::PaddleInfer => "paddle_infer",
+            Self::PaddleTensorRt => "paddle_tensorrt",
             Self::Fake => "fake",
         }
     }
@@ -52,14 +66,14 @@ impl fmt::Display for BackendName {
 impl std::str::FromStr for BackendName {
     type Err = Error;
 
+    /// PaddleX's names, and the spellings of its later releases.
     fn from_str(s: &str) -> Result<Self> {
-        match s {
-            "onnx_runtime" | "onnxruntime" => Ok(Self::OnnxRuntime),
-            "openvino" => Ok(Self::OpenVino),
-            "tensorrt" | "paddle_infer" | "paddle_tensorrt" => {
-                Err(Error::backend(s, "not in this version", "use onnx_runtime or openvino"))
-            }
-            _ => Err(Error::config("backend", format!("`{s}` is not a backend; known: onnx_runtime, openvino"))),
+        let known = Self::PUBLIC.iter().find(|name| name.as_str() == s);
+        match (known, s) {
+            (Some(name), _) => Ok(*name),
+            (None, "onnxruntime") => Ok(Self::OnnxRuntime),
+            (None, "paddle") => Ok(Self::PaddleInfer),
+            _ => Err(Error::config("backend", format!("`{s}` is not a backend; known: {}", Self::PUBLIC.map(Self::as_str).join(", ")))),
         }
     }
 }
@@ -100,7 +114,7 @@ pub struct TensorSpec {
     pub name: String,
     /// Element type.
     pub dtype: DType,
-    /// Dimensions, outermost first.
+    /// Dimensions, outermost first; none where even their number is only known after a run.
     pub dims: Vec<Option<usize>>,
 }
 
@@ -111,6 +125,20 @@ pub struct IoSpec {
     pub inputs: Vec<TensorSpec>,
     /// Outputs.
     pub outputs: Vec<TensorSpec>,
+}
+
+impl IoSpec {
+    /// Refuses inputs that [`Session::input`] cannot lend.
+    fn require_float_inputs(&self, backend: BackendName, model: &str) -> Result<()> {
+        match self.inputs.iter().find(|spec| spec.dtype != DType::F32) {
+            Some(spec) => Err(Error::backend(
+                backend.as_str(),
+                format!("model {model}: input `{}` is of type {:?}", spec.name, spec.dtype),
+                "export the model with float32 inputs",
+            )),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What ran: part of every result.
@@ -128,22 +156,48 @@ pub struct RunInfo {
     pub precision: Precision,
 }
 
+/// An ONNX model: a file, or the bytes of one.
+#[derive(Clone)]
+pub enum Onnx {
+    /// A file on this machine.
+    File(PathBuf),
+    /// The contents of a file.
+    Bytes(Arc<Vec<u8>>),
+}
+
+impl fmt::Display for Onnx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Bytes(bytes) => write!(f, "{} bytes in memory", bytes.len()),
+        }
+    }
+}
+
+impl fmt::Debug for Onnx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// What to load and how.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Model name, for messages and [`RunInfo`].
     pub model: String,
-    /// The ONNX file.
-    pub onnx: PathBuf,
+    /// The network.
+    pub onnx: Onnx,
     /// SHA-256 of its bytes, in hexadecimal: what cached forms and measurements are filed under.
     pub model_sha256: String,
+    /// Whether the graph may be rewritten into the form that the engine runs fastest. Results change by rounding only.
+    pub rewrite: bool,
     /// Arithmetic.
     pub precision: Precision,
     /// Threads and streams.
     pub parallelism: Parallelism,
     /// Whether outputs may be logits where the graph ends in a softmax; [`Engine::logits`] says what came of it.
     pub logits: bool,
-    /// Folder for compiled forms of the model; `None` keeps nothing.
+    /// Folder for rewritten and compiled forms of a model that is a file; `None` keeps nothing.
     pub cache_dir: Option<PathBuf>,
 }
 

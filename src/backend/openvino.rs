@@ -1,8 +1,8 @@
 //! OpenVINO on the CPU, opened at run time through the `openvino` crate. The graph gets only the few rewrites that the
 //! library's own fusions do not make (see [`crate::onnx`]); the library compiles it and keeps the compiled form in the cache folder.
 
-use super::rewrite;
-use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Precision, RunInfo, Session, TensorSpec};
+use super::rewrite::{self, Graph};
+use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
 use crate::onnx::Target;
 use crate::tensor::{DType, Data, Shape, TensorRef};
@@ -31,8 +31,7 @@ impl OpenVino {
         Ok(Self { core: Mutex::new(core), version: version.unwrap_or("unknown").to_owned() })
     }
 
-    fn compile(&self, options: &LoadOptions, graph: &Path) -> Result<(CompiledModel, IoSpec), String> {
-        let path = graph.to_str().ok_or("the path is not UTF-8, which OpenVINO needs")?;
+    fn compile(&self, options: &LoadOptions, onnx: &Onnx) -> Result<(CompiledModel, IoSpec), String> {
         let p = options.parallelism;
         let precision = match options.precision {
             Precision::Float32 => "f32",
@@ -43,6 +42,7 @@ impl OpenVino {
         let cache_dir = options
             .cache_dir
             .as_ref()
+            .filter(|_| matches!(onnx, Onnx::File(_)))
             .map(|dir| dir.join(format!("openvino-{}-{precision}-{}x{}", self.version, p.streams, p.threads_per_stream)));
         let cache_dir = match &cache_dir {
             Some(dir) => dir.to_str().ok_or("the cache path is not UTF-8, which OpenVINO needs")?,
@@ -63,7 +63,11 @@ impl OpenVino {
         // Properties belong to the core: the lock keeps another load from changing them in between.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         core.set_properties(&DeviceType::CPU, properties).map_err(say)?;
-        let model = core.read_model_from_file(path, "").map_err(say)?;
+        let model = match onnx {
+            Onnx::File(path) => core.read_model_from_file(path.to_str().ok_or("the path is not UTF-8, which OpenVINO needs")?, ""),
+            Onnx::Bytes(bytes) => core.read_model_from_buffer(bytes, None),
+        };
+        let model = model.map_err(say)?;
         let inputs = (0..model.get_inputs_len().map_err(say)?).map(|i| spec_of(&model.get_input_by_index(i).map_err(say)?));
         let inputs = inputs.collect::<Result<_, _>>()?;
         let outputs = (0..model.get_outputs_len().map_err(say)?).map(|i| spec_of(&model.get_output_by_index(i).map_err(say)?));
@@ -79,10 +83,11 @@ impl Backend for OpenVino {
     }
 
     fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
-        let graph = rewrite::cached(options, Target::OpenVino)?;
+        let Graph { onnx, logits } = rewrite::form(options, Target::OpenVino)?;
         let (compiled, io) = self
-            .compile(options, &graph.path)
-            .map_err(|e| Error::backend("openvino", format!("model {} ({}): {e}", options.model, graph.path.display()), NEXT_STEP))?;
+            .compile(options, &onnx)
+            .map_err(|e| Error::backend("openvino", format!("model {} ({onnx}): {e}", options.model), NEXT_STEP))?;
+        io.require_float_inputs(self.name(), &options.model)?;
         let info = RunInfo {
             model: options.model.clone(),
             backend: BackendName::OpenVino,
@@ -90,7 +95,7 @@ impl Backend for OpenVino {
             device: "cpu".into(),
             precision: options.precision,
         };
-        Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), io, info, logits: graph.logits }))
+        Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), io, info, logits }))
     }
 }
 
@@ -184,12 +189,14 @@ impl Session for OvWorker {
     fn output(&self, index: usize) -> Result<TensorRef<'_>> {
         let tensor = self.outputs.get(index).ok_or_else(|| self.fault(format!("output {index} of {}", self.outputs.len())))?;
         let say = |e: openvino::InferenceError| self.fault(e);
+        let shape = shape_of(tensor)?;
+        let empty = shape.elements() == 0; // the library has no address for it, and a slice needs one
         let data = match tensor.get_element_type().map_err(say)? {
-            ElementType::F32 => Data::F32(tensor.get_data().map_err(say)?),
-            ElementType::I32 => Data::I32(tensor.get_data().map_err(say)?),
-            ElementType::I64 => Data::I64(tensor.get_data().map_err(say)?),
+            ElementType::F32 => Data::F32(if empty { &[] } else { tensor.get_data().map_err(say)? }),
+            ElementType::I32 => Data::I32(if empty { &[] } else { tensor.get_data().map_err(say)? }),
+            ElementType::I64 => Data::I64(if empty { &[] } else { tensor.get_data().map_err(say)? }),
             other => return Err(self.fault(format!("output {index} is of type {other}"))),
         };
-        Ok(TensorRef { shape: shape_of(tensor)?, data })
+        Ok(TensorRef { shape, data })
     }
 }

@@ -110,6 +110,9 @@ impl Selector {
                 let found = self.library(Library::OpenVino)?;
                 Arc::new(OpenVino::open(&found.path, found.version.as_deref())?)
             }
+            BackendName::TensorRt | BackendName::PaddleInfer | BackendName::PaddleTensorRt => {
+                return Err(Error::backend(name.as_str(), "not in this version", "use onnx_runtime or openvino"));
+            }
             BackendName::Fake => return Err(Error::config("backend", "`fake` exists for tests only")),
         };
         opened.insert(name.as_str(), backend.clone());

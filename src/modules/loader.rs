@@ -7,7 +7,7 @@ use super::text_recognise::WidthRule;
 use super::{TextDetect, TextRecognise};
 use crate::backend::record::Recording;
 use crate::backend::select::{Libraries, Selector};
-use crate::backend::{BackendName, Engine, LoadOptions, Parallelism, Precision};
+use crate::backend::{BackendName, Engine, LoadOptions, Onnx, Parallelism, Precision};
 use crate::cache::Cache;
 use crate::device::{self, CpuInfo};
 use crate::error::{Error, Result};
@@ -117,8 +117,9 @@ impl Loader {
     fn load_options(&self, model: &ResolvedModel, precision: Precision, logits: bool, parallelism: Parallelism) -> Result<LoadOptions> {
         Ok(LoadOptions {
             model: model.name.clone(),
-            onnx: model.onnx.clone(),
+            onnx: Onnx::File(model.onnx.clone()),
             model_sha256: model.sha256.clone(),
+            rewrite: true,
             precision,
             parallelism,
             logits,

@@ -1,9 +1,9 @@
 //! ONNX graphs: reading, checking, rewriting. A rewrite changes the form of a graph, never what it computes
 //! (beyond float32 rounding); it is chosen by what stands in the graph, never by the name of a node or a model.
 //!
-//! [`prepare`] gives the form that an engine runs fastest, and may drop the last Softmax of a recogniser, whose decoder
+//! [`Model::prepare`] gives the form that an engine runs fastest, and may drop the last Softmax of a recogniser, whose decoder
 //! needs it at a few steps only. It is a pure function of the file: cache the product by the file's content hash,
-//! [`REWRITE_VERSION`] and the arguments. [`Model`] reads a file, also for its metadata.
+//! [`REWRITE_VERSION`] and the arguments.
 
 pub mod fold;
 mod graph;
@@ -54,13 +54,21 @@ impl Model {
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, [`Error::Input`] when it is not an ONNX model.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        let refuse = |reason: String| Error::input(path.display().to_string(), reason);
-        let proto = ModelProto::decode(bytes.as_slice()).map_err(|e| refuse(format!("not an ONNX model: {e}")))?;
+        Self::decode(&std::fs::read(path).map_err(Error::io("read", path))?, path)
+    }
+
+    /// Reads the bytes of a model file; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when they are not an ONNX model.
+    pub fn decode(bytes: &[u8], origin: impl Into<PathBuf>) -> Result<Self> {
+        let origin = origin.into();
+        let refuse = |reason: String| Error::input(origin.display().to_string(), reason);
+        let proto = ModelProto::decode(bytes).map_err(|e| refuse(format!("not an ONNX model: {e}")))?;
         if proto.graph.is_none() || proto.opset_import.is_empty() {
             return Err(refuse("not an ONNX model: it has no graph or names no operator set".into()));
         }
-        Ok(Self { proto, origin: path.to_owned() })
+        Ok(Self { proto, origin })
     }
 
     /// A model built in memory; `origin` names it in messages.
@@ -89,18 +97,16 @@ impl Model {
             None => Ok(()),
         }
     }
-}
 
-/// The graph of the file `src` in the form that `target` runs fastest, see [`fold`](mod@fold): file bytes and what was
-/// done. The form for one library is slow in the other. Without `keep_softmax` a final Softmax goes too, see
-/// [`softmax_tail`].
-///
-/// # Errors
-/// [`Error::Io`]; [`Error::Input`] for a file that is not an ONNX model or keeps weights in separate files: use it as it is.
-pub fn prepare(src: &Path, target: Target, keep_softmax: bool) -> Result<(Vec<u8>, Report)> {
-    let mut model = Model::read(src)?;
-    model.refuse_external_weights()?;
-    let output = if keep_softmax { OutputKind::Original } else { softmax_tail::remove(&mut model.proto) };
-    let counts = fold::fold(&mut model.proto, target);
-    Ok((model.to_bytes(), Report { counts, output }))
+    /// The graph in the form that `target` runs fastest, see [`fold`](mod@fold): file bytes and what was done. The form for
+    /// one library is slow in the other. Without `keep_softmax` a final Softmax goes too, see [`softmax_tail`].
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a model that keeps weights in separate files: use it as it is.
+    pub fn prepare(mut self, target: Target, keep_softmax: bool) -> Result<(Vec<u8>, Report)> {
+        self.refuse_external_weights()?;
+        let output = if keep_softmax { OutputKind::Original } else { softmax_tail::remove(&mut self.proto) };
+        let counts = fold::fold(&mut self.proto, target);
+        Ok((self.to_bytes(), Report { counts, output }))
+    }
 }

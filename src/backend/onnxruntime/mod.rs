@@ -5,7 +5,7 @@
 mod ffi;
 
 use super::rewrite::{self, Graph};
-use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Precision, RunInfo, Session, TensorSpec};
+use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
 use crate::onnx::Target;
 use crate::tensor::{DType, Data, Shape, TensorRef};
@@ -48,7 +48,7 @@ impl OnnxRuntime {
         Ok(Self { environment, version: version.unwrap_or("unknown").to_owned() })
     }
 
-    fn commit(&self, options: &LoadOptions, graph: &Path) -> ort::Result<OrtSession> {
+    fn commit(&self, options: &LoadOptions, onnx: &Onnx) -> ort::Result<OrtSession> {
         let p = options.parallelism;
         let mut builder = OrtSession::builder(&self.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -57,7 +57,10 @@ impl OnnxRuntime {
             // A pattern is kept for every input shape, and lines and pages bring new ones for ever.
             .with_memory_pattern(false)?
             .with_intra_op_spinning(false)?;
-        builder.commit_from_file(graph)
+        match onnx {
+            Onnx::File(path) => builder.commit_from_file(path),
+            Onnx::Bytes(bytes) => builder.commit_from_memory(bytes),
+        }
     }
 }
 
@@ -71,13 +74,14 @@ impl Backend for OnnxRuntime {
             let next_step = "leave the precision out, or choose openvino";
             return Err(Error::backend("onnx_runtime", format!("{} is not to be had on the CPU", options.precision), next_step));
         }
-        let Graph { path: graph, logits } = rewrite::cached(options, Target::OnnxRuntime)?;
-        let session = self.commit(options, &graph).map_err(|e| {
+        let Graph { onnx, logits } = rewrite::form(options, Target::OnnxRuntime)?;
+        let session = self.commit(options, &onnx).map_err(|e| {
             let next_step = "check the file with `hpinfer model verify`, or choose another backend";
-            Error::backend("onnx_runtime", format!("model {} ({}): {e}", options.model, graph.display()), next_step)
+            Error::backend("onnx_runtime", format!("model {} ({onnx}): {e}", options.model), next_step)
         })?;
         let specs = |outlets: &[Outlet]| outlets.iter().map(|o| spec_of(&options.model, o)).collect::<Result<Vec<_>>>();
         let io = IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? };
+        io.require_float_inputs(self.name(), &options.model)?;
         let shared = ffi::SharedSession::new(session)?;
         let info = RunInfo {
             model: options.model.clone(),
