@@ -5,6 +5,8 @@
 
 pub mod ctc;
 pub mod db;
+pub mod mask;
+pub mod nms;
 pub mod resize_norm;
 pub mod sampling;
 pub mod simd;
