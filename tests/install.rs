@@ -166,11 +166,11 @@ fn a_first_run_installs_libraries_and_models_that_work() {
     let found = Library::ALL.map(|library| runtime::install(library, &offline).unwrap());
     assert!(found.iter().all(|found| found.origin == Origin::Cache && found.path.is_file()));
     assert_eq!(found[0].version.as_deref(), Some("1.31.1"));
-    assert_eq!(Store::new(&offline).unwrap().resolve("PP-OCRv4_mobile_det").unwrap().onnx, det.onnx);
+    assert_eq!(Store::new(&offline).unwrap().resolve("PP-OCRv4_mobile_det").unwrap().files, det.files);
     assert_eq!(fs::read_dir(temp.path().join("downloads")).unwrap().count(), 0);
 
     let environment = ort::init_from(&found[0].path).unwrap().build().unwrap();
-    let session = ort::session::Session::builder(&environment).unwrap().commit_from_file(&det.onnx).unwrap();
+    let session = ort::session::Session::builder(&environment).unwrap().commit_from_file(det.onnx().unwrap()).unwrap();
     assert_eq!(session.inputs().len(), 1);
 
     // The unpacked members are enough to read, compile, keep and reuse a model.
@@ -180,7 +180,7 @@ fn a_first_run_installs_libraries_and_models_that_work() {
     let blobs = temp.path().join("blobs");
     core.set_property(&openvino::DeviceType::CPU, &openvino::RwPropertyKey::CacheDir, blobs.to_str().unwrap()).unwrap();
     for _ in 0..2 {
-        let model = core.read_model_from_file(det.onnx.to_str().unwrap(), "").unwrap();
+        let model = core.read_model_from_file(det.onnx().unwrap().to_str().unwrap(), "").unwrap();
         core.compile_model(&model, openvino::DeviceType::CPU).unwrap();
     }
     assert_eq!(fs::read_dir(blobs).unwrap().count(), 1);
@@ -211,17 +211,17 @@ fn models_resolve_to_what_their_networks_need() {
     // The same files as a user's folder: the dictionary of its inference.yml wins over the metadata.
     let folder = case.temp.path().join("mine");
     fs::create_dir(&folder).unwrap();
-    symlink(&rec.onnx, folder.join("inference.onnx")).unwrap();
+    symlink(rec.onnx().unwrap(), folder.join("inference.onnx")).unwrap();
     fs::write(folder.join("inference.yml"), include_str!("fixtures/install/rec.yml")).unwrap();
     let mine = store.resolve(folder.to_str().unwrap()).unwrap();
-    assert_eq!((&mine.name, &mine.sha256), (&rec.name, &rec.sha256));
+    assert_eq!((&mine.name, mine.sha256().unwrap()), (&rec.name, rec.sha256().unwrap()));
     assert_ne!(mine.spec, rec.spec);
     fs::write(folder.join("inference.yml"), include_str!("fixtures/install/rec.yml").split_once("  character_dict").unwrap().0).unwrap();
     assert_eq!(store.resolve(folder.to_str().unwrap()).unwrap().spec, rec.spec);
     fs::remove_file(folder.join("inference.onnx")).unwrap();
     fs::write(folder.join("inference.pdmodel"), "").unwrap();
     let message = store.resolve(folder.to_str().unwrap()).unwrap_err().to_string();
-    assert!(message.contains("paddle2onnx"), "{message}");
+    assert!(message.contains("but not inference.pdiparams"), "{message}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The engines this build knows, by PaddleX's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackendName {
     /// ONNX Runtime.
@@ -75,6 +75,17 @@ impl std::str::FromStr for BackendName {
             (None, "paddle") => Ok(Self::PaddleInfer),
             _ => Err(Error::config("backend", format!("`{s}` is not a backend; known: {}", Self::PUBLIC.map(Self::as_str).join(", ")))),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for BackendName {
+    /// From a text that [`FromStr`](std::str::FromStr) takes.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        name.parse().map_err(|e| match e {
+            Error::Config { reason, .. } => serde::de::Error::custom(reason),
+            e => serde::de::Error::custom(e),
+        })
     }
 }
 

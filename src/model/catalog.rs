@@ -104,15 +104,15 @@ impl Known {
 
     /// What surrounds the network, whose file is at `onnx`.
     pub fn spec(&self, onnx: &Path) -> Result<ModelSpec> {
-        self.processing.spec(&self.name, &self.name, || dictionary(onnx))
+        self.processing.spec(&self.name, &self.name, || dictionary(Some(onnx), &self.name))
     }
 }
 
-/// The dictionary of a recogniser whose configuration has none.
-pub(super) fn dictionary(onnx: &Path) -> Result<Vec<String>> {
-    metadata::characters_from_onnx(onnx)?.ok_or_else(|| {
-        let reason = "the model has no `character` entry in its metadata; add PostProcess.character_dict to its inference.yml";
-        Error::config(onnx.display().to_string(), reason)
+/// The dictionary of a recogniser whose configuration, at `place`, has none.
+pub(super) fn dictionary(onnx: Option<&Path>, place: &str) -> Result<Vec<String>> {
+    onnx.map_or(Ok(None), metadata::characters_from_onnx)?.ok_or_else(|| {
+        let reason = "there is no PostProcess.character_dict, nor an entry `character` in the metadata of an ONNX file; add the dictionary";
+        Error::config(place, reason)
     })
 }
 

@@ -1,15 +1,20 @@
 //! Models: what they are called, where they come from, how their inputs and outputs are prepared. A model is
-//! an ONNX file and a [`ModelSpec`]; the [`Store`] turns a known name or a folder of the user's into both.
+//! a network in one or several formats ([`ModelFiles`]) and a [`ModelSpec`]; the [`Store`] turns a known name or a
+//! folder of the user's into both.
 
 mod catalog;
+mod files;
+mod hpi;
 mod inference_yml;
 mod metadata;
 mod spec;
 mod store;
 mod yaml;
 
+pub use files::{ModelFiles, PaddleFiles};
+pub use hpi::{DynamicShapes, HpiConfig, HpiHints, HpiOptions, HpiPrecision, PerDevice, RankedBackend, ShapeRange};
 pub use spec::{
-    Canvas, ClassResize, ClassificationSpec, DetResize, DetectionSpec, LimitType, ModelSpec, Module, SegResize, SegmentationSpec,
-    TextDetectionSpec, TextRecognitionSpec,
+    BoxType, Canvas, CellScale, ClassResize, ClassificationSpec, DetResize, DetectionSpec, LimitType, ModelSpec, Module, SegResize,
+    SegSize, SegmentationSpec, TableSpec, TextDetectionSpec, TextRecognitionSpec, UnwarpingSpec,
 };
 pub use store::{Integrity, ModelStatus, ResolvedModel, Store};

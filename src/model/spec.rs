@@ -65,9 +65,29 @@ pub enum ModelSpec {
     TextDetection(TextDetectionSpec),
     /// A text recogniser.
     TextRecognition(TextRecognitionSpec),
+    /// A recogniser of table structure.
+    Table(TableSpec),
+    /// A network that flattens photographs of pages.
+    Unwarping(UnwarpingSpec),
 }
 
 impl ModelSpec {
+    /// The module that such a network is for, where nothing says more: the specification of a layout detector is that of
+    /// an object detector.
+    pub const fn module(&self) -> Module {
+        match self {
+            Self::Classification(_) => Module::ImageClassification,
+            Self::Detection(DetectionSpec { masks: true, .. }) => Module::InstanceSegmentation,
+            Self::Detection(_) => Module::ObjectDetection,
+            Self::Segmentation(_) => Module::SemanticSegmentation,
+            Self::TextDetection(TextDetectionSpec { boxes: BoxType::Poly, .. }) => Module::SealTextDetection,
+            Self::TextDetection(_) => Module::TextDetection,
+            Self::TextRecognition(_) => Module::TextRecognition,
+            Self::Table(_) => Module::TableRecognition,
+            Self::Unwarping(_) => Module::ImageUnwarping,
+        }
+    }
+
     /// The kind of network, in words for messages.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -75,8 +95,11 @@ impl ModelSpec {
             Self::Detection(DetectionSpec { masks: true, .. }) => "instance segmentation",
             Self::Detection(_) => "detection",
             Self::Segmentation(_) => "semantic segmentation",
+            Self::TextDetection(TextDetectionSpec { boxes: BoxType::Poly, .. }) => "seal text detection",
             Self::TextDetection(_) => "text detection",
             Self::TextRecognition(_) => "text recognition",
+            Self::Table(_) => "table recognition",
+            Self::Unwarping(_) => "image unwarping",
         }
     }
 }
@@ -160,14 +183,25 @@ pub struct SegmentationSpec {
 /// A segmenter's resize.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegResize {
-    /// Width and height aimed at.
-    pub target: Size,
-    /// Whether the aspect ratio is kept.
-    pub keep_ratio: bool,
-    /// Sides are rounded to a multiple of this.
+    /// Size aimed at.
+    pub rule: SegSize,
+    /// Sides are rounded up to a multiple of this.
     pub size_divisor: Option<u32>,
     /// Filter of the resize.
     pub interpolation: Interpolation,
+}
+
+/// The size a segmenter's resize aims at; sides that follow from the picture are rounded half to even.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegSize {
+    /// This size, whatever the aspect ratio.
+    Fixed(Size),
+    /// Within this size, either way round, with the aspect ratio kept.
+    Within(Size),
+    /// The longer side at this many pixels.
+    Long(u32),
+    /// The shorter side at this many pixels.
+    Short(u32),
 }
 
 /// Text detection by differentiable binarisation. Input `[N, 3, H, W]` f32 in BGR order, output `[N, 1, H, W]`
@@ -180,6 +214,19 @@ pub struct TextDetectionSpec {
     pub normalize: Normalize,
     /// Thresholds of the post-processing.
     pub db: DbParams,
+    /// Form of the regions.
+    pub boxes: BoxType,
+}
+
+/// Form of a text region.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BoxType {
+    /// Four corners.
+    #[default]
+    Quad,
+    /// An outline of any number of points, as curved text needs.
+    Poly,
 }
 
 /// Which side of a picture a limit concerns.
@@ -261,6 +308,53 @@ impl TextRecognitionSpec {
     pub(super) fn classes(dictionary: Vec<String>) -> Vec<String> {
         std::iter::once("blank".to_owned()).chain(dictionary).chain([" ".to_owned()]).collect()
     }
+}
+
+/// Table structure. Input `[N, 3, H, W]` f32 in BGR order; outputs cell corners `[N, T, 8]` in 0..1 and token
+/// probabilities `[N, T, tokens]`, softmax already applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableSpec {
+    /// The longer side is brought to this many pixels, both sides rounded half to even.
+    pub max_len: u32,
+    /// Normalisation of the resized BGR picture.
+    pub normalize: Normalize,
+    /// The canvas the picture lies in, at its top-left corner; the free part is zero after normalisation.
+    pub canvas: Size,
+    /// Text of every class: `sos`, the tokens, `eos`.
+    pub tokens: Vec<String>,
+    /// What cell corners are fractions of.
+    pub cells: CellScale,
+}
+
+impl TableSpec {
+    /// The class table of a token list, as PaddleX builds it.
+    pub fn classes(mut tokens: Vec<String>, merge_no_span_structure: bool) -> Vec<String> {
+        if merge_no_span_structure {
+            if !tokens.iter().any(|token| token == "<td></td>") {
+                tokens.push("<td></td>".to_owned());
+            }
+            if let Some(at) = tokens.iter().position(|token| token == "<td>") {
+                tokens.remove(at);
+            }
+        }
+        std::iter::once("sos".to_owned()).chain(tokens).chain(["eos".to_owned()]).collect()
+    }
+}
+
+/// What the corners of table cells, 0..1, are fractions of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellScale {
+    /// The picture's own width and height (SLANet).
+    Picture,
+    /// The canvas, of which the picture fills a part.
+    Canvas,
+}
+
+/// Unwarping. Input `[N, 3, H, W]` f32 in RGB order, a picture of any size; output of the same shape, 0..1, the page made flat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnwarpingSpec {
+    /// Normalisation of the RGB picture.
+    pub normalize: Normalize,
 }
 
 #[cfg(test)]

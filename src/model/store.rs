@@ -1,6 +1,8 @@
 //! Finding, downloading and checking models.
 
 use super::catalog::{self, Known};
+use super::files::{self, ModelFiles};
+use super::hpi::HpiHints;
 use super::inference_yml::InferenceYml;
 use super::spec::{ModelSpec, Module};
 use crate::cache::{Cache, Package, sha256_file};
@@ -12,12 +14,38 @@ use std::path::{Path, PathBuf};
 pub struct ResolvedModel {
     /// PaddleX's name of the model.
     pub name: String,
+    /// What it is for.
+    pub module: Module,
     /// The network.
-    pub onnx: PathBuf,
-    /// SHA-256 of the network's file, 64 lower-case hexadecimal digits.
-    pub sha256: String,
+    pub files: ModelFiles,
     /// What surrounds the network.
     pub spec: ModelSpec,
+    /// What the model says of engines.
+    pub hpi: HpiHints,
+    /// SHA-256 of the network where it is pinned.
+    pinned: Option<String>,
+}
+
+impl ResolvedModel {
+    /// The network as ONNX.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when the folder has it only in Paddle's own formats.
+    pub fn onnx(&self) -> Result<&Path> {
+        self.files.onnx.as_deref().ok_or_else(|| {
+            let found = self.files.paddle.as_ref().and_then(|paddle| paddle.program());
+            let reason = found.map_or("the folder has none".into(), |program| format!("the folder has only {}", program.display()));
+            Error::missing(format!("inference.onnx of {}", self.name), reason, "convert it with paddle2onnx")
+        })
+    }
+
+    /// SHA-256 of the network, 64 lower-case hexadecimal digits: see [`ModelFiles::sha256`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file cannot be read.
+    pub fn sha256(&self) -> Result<String> {
+        self.pinned.clone().map_or_else(|| self.files.sha256(), Ok)
+    }
 }
 
 /// Whether a known model is in the cache as it was published.
@@ -68,7 +96,7 @@ impl Store {
         Ok(Self { cache: cache.clone(), known: catalog::known()? })
     }
 
-    /// A model by PaddleX's name, downloaded when it is not in the cache, or a folder with `inference.onnx` and
+    /// A model by PaddleX's name, downloaded when it is not in the cache, or a folder with the network and
     /// `inference.yml`. A folder that exists wins over a name.
     ///
     /// # Errors
@@ -83,7 +111,14 @@ impl Store {
         self.install(model)?;
         let onnx = self.cache.root().join(model.onnx());
         let spec = model.spec(&onnx)?;
-        Ok(ResolvedModel { name: model.name.clone(), sha256: model.source.sha256.clone(), onnx, spec })
+        Ok(ResolvedModel {
+            name: model.name.clone(),
+            module: model.module,
+            files: ModelFiles { onnx: Some(onnx), paddle: None },
+            spec,
+            hpi: HpiHints::default(),
+            pinned: Some(model.source.sha256.clone()),
+        })
     }
 
     /// Every known model.
@@ -164,7 +199,7 @@ impl Store {
             let near: Vec<_> = names().filter(|known| is_near(name, known)).collect();
             let guess = if near.is_empty() { String::new() } else { format!("did you mean {}? ", near.join(" or ")) };
             let next_step =
-                format!("{guess}known: {}; or name a folder with inference.onnx and inference.yml", names().collect::<Vec<_>>().join(", "));
+                format!("{guess}known: {}; or name a folder with the network and inference.yml", names().collect::<Vec<_>>().join(", "));
             Error::missing(format!("model {name}"), "it is neither a known name nor a folder", next_step)
         })
     }
@@ -172,28 +207,14 @@ impl Store {
 
 /// A user's own model folder.
 fn from_folder(folder: &Path) -> Result<ResolvedModel> {
-    let onnx = folder.join(Known::ONNX);
-    let yml = folder.join("inference.yml");
-    let lacks = |file: &str, next_step: &str| {
-        Error::missing(format!("{} of model folder {}", file, folder.display()), "there is no such file", next_step)
-    };
-    if !onnx.is_file() {
-        let paddle = ["inference.pdmodel", "inference.json"].iter().any(|file| folder.join(file).exists());
-        return Err(match paddle {
-            true => lacks(
-                Known::ONNX,
-                "the folder has the network in Paddle's own format, which this version does not read: convert it with paddle2onnx",
-            ),
-            false => lacks(Known::ONNX, "export the model as ONNX under that name"),
-        });
-    }
-    if !yml.is_file() {
-        return Err(lacks("inference.yml", "copy it from the exported model: it says how inputs and outputs are prepared"));
-    }
+    let files = ModelFiles::find(folder)?;
+    let yml = files::description(folder)?;
     let place = yml.display().to_string();
     let text = std::fs::read_to_string(&yml).map_err(Error::io("read", &yml))?;
-    let (name, spec) = InferenceYml::read(&text, &place)?.into_spec(&place, || catalog::dictionary(&onnx))?;
-    Ok(ResolvedModel { name, sha256: sha256_file(&onnx)?, onnx, spec })
+    let file = InferenceYml::read(&text, &place)?;
+    let hpi = file.hpi().clone();
+    let (name, spec) = file.into_spec(&place, || catalog::dictionary(files.onnx.as_deref(), &place))?;
+    Ok(ResolvedModel { name, module: spec.module(), files, spec, hpi, pinned: None })
 }
 
 /// Whether `typed` may be a slip for `known`: equal but for case and separators up to two edits, or a part of it.

@@ -11,7 +11,7 @@ use crate::backend::{BackendName, Engine, LoadOptions, Onnx, Parallelism, Precis
 use crate::cache::Cache;
 use crate::device::{self, CpuInfo};
 use crate::error::{Error, Result};
-use crate::model::{ModelSpec, ResolvedModel, Store};
+use crate::model::{BoxType, ModelSpec, ResolvedModel, Store};
 use crate::tensor::Shape;
 use std::sync::Arc;
 
@@ -83,6 +83,9 @@ impl Loader {
         let ModelSpec::TextDetection(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a text detector"));
         };
+        if spec.boxes != BoxType::Quad {
+            return Err(wrong_kind(&model, "a detector of straight text"));
+        }
         let spec = overrides.apply(spec.clone());
         let probe = [(640, 640), (736, 960), (960, 672), (544, 960)].map(|(h, w)| Shape::new(&[1, 3, h, w]));
         let threads = self.options.threads;
@@ -117,8 +120,8 @@ impl Loader {
     fn load_options(&self, model: &ResolvedModel, precision: Precision, logits: bool, parallelism: Parallelism) -> Result<LoadOptions> {
         Ok(LoadOptions {
             model: model.name.clone(),
-            onnx: Onnx::File(model.onnx.clone()),
-            model_sha256: model.sha256.clone(),
+            onnx: Onnx::File(model.onnx()?.to_owned()),
+            model_sha256: model.sha256()?,
             rewrite: true,
             precision,
             parallelism,

@@ -6,6 +6,7 @@
 
 mod schema;
 
+use super::hpi::HpiHints;
 use super::spec::{DetResize, LimitType, ModelSpec, TextDetectionSpec, TextRecognitionSpec};
 use super::yaml::{self, Unknown};
 use crate::error::{Error, Result};
@@ -14,7 +15,6 @@ use crate::ops::db::DbParams;
 use crate::ops::resize_norm::{Normalize, Scale};
 use schema::{DetResizeForTest, Global, NormalizeImage, PostProcess, PostProcessName, PreProcess, SIDES, Transform};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 /// Detectors for which the reference has its own resize rule: only the number under `resize_long` counts.
 const LIMITED_BY_NAME: [&str; 2] = ["PP-OCRv4_mobile_det", "PP-OCRv4_server_det"];
@@ -24,9 +24,8 @@ const LIMITED_BY_NAME: [&str; 2] = ["PP-OCRv4_mobile_det", "PP-OCRv4_server_det"
 pub(super) struct InferenceYml {
     #[serde(rename = "Global")]
     global: Global,
-    /// The vendor's choice of engine: engines are measured here instead.
-    #[serde(rename = "Hpi")]
-    _hpi: Option<IgnoredAny>,
+    #[serde(default, rename = "Hpi")]
+    hpi: HpiHints,
     #[serde(rename = "PreProcess")]
     pre: PreProcess,
     #[serde(rename = "PostProcess")]
@@ -55,6 +54,11 @@ impl InferenceYml {
             tracing::warn!("{place}: ignoring unknown keys: {}", unknown.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", "));
         }
         Ok(file)
+    }
+
+    /// What the file says of engines.
+    pub fn hpi(&self) -> &HpiHints {
+        &self.hpi
     }
 
     /// `Global.model_name` and what the file means; `dictionary` is asked when a recogniser's file has none.
@@ -86,6 +90,7 @@ impl Processing {
                     resize: resize.ok_or_else(|| lacks("DetResizeForTest"))?.rule(name),
                     normalize: normalize.ok_or_else(|| lacks("NormalizeImage"))?.typed(place)?,
                     db: self.post.db(),
+                    boxes: self.post.box_type.unwrap_or_default(),
                 }))
             }
             PostProcessName::Ctc => {
@@ -238,7 +243,7 @@ mod tests {
             (DET.replace("unclip_ratio: 1.5", "unclip_ratio: .inf"), "must be a positive number"),
             (DET.replace("channel_first: false", "channel_first: true"), "channel_first must be false"),
             (DET.replace("name: DBPostProcess", "name: Other"), "m/inference.yml:35:9"),
-            (DET.replace("  unclip_ratio", "  box_type: poly\n  unclip_ratio"), "quad"),
+            (DET.replace("  unclip_ratio", "  box_type: round\n  unclip_ratio"), "quad"),
             (DET.replace("- DetResizeForTest:\n      resize_long: 960", "- DetLabelEncode: null"), "has no DetResizeForTest"),
             (REC.replace("- 48", "- 0"), "image_shape is [3, 0, 320]"),
             (REC.replace("- 48", ""), "m/inference.yml:"),

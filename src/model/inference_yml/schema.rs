@@ -1,6 +1,6 @@
 //! The keys and values of the dialect. What changes results has a closed set of values; other keys are collected.
 
-use crate::model::spec::LimitType;
+use crate::model::spec::{BoxType, LimitType};
 use crate::model::yaml::Unknown;
 use crate::ops::db::ScoreMode;
 use serde::Deserialize;
@@ -102,8 +102,7 @@ pub(super) struct PostProcess {
     pub max_candidates: Option<usize>,
     pub use_dilation: Option<bool>,
     pub score_mode: Option<ScoreMode>,
-    #[serde(rename = "box_type")]
-    _box_type: Option<BoxType>,
+    pub box_type: Option<BoxType>,
     pub character_dict: Option<Vec<String>>,
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -115,13 +114,6 @@ pub(super) enum PostProcessName {
     Db,
     #[serde(rename = "CTCLabelDecode")]
     Ctc,
-}
-
-/// Curved text (`poly`) is not in this version.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum BoxType {
-    Quad,
 }
 
 impl<'de> Deserialize<'de> for Transform {

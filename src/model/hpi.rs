@@ -1,0 +1,267 @@
+//! What a model says of engines: the `Hpi` block of its `inference.yml`, typed. It is a hint, which a choice of the
+//! user's and a measurement override.
+//!
+//! Two forms are read: PaddleX 3.0-beta1 (`selected_backends`, `supported_backends`, `backend_config`) and later releases
+//! (`backend_configs`); and [`HpiConfig`], the `hpi_config` of later releases' pipeline files.
+
+use crate::backend::BackendName;
+use crate::error::{Error, Result};
+use serde::de::{Deserializer, Error as _, IgnoredAny};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An engine with its settings, as the tables of later releases rank them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RankedBackend {
+    /// Paddle Inference.
+    Paddle,
+    /// Paddle Inference with oneDNN.
+    PaddleMkldnn,
+    /// Paddle Inference with TensorRT sub-graphs.
+    PaddleTensorrt,
+    /// The same in half precision.
+    PaddleTensorrtFp16,
+    /// OpenVINO.
+    #[serde(rename = "openvino")]
+    OpenVino,
+    /// ONNX Runtime.
+    #[serde(rename = "onnxruntime")]
+    OnnxRuntime,
+    /// TensorRT.
+    #[serde(rename = "tensorrt")]
+    TensorRt,
+    /// TensorRT in half precision.
+    #[serde(rename = "tensorrt_fp16")]
+    TensorRtFp16,
+}
+
+/// A value for each kind of device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct PerDevice<T> {
+    /// On the processor.
+    #[serde(default)]
+    pub cpu: T,
+    /// On a graphics card.
+    #[serde(default)]
+    pub gpu: T,
+}
+
+/// Arithmetic asked of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HpiPrecision {
+    /// 32-bit floats.
+    #[serde(alias = "FP32")]
+    Fp32,
+    /// 16-bit floats.
+    #[serde(alias = "FP16")]
+    Fp16,
+}
+
+/// Shapes of one input: the least, the usual, the greatest. Written as `[min, opt, max]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShapeRange {
+    /// No dimension is smaller.
+    pub min: Vec<usize>,
+    /// What an engine is tuned for.
+    pub opt: Vec<usize>,
+    /// No dimension is greater.
+    pub max: Vec<usize>,
+}
+
+/// Shapes by name of the input.
+pub type DynamicShapes = BTreeMap<String, ShapeRange>;
+
+impl ShapeRange {
+    fn new([min, opt, max]: [Vec<usize>; 3]) -> Result<Option<Self>, String> {
+        if min.is_empty() && opt.is_empty() && max.is_empty() {
+            return Ok(None); // an exporter's way to say that it knows no size
+        }
+        let ordered = min.len() == opt.len()
+            && opt.len() == max.len()
+            && min.iter().zip(&opt).zip(&max).all(|((min, opt), max)| 0 < *min && min <= opt && opt <= max);
+        match ordered {
+            true => Ok(Some(Self { min, opt, max })),
+            false => Err(format!("{min:?}, {opt:?}, {max:?} are not the least, usual and greatest of one shape")),
+        }
+    }
+}
+
+/// Options of one engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HpiOptions {
+    /// Processor threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_num_threads: Option<usize>,
+    /// Arithmetic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<HpiPrecision>,
+    /// Whether the shapes below count (later releases; they do unless this says no).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_dynamic_shapes: Option<bool>,
+    /// Shapes to build an engine for.
+    #[serde(default, alias = "trt_dynamic_shapes", deserialize_with = "shapes", skip_serializing_if = "BTreeMap::is_empty")]
+    pub dynamic_shapes: DynamicShapes,
+    /// Largest batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_batch_size: Option<usize>,
+    /// Mode of Paddle Inference (later releases): `paddle`, `mkldnn`, `trt_fp32`, `trt_fp16`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_mode: Option<String>,
+    /// Concerns what Paddle Inference prints.
+    #[serde(default, rename = "enable_log_info", skip_serializing)]
+    _enable_log_info: Option<bool>,
+    /// Input values for the collection of inner shapes, which no engine of this program needs.
+    #[serde(default, rename = "trt_dynamic_shape_input_data", skip_serializing)]
+    _input_data: Option<Ignored>,
+}
+
+/// A value that means nothing here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+fn shapes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DynamicShapes, D::Error> {
+    let given = Option::<BTreeMap<String, Option<[Vec<usize>; 3]>>>::deserialize(deserializer)?.unwrap_or_default();
+    let mut shapes = DynamicShapes::new();
+    for (name, range) in given {
+        let Some(range) = range else { continue };
+        if let Some(range) = ShapeRange::new(range).map_err(|reason| D::Error::custom(format!("shapes of `{name}`: {reason}")))? {
+            shapes.insert(name, range);
+        }
+    }
+    Ok(shapes)
+}
+
+/// What a model says of engines. Empty where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct HpiHints {
+    /// The engine its makers chose.
+    #[serde(rename = "selected_backends")]
+    pub selected: PerDevice<Option<BackendName>>,
+    /// The engines that worked for them.
+    #[serde(rename = "supported_backends")]
+    pub supported: PerDevice<Vec<BackendName>>,
+    /// Options by engine.
+    #[serde(rename = "backend_config", alias = "backend_configs")]
+    pub options: BTreeMap<BackendName, HpiOptions>,
+}
+
+impl HpiHints {
+    /// The shapes an engine of fixed shapes is to be built for: those given for TensorRT, else for its sub-graphs.
+    pub fn dynamic_shapes(&self) -> Option<&DynamicShapes> {
+        [BackendName::TensorRt, BackendName::PaddleTensorRt, BackendName::PaddleInfer]
+            .iter()
+            .filter_map(|backend| self.options.get(backend))
+            .filter(|options| options.use_dynamic_shapes != Some(false))
+            .map(|options| &options.dynamic_shapes)
+            .find(|shapes| !shapes.is_empty())
+    }
+}
+
+/// The `hpi_config` of a pipeline, of a module or of a command (later releases): a choice of the user's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HpiConfig {
+    /// Whether only known-good choices are allowed; has no effect here, where every choice is checked.
+    pub auto_config: Option<bool>,
+    /// The engine; `None` leaves the choice open.
+    pub backend: Option<BackendName>,
+    /// Options of that engine.
+    pub backend_config: Option<HpiOptions>,
+    /// Whether Paddle's own formats are converted to ONNX for engines that need it; they are unless this says no.
+    pub auto_paddle2onnx: Option<bool>,
+}
+
+impl HpiConfig {
+    /// Reads the JSON of a command-line flag named `place`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the flag.
+    pub fn from_json(text: &str, place: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| Error::config(place, e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::yaml;
+
+    fn read(text: &str) -> Result<HpiHints> {
+        yaml::parse(text, "inference.yml")
+    }
+
+    #[test]
+    fn the_block_of_the_first_release() {
+        let text = "
+selected_backends: {cpu: onnx_runtime, gpu: paddle_tensorrt}
+supported_backends:
+  cpu: [paddle_infer, openvino, onnx_runtime]
+  gpu: [paddle_infer, paddle_tensorrt, onnx_runtime, tensorrt]
+backend_config:
+  onnx_runtime: {cpu_num_threads: 8}
+  paddle_infer: {cpu_num_threads: 8, enable_log_info: false}
+  paddle_tensorrt:
+    dynamic_shapes: {image: [[1, 3, 64, 64], [1, 3, 64, 96], [8, 3, 64, 128]], scale_factor: null}
+    max_batch_size: 1
+  tensorrt: {dynamic_shapes: {x: [[], [], []]}, max_batch_size: null}";
+        let hints = read(text).unwrap();
+        assert_eq!(hints.selected, PerDevice { cpu: Some(BackendName::OnnxRuntime), gpu: Some(BackendName::PaddleTensorRt) });
+        assert_eq!(hints.supported.gpu.len(), 4);
+        assert_eq!(hints.options[&BackendName::PaddleInfer].cpu_num_threads, Some(8));
+        assert!(hints.options[&BackendName::TensorRt].dynamic_shapes.is_empty(), "no size is no shape");
+        let shapes = hints.dynamic_shapes().unwrap();
+        assert_eq!(shapes.len(), 1);
+        assert_eq!(shapes["image"].max, [8, 3, 64, 128]);
+    }
+
+    #[test]
+    fn the_block_of_later_releases() {
+        let text = "
+backend_configs:
+  paddle_infer:
+    trt_dynamic_shapes: &shapes {x: [[1, 3, 32, 32], [1, 3, 64, 448], [8, 3, 488, 488]]}
+    trt_dynamic_shape_input_data: {scale_factor: [[2, 2], [1, 1], [0.67, 0.67]]}
+  tensorrt: {dynamic_shapes: *shapes, precision: fp16}";
+        let hints = read(text).unwrap();
+        assert_eq!(hints.selected, PerDevice::default());
+        assert_eq!(hints.options[&BackendName::TensorRt].precision, Some(HpiPrecision::Fp16));
+        assert_eq!(hints.options[&BackendName::PaddleInfer].dynamic_shapes, *hints.dynamic_shapes().unwrap());
+    }
+
+    #[test]
+    fn a_choice_in_a_pipeline_file() {
+        let config: HpiConfig = yaml::parse("{backend: paddle, backend_config: {run_mode: mkldnn}}", "p").unwrap();
+        assert_eq!(config.backend, Some(BackendName::PaddleInfer));
+        assert_eq!(config.backend_config.unwrap().run_mode.as_deref(), Some("mkldnn"));
+        let json = HpiConfig::from_json(r#"{"backend": "onnxruntime", "auto_config": false}"#, "--hpi_config").unwrap();
+        assert_eq!((json.backend, json.auto_config), (Some(BackendName::OnnxRuntime), Some(false)));
+        let message = HpiConfig::from_json("{backend}", "--hpi_config").unwrap_err().to_string();
+        assert!(message.starts_with("--hpi_config: "), "{message}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_says_where() {
+        for (text, expected) in [
+            ("selected_backends: {cpu: onnx}", "inference.yml:1:26: `onnx` is not a backend"),
+            ("backend_config: {tensorrt: {dynamic_shapes: {x: [[2], [1], [3]]}}}", "shapes of `x`"),
+            ("backend_config: {tensorrt: {dynamic_shapes: {x: [[1], [1, 1], [3]]}}}", "shapes of `x`"),
+            ("backend_config: {tensorrt: {dynamic_shapes: {x: [[1], [1]]}}}", "inference.yml:1:"),
+            ("backend_config: {tensorrt: {precision: int8}}", "unknown variant `int8`"),
+            ("backend_config: {tensorrt: {workspace: 1}}", "unknown field `workspace`"),
+        ] {
+            let message = read(text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}
