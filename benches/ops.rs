@@ -5,7 +5,7 @@
 //! of several rounds, in which all rows take turns; bytes are what is read and written at least once.
 
 use hpinfer::image::{ImageBuf, ImageView, PixelFormat, PointI, Size};
-use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params};
+use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Planes};
 use hpinfer::ops::simd::Isa;
 use hpinfer::ops::warp::{self, CropPlan};
 use std::time::Instant;
@@ -65,8 +65,14 @@ impl<'a> Stages<'a> {
     }
 
     fn det_pre(&mut self) -> u64 {
-        let params = Params { canvas: self.page.detection, interpolation: Interpolation::Linear, normalize: Normalize::IMAGENET, pad: 0.0 };
-        let item = Item { src: self.page.image.view(), resized: self.page.detection };
+        let params = Params {
+            canvas: self.page.detection,
+            interpolation: Interpolation::Linear,
+            normalize: Normalize::IMAGENET,
+            pad: 0.0,
+            planes: Planes::Bgr,
+        };
+        let item = Item::whole(self.page.image.view(), self.page.detection);
         resize_norm::cpu::run(&[item], &params, &mut self.tensor, &mut self.resize).expect("sizes fit");
         self.page.image.size().area() * 3 + self.page.detection.area() * 12
     }
@@ -90,10 +96,11 @@ impl<'a> Stages<'a> {
             let size = plan.size();
             let width = (48 * size.width).div_ceil(size.height);
             let canvas = Size::new(width.max(320), 48);
-            let params = Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: 0.0 };
+            let params =
+                Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: 0.0, planes: Planes::Bgr };
             let src = ImageView { data: crop, size, format: PixelFormat::Bgr };
             self.batch.resize(canvas.area() as usize * 3, 0.0);
-            let item = Item { src, resized: Size::new(width, 48) };
+            let item = Item::whole(src, Size::new(width, 48));
             resize_norm::cpu::run(&[item], &params, &mut self.batch, &mut self.resize).expect("sizes fit");
             bytes += size.area() * 3 + canvas.area() * 12;
         }

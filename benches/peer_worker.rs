@@ -11,8 +11,9 @@ use hpinfer::image::decode::Decoder;
 use hpinfer::modules::batch::Padding;
 use hpinfer::modules::{Loader, LoaderOptions};
 use hpinfer::ops::db::ScoreMode;
-use hpinfer::pipeline::{Ocr, OcrConfig};
-use serde_json::{Value, json};
+use hpinfer::pipeline::{Ocr, OcrConfig, Pipeline};
+use hpinfer::trace::Stage;
+use serde_json::{Map, Value, json};
 use std::error::Error;
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -43,9 +44,9 @@ fn answer(ocr: &Ocr, frame: &Frame) -> Result<Value, Box<dyn Error>> {
     let lines: Vec<Value> = lines
         .map(|((quad, text), score)| json!({"box": quad.iter().map(|p| [p.x, p.y]).collect::<Vec<_>>(), "text": text, "score": score}))
         .collect();
-    let mut stages = times.to_ms(elapsed);
-    stages.remove("total");
-    Ok(json!({"ms": elapsed.as_secs_f64() * 1e3, "lines": lines, "stages": stages, "run": result.run}))
+    let stages = times.to_ms(&Stage::OCR, elapsed).into_iter().filter(|(stage, _)| *stage != "total");
+    let stages: Map<String, Value> = stages.map(|(stage, ms)| (stage.to_owned(), json!(ms))).collect();
+    Ok(json!({"ms": elapsed.as_secs_f64() * 1e3, "lines": lines, "stages": stages, "run": result.header.run}))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -2,7 +2,6 @@
 //! lines and progress bars.
 
 use indicatif::MultiProgress;
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -26,24 +25,48 @@ pub enum Stage {
     RecInfer,
     /// Class scores to text.
     RecPost,
+    /// Resize and normalise, where there is one network.
+    Pre,
+    /// The engine.
+    Infer,
+    /// Its output to a result.
+    Post,
 }
 
 impl Stage {
-    const ALL: [(Self, &'static str); 8] = [
-        (Self::Decode, "decode"),
-        (Self::DetPre, "det_pre"),
-        (Self::DetInfer, "det_infer"),
-        (Self::DetPost, "det_post"),
-        (Self::Crop, "crop"),
-        (Self::RecPre, "rec_pre"),
-        (Self::RecInfer, "rec_infer"),
-        (Self::RecPost, "rec_post"),
-    ];
+    const COUNT: usize = 11;
+    /// Stages of OCR, in the order in which they run.
+    pub const OCR: [Self; 8] =
+        [Self::Decode, Self::DetPre, Self::DetInfer, Self::DetPost, Self::Crop, Self::RecPre, Self::RecInfer, Self::RecPost];
+    /// Stages of a pipeline with one network, in the order in which they run.
+    pub const ONE_NETWORK: [Self; 4] = [Self::Decode, Self::Pre, Self::Infer, Self::Post];
+
+    /// The name in `timings_ms`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::DetPre => "det_pre",
+            Self::DetInfer => "det_infer",
+            Self::DetPost => "det_post",
+            Self::Crop => "crop",
+            Self::RecPre => "rec_pre",
+            Self::RecInfer => "rec_infer",
+            Self::RecPost => "rec_post",
+            Self::Pre => "pre",
+            Self::Infer => "infer",
+            Self::Post => "post",
+        }
+    }
+
+    /// Whether an engine works in this stage.
+    pub const fn is_engine(self) -> bool {
+        matches!(self, Self::DetInfer | Self::RecInfer | Self::Infer)
+    }
 }
 
 /// Time spent per stage, summed over the work of one picture.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StageTimes([Duration; Stage::ALL.len()]);
+pub struct StageTimes([Duration; Stage::COUNT]);
 
 impl StageTimes {
     /// Runs `work` and books its wall time under `stage`.
@@ -71,11 +94,10 @@ impl StageTimes {
         self.0[stage as usize]
     }
 
-    /// Milliseconds per stage by name, and `total`: the wall time given by the caller.
-    pub fn to_ms(&self, total: Duration) -> BTreeMap<&'static str, f64> {
+    /// Milliseconds per stage of `stages` by name, and `total`: the wall time given by the caller. In this order.
+    pub fn to_ms(&self, stages: &[Stage], total: Duration) -> Vec<(&'static str, f64)> {
         let ms = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
-        let stages = Stage::ALL.iter().map(|&(stage, name)| (name, ms(self.get(stage))));
-        stages.chain([("total", ms(total))]).collect()
+        stages.iter().map(|&stage| (stage.as_str(), ms(self.get(stage)))).chain([("total", ms(total))]).collect()
     }
 }
 

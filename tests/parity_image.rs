@@ -3,7 +3,7 @@
 
 use hpinfer::image::{ImageBuf, ImageView, PixelFormat, PointF, PointI, Size};
 use hpinfer::ops::resize_norm::cpu::{self as resize_norm, Scratch as ResizeScratch};
-use hpinfer::ops::resize_norm::{Interpolation, Item, Normalize, Params, Scale};
+use hpinfer::ops::resize_norm::{Interpolation, Item, Normalize, Params, Planes, Scale, Window};
 use hpinfer::ops::simd::Isa;
 use hpinfer::ops::warp::CropPlan;
 use hpinfer::ops::warp::cpu::{self as warp, Scratch as WarpScratch};
@@ -126,10 +126,10 @@ fn normalisation_equals_numpy_for_every_sample_value() {
     let mut failures = Vec::new();
     for case in index()["normalize"].as_array().unwrap() {
         let normalize = if case["normalize"] == "imagenet" { Normalize::IMAGENET } else { Normalize::SYMMETRIC };
-        let params = Params { canvas: src.size(), interpolation: Interpolation::Linear, normalize, pad: 0.0 };
+        let params = Params { canvas: src.size(), interpolation: Interpolation::Linear, normalize, pad: 0.0, planes: Planes::Bgr };
         for isa in [Isa::PORTABLE, Isa::detect()] {
             let mut out = vec![f32::NAN; 3 * 256];
-            let item = Item { src: src.view(), resized: src.size() };
+            let item = Item::whole(src.view(), src.size());
             resize_norm::run(&[item], &params, &mut out, &mut ResizeScratch::with_isa(isa)).unwrap();
             let bytes: Vec<u8> = out.iter().flat_map(|v| v.to_le_bytes()).collect();
             check_exact(case, &bytes, &mut failures);
@@ -232,35 +232,53 @@ fn resize_equals_its_definition_on_random_pictures() {
     }
 }
 
+/// A part of a picture of `of`, small enough for `canvas`.
+fn window(random: &mut SplitMix, of: Size, canvas: Size) -> Window {
+    let size = Size::new(1 + random.below(of.width.min(canvas.width)), 1 + random.below(of.height.min(canvas.height)));
+    Window { x: random.below(of.width - size.width + 1), y: random.below(of.height - size.height + 1), size }
+}
+
 #[test]
-fn a_batch_is_resize_then_normalise_then_pad() {
+fn a_batch_is_resize_then_cut_then_reorder_then_normalise_then_pad() {
     let mut random = SplitMix::fresh("batch");
     let canvas = Size::new(97, 48);
     let normalize = Normalize { scale: Scale::Over(255.0), mean: [0.1, 0.2, 0.3], std: [0.5, 0.25, 0.7] };
-    for interpolation in [Interpolation::Linear, Interpolation::Cubic] {
-        let params = Params { canvas, interpolation, normalize, pad: -7.5 };
+    for round in 0..8 {
+        let interpolation = [Interpolation::Linear, Interpolation::Cubic][round % 2];
+        let planes = [Planes::Bgr, Planes::Rgb][round / 2 % 2];
+        let format = [PixelFormat::Bgr, PixelFormat::Rgb][round / 4];
+        let params = Params { canvas, interpolation, normalize, pad: -7.5, planes };
         let pictures: Vec<(ImageBuf, Size)> = (0..9)
             .map(|n| {
                 let size = Size::new(1 + random.below(120), 1 + random.below(70));
-                let to = if n == 0 { canvas } else { Size::new(1 + random.below(97), 1 + random.below(48)) };
-                (random.picture(if n == 1 { to } else { size }, PixelFormat::Bgr), to)
+                let to = if n == 0 { canvas } else { Size::new(1 + random.below(150), 1 + random.below(90)) };
+                (random.picture(if n == 1 { to } else { size }, format), to)
             })
             .collect();
-        let items: Vec<Item> = pictures.iter().map(|(p, to)| Item { src: p.view(), resized: *to }).collect();
+        let items: Vec<Item> = pictures
+            .iter()
+            .enumerate()
+            .map(|(n, (picture, to))| match n {
+                0 => Item::whole(picture.view(), *to),
+                _ => Item { src: picture.view(), resized: *to, window: window(&mut random, *to, canvas) },
+            })
+            .collect();
         let mut out = vec![f32::NAN; items.len() * 3 * canvas.area() as usize];
         resize_norm::run(&items, &params, &mut out, &mut ResizeScratch::default()).unwrap();
         for (n, (item, out)) in items.iter().zip(out.chunks_exact(3 * canvas.area() as usize)).enumerate() {
             let small = resized(item.src, item.resized, interpolation, Isa::PORTABLE);
+            let part = item.window;
             for (i, &v) in out.iter().enumerate() {
                 let (c, rest) = (i / canvas.area() as usize, i % canvas.area() as usize);
                 let (y, x) = (rest as u32 / canvas.width, rest as u32 % canvas.width);
-                let expected = if x < item.resized.width && y < item.resized.height {
-                    let u = small[(y * item.resized.width + x) as usize * 3 + c];
+                let expected = if x < part.size.width && y < part.size.height {
+                    let sample = if (format == PixelFormat::Rgb) == (planes == Planes::Rgb) { c } else { 2 - c };
+                    let u = small[((part.y + y) * item.resized.width + part.x + x) as usize * 3 + sample];
                     (f32::from(u) / 255.0 - normalize.mean[c]) / normalize.std[c]
                 } else {
                     -7.5
                 };
-                assert!(v == expected, "item {n} channel {c} x {x} y {y}: {v} for {expected}");
+                assert!(v == expected, "round {round} item {n} channel {c} x {x} y {y}: {v} for {expected}");
             }
         }
     }
@@ -270,12 +288,21 @@ fn a_batch_is_resize_then_normalise_then_pad() {
 fn bad_items_are_named_by_their_index() {
     let picture = SplitMix(1).picture(Size::new(4, 4), PixelFormat::Bgr);
     let grey = SplitMix(1).picture(Size::new(4, 4), PixelFormat::Gray);
-    let good = Item { src: picture.view(), resized: Size::new(8, 8) };
-    let params = Params { canvas: Size::new(8, 8), interpolation: Interpolation::Linear, normalize: Normalize::IMAGENET, pad: 0.0 };
+    let good = Item::whole(picture.view(), Size::new(8, 8));
+    let params = Params {
+        canvas: Size::new(8, 8),
+        interpolation: Interpolation::Linear,
+        normalize: Normalize::IMAGENET,
+        pad: 0.0,
+        planes: Planes::Bgr,
+    };
     let empty = ImageView { data: &[], size: Size::new(0, 4), format: PixelFormat::Bgr };
     let short = ImageView { data: &picture.data()[1..], ..picture.view() };
     for (bad, word) in [
-        (Item { resized: Size::new(9, 8), ..good }, "canvas"),
+        (Item::whole(picture.view(), Size::new(9, 8)), "canvas"),
+        (Item { window: Window { x: 1, y: 0, size: Size::new(8, 8) }, ..good }, "not inside"),
+        (Item { window: Window { x: u32::MAX, y: 0, size: Size::new(8, 8) }, ..good }, "not inside"),
+        (Item { window: Window { x: 1, y: 0, size: Size::new(0, 8) }, ..good }, "not inside"),
         (Item { resized: Size::new(0, 8), ..good }, "zero"),
         (Item { src: empty, ..good }, "zero"),
         (Item { src: short, ..good }, "47 bytes"),

@@ -6,11 +6,11 @@ mod block_font;
 use block_font::{block_font, collection};
 use hpinfer::Error;
 use hpinfer::image::{FrameId, ImageBuf, PixelFormat, PointI, Size};
-use hpinfer::result::OcrResult;
 use hpinfer::result::json::Schema;
 use hpinfer::result::render::draw_ocr;
 use hpinfer::result::render::font::{Face, Fonts};
-use hpinfer::result::render::save::Saver;
+use hpinfer::result::render::save::{OCR_SUFFIX, Saver};
+use hpinfer::result::{Header, OcrResult, PipelineResult};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -346,17 +346,22 @@ fn tree(folder: &Path) -> Vec<String> {
     files.map(|e| e.path().strip_prefix(folder).expect("below").to_string_lossy().replace('\\', "/")).collect()
 }
 
-fn named(path: &str) -> OcrResult {
-    OcrResult { input_path: Some(path.into()), ..Default::default() }
+fn named(path: &str) -> PipelineResult {
+    let header = Header { input_path: Some(path.into()), ..Header::default() };
+    OcrResult { header, ..OcrResult::default() }.into()
 }
 
 #[test]
 fn files_are_named_by_their_input() {
     let out = tempfile::tempdir().expect("a folder");
     let root = out.path().join("new/output");
-    let saver = Saver::new(&root, nowhere(), Schema::V3Beta1).expect("a sink");
+    let saver = Saver::new(&root, nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
     let image = picture(4, 3);
-    let paged = |page| OcrResult { page_index: Some(page), ..named("in/doc.pdf") };
+    let paged = |page| {
+        let mut result = named("in/doc.pdf");
+        result.header_mut().page_index = Some(page);
+        result
+    };
     let inputs = [
         (named("in/a.png"), ""),
         (named("in/a.jpg"), ""),        // the JSON names would be equal
@@ -372,7 +377,7 @@ fn files_are_named_by_their_input() {
         (named("发票 1.png"), ""),
         (named("https://example.com/x/y.png?size=2#top"), ""),
         (named("https://example.com"), ""),
-        (OcrResult::default(), ""),
+        (OcrResult::default().into(), ""),
         (paged(0), ""),
         (paged(1), ""),
     ];
@@ -418,7 +423,7 @@ fn files_are_named_by_their_input() {
 
     // A second run replaces, without a word.
     fs::write(root.join("a.json"), "old").expect("written");
-    let again = Saver::new(&root, nowhere(), Schema::V3).expect("a sink");
+    let again = Saver::new(&root, nowhere(), Schema::V3, OCR_SUFFIX).expect("a sink");
     again.save(&named("in/a.png"), image.view(), Path::new("")).expect("saved");
     assert!(fs::read_to_string(root.join("a.json")).expect("read").contains("rec_texts"));
     assert_eq!(tree(&root).len(), expected.len());
@@ -427,7 +432,7 @@ fn files_are_named_by_their_input() {
 #[test]
 fn names_follow_the_order_of_reservation() {
     let out = tempfile::tempdir().expect("a folder");
-    let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1).expect("a sink");
+    let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
     let slots: Vec<_> =
         (0..3).map(|_| saver.reserve(&FrameId { input_path: Some("a.png".into()), page_index: None }, Path::new(""))).collect();
     let names: Vec<_> = slots.iter().map(|s| s.json.clone().expect("a name")).collect();
@@ -440,18 +445,18 @@ fn a_file_as_save_path_is_used_as_is() {
     let out = tempfile::tempdir().expect("a folder");
     let image = picture(4, 3);
     for target in ["r/one.json", "one.jpg", "one.png"] {
-        let saver = Saver::new(&out.path().join(target), nowhere(), Schema::V3Beta1).expect("a sink");
+        let saver = Saver::new(&out.path().join(target), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
         saver.save(&named("in/x.png"), image.view(), Path::new("sub")).expect("saved");
     }
     assert_eq!(tree(out.path()), ["one.jpg", "one.png", "r/one.json"]);
-    let saver = Saver::new(&out.path().join("one.png"), nowhere(), Schema::V3Beta1).expect("a sink");
+    let saver = Saver::new(&out.path().join("one.png"), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
     for _ in 0..2 {
         saver.save(&named("in/x.png"), image.view(), Path::new("")).expect("saved");
     }
     assert_eq!(tree(out.path()), ["one.jpg", "one.png", "one_1.png", "r/one.json"]);
 
     fs::create_dir(out.path().join("folder.png")).expect("made");
-    let saver = Saver::new(&out.path().join("folder.png"), nowhere(), Schema::V3Beta1).expect("a sink");
+    let saver = Saver::new(&out.path().join("folder.png"), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
     saver.save(&named("x.png"), image.view(), Path::new("")).expect("saved");
     assert_eq!(tree(&out.path().join("folder.png")), ["x.json", "x.png"]);
 }
@@ -462,7 +467,7 @@ fn the_input_is_never_overwritten() {
     let input = out.path().join("a.png");
     fs::write(&input, "the input").expect("written");
     let roundabout = out.path().join("./a.png");
-    let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1).expect("a sink");
+    let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
     for path in [input.as_path(), &roundabout, Path::new("other/a.png")] {
         saver.save(&named(&path.to_string_lossy()), picture(4, 3).view(), Path::new("")).expect("saved");
     }
@@ -476,13 +481,13 @@ fn the_input_is_never_overwritten() {
 fn a_failing_save_names_the_path_and_leaves_nothing_behind() {
     let out = tempfile::tempdir().expect("a folder");
     fs::write(out.path().join("plain"), "").expect("written");
-    let refused = Saver::new(&out.path().join("plain"), nowhere(), Schema::V3Beta1).err().expect("a file is no folder");
+    let refused = Saver::new(&out.path().join("plain"), nowhere(), Schema::V3Beta1, OCR_SUFFIX).err().expect("a file is no folder");
     assert!(matches!(&refused, Error::Config { place, .. } if place == "--save_path") && refused.to_string().contains("plain"));
-    let below = Saver::new(&out.path().join("plain/deeper"), nowhere(), Schema::V3Beta1).err().expect("no folder below a file");
+    let below = Saver::new(&out.path().join("plain/deeper"), nowhere(), Schema::V3Beta1, OCR_SUFFIX).err().expect("no folder below a file");
     assert!(matches!(&below, Error::Io { .. }) && below.to_string().contains("deeper"));
 
     let root = out.path().join("out");
-    let saver = Saver::new(&root, nowhere(), Schema::V3Beta1).expect("a sink");
+    let saver = Saver::new(&root, nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
     fs::create_dir(root.join("a.json")).expect("made");
     fs::write(root.join("a.json/keep"), "").expect("written");
     let error = saver.save(&named("a.png"), picture(4, 3).view(), Path::new("")).expect_err("a folder stands in the way");
@@ -498,7 +503,7 @@ fn files_get_the_usual_permissions() {
     let out = tempfile::tempdir().expect("a folder");
     let plain = out.path().join("plain");
     fs::write(&plain, "").expect("written");
-    let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1).expect("a sink");
+    let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
     let slot = saver.save(&named("a.png"), picture(4, 3).view(), Path::new("")).expect("saved");
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
     assert_eq!(mode(&slot.json.expect("a name")), mode(&plain));

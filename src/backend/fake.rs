@@ -6,10 +6,50 @@ use crate::error::{Error, Result};
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use std::sync::Arc;
 
-/// Output shape and elements for the inputs of a run.
-pub type Network = dyn Fn(&[(Shape, Vec<f32>)]) -> Result<(Shape, Vec<f32>)> + Send + Sync;
+/// Shape and elements of one input of a run.
+pub type Input = (Shape, Vec<f32>);
 
-/// An engine with one float input and one float output that calls `network`.
+/// One output of a run.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Its dimensions.
+    pub shape: Shape,
+    /// Its elements.
+    pub data: Values,
+}
+
+/// Owned elements of an output.
+#[derive(Clone, Debug)]
+pub enum Values {
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// 32-bit integers.
+    I32(Vec<i32>),
+    /// 64-bit integers.
+    I64(Vec<i64>),
+}
+
+impl Output {
+    /// A float output.
+    pub fn f32(dims: &[usize], data: Vec<f32>) -> Self {
+        Self { shape: Shape::new(dims), data: Values::F32(data) }
+    }
+
+    /// An output of 32-bit integers.
+    pub fn i32(dims: &[usize], data: Vec<i32>) -> Self {
+        Self { shape: Shape::new(dims), data: Values::I32(data) }
+    }
+
+    /// An output of 64-bit integers.
+    pub fn i64(dims: &[usize], data: Vec<i64>) -> Self {
+        Self { shape: Shape::new(dims), data: Values::I64(data) }
+    }
+}
+
+/// Outputs for the inputs of a run, in graph order.
+pub type Network = dyn Fn(&[Input]) -> Result<Vec<Output>> + Send + Sync;
+
+/// An engine that calls `network`.
 pub struct FakeEngine {
     network: Arc<Network>,
     io: IoSpec,
@@ -17,9 +57,19 @@ pub struct FakeEngine {
 }
 
 impl FakeEngine {
-    /// An engine for `model` that computes `network`.
-    pub fn new(model: &str, network: impl Fn(&[(Shape, Vec<f32>)]) -> Result<(Shape, Vec<f32>)> + Send + Sync + 'static) -> Self {
-        let spec = |name: &str| TensorSpec { name: name.into(), dtype: DType::F32, dims: vec![None; 4] };
+    /// An engine for `model` with one float input and one float output of any four dimensions.
+    pub fn new(model: &str, network: impl Fn(&[Input]) -> Result<(Shape, Vec<f32>)> + Send + Sync + 'static) -> Self {
+        let one = move |inputs: &[Input]| network(inputs).map(|(shape, data)| vec![Output { shape, data: Values::F32(data) }]);
+        Self::with_inputs(model, &[("x", &[None; 4])], one)
+    }
+
+    /// An engine for `model` with these inputs; of its outputs nothing is known beforehand.
+    pub fn with_inputs(
+        model: &str,
+        inputs: &[(&str, &[Option<usize>])],
+        network: impl Fn(&[Input]) -> Result<Vec<Output>> + Send + Sync + 'static,
+    ) -> Self {
+        let spec = |(name, dims): &(&str, &[Option<usize>])| TensorSpec { name: (*name).into(), dtype: DType::F32, dims: dims.to_vec() };
         let info = RunInfo {
             model: model.into(),
             backend: BackendName::Fake,
@@ -27,7 +77,8 @@ impl FakeEngine {
             device: "cpu".into(),
             precision: Precision::Float32,
         };
-        Self { network: Arc::new(network), io: IoSpec { inputs: vec![spec("x")], outputs: vec![spec("y")] }, info }
+        let output = TensorSpec { name: "y".into(), dtype: DType::F32, dims: vec![None; 4] };
+        Self { network: Arc::new(network), io: IoSpec { inputs: inputs.iter().map(spec).collect(), outputs: vec![output] }, info }
     }
 }
 
@@ -45,33 +96,38 @@ impl Engine for FakeEngine {
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
-        let empty = (Shape::new(&[0]), Vec::new());
-        Ok(Box::new(FakeSession { network: self.network.clone(), inputs: vec![empty.clone()], output: empty }))
+        let empty = self.io.inputs.iter().map(|_| (Shape::new(&[0]), Vec::new())).collect();
+        Ok(Box::new(FakeSession { network: self.network.clone(), inputs: empty, outputs: Vec::new() }))
     }
 }
 
 struct FakeSession {
     network: Arc<Network>,
-    inputs: Vec<(Shape, Vec<f32>)>,
-    output: (Shape, Vec<f32>),
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
 }
 
 impl Session for FakeSession {
     fn input(&mut self, index: usize, shape: Shape) -> Result<&mut [f32]> {
-        let input = self.inputs.get_mut(index).ok_or_else(|| Error::internal("fake input", format!("input {index} of 1")))?;
+        let count = self.inputs.len();
+        let input = self.inputs.get_mut(index).ok_or_else(|| Error::internal("fake input", format!("input {index} of {count}")))?;
         *input = (shape, vec![f32::NAN; shape.elements()]); // what is not written shows
         Ok(&mut input.1)
     }
 
     fn run(&mut self) -> Result<()> {
-        self.output = (self.network)(&self.inputs)?;
+        self.outputs = (self.network)(&self.inputs)?;
         Ok(())
     }
 
     fn output(&self, index: usize) -> Result<TensorRef<'_>> {
-        match index {
-            0 => Ok(TensorRef { shape: self.output.0, data: Data::F32(&self.output.1) }),
-            _ => Err(Error::internal("fake output", format!("output {index} of 1"))),
-        }
+        let count = self.outputs.len();
+        let output = self.outputs.get(index).ok_or_else(|| Error::internal("fake output", format!("output {index} of {count}")))?;
+        let data = match &output.data {
+            Values::F32(data) => Data::F32(data),
+            Values::I32(data) => Data::I32(data),
+            Values::I64(data) => Data::I64(data),
+        };
+        Ok(TensorRef { shape: output.shape, data })
     }
 }

@@ -4,7 +4,7 @@
 
 use super::onnxruntime::OnnxRuntime;
 use super::openvino::OpenVino;
-use super::{Backend, BackendName, Engine, LoadOptions, Precision};
+use super::{Backend, BackendName, Engine, LoadOptions, Precision, Session};
 use crate::cache::Cache;
 use crate::device::CpuInfo;
 use crate::error::{Error, Result};
@@ -42,6 +42,34 @@ const WORTH_CHANGING: f64 = 0.85;
 /// Folder of the cache that holds measurements.
 const CHOICES: &str = "choices";
 
+/// What one run of a measurement feeds: inputs by name, all elements of one value.
+#[derive(Clone, Debug)]
+pub struct Probe(Vec<(&'static str, Shape, f32)>);
+
+impl Probe {
+    /// One input, whatever its name.
+    pub fn only(shape: Shape) -> Self {
+        Self(vec![("", shape, 0.5)])
+    }
+
+    /// Inputs by name; those that a network does not have are left out.
+    pub fn named(inputs: Vec<(&'static str, Shape, f32)>) -> Self {
+        Self(inputs)
+    }
+
+    fn feed(&self, engine: &dyn Engine, session: &mut dyn Session) -> Result<()> {
+        for (index, input) in engine.io().inputs.iter().enumerate() {
+            let known = self.0.iter().find(|(name, ..)| name.is_empty() || *name == input.name);
+            let &(_, shape, value) = known.ok_or_else(|| {
+                let reason = format!("no value for input `{}` of model {}", input.name, engine.info().model);
+                Error::internal("measuring backends", reason)
+            })?;
+            session.input(index, shape)?.fill(value);
+        }
+        Ok(())
+    }
+}
+
 /// Opens backends at first need and chooses between them.
 pub struct Selector {
     cache: Cache,
@@ -64,8 +92,8 @@ impl Selector {
         Self { cache, libraries, opened: Mutex::default() }
     }
 
-    /// Loads a model on `asked`, or on the fastest backend for inputs of the shapes `probe`.
-    pub fn load(&self, asked: Option<BackendName>, options: &LoadOptions, probe: &[Shape]) -> Result<Arc<dyn Engine>> {
+    /// Loads a model on `asked`, or on the fastest backend for the inputs of `probe`.
+    pub fn load(&self, asked: Option<BackendName>, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
         if let Some(name) = asked {
             tracing::info!("{}: {name}, as asked for", options.model);
             return self.open(name)?.load(options);
@@ -123,7 +151,7 @@ impl Selector {
         runtime::ensure(library, &self.cache, self.libraries.named(library))
     }
 
-    fn measure(&self, candidates: &[BackendName], options: &LoadOptions, probe: &[Shape]) -> Result<(Arc<dyn Engine>, Option<Measured>)> {
+    fn measure(&self, candidates: &[BackendName], options: &LoadOptions, probe: &[Probe]) -> Result<(Arc<dyn Engine>, Option<Measured>)> {
         let mut milliseconds = BTreeMap::new();
         let mut best: Option<(f64, BackendName, Arc<dyn Engine>)> = None;
         let mut failures = Vec::new();
@@ -200,13 +228,13 @@ pub fn measured_choices(cache: &Cache) -> Vec<(String, BackendName, String)> {
     choices
 }
 
-/// Milliseconds for one run on each shape but the first, which warms up. Every shape is met for the first time, as
+/// Milliseconds for one run on each of `probe` but the first, which warms up. Every shape is met for the first time, as
 /// pictures bring them: an engine that compiles for each new shape pays for it here too.
-fn run_time_ms(engine: &dyn Engine, probe: &[Shape]) -> Result<f64> {
+fn run_time_ms(engine: &dyn Engine, probe: &[Probe]) -> Result<f64> {
     let mut session = engine.session()?;
     let mut total = 0.0;
-    for (index, &shape) in probe.iter().enumerate() {
-        session.input(0, shape)?.fill(0.5);
+    for (index, probe) in probe.iter().enumerate() {
+        probe.feed(engine, session.as_mut())?;
         let start = Instant::now();
         session.run()?;
         if index > 0 {

@@ -4,9 +4,10 @@
 use super::inputs::Picture;
 use super::report::{AgainstFloor, Cost};
 use super::resources::{CostMeter, milliseconds};
-use super::run::{PipelineSource, predict};
+use super::run::PipelineSource;
 use crate::backend::record::{Recording, Replay, Run};
 use crate::error::{Error, Result};
+use crate::pipeline::{Pipeline, process_one};
 use crate::result::RunRecord;
 use crate::trace::{Stage, StageTimes};
 
@@ -22,22 +23,22 @@ pub struct PictureFloor {
 /// What ran comes with it.
 pub fn measure(source: &PipelineSource, pictures: &[Picture], repeat: usize) -> Result<(Vec<PictureFloor>, Vec<RunRecord>)> {
     let recording = Recording::default();
-    let ocr = source.open_with(1, Some(recording.clone()))?;
+    let pipeline = source.open_with(1, Some(recording.clone()))?;
     let meter = CostMeter::calibrate();
     let mut replay = Replay::default();
     let mut floors = Vec::with_capacity(pictures.len());
     for picture in pictures {
         recording.start();
-        let recorded = predict(&ocr, &picture.frame);
+        let recorded = process_one(pipeline.as_ref(), &picture.frame);
         let runs = recording.stop();
         recorded?;
         replay_runs(&mut replay, &runs, &meter)?; // the replay's own sessions meet these shapes for the first time
         let mut least: Option<AgainstFloor> = None;
         for _ in 0..repeat {
-            let (outcome, end_to_end) = meter.measure(|| predict(&ocr, &picture.frame));
+            let (outcome, end_to_end) = meter.measure(|| process_one(pipeline.as_ref(), &picture.frame));
             let (_, times) = outcome?;
             let engine = replay_runs(&mut replay, &runs, &meter)?;
-            let pre_post_ms = pre_post_ms(&times);
+            let pre_post_ms = pre_post_ms(pipeline.as_ref(), &times);
             least = Some(match least {
                 None => AgainstFloor { end_to_end, engine, pre_post_ms },
                 Some(l) => AgainstFloor {
@@ -50,7 +51,7 @@ pub fn measure(source: &PipelineSource, pictures: &[Picture], repeat: usize) -> 
         let against = least.ok_or_else(|| Error::config("--repeat", "0 rounds; give 1 or more"))?;
         floors.push(PictureFloor { against, engine_runs: runs.len() });
     }
-    Ok((floors, ocr.run_records().to_vec()))
+    Ok((floors, pipeline.run_records().to_vec()))
 }
 
 /// Runs what was recorded; putting the inputs in place is not counted.
@@ -65,7 +66,7 @@ fn replay_runs(replay: &mut Replay, runs: &[Run], meter: &CostMeter) -> Result<C
     Ok(total)
 }
 
-fn pre_post_ms(times: &StageTimes) -> f64 {
-    let stages = [Stage::DetPre, Stage::DetPost, Stage::Crop, Stage::RecPre, Stage::RecPost];
-    stages.into_iter().map(|stage| milliseconds(times.get(stage))).sum()
+fn pre_post_ms(pipeline: &dyn Pipeline, times: &StageTimes) -> f64 {
+    let ours = pipeline.stages().iter().filter(|stage| **stage != Stage::Decode && !stage.is_engine());
+    ours.map(|&stage| milliseconds(times.get(stage))).sum()
 }

@@ -10,13 +10,11 @@ use super::stats::median;
 use crate::backend::record::Recording;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::image::Frame;
 use crate::image::decode::Decoder;
 use crate::modules::{Loader, LoaderOptions};
-use crate::pipeline::{Ocr, OcrConfig};
-use crate::result::OcrResult;
+use crate::pipeline::{Pipeline, PipelineConfig, process_one};
+use crate::result::PipelineResult;
 use crate::schedule;
-use crate::trace::StageTimes;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -24,7 +22,7 @@ use std::time::{Duration, Instant};
 /// How the pipeline of a case is opened.
 pub struct PipelineSource {
     /// Models and thresholds.
-    pub config: OcrConfig,
+    pub config: PipelineConfig,
     /// Engines.
     pub loader: LoaderOptions,
     /// Folder of libraries and models.
@@ -33,9 +31,9 @@ pub struct PipelineSource {
 
 impl PipelineSource {
     /// Opens the pipeline on `threads` cores; the inputs of engine runs go to `recording`.
-    pub fn open_with(&self, threads: usize, recording: Option<Recording>) -> Result<Ocr> {
+    pub fn open_with(&self, threads: usize, recording: Option<Recording>) -> Result<Box<dyn Pipeline>> {
         let options = LoaderOptions { threads, recording, ..self.loader.clone() };
-        Ocr::open(&self.config, &Loader::new(self.cache.clone(), options)?)
+        self.config.open(&Loader::new(self.cache.clone(), options)?)
     }
 }
 
@@ -60,7 +58,7 @@ struct Samples {
 /// Measures `case`; `started` is when the process began its work.
 pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: Instant) -> Result<CaseReport> {
     let source = PipelineSource { loader: case.apply(source.loader.clone()), ..source };
-    let ocr = source.open_with(case.threads, None)?;
+    let pipeline = source.open_with(case.threads, None)?;
     let open_ms = milliseconds(started.elapsed());
     let mut first_result_ms = None;
     let (mut pictures, mut failed) = (Vec::new(), Vec::new());
@@ -69,7 +67,7 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
         match inputs::decode(file, &Decoder::default()) {
             Ok(picture) => {
                 if first_result_ms.is_none() {
-                    predict(&ocr, &picture.frame)?;
+                    process_one(pipeline.as_ref(), &picture.frame)?;
                     first_result_ms = Some(milliseconds(started.elapsed()));
                 }
                 pictures.push(picture);
@@ -83,12 +81,12 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
         return Err(Error::input("--input", format!("no picture to measure: {}", reasons.join("; "))));
     };
     for _ in 0..workload.warmup {
-        pictures.iter().try_for_each(|p| predict(&ocr, &p.frame).map(drop))?;
+        pictures.iter().try_for_each(|p| process_one(pipeline.as_ref(), &p.frame).map(drop))?;
     }
-    let samples = latencies(&ocr, &pictures, workload.repeat)?;
-    let images_per_s = throughput(&ocr, &pictures, case.threads, workload.repeat)?;
-    let (models, peak_memory_mib) = (ocr.run_records().to_vec(), peak_memory_mib());
-    drop(ocr);
+    let samples = latencies(pipeline.as_ref(), &pictures, workload.repeat)?;
+    let images_per_s = throughput(pipeline.as_ref(), &pictures, case.threads, workload.repeat)?;
+    let (models, peak_memory_mib) = (pipeline.run_records().to_vec(), peak_memory_mib());
+    drop(pipeline);
     let (floors, floor_models) = floor::measure(&source, &pictures, workload.repeat)?;
     let all_ms: Vec<f64> = samples.iter().flat_map(|s| s.latency_ms.iter().copied()).collect();
     let rows = pictures.iter().zip(&samples).zip(floors);
@@ -111,22 +109,16 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
     })
 }
 
-/// Runs the pipeline on one picture.
-pub(super) fn predict(ocr: &Ocr, frame: &Frame) -> Result<(OcrResult, StageTimes)> {
-    let only = ocr.predict_timed(std::slice::from_ref(frame)).pop();
-    only.unwrap_or_else(|| Err(Error::internal("ocr", "no result for a frame")))
-}
-
 /// Rounds over all pictures, one picture at a time.
-fn latencies(ocr: &Ocr, pictures: &[Picture], repeat: usize) -> Result<Vec<Samples>> {
+fn latencies(pipeline: &dyn Pipeline, pictures: &[Picture], repeat: usize) -> Result<Vec<Samples>> {
     let mut samples = vec![Samples::default(); pictures.len()];
     for _ in 0..repeat {
         for (picture, samples) in pictures.iter().zip(&mut samples) {
             let start = Instant::now();
-            let (result, times) = predict(ocr, &picture.frame)?;
+            let (result, times) = process_one(pipeline, &picture.frame)?;
             samples.latency_ms.push(milliseconds(start.elapsed()));
-            samples.lines = result.rec_text.len();
-            for (stage, ms) in times.to_ms(Duration::ZERO) {
+            samples.lines = lines(&result);
+            for (stage, ms) in times.to_ms(pipeline.stages(), Duration::ZERO) {
                 samples.stages_ms.entry(stage).or_default().push(ms);
             }
         }
@@ -135,18 +127,26 @@ fn latencies(ocr: &Ocr, pictures: &[Picture], repeat: usize) -> Result<Vec<Sampl
 }
 
 /// All rounds as one stream of pictures, overlapped as a run over many inputs is; pictures a second.
-fn throughput(ocr: &Ocr, pictures: &[Picture], threads: usize, repeat: usize) -> Result<f64> {
+fn throughput(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, repeat: usize) -> Result<f64> {
     let frames = (0..repeat).flat_map(|_| pictures.iter().map(|p| &p.frame));
     let mut failure = None;
     let start = Instant::now();
     schedule::ordered(
         frames,
         schedule::Limits::for_threads(threads),
-        |group| group.into_iter().map(|frame| predict(ocr, frame).err()).collect(),
+        |group| group.into_iter().map(|frame| process_one(pipeline, frame).err()).collect(),
         |error| failure = failure.take().or(error),
     );
     let seconds = start.elapsed().as_secs_f64();
     failure.map_or(Ok((repeat * pictures.len()) as f64 / seconds), Err)
+}
+
+/// Lines of text found.
+fn lines(result: &PipelineResult) -> usize {
+    match result {
+        PipelineResult::Ocr(result) => result.rec_text.len(),
+        _ => 0,
+    }
 }
 
 fn picture_report(picture: &Picture, samples: &Samples, floor: PictureFloor) -> PictureReport {

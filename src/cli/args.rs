@@ -14,6 +14,7 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   hpinfer --pipeline OCR --input page.png
+  hpinfer --pipeline image_classification --model ResNet50 --input photo.jpg
   hpinfer --pipeline OCR --input scans/ --save-path output --threads 8
   find . -name '*.jpg' | hpinfer --pipeline ./OCR.yaml --input - > results.jsonl
 
@@ -149,6 +150,18 @@ pub struct EngineArgs {
     /// Recognition in bfloat16 where the processor has it, on narrow line inputs: texts may differ slightly
     #[arg(long)]
     pub fast: bool,
+    /// The model of a pipeline with one network: a name or a model folder [default: the pipeline file's]
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Pictures that share a run of a pipeline with one network; results do not depend on it [default: the pipeline file's]
+    #[arg(long, value_name = "N", alias = "batch_size")]
+    pub batch_size: Option<usize>,
+    /// Classes that a classification names [default: the pipeline file's, else the model's]
+    #[arg(long, value_name = "K")]
+    pub topk: Option<usize>,
+    /// Score that an object needs to exceed, 0 to 1 [default: the pipeline file's, else the model's]
+    #[arg(long, value_name = "SCORE")]
+    pub threshold: Option<f32>,
     /// Text detection model: a name or a model folder [default: the pipeline file's]
     #[arg(long, value_name = "MODEL", alias = "text_det_model")]
     pub text_det_model: Option<String>,
@@ -233,17 +246,44 @@ pub struct PredictArgs {
     pub install: Option<Vec<String>>,
 }
 
+impl EngineArgs {
+    /// The first flag given that is about OCR.
+    pub(super) fn first_of_ocr(&self) -> Option<&'static str> {
+        first_given(&[
+            ("--fast", self.fast),
+            ("--text-det-model", self.text_det_model.is_some()),
+            ("--text-rec-model", self.text_rec_model.is_some()),
+            ("--text-rec-batch-size", self.text_rec_batch_size.is_some()),
+            ("--text-rec-padding", self.text_rec_padding != PaddingArg::default()),
+            ("--text-det-score-mode", self.text_det_score_mode.is_some()),
+        ])
+    }
+
+    /// The first flag given that is about pipelines with one network.
+    pub(super) fn first_of_picture(&self) -> Option<&'static str> {
+        first_given(&[
+            ("--model", self.model.is_some()),
+            ("--batch-size", self.batch_size.is_some()),
+            ("--topk", self.topk.is_some()),
+            ("--threshold", self.threshold.is_some()),
+        ])
+    }
+}
+
+fn first_given(flags: &[(&'static str, bool)]) -> Option<&'static str> {
+    flags.iter().find_map(|&(flag, given)| given.then_some(flag))
+}
+
 impl PredictArgs {
     /// A flag that only makes sense when a pipeline runs, if one was given.
     pub(super) fn first_of_a_run(&self) -> Option<&'static str> {
-        let given = [
+        first_given(&[
             ("--pipeline", self.pipeline.is_some()),
             ("--input", !self.input.is_empty()),
             ("--save-path", self.save_path.is_some()),
             ("--get-pipeline-config", self.get_pipeline_config.is_some()),
             ("--serve", self.serve),
             ("--install", self.install.is_some()),
-        ];
-        given.into_iter().find_map(|(flag, given)| given.then_some(flag))
+        ])
     }
 }

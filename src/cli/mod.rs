@@ -4,6 +4,7 @@
 pub mod args;
 pub mod bench;
 pub mod doctor;
+mod listing;
 pub mod model;
 pub mod plan;
 pub mod predict;

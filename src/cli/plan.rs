@@ -7,20 +7,8 @@ use crate::error::{Error, Result};
 use crate::modules::batch::{BatchLimits, Padding};
 use crate::modules::{Loader, LoaderOptions};
 use crate::ops::db::ScoreMode;
-use crate::pipeline::{Ocr, OcrConfig};
+use crate::pipeline::{OcrConfig, PictureConfig, Pipeline, PipelineConfig, PipelineName};
 use std::path::Path;
-
-/// Pipelines of PaddleX's plugin; those not in this version are told apart from misspelt names.
-const PIPELINES: [&str; 8] = [
-    "image_classification",
-    "object_detection",
-    "semantic_segmentation",
-    "instance_segmentation",
-    "OCR",
-    "seal_recognition",
-    "table_recognition",
-    "PP-ChatOCRv3-doc",
-];
 
 /// Lines a recognition run in the pipeline file that PaddleX 3.x ships.
 const PADDLEX_REC_BATCH: usize = 6;
@@ -29,7 +17,7 @@ const PADDLEX_REC_BATCH: usize = 6;
 #[derive(Clone)]
 pub struct Plan {
     /// Models, engines and thresholds.
-    pub config: OcrConfig,
+    pub config: PipelineConfig,
     /// How networks are opened.
     pub loader: LoaderOptions,
 }
@@ -38,28 +26,15 @@ impl Plan {
     /// Validates the flags of a run of `pipeline` (a name, or a pipeline file) on `threads` cores, by default all.
     pub fn new(pipeline: &str, threads: Option<usize>, engine: &EngineArgs) -> Result<Self> {
         let mut config = pipeline_config(pipeline)?;
-        for (choice, flag) in [(&mut config.text_det_model, &engine.text_det_model), (&mut config.text_rec_model, &engine.text_rec_model)] {
-            if let Some(name) = flag {
-                choice.name_or_dir.clone_from(name);
-            }
+        let name = config.name();
+        let foreign = match &mut config {
+            PipelineConfig::Ocr(config) => engine.apply_to_ocr(config).map(|()| engine.first_of_picture()),
+            PipelineConfig::Picture(config) => engine.apply_to_picture(config).map(|()| engine.first_of_ocr()),
+        }?;
+        if let Some(flag) = foreign {
+            return Err(Error::config(flag, format!("{name} does not have this setting; leave it out")));
         }
-        if let Some(items) = engine.text_rec_batch_size {
-            if items == 0 {
-                return Err(Error::config("--text-rec-batch-size", "0 lines a run; give 1 or more"));
-            }
-            config.batch = BatchLimits { items, cost: usize::MAX };
-        }
-        if engine.text_rec_padding == PaddingArg::Widest {
-            config.padding = Padding::Widest;
-            config.batch.items = engine.text_rec_batch_size.unwrap_or(PADDLEX_REC_BATCH);
-        }
-        if let Some(mode) = engine.text_det_score_mode {
-            config.detection.score_mode = Some(match mode {
-                ScoreModeArg::Fast => ScoreMode::Fast,
-                ScoreModeArg::Slow => ScoreMode::Slow,
-            });
-        }
-        check_device(engine.device.as_deref().or(config.device.as_deref()))?;
+        check_device(engine.device.as_deref().or(config.device()))?;
         let threads = match threads {
             Some(0) => return Err(Error::config("--threads", "0 cores; give 1 or more, or leave it out for all")),
             Some(n) => n,
@@ -70,8 +45,45 @@ impl Plan {
     }
 
     /// Opens the pipeline.
-    pub fn open(&self, global: &GlobalArgs) -> Result<Ocr> {
-        Ocr::open(&self.config, &Loader::new(cache(global)?, self.loader.clone())?)
+    pub fn open(&self, global: &GlobalArgs) -> Result<Box<dyn Pipeline>> {
+        self.config.open(&Loader::new(cache(global)?, self.loader.clone())?)
+    }
+}
+
+impl EngineArgs {
+    fn apply_to_ocr(&self, config: &mut OcrConfig) -> Result<()> {
+        for (choice, flag) in [(&mut config.text_det_model, &self.text_det_model), (&mut config.text_rec_model, &self.text_rec_model)] {
+            if let Some(name) = flag {
+                choice.name_or_dir.clone_from(name);
+            }
+        }
+        if let Some(items) = self.text_rec_batch_size {
+            if items == 0 {
+                return Err(Error::config("--text-rec-batch-size", "0 lines a run; give 1 or more"));
+            }
+            config.batch = BatchLimits { items, cost: usize::MAX };
+        }
+        if self.text_rec_padding == PaddingArg::Widest {
+            config.padding = Padding::Widest;
+            config.batch.items = self.text_rec_batch_size.unwrap_or(PADDLEX_REC_BATCH);
+        }
+        if let Some(mode) = self.text_det_score_mode {
+            config.detection.score_mode = Some(match mode {
+                ScoreModeArg::Fast => ScoreMode::Fast,
+                ScoreModeArg::Slow => ScoreMode::Slow,
+            });
+        }
+        Ok(())
+    }
+
+    fn apply_to_picture(&self, config: &mut PictureConfig) -> Result<()> {
+        if let Some(name) = &self.model {
+            config.model.name_or_dir.clone_from(name);
+        }
+        config.batch_size = self.batch_size.unwrap_or(config.batch_size);
+        config.topk = self.topk.or(config.topk);
+        config.threshold = self.threshold.or(config.threshold);
+        config.check("command line")
     }
 }
 
@@ -83,30 +95,17 @@ pub fn cache(global: &GlobalArgs) -> Result<Cache> {
 
 /// The name given, or an error that lists the names.
 pub fn required_pipeline(pipeline: Option<&str>) -> Result<&str> {
-    pipeline.ok_or_else(|| Error::config("--pipeline", format!("which one? known: {}; see --help", PIPELINES.join(", "))))
+    pipeline.ok_or_else(|| Error::config("--pipeline", format!("which one? known: {}; see --help", PipelineName::known())))
 }
 
-fn pipeline_config(name_or_file: &str) -> Result<OcrConfig> {
+fn pipeline_config(name_or_file: &str) -> Result<PipelineConfig> {
     let path = Path::new(name_or_file);
     if path.is_file() {
-        let (config, dialect) = OcrConfig::read(path)?;
+        let (config, dialect) = PipelineConfig::read(path)?;
         tracing::info!("{name_or_file}: read as a {dialect} pipeline file");
         return Ok(config);
     }
-    check_pipeline(name_or_file)?;
-    Ok(OcrConfig::default())
-}
-
-/// Whether this version has the pipeline `name`.
-pub fn check_pipeline(name: &str) -> Result<()> {
-    if name == "OCR" {
-        Ok(())
-    } else if PIPELINES.contains(&name) {
-        Err(Error::config("--pipeline", format!("`{name}` is not in this version; known: OCR")))
-    } else {
-        let reason = format!("the pipeline `{name}` does not exist; give a name ({}) or the path of a pipeline file", PIPELINES.join(", "));
-        Err(Error::config("--pipeline", reason))
-    }
+    PipelineName::find(name_or_file, "--pipeline").map(PipelineConfig::of)
 }
 
 fn check_device(device: Option<&str>) -> Result<()> {

@@ -5,18 +5,19 @@ use super::plan::{self, Plan};
 use super::report::Report;
 use super::{ALL_DONE, NOTHING_RAN, SOME_FAILED};
 use crate::error::{Error, Result};
+use crate::image::Frame;
 use crate::image::decode::{Decoder, JpegDecoder, Limits};
-use crate::pipeline::Ocr;
-use crate::pipeline::config::OCR_YAML;
-use crate::result::OcrResult;
+use crate::pipeline::{Pipeline, PipelineName};
+use crate::result::PipelineResult;
 use crate::result::json::Schema;
 use crate::result::render::font::Fonts;
-use crate::result::render::save::{Saver, Slot};
+use crate::result::render::save::{self, Saver, Slot};
 use crate::runtime;
 use crate::schedule;
 use crate::source::{InputItem, Source, SourceOptions};
 use crate::trace::{Stage, StageTimes};
 use clap::CommandFactory;
+use rayon::prelude::*;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +34,7 @@ pub struct Outcome {
     /// The input as named by the user.
     pub name: String,
     /// Result or error.
-    pub result: Result<OcrResult>,
+    pub result: Result<PipelineResult>,
 }
 
 /// `hpinfer --pipeline … --input …`, and the other top-level flags.
@@ -75,21 +76,23 @@ fn predict(args: &PredictArgs, global: &GlobalArgs, plan: &Plan) -> Result<u8> {
         },
     };
     let fonts = fonts(args, global)?;
-    let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema)).transpose()?;
+    let suffix = if plan.config.name() == PipelineName::Ocr { save::OCR_SUFFIX } else { save::PICTURE_SUFFIX };
+    let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema, suffix)).transpose()?;
     let source = Source::new(&args.input, SourceOptions { offline: global.offline, ..SourceOptions::default() });
-    let ocr = plan.open(global)?;
-    for run in ocr.run_records() {
+    let pipeline = plan.open(global)?;
+    for run in pipeline.run_records() {
         tracing::info!("{} runs on {} {} ({}, {})", run.model, run.backend, run.version, run.device, run.precision);
     }
     let jobs = source.map(|item| {
         let slot = saver.as_ref().map(|s| s.reserve(&item.frame_id(), &item.relative_dir));
         Job { item, slot }
     });
-    let work = |jobs: Vec<Job>| jobs.into_iter().map(|job| run_job(&ocr, job, &decoder, saver.as_ref(), args.timings)).collect();
+    let work = |jobs: Vec<Job>| run_jobs(pipeline.as_ref(), jobs, &decoder, saver.as_ref(), args.timings);
     let form = args.format.unwrap_or(if io::stdout().is_terminal() { OutputForm::Text } else { OutputForm::Jsonl });
     let mut report = Report::new(form, schema, global.quiet);
     let failed = AtomicBool::new(false);
-    schedule::ordered(jobs, schedule::Limits::for_threads(plan.loader.threads), work, |outcome: Outcome| {
+    let limits = schedule::Limits::for_threads(plan.loader.threads).with_batch(pipeline.batch_size());
+    schedule::ordered(jobs, limits, work, |outcome: Outcome| {
         failed.fetch_or(outcome.result.is_err(), Ordering::Relaxed);
         if let Err(e) = report.show(&outcome) {
             // Nobody reads any further: a closed pipe is a reader that has what it wanted.
@@ -105,25 +108,39 @@ fn predict(args: &PredictArgs, global: &GlobalArgs, plan: &Plan) -> Result<u8> {
     Ok(if failed.into_inner() { SOME_FAILED } else { ALL_DONE })
 }
 
-fn run_job(ocr: &Ocr, job: Job, decoder: &Decoder, saver: Option<&Saver>, timings: bool) -> Outcome {
-    let name = job.item.name.clone();
-    let result = (|| {
-        let start = Instant::now();
-        let mut decode = StageTimes::default();
-        let frame = decode.measure(Stage::Decode, || ocr.workers().install(|| job.item.load(decoder)))?;
-        let frames = [frame];
-        let only = ocr.predict_timed(&frames).pop();
-        let (mut result, mut times) = only.unwrap_or_else(|| Err(Error::internal("ocr", "no result for a frame")))?;
-        if timings {
-            times.add_share(&decode, 1.0);
-            result.timings_ms = Some(times.to_ms(start.elapsed()));
-        }
-        if let (Some(saver), Some(slot)) = (saver, &job.slot) {
-            ocr.workers().install(|| saver.write(slot, &result, frames[0].image.view()))?;
-        }
-        Ok(result)
-    })();
-    Outcome { name, result }
+/// Outcomes of `jobs`, in their order. Decoding and saving run side by side on the pipeline's own cores.
+fn run_jobs(pipeline: &dyn Pipeline, jobs: Vec<Job>, decoder: &Decoder, saver: Option<&Saver>, timings: bool) -> Vec<Outcome> {
+    let start = Instant::now();
+    let decode = |job: &Job| {
+        let mut times = StageTimes::default();
+        times.measure(Stage::Decode, || job.item.load(decoder)).map(|frame| (frame, times))
+    };
+    let decoded: Vec<Result<(Frame, StageTimes)>> = pipeline.workers().install(|| jobs.par_iter().with_max_len(1).map(decode).collect());
+    let frames: Vec<Frame> = decoded.iter().flatten().map(|(frame, _)| frame.clone()).collect();
+    let mut results = pipeline.process(&frames).into_iter();
+    let mut finished = Vec::with_capacity(jobs.len());
+    for (job, decoded) in jobs.into_iter().zip(decoded) {
+        let result = decoded.and_then(|(frame, decode)| {
+            let next = results.next().unwrap_or_else(|| Err(Error::internal("pipeline", "no result for a frame")));
+            let (mut result, mut times) = next?;
+            if timings {
+                times.add_share(&decode, 1.0);
+                result.header_mut().timings_ms = Some(times.to_ms(pipeline.stages(), start.elapsed()));
+            }
+            Ok((result, frame))
+        });
+        finished.push((job, result));
+    }
+    let save = |(job, result): (Job, Result<(PipelineResult, Frame)>)| {
+        let result = result.and_then(|(result, frame)| {
+            if let (Some(saver), Some(slot)) = (saver, &job.slot) {
+                saver.write(slot, &result, frame.image.view())?;
+            }
+            Ok(result)
+        });
+        Outcome { name: job.item.name, result }
+    };
+    pipeline.workers().install(|| finished.into_par_iter().with_max_len(1).map(save).collect())
 }
 
 fn fonts(args: &PredictArgs, global: &GlobalArgs) -> Result<Fonts> {
@@ -133,14 +150,14 @@ fn fonts(args: &PredictArgs, global: &GlobalArgs) -> Result<Fonts> {
 
 /// Writes the shipped configuration; asks before it replaces a file, as the reference does.
 fn write_pipeline_config(name: &str, folder: Option<&Path>) -> Result<u8> {
-    plan::check_pipeline(name)?;
+    let config = PipelineName::find(name, "--get-pipeline-config")?.shipped_config();
     let folder = folder.unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let path = folder.join(format!("{name}.yaml"));
     if path.exists() && !confirmed(&format!("{} exists; replace it? [y/N] ", path.display())) {
         return Err(Error::config("--get-pipeline-config", format!("{} exists and was left as it is", path.display())));
     }
-    crate::cache::write_atomic(&path, OCR_YAML.as_bytes())?;
+    crate::cache::write_atomic(&path, config.as_bytes())?;
     eprintln!("hpinfer: wrote {}", path.display());
     Ok(ALL_DONE)
 }

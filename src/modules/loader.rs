@@ -1,17 +1,19 @@
 //! Finds a model, chooses its backend and opens it: the one way from a name in a configuration to a module.
-//! A detector gets an engine that uses all cores for a lone picture, and at first need one that leaves the other
+//! What takes whole pictures gets an engine that uses all cores for a lone one, and at first need one that leaves the other
 //! cores to other pictures; recognition always runs line batches side by side on one core each.
 
+use super::network::Engines;
 use super::text_detect::DetectionOverrides;
 use super::text_recognise::WidthRule;
-use super::{TextDetect, TextRecognise};
+use super::{Classify, TextDetect, TextRecognise};
 use crate::backend::record::Recording;
-use crate::backend::select::{Libraries, Selector};
+use crate::backend::select::{Libraries, Probe, Selector};
 use crate::backend::{BackendName, Engine, LoadOptions, Onnx, Parallelism, Precision};
 use crate::cache::Cache;
 use crate::device::{self, CpuInfo};
 use crate::error::{Error, Result};
-use crate::model::{BoxType, ModelSpec, ResolvedModel, Store};
+use crate::image::Size;
+use crate::model::{BoxType, ClassResize, ClassificationSpec, ModelSpec, ResolvedModel, Store};
 use crate::tensor::Shape;
 use std::sync::Arc;
 
@@ -87,18 +89,8 @@ impl Loader {
             return Err(wrong_kind(&model, "a detector of straight text"));
         }
         let spec = overrides.apply(spec.clone());
-        let probe = [(640, 640), (736, 960), (960, 672), (544, 960)].map(|(h, w)| Shape::new(&[1, 3, h, w]));
-        let threads = self.options.threads;
-        let mut options = self.load_options(&model, Precision::Float32, false, Parallelism { streams: 1, threads_per_stream: threads })?;
-        let engine = self.engine(choice, &options, &probe)?;
-        if threads == 1 {
-            return Ok(TextDetect::new(engine, spec));
-        }
-        // The second engine is of the same backend: one model, one record of what ran.
-        options.parallelism = Parallelism { streams: threads, threads_per_stream: 1 };
-        let (selector, backend, recording) = (self.selector.clone(), engine.info().backend, self.options.recording.clone());
-        let load = move || Ok(recorded(selector.load(Some(backend), &options, &[])?, recording.as_ref()));
-        Ok(TextDetect::new(engine, spec).with_one_core(Box::new(load)))
+        let probe = [(640, 640), (736, 960), (960, 672), (544, 960)].map(|(h, w)| Probe::only(Shape::new(&[1, 3, h, w])));
+        Ok(TextDetect::new(self.shared_engines(choice, &model, &probe)?, spec))
     }
 
     /// Opens a text recogniser.
@@ -109,12 +101,42 @@ impl Loader {
         };
         let [c, h, w] = spec.image_shape.map(|v| v as usize);
         // Widths without a common factor, as lines have them: an engine that prepares itself for each meets all as new.
-        let probe = [0, 11, 97, 203, 369, 581, 882].map(|more| Shape::new(&[1, c, h, w + more]));
+        let probe = [0, 11, 97, 203, 369, 581, 882].map(|more| Probe::only(Shape::new(&[1, c, h, w + more])));
         let precision = if self.options.fast && CpuInfo::read().has_bfloat16() { Precision::Bfloat16 } else { Precision::Float32 };
         let options = self.load_options(&model, precision, true, Parallelism { streams: self.options.threads, threads_per_stream: 1 })?;
         let engine = self.engine(choice, &options, &probe)?;
         let rule = if self.options.fast { WidthRule::Tight(FAST_WIDTH_STEP_PX) } else { WidthRule::Reference };
         Ok(TextRecognise::new(engine, spec.clone(), rule))
+    }
+
+    /// Opens a classifier; `topk` replaces the model's own number of classes a result names.
+    pub fn classify(&self, choice: &ModelChoice, topk: Option<usize>) -> Result<Classify> {
+        let model = self.store.resolve(&choice.name_or_dir)?;
+        let ModelSpec::Classification(spec) = &model.spec else {
+            return Err(wrong_kind(&model, "a classifier"));
+        };
+        let size = match (spec.crop, spec.resize) {
+            (Some(crop), _) => crop,
+            (None, ClassResize::Fixed(size)) => size,
+            (None, ClassResize::Short(side)) => Size::new(side, side),
+        };
+        let spec = ClassificationSpec { topk: topk.unwrap_or(spec.topk), ..spec.clone() };
+        Classify::new(self.shared_engines(choice, &model, &vec![Probe::only(picture_shape(size)); 3])?, spec)
+    }
+
+    /// Engines for pictures in float32: one that uses all cores, and where there are several another for one of them.
+    fn shared_engines(&self, choice: &ModelChoice, model: &ResolvedModel, probe: &[Probe]) -> Result<Engines> {
+        let threads = self.options.threads;
+        let mut options = self.load_options(model, Precision::Float32, false, Parallelism { streams: 1, threads_per_stream: threads })?;
+        let whole = self.engine(choice, &options, probe)?;
+        if threads == 1 {
+            return Ok(whole.into());
+        }
+        // The second engine is of the same backend: one model, one record of what ran.
+        options.parallelism = Parallelism { streams: threads, threads_per_stream: 1 };
+        let (selector, backend, recording) = (self.selector.clone(), whole.info().backend, self.options.recording.clone());
+        let load = move || Ok(recorded(selector.load(Some(backend), &options, &[])?, recording.as_ref()));
+        Ok(Engines { whole, one_core: Some(Box::new(load)) })
     }
 
     fn load_options(&self, model: &ResolvedModel, precision: Precision, logits: bool, parallelism: Parallelism) -> Result<LoadOptions> {
@@ -130,7 +152,7 @@ impl Loader {
         })
     }
 
-    fn engine(&self, choice: &ModelChoice, options: &LoadOptions, probe: &[Shape]) -> Result<Arc<dyn Engine>> {
+    fn engine(&self, choice: &ModelChoice, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
         let engine = self.selector.load(self.options.backend.or(choice.backend), options, probe)?;
         Ok(recorded(engine, self.options.recording.as_ref()))
     }
@@ -141,6 +163,11 @@ fn recorded(engine: Arc<dyn Engine>, recording: Option<&Recording>) -> Arc<dyn E
         Some(recording) => recording.wrap(engine),
         None => engine,
     }
+}
+
+/// Shape of one RGB picture of `size`.
+fn picture_shape(size: Size) -> Shape {
+    Shape::new(&[1, 3, size.height as usize, size.width as usize])
 }
 
 fn wrong_kind(model: &ResolvedModel, wanted: &str) -> Error {

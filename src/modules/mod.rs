@@ -1,12 +1,18 @@
 //! Networks with their two halves: *prepare* (pictures to an input tensor) and *interpret* (output tensor to
 //! typed values), both read from the model's specification. A module is shared by workers; each call takes an
-//! idle session with its buffers. `batch` decides which items share a run, `loader` finds and opens networks.
+//! idle session with its buffers (`network`). `picture` is what modules for whole pictures have in common, `batch` decides
+//! which lines share a run, `loader` finds and opens networks.
 
 pub mod batch;
+pub mod classify;
 pub mod loader;
+pub mod network;
+pub mod picture;
 pub mod text_detect;
 pub mod text_recognise;
 
+pub use classify::Classify;
 pub use loader::{Loader, LoaderOptions};
+pub use picture::PictureModule;
 pub use text_detect::TextDetect;
 pub use text_recognise::TextRecognise;

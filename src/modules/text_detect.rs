@@ -1,14 +1,14 @@
 //! Text detection: a picture → quadrilaterals with scores, in reading order.
 
-use crate::backend::{Engine, Pool, RunInfo, Session};
-use crate::error::{Error, Result};
+use super::network::{Engines, Network, Share, Worker};
+use crate::backend::RunInfo;
+use crate::error::Result;
 use crate::image::{ImageBuf, ImageView, Size};
 use crate::model::{DetResize, LimitType, TextDetectionSpec};
 use crate::ops::db::{self, ProbabilityMap, ScoreMode, TextBox};
-use crate::ops::resize_norm::{self, Interpolation, Item, Params};
+use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Settings that a pipeline file or flag puts in place of the model's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,92 +47,54 @@ impl DetectionOverrides {
     }
 }
 
-/// How much of the machine one detection may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
-    /// All cores: nothing else is under way, and the answer is waited for.
-    Whole,
-    /// One core: other pictures keep the rest busy, which wastes less.
-    OneCore,
-}
-
-/// Loads an engine at first use.
-pub type LoadEngine = Box<dyn Fn() -> Result<Arc<dyn Engine>> + Send + Sync>;
-
 /// A loaded detector, shared by workers.
 pub struct TextDetect {
     spec: TextDetectionSpec,
-    info: RunInfo,
-    whole: Pool<Worker>,
-    one_core: Option<Pool<Worker>>,
+    network: Network<Scratch>,
 }
 
-struct Worker {
-    session: Box<dyn Session>,
+#[derive(Default)]
+struct Scratch {
     resize: resize_norm::cpu::Scratch,
     db: db::cpu::DbScratch,
 }
 
-impl Worker {
-    fn new(engine: &dyn Engine) -> Result<Self> {
-        Ok(Self { session: engine.session()?, resize: Default::default(), db: Default::default() })
-    }
-}
-
 impl TextDetect {
-    /// A detector that runs `engine` by the rules of `spec`.
-    pub fn new(engine: Arc<dyn Engine>, spec: TextDetectionSpec) -> Self {
-        Self { spec, info: engine.info().clone(), whole: Pool::new(move || Worker::new(&*engine)), one_core: None }
-    }
-
-    /// The same detector, with a second engine for [`Share::OneCore`] that `load` opens at first use.
-    #[must_use]
-    pub fn with_one_core(self, load: LoadEngine) -> Self {
-        let loaded = Mutex::new(None);
-        let make = move || {
-            let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            let engine: &Arc<dyn Engine> = match &mut *loaded {
-                Some(engine) => engine,
-                none => none.insert(load()?),
-            };
-            Worker::new(&**engine)
-        };
-        Self { one_core: Some(Pool::new(make)), ..self }
+    /// A detector that runs `engines` by the rules of `spec`.
+    pub fn new(engines: impl Into<Engines>, spec: TextDetectionSpec) -> Self {
+        Self { spec, network: Network::new(engines) }
     }
 
     /// What runs.
     pub fn info(&self) -> &RunInfo {
-        &self.info
+        self.network.info()
     }
 
     /// Finds the text regions of `image` (BGR), in reading order.
     pub fn detect(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Vec<TextBox>> {
-        let workers = match (share, &self.one_core) {
-            (Share::OneCore, Some(workers)) => workers,
-            _ => &self.whole,
-        };
-        workers.with(|worker| self.detect_with(worker, image, times))
+        self.network.with(share, |worker| self.detect_with(worker, image, times))
     }
 
-    fn detect_with(&self, worker: &mut Worker, image: ImageView<'_>, times: &mut StageTimes) -> Result<Vec<TextBox>> {
+    fn detect_with(&self, worker: &mut Worker<Scratch>, image: ImageView<'_>, times: &mut StageTimes) -> Result<Vec<TextBox>> {
         let padded = pad_tiny(image)?;
         let src = padded.as_ref().map_or(image, ImageBuf::view);
         let canvas = self.spec.resize.target(src.size);
         times.measure(Stage::DetPre, || {
             let shape = Shape::new(&[1, 3, canvas.height as usize, canvas.width as usize]);
-            let params = Params { canvas, interpolation: Interpolation::Linear, normalize: self.spec.normalize, pad: 0.0 };
+            let (interpolation, normalize) = (Interpolation::Linear, self.spec.normalize);
+            let params = Params { canvas, interpolation, normalize, pad: 0.0, planes: Planes::Bgr };
             let input = worker.session.input(0, shape)?;
-            resize_norm::cpu::run(&[Item { src, resized: canvas }], &params, input, &mut worker.resize)
+            resize_norm::cpu::run(&[Item::whole(src, canvas)], &params, input, &mut worker.scratch.resize)
         })?;
         times.measure(Stage::DetInfer, || worker.session.run())?;
         times.measure(Stage::DetPost, || {
             let output = worker.session.output(0)?;
             if output.shape.elements() as u64 != canvas.area() {
                 let found = format!("output {} for a {canvas} input; one probability per pixel is expected", output.shape);
-                return Err(Error::device("cpu", format!("model {}", self.info.model), found));
+                return Err(self.network.fault(found));
             }
             let map = ProbabilityMap { data: output.as_f32()?, size: canvas, original: src.size };
-            let mut boxes = db::cpu::boxes(map, &self.spec.db, &mut worker.db)?;
+            let mut boxes = db::cpu::boxes(map, &self.spec.db, &mut worker.scratch.db)?;
             db::order::reading_order(&mut boxes);
             Ok(boxes)
         })

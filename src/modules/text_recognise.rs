@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::image::{ImageView, PixelFormat, Size};
 use crate::model::TextRecognitionSpec;
 use crate::ops::ctc::{self, ScoreKind};
-use crate::ops::resize_norm::{self, Interpolation, Item, Normalize, Params};
+use crate::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Planes};
 use crate::ops::warp::{self, CropPlan};
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
@@ -88,7 +88,8 @@ impl TextRecognise {
     fn recognise_with(&self, worker: &mut Worker, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
         let height = self.spec.image_shape[1];
         let canvas = Size::new(width, height);
-        let params = Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: 0.0 };
+        let params =
+            Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: 0.0, planes: Planes::Bgr };
         let plane = 3 * canvas.area() as usize;
         let input = worker.session.input(0, Shape::new(&[lines.len(), 3, height as usize, width as usize]))?;
         for (line, out) in lines.iter().zip(input.chunks_exact_mut(plane)) {
@@ -97,7 +98,7 @@ impl TextRecognise {
                 let src = ImageView { data: &worker.crop, size: line.crop.size(), format: PixelFormat::Bgr };
                 let own = Size::new(self.input_width(line.crop.size()).min(width), height);
                 let resized = Size::new(fitted_width(line.crop.size(), own), height);
-                resize_norm::cpu::run(&[Item { src, resized }], &params, out, &mut worker.resize)
+                resize_norm::cpu::run(&[Item::whole(src, resized)], &params, out, &mut worker.resize)
             })?;
         }
         times.measure(Stage::RecInfer, || worker.session.run())?;

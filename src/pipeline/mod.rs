@@ -1,8 +1,63 @@
 //! Pipelines by PaddleX name: a struct of modules and straight-line steps over a batch of frames, run on one
-//! pool of workers. `config` reads pipeline files; there is one file per pipeline.
+//! pool of workers. [`Pipeline`] is what they have in common, `config` reads pipeline files. There is one file per pipeline;
+//! those with one network share `picture`.
 
 pub mod config;
+mod image_classification;
+mod name;
 pub mod ocr;
+mod picture;
 
-pub use config::OcrConfig;
+pub use config::{OcrConfig, PictureConfig, PipelineConfig};
+pub use image_classification::ImageClassification;
+pub use name::{PipelineName, Task};
 pub use ocr::Ocr;
+pub use picture::{PictureModuleResult, PicturePipeline};
+
+use crate::backend::RunInfo;
+use crate::error::{Error, Result};
+use crate::image::Frame;
+use crate::result::{PipelineResult, RunRecord};
+use crate::trace::{Stage, StageTimes};
+
+/// An open pipeline, whatever it finds. Calls from several threads share its workers.
+pub trait Pipeline: Send + Sync {
+    /// Results for `frames` (BGR), in their order, with the time each spent in each stage. A frame that fails leaves the
+    /// others untouched.
+    fn process(&self, frames: &[Frame]) -> Vec<Result<(PipelineResult, StageTimes)>>;
+
+    /// Which engine runs each model.
+    fn run_records(&self) -> &[RunRecord];
+
+    /// The pool that does this pipeline's work; decode on it to keep within one thread count.
+    fn workers(&self) -> &rayon::ThreadPool;
+
+    /// The stages it times, in the order in which they run.
+    fn stages(&self) -> &'static [Stage];
+
+    /// Frames that [`process`](Self::process) gains from having at once.
+    fn batch_size(&self) -> usize {
+        1
+    }
+}
+
+/// Results for one frame.
+pub fn process_one(pipeline: &dyn Pipeline, frame: &Frame) -> Result<(PipelineResult, StageTimes)> {
+    let only = pipeline.process(std::slice::from_ref(frame)).pop();
+    only.unwrap_or_else(|| Err(Error::internal("pipeline", "no result for a frame")))
+}
+
+fn workers(threads: usize) -> Result<rayon::ThreadPool> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("worker-{i}")).build();
+    pool.map_err(|e| Error::internal("worker threads", e.to_string()))
+}
+
+fn record(info: &RunInfo) -> RunRecord {
+    RunRecord {
+        model: info.model.clone(),
+        backend: info.backend.to_string(),
+        version: info.version.clone(),
+        device: info.device.clone(),
+        precision: info.precision.to_string(),
+    }
+}

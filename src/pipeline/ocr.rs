@@ -3,17 +3,17 @@
 //! configuration asks for the padding of PaddleX 3.x.
 
 use super::config::OcrConfig;
-use crate::backend::RunInfo;
+use super::{Pipeline, record, workers};
 use crate::error::{Error, Result};
 use crate::image::Frame;
 use crate::modules::batch::{self, Batch, BatchLimits, Padding};
-use crate::modules::text_detect::Share;
+use crate::modules::network::Share;
 use crate::modules::text_recognise::{Line, Text};
 use crate::modules::{Loader, TextDetect, TextRecognise};
 use crate::ops::db::TextBox;
 use crate::ops::warp::CropPlan;
-use crate::result::{OcrResult, RunRecord};
-use crate::trace::StageTimes;
+use crate::result::{Header, OcrResult, PipelineResult, RunRecord};
+use crate::trace::{Stage, StageTimes};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -53,8 +53,7 @@ impl Ocr {
 
     /// A pipeline over loaded modules that works on `threads` cores.
     pub fn new(detect: TextDetect, recognise: TextRecognise, config: &OcrConfig, threads: usize) -> Result<Self> {
-        let workers = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("ocr-{i}")).build();
-        let workers = workers.map_err(|e| Error::internal("worker threads", e.to_string()))?;
+        let workers = workers(threads)?;
         let run = [detect.info(), recognise.info()].map(record).to_vec();
         Ok(Self {
             detect,
@@ -66,16 +65,6 @@ impl Ocr {
             under_way: AtomicUsize::new(0),
             run,
         })
-    }
-
-    /// Which engine runs each model.
-    pub fn run_records(&self) -> &[RunRecord] {
-        &self.run
-    }
-
-    /// The pool that does this pipeline's work; decode on it to keep within one thread count.
-    pub fn workers(&self) -> &rayon::ThreadPool {
-        &self.workers
     }
 
     /// Reads the text of `frames` (BGR), as one batch. A frame that fails leaves the others untouched.
@@ -188,12 +177,7 @@ impl Ocr {
     }
 
     fn result(&self, frame: &Frame, found: Found, texts: Vec<Result<(Text, StageTimes)>>) -> Result<(OcrResult, StageTimes)> {
-        let mut result = OcrResult {
-            input_path: frame.id.input_path.clone(),
-            page_index: frame.id.page_index,
-            run: self.run.clone(),
-            ..OcrResult::default()
-        };
+        let mut result = OcrResult { header: Header::new(&frame.id, &self.run), ..OcrResult::default() };
         let mut times = found.times;
         for (found, text) in found.boxes.iter().zip(texts) {
             let (text, spent) = text?;
@@ -210,12 +194,20 @@ impl Ocr {
     }
 }
 
-fn record(info: &RunInfo) -> RunRecord {
-    RunRecord {
-        model: info.model.clone(),
-        backend: info.backend.to_string(),
-        version: info.version.clone(),
-        device: info.device.clone(),
-        precision: info.precision.to_string(),
+impl Pipeline for Ocr {
+    fn process(&self, frames: &[Frame]) -> Vec<Result<(PipelineResult, StageTimes)>> {
+        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, times)| (result.into(), times))).collect()
+    }
+
+    fn run_records(&self) -> &[RunRecord] {
+        &self.run
+    }
+
+    fn workers(&self) -> &rayon::ThreadPool {
+        &self.workers
+    }
+
+    fn stages(&self) -> &'static [Stage] {
+        &Stage::OCR
     }
 }

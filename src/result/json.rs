@@ -2,12 +2,15 @@
 //! Texts stay UTF-8. Floats print as the shortest decimal that reads back as the same `f32`
 //! (0.8417, not 0.8417000174522400); what is not a number becomes `null`.
 
-use super::OcrResult;
+use super::{Header, LabelMap, Mask, OcrResult, PipelineResult};
 use crate::error::Error;
 use crate::image::PointI;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use serde::ser::{Error as _, SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::fmt::Write as _;
+use std::io;
 
 /// Which generation of PaddleX's key names a result is written with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,98 +22,168 @@ pub enum Schema {
     V3,
 }
 
-/// Order in which the stages of a picture run, hence in which `timings_ms` lists them.
-const STAGES: [&str; 9] = ["decode", "det_pre", "det_infer", "det_post", "crop", "rec_pre", "rec_infer", "rec_post", "total"];
+/// One result as one line without a line feed, for JSON Lines: `input_path`, `page_index` (inputs with pages only), what
+/// was found under the reference's keys; then `run` (what ran, per model) and, when measured, `timings_ms`.
+pub fn to_line(result: &PipelineResult, schema: Schema) -> String {
+    let mut out = Vec::new();
+    // Keys are strings and a `Vec` takes every byte: nothing here can fail.
+    let written = Json { result, schema }.serialize(&mut serde_json::Serializer::new(&mut out));
+    debug_assert!(written.is_ok(), "{written:?}");
+    String::from_utf8_lossy(&out).into_owned()
+}
 
-/// One result as JSON: `input_path`, `page_index` (inputs with pages only), `dt_polys`, `dt_scores` and the
-/// texts and scores under the names of `schema`; then `run` (what ran, per model) and, when measured, `timings_ms`.
-pub fn to_json(result: &OcrResult, schema: Schema) -> Value {
-    let polys = || Value::Array(result.dt_polys.iter().map(|p| polygon(p)).collect());
-    let mut out = Map::new();
-    out.insert("input_path".into(), json!(result.input_path));
-    if let Some(page) = result.page_index {
-        out.insert("page_index".into(), json!(page));
+/// One result as a file: indented by 4 as the reference's files are (Python's `indent=4, ensure_ascii=False`), with a
+/// final line feed. Unlike there, a row of a mask or label map is one line.
+pub fn write_file(result: &PipelineResult, schema: Schema, out: &mut impl io::Write) -> io::Result<()> {
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    Json { result, schema }.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, formatter))?;
+    out.write_all(b"\n")
+}
+
+/// The line of an input that gave no result: its path as the user named it, the group and the text of the error.
+pub fn error_line(input_path: &str, error: &Error) -> String {
+    json!({"input_path": input_path, "error": {"kind": error.kind(), "message": error.to_string()}}).to_string()
+}
+
+struct Json<'a> {
+    result: &'a PipelineResult,
+    schema: Schema,
+}
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Header { input_path, page_index, run, timings_ms } = self.result.header();
+        let mut out = serializer.serialize_map(None)?;
+        out.serialize_entry("input_path", input_path)?;
+        if let Some(page) = page_index {
+            out.serialize_entry("page_index", page)?;
+        }
+        match self.result {
+            PipelineResult::Ocr(result) => ocr(&mut out, result, self.schema)?,
+            PipelineResult::Classification(result) => {
+                out.serialize_entry("class_ids", &result.class_ids)?;
+                out.serialize_entry("scores", &result.scores)?;
+                out.serialize_entry("label_names", &result.label_names)?;
+            }
+            PipelineResult::Detection(result) => out.serialize_entry("boxes", &result.boxes)?,
+            PipelineResult::Segmentation(result) => out.serialize_entry("pred", &[&result.pred])?,
+            PipelineResult::Instances(result) => {
+                out.serialize_entry("boxes", &result.boxes)?;
+                out.serialize_entry("masks", &result.masks)?;
+            }
+        }
+        out.serialize_entry("run", run)?;
+        if let Some(timings) = timings_ms {
+            out.serialize_entry("timings_ms", &Timings(timings))?;
+        }
+        out.end()
     }
-    out.insert("dt_polys".into(), polys());
-    out.insert("dt_scores".into(), floats(&result.dt_scores));
+}
+
+fn ocr<M: SerializeMap>(out: &mut M, result: &OcrResult, schema: Schema) -> Result<(), M::Error> {
+    let polys: Vec<Vec<_>> = result.dt_polys.iter().map(|polygon| polygon.iter().map(|&PointI { x, y }| [x, y]).collect()).collect();
+    out.serialize_entry("dt_polys", &polys)?;
+    out.serialize_entry("dt_scores", &result.dt_scores)?;
     let (text, score) = match schema {
         Schema::V3Beta1 => ("rec_text", "rec_score"),
         Schema::V3 => ("rec_texts", "rec_scores"),
     };
-    out.insert(text.into(), json!(result.rec_text));
-    out.insert(score.into(), floats(&result.rec_score));
+    out.serialize_entry(text, &result.rec_text)?;
+    out.serialize_entry(score, &result.rec_score)?;
     if schema == Schema::V3 {
-        out.insert("rec_polys".into(), polys());
+        out.serialize_entry("rec_polys", &polys)?;
     }
-    out.insert("run".into(), json!(result.run));
-    if let Some(timings) = &result.timings_ms {
-        let timings: Map<_, _> = in_stage_order(timings).map(|(name, ms)| (name.to_owned(), json!((ms * 1e3).round() / 1e3))).collect();
-        out.insert("timings_ms".into(), Value::Object(timings));
+    Ok(())
+}
+
+struct Timings<'a>(&'a [(&'static str, f64)]);
+
+impl Serialize for Timings<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(stage, ms)| (stage, (ms * 1e3).round() / 1e3)))
     }
-    Value::Object(out)
 }
 
-/// Timings in the order in which the stages of a picture run, `total` last.
-pub fn in_stage_order(timings: &BTreeMap<&'static str, f64>) -> impl Iterator<Item = (&'static str, f64)> {
-    let mut entries: Vec<_> = timings.iter().map(|(name, ms)| (*name, *ms)).collect();
-    entries.sort_by_key(|(name, _)| STAGES.iter().position(|s| s == name).unwrap_or(STAGES.len()));
-    entries.into_iter()
+impl Serialize for LabelMap {
+    /// Rows of numbers.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        rows(serializer, self.labels(), self.size().width)
+    }
 }
 
-/// The line of an input that gave no result: its path as the user named it, the group and the text of the error.
-pub fn error_line(input_path: &str, error: &Error) -> Value {
-    json!({"input_path": input_path, "error": {"kind": error.kind(), "message": error.to_string()}})
+impl Serialize for Mask {
+    /// Rows of 0 and 1.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        rows(serializer, self.inside(), self.size().width)
+    }
 }
 
-/// One line without a line feed, for JSON Lines.
-pub fn to_line(value: &Value) -> String {
-    value.to_string()
-}
-
-/// Many lines, indented by 4 as the reference's files are (Python's `indent=4, ensure_ascii=False`), with a final line feed.
-pub fn to_file_text(value: &Value) -> String {
-    let mut out = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    // A `Value` has string keys only and a `Vec` takes every byte, so neither serialising nor UTF-8 can fail.
-    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter));
-    debug_assert!(written.is_ok());
-    out.push(b'\n');
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-fn polygon(points: &[PointI]) -> Value {
-    Value::Array(points.iter().map(|p| json!([p.x, p.y])).collect())
-}
-
-fn floats(values: &[f32]) -> Value {
-    Value::Array(values.iter().map(|&v| shortest(v)).collect())
-}
-
-/// The `f64` whose shortest decimal is the shortest decimal of `v`: at most 9 digits, which `f64` always keeps.
-fn shortest(v: f32) -> Value {
-    json!(v.to_string().parse::<f64>().unwrap_or(f64::NAN))
+fn rows<S: Serializer, T: std::fmt::Display>(serializer: S, values: &[T], width: u32) -> Result<S::Ok, S::Error> {
+    let mut out = serializer.serialize_seq(None)?;
+    for row in values.chunks(width.max(1) as usize) {
+        let mut text = String::with_capacity(2 * row.len() + 2);
+        for (index, value) in row.iter().enumerate() {
+            text.push(if index == 0 { '[' } else { ',' });
+            write!(text, "{value}").map_err(S::Error::custom)?;
+        }
+        text.push(']');
+        out.serialize_element(&RawValue::from_string(text).map_err(S::Error::custom)?)?;
+    }
+    out.end()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::RunRecord;
+    use super::super::{ClassificationResult, DetectedBox, DetectionResult, InstanceResult, RunRecord, SegmentationResult};
     use super::*;
+    use crate::image::Size;
+
+    fn file_text(result: &PipelineResult) -> String {
+        let mut out = Vec::new();
+        write_file(result, Schema::V3Beta1, &mut out).expect("a Vec takes every byte");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn of(path: &str) -> Header {
+        Header { input_path: Some(path.into()), ..Header::default() }
+    }
 
     #[test]
     fn line_has_the_reference_keys_in_order() {
         let result = OcrResult {
-            input_path: Some("图 1.png".into()),
+            header: of("图 1.png"),
             dt_polys: vec![[(5, 12), (88, 10), (88, 29), (5, 31)].map(|(x, y)| PointI::new(x, y)).to_vec()],
             dt_scores: vec![0.74],
             rec_text: vec!["发票\"1\"".into()],
             rec_score: vec![0.8417],
-            ..Default::default()
         };
-        let line = to_line(&to_json(&result, Schema::V3Beta1));
         assert_eq!(
-            line,
+            to_line(&result.into(), Schema::V3Beta1),
             r#"{"input_path":"图 1.png","dt_polys":[[[5,12],[88,10],[88,29],[5,31]]],"dt_scores":[0.74],"rec_text":["发票\"1\""],"rec_score":[0.8417],"run":[]}"#
         );
+        let classes = ClassificationResult {
+            header: of("a.jpg"),
+            class_ids: vec![296, 170],
+            scores: vec![0.62736, 0.03752],
+            label_names: vec!["ice bear, polar bear".into(), "Irish wolfhound".into()],
+        };
+        assert_eq!(
+            to_line(&classes.into(), Schema::V3),
+            r#"{"input_path":"a.jpg","class_ids":[296,170],"scores":[0.62736,0.03752],"label_names":["ice bear, polar bear","Irish wolfhound"],"run":[]}"#
+        );
+        let boxes = vec![DetectedBox { cls_id: 49, label: "orange".into(), score: 0.8188097, coordinate: [661.0, 93.5, 870.0, 305.25] }];
+        let found = r#""boxes":[{"cls_id":49,"label":"orange","score":0.8188097,"coordinate":[661.0,93.5,870.0,305.25]}]"#;
+        let detection = DetectionResult { header: of("b.png"), boxes: boxes.clone() };
+        assert_eq!(to_line(&detection.into(), Schema::V3Beta1), format!(r#"{{"input_path":"b.png",{found},"run":[]}}"#));
+        let mask = Mask::new(Size::new(3, 2), vec![0, 1, 1, 1, 0, 0]).expect("a mask");
+        let instances = InstanceResult { header: of("c.png"), boxes, masks: vec![mask] };
+        assert_eq!(
+            to_line(&instances.into(), Schema::V3Beta1),
+            format!(r#"{{"input_path":"c.png",{found},"masks":[[[0,1,1],[1,0,0]]],"run":[]}}"#)
+        );
+        let pred = LabelMap::new(Size::new(2, 3), vec![0, 18, 7, 149, 5, 5]).expect("a map");
+        let segmentation = SegmentationResult { header: of("d.png"), pred };
+        assert_eq!(to_line(&segmentation.into(), Schema::V3Beta1), r#"{"input_path":"d.png","pred":[[[0,18],[7,149],[5,5]]],"run":[]}"#);
     }
 
     #[test]
@@ -122,19 +195,18 @@ mod tests {
             device: "cpu".into(),
             precision: "float32".into(),
         };
-        let result = OcrResult {
+        let header = Header {
             input_path: None,
             page_index: Some(2),
             run: vec![record("det")],
-            timings_ms: Some([("total", 3.0), ("decode", 1.23456), ("wait", 0.5), ("crop", 0.25)].into()),
-            ..Default::default()
+            timings_ms: Some(vec![("decode", 1.23456), ("crop", 0.25), ("total", 3.0)]),
         };
         assert_eq!(
-            to_line(&to_json(&result, Schema::V3)),
+            to_line(&OcrResult { header, ..OcrResult::default() }.into(), Schema::V3),
             concat!(
                 r#"{"input_path":null,"page_index":2,"dt_polys":[],"dt_scores":[],"rec_texts":[],"rec_scores":[],"rec_polys":[],"#,
                 r#""run":[{"model":"det","backend":"openvino","version":"2026.4.1","device":"cpu","precision":"float32"}],"#,
-                r#""timings_ms":{"decode":1.235,"crop":0.25,"total":3.0,"wait":0.5}}"#
+                r#""timings_ms":{"decode":1.235,"crop":0.25,"total":3.0}}"#
             )
         );
     }
@@ -142,8 +214,6 @@ mod tests {
     #[test]
     fn file_text_is_laid_out_as_python_does() {
         let result = OcrResult { dt_polys: vec![vec![PointI::new(1, -2)]], ..Default::default() };
-        let mut value = to_json(&result, Schema::V3Beta1);
-        value.as_object_mut().map(|o| o.remove("run"));
         let expected = r#"{
     "input_path": null,
     "dt_polys": [
@@ -156,14 +226,33 @@ mod tests {
     ],
     "dt_scores": [],
     "rec_text": [],
-    "rec_score": []
+    "rec_score": [],
+    "run": []
 }
 "#;
-        assert_eq!(to_file_text(&value), expected);
+        assert_eq!(file_text(&result.into()), expected);
+        let pred = LabelMap::new(Size::new(2, 2), vec![0, 18, 7, 149]).expect("a map");
+        let expected = r#"{
+    "input_path": null,
+    "pred": [
+        [
+            [0,18],
+            [7,149]
+        ]
+    ],
+    "run": []
+}
+"#;
+        assert_eq!(file_text(&SegmentationResult { header: Header::default(), pred }.into()), expected);
     }
 
     #[test]
     fn floats_read_back_as_the_same_f32() {
+        let text = |scores| {
+            let line = to_line(&ClassificationResult { scores, ..Default::default() }.into(), Schema::V3);
+            let (_, rest) = line.split_once("\"scores\":[").expect("scores");
+            rest.split_once(']').expect("an end").0.to_owned()
+        };
         let mut state = 0x9E37_79B9_u32;
         for _ in 0..20_000 {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -171,19 +260,19 @@ mod tests {
             if !v.is_finite() {
                 continue;
             }
-            let text = to_line(&floats(&[v]));
-            let back = text.trim_matches(['[', ']']).parse::<f32>().expect("a number");
+            let text = text(vec![v]);
+            let back = text.parse::<f32>().expect("a number");
             assert_eq!(back.to_bits(), v.to_bits(), "{text}");
             let digits = text.chars().filter(char::is_ascii_digit).collect::<String>();
             let significant = digits.trim_start_matches('0').trim_end_matches('0').len();
             assert!(text.contains('e') || significant <= 9, "{text}");
         }
-        assert_eq!(to_line(&floats(&[f32::NAN, f32::INFINITY, 1.0, 0.8417])), "[null,null,1.0,0.8417]");
+        assert_eq!(text(vec![f32::NAN, f32::INFINITY, 1.0, 0.8417]), "null,null,1.0,0.8417");
     }
 
     #[test]
     fn an_error_is_one_line() {
-        let line = to_line(&error_line("a\n\"b\".png", &Error::input("a\n\"b\".png", "empty file")));
+        let line = error_line("a\n\"b\".png", &Error::input("a\n\"b\".png", "empty file"));
         assert_eq!(line, r#"{"input_path":"a\n\"b\".png","error":{"kind":"bad_input","message":"a\n\"b\".png: empty file"}}"#);
     }
 }

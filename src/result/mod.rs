@@ -1,32 +1,44 @@
-//! Results: plain data in pixels of the input picture. No tensor, no engine.
-//! `json` writes the reference's keys, `render` draws the reference's pictures.
+//! Results: plain data in pixels of the input picture. No tensor, no engine. There is one type per pipeline;
+//! [`PipelineResult`] is any of them. `json` writes the reference's keys, `render` draws the reference's pictures.
 
+mod classification;
+mod detection;
 pub mod json;
+mod ocr;
 pub mod render;
+mod segmentation;
 
-use crate::image::PointI;
+pub use classification::ClassificationResult;
+pub use detection::{DetectedBox, DetectionResult, InstanceResult, Mask};
+pub use ocr::OcrResult;
+pub use segmentation::{LabelMap, SegmentationResult};
+
+use crate::image::FrameId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
-/// What an OCR pipeline found in one picture or page. All lists have one length and one order: reading order.
+/// What every result says besides what was found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct OcrResult {
+pub struct Header {
     /// The input as named by the user; `None` for pixels handed in by a caller.
     pub input_path: Option<String>,
     /// Zero-based page, for inputs with pages.
     pub page_index: Option<u32>,
-    /// Text regions, clockwise from the top-left corner.
-    pub dt_polys: Vec<Vec<PointI>>,
-    /// Detection score of each region, 0..1.
-    pub dt_scores: Vec<f32>,
-    /// Text of each region.
-    pub rec_text: Vec<String>,
-    /// Recognition score of each region, 0..1.
-    pub rec_score: Vec<f32>,
     /// What ran, one entry per model.
     pub run: Vec<RunRecord>,
-    /// Milliseconds per stage, when asked for.
-    pub timings_ms: Option<BTreeMap<&'static str, f64>>,
+    /// Milliseconds per stage in the order of the stages, `total` last, when asked for.
+    pub timings_ms: Option<Vec<(&'static str, f64)>>,
+}
+
+impl Header {
+    /// The header of a result for the picture `id`, made by `run`.
+    pub fn new(id: &FrameId, run: &[RunRecord]) -> Self {
+        Self { input_path: id.input_path.clone(), page_index: id.page_index, run: run.to_vec(), timings_ms: None }
+    }
+
+    /// The picture that the result is about.
+    pub fn frame_id(&self) -> FrameId {
+        FrameId { input_path: self.input_path.clone(), page_index: self.page_index }
+    }
 }
 
 /// Which engine ran a model: part of every result.
@@ -42,4 +54,73 @@ pub struct RunRecord {
     pub device: String,
     /// Arithmetic: `float32`, `bfloat16`.
     pub precision: String,
+}
+
+/// The result of any pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PipelineResult {
+    /// Of OCR.
+    Ocr(OcrResult),
+    /// Of image classification.
+    Classification(ClassificationResult),
+    /// Of object detection.
+    Detection(DetectionResult),
+    /// Of semantic segmentation.
+    Segmentation(SegmentationResult),
+    /// Of instance segmentation.
+    Instances(InstanceResult),
+}
+
+impl PipelineResult {
+    /// What every result says.
+    pub fn header(&self) -> &Header {
+        match self {
+            Self::Ocr(r) => &r.header,
+            Self::Classification(r) => &r.header,
+            Self::Detection(r) => &r.header,
+            Self::Segmentation(r) => &r.header,
+            Self::Instances(r) => &r.header,
+        }
+    }
+
+    /// What every result says, to be changed.
+    pub fn header_mut(&mut self) -> &mut Header {
+        match self {
+            Self::Ocr(r) => &mut r.header,
+            Self::Classification(r) => &mut r.header,
+            Self::Detection(r) => &mut r.header,
+            Self::Segmentation(r) => &mut r.header,
+            Self::Instances(r) => &mut r.header,
+        }
+    }
+}
+
+impl From<OcrResult> for PipelineResult {
+    fn from(result: OcrResult) -> Self {
+        Self::Ocr(result)
+    }
+}
+
+impl From<ClassificationResult> for PipelineResult {
+    fn from(result: ClassificationResult) -> Self {
+        Self::Classification(result)
+    }
+}
+
+impl From<DetectionResult> for PipelineResult {
+    fn from(result: DetectionResult) -> Self {
+        Self::Detection(result)
+    }
+}
+
+impl From<SegmentationResult> for PipelineResult {
+    fn from(result: SegmentationResult) -> Self {
+        Self::Segmentation(result)
+    }
+}
+
+impl From<InstanceResult> for PipelineResult {
+    fn from(result: InstanceResult) -> Self {
+        Self::Instances(result)
+    }
 }

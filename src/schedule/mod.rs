@@ -22,6 +22,12 @@ impl Limits {
     pub fn for_threads(threads: usize) -> Self {
         Self { drivers: threads + 1, batch: 1, window: 4 * (threads + 1) }
     }
+
+    /// The same for groups of up to `batch` items.
+    #[must_use]
+    pub fn with_batch(self, batch: usize) -> Self {
+        Self { batch, window: self.window.max(self.drivers * batch), ..self }
+    }
 }
 
 /// Draws items from `source`, hands groups of them to `work` on several threads, and calls `sink` with every

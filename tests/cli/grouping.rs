@@ -27,7 +27,7 @@ fn frames() -> Vec<Frame> {
 }
 
 fn assert_same(one: &OcrResult, other: &OcrResult) {
-    assert_eq!(one.input_path, other.input_path);
+    assert_eq!(one.header.input_path, other.header.input_path);
     assert_eq!(one.rec_text, other.rec_text);
     assert_eq!(one.dt_polys, other.dt_polys);
     for (a, b) in [(&one.dt_scores, &other.dt_scores), (&one.rec_score, &other.rec_score)] {

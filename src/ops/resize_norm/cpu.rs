@@ -3,9 +3,9 @@
 
 use super::cubic::Cubic;
 use super::linear::Linear;
-use super::{Interpolation, Item, Normalize, Params, Scale};
+use super::{Interpolation, Item, Normalize, Params, Planes, Scale, Window};
 use crate::error::{Error, Result};
-use crate::image::{ImageView, Size};
+use crate::image::{ImageView, PixelFormat, Size};
 use crate::ops::simd::Isa;
 
 /// Buffers and the instruction set of the resizes of one thread; reused between calls.
@@ -39,7 +39,7 @@ pub fn resize(src: ImageView, dst: Size, filter: Interpolation, out: &mut [u8], 
         return Ok(());
     }
     let width = dst.width as usize;
-    rows(src, dst, filter, scratch, |y, row| {
+    rows(src, dst, Window::whole(dst), filter, scratch, |y, row| {
         let out = &mut out[y * width * channels..][..width * channels];
         match channels {
             1 => out.copy_from_slice(row),
@@ -52,8 +52,8 @@ pub fn resize(src: ImageView, dst: Size, filter: Interpolation, out: &mut [u8], 
 /// Resizes and normalises `items` into `out`, a tensor `[items, 3, canvas.height, canvas.width]` of f32.
 ///
 /// # Errors
-/// [`Error::Input`] naming the index of an item that has no pixels, not three channels, or is larger than the
-/// canvas after the resize; [`Error::Internal`] when `out` has the wrong length. `out` is unspecified then.
+/// [`Error::Input`] naming the index of an item that has no pixels, not three channels, or a window that leaves the
+/// resized picture or the canvas; [`Error::Internal`] when `out` has the wrong length. `out` is unspecified then.
 pub fn run(items: &[Item], params: &Params, out: &mut [f32], scratch: &mut Scratch) -> Result<()> {
     let canvas = params.canvas;
     let plane = canvas.area() as usize;
@@ -67,8 +67,13 @@ pub fn run(items: &[Item], params: &Params, out: &mut [f32], scratch: &mut Scrat
             if item.src.format.bytes() != 3 {
                 return Err(format!("three channels expected, {:?} found", item.src.format));
             }
-            if item.resized.width > canvas.width || item.resized.height > canvas.height {
-                return Err(format!("{} after the resize does not fit the canvas of {canvas}", item.resized));
+            let Window { x, y, size } = item.window;
+            if size.width > canvas.width || size.height > canvas.height {
+                return Err(format!("{size} after the resize does not fit the canvas of {canvas}"));
+            }
+            let inside = |from: u32, part: u32, whole: u32| part > 0 && from.checked_add(part).is_some_and(|end| end <= whole);
+            if !inside(x, size.width, item.resized.width) || !inside(y, size.height, item.resized.height) {
+                return Err(format!("the window of {size} at ({x}, {y}) is not inside the {} of the resized picture", item.resized));
             }
             Ok(())
         };
@@ -81,10 +86,12 @@ pub fn run(items: &[Item], params: &Params, out: &mut [f32], scratch: &mut Scrat
 /// One item into its three planes.
 fn fill(item: &Item, params: &Params, out: &mut [f32], scratch: &mut Scratch) {
     let (stride, plane) = (params.canvas.width as usize, params.canvas.area() as usize);
-    let (width, height) = (item.resized.width as usize, item.resized.height as usize);
+    let (width, height) = (item.window.size.width as usize, item.window.size.height as usize);
     let isa = scratch.isa;
-    rows(item.src, item.resized, params.interpolation, scratch, |y, row| {
-        for (c, row) in row.chunks_exact(width).enumerate() {
+    let reversed = (item.src.format == PixelFormat::Rgb) != (params.planes == Planes::Rgb);
+    rows(item.src, item.resized, item.window, params.interpolation, scratch, |y, row| {
+        for (sample, row) in row.chunks_exact(width).enumerate() {
+            let c = if reversed { 2 - sample } else { sample };
             let (picture, padding) = out[c * plane + y * stride..][..stride].split_at_mut(width);
             normalize(isa, row, &params.normalize, c, picture);
             padding.fill(params.pad);
@@ -95,26 +102,34 @@ fn fill(item: &Item, params: &Params, out: &mut [f32], scratch: &mut Scratch) {
     }
 }
 
-/// Calls `emit(y, row)` with every row of the resized picture, planar.
-fn rows(src: ImageView, dst: Size, filter: Interpolation, scratch: &mut Scratch, emit: impl FnMut(usize, &[u8])) {
+/// Calls `emit(y, row)` with every row of a window of the resized picture, planar; `y` counts from the window's top.
+fn rows(src: ImageView, dst: Size, window: Window, filter: Interpolation, scratch: &mut Scratch, emit: impl FnMut(usize, &[u8])) {
     match src.format.bytes() {
-        1 => rows_of::<1>(src, dst, filter, scratch, emit),
-        _ => rows_of::<3>(src, dst, filter, scratch, emit),
+        1 => rows_of::<1>(src, dst, window, filter, scratch, emit),
+        _ => rows_of::<3>(src, dst, window, filter, scratch, emit),
     }
 }
 
-fn rows_of<const C: usize>(src: ImageView, dst: Size, filter: Interpolation, s: &mut Scratch, mut emit: impl FnMut(usize, &[u8])) {
-    let (from, to) = (src.size, dst);
-    if from == to {
-        s.line.resize(to.width as usize * C, 0);
-        for (y, row) in src.data.chunks_exact(from.width as usize * C).enumerate() {
-            planar::<C>(row, &mut s.line);
+fn rows_of<const C: usize>(
+    src: ImageView,
+    dst: Size,
+    window: Window,
+    filter: Interpolation,
+    s: &mut Scratch,
+    mut emit: impl FnMut(usize, &[u8]),
+) {
+    if src.size == dst {
+        let (left, width) = (window.x as usize * C, window.size.width as usize * C);
+        s.line.resize(width, 0);
+        let rows = src.data.chunks_exact(dst.width as usize * C).skip(window.y as usize).take(window.size.height as usize);
+        for (y, row) in rows.enumerate() {
+            planar::<C>(&row[left..left + width], &mut s.line);
             emit(y, &s.line);
         }
     } else if filter == Interpolation::Cubic {
-        s.cubic.rows::<C>(s.isa, src, dst, &mut s.line, emit);
+        s.cubic.rows::<C>(s.isa, src, dst, window, &mut s.line, emit);
     } else {
-        s.linear.rows::<C>(s.isa, src, dst, &mut s.line, emit);
+        s.linear.rows::<C>(s.isa, src, dst, window, &mut s.line, emit);
     }
 }
 

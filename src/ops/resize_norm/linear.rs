@@ -2,11 +2,13 @@
 //! then the vertical pass `((b0*S0 >> 16) + (b1*S1 >> 16) + 2) >> 2`. Rows are planar: all of channel 0 first.
 //! Where both axes are halved exactly, OpenCV takes the mean of 2 x 2 pixels; this arithmetic comes to the same.
 
+use super::Window;
 use super::ring::RowRing;
 use super::simd;
 use crate::image::{ImageView, Size};
 use crate::ops::sampling::{linear_weights, resize_position};
 use crate::ops::simd::Isa;
+use std::ops::Range;
 
 /// Left tap and weights of every target column.
 #[derive(Debug, Default)]
@@ -20,13 +22,13 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Outside the picture the border pixel counts fully, so both neighbours always exist.
+    /// Takes the target columns `part` of `dst`. Outside the picture the border pixel counts fully, so both neighbours always exist.
     #[inline(always)]
-    fn prepare(&mut self, src: usize, dst: usize, channels: usize) {
+    fn prepare(&mut self, src: usize, dst: usize, part: Range<usize>, channels: usize) {
         self.first.clear();
         self.weights.clear();
         self.step = if src > 1 { channels } else { 0 };
-        for d in 0..dst {
+        for d in part {
             let (i, t) = resize_position(d, src, dst);
             let (i, weights) = if i < 0 || src == 1 {
                 (0, [2048, 0])
@@ -49,15 +51,25 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// Calls `emit(y, row)` for every target row from the top, `row` planar u8.
-    pub fn rows<const C: usize>(&mut self, isa: Isa, src: ImageView, dst: Size, line: &mut Vec<u8>, mut emit: impl FnMut(usize, &[u8])) {
+    /// Calls `emit(y, row)` for every row of `window` from its top, `row` planar u8.
+    pub fn rows<const C: usize>(
+        &mut self,
+        isa: Isa,
+        src: ImageView,
+        dst: Size,
+        window: Window,
+        line: &mut Vec<u8>,
+        mut emit: impl FnMut(usize, &[u8]),
+    ) {
         let (sw, sh) = (src.size.width as usize, src.size.height as usize);
         let (dw, dh) = (dst.width as usize, dst.height as usize);
-        isa.run(|| self.columns.prepare(sw, dw, C));
-        self.ring.start(dw * C);
-        line.resize(dw * C, 0);
-        for y in 0..dh {
-            let (i, t) = resize_position(y, sh, dh);
+        let (left, top) = (window.x as usize, window.y as usize);
+        let (width, height) = (window.size.width as usize, window.size.height as usize);
+        isa.run(|| self.columns.prepare(sw, dw, left..left + width, C));
+        self.ring.start(width * C);
+        line.resize(width * C, 0);
+        for y in 0..height {
+            let (i, t) = resize_position(top + y, sh, dh);
             // Unlike columns, rows keep their fraction at the border; only the indices are clamped.
             let [r0, r1] = [i, i + 1].map(|r| r.clamp(0, sh as i64 - 1) as usize);
             for r in [r0, r1] {

@@ -2,8 +2,8 @@
 //!
 //! Each item of the table is resized on 8-bit samples with OpenCV's rules (half-pixel centres; linear is
 //! 11-bit fixed point and bit-exact, cubic is the floating-point filter within one level), rounded to u8,
-//! then normalised in f32 and written to the top-left corner of its canvas in NCHW order. The rest of the
-//! canvas is filled with `pad`.
+//! cut to a window, then normalised in f32 and written to the top-left corner of its canvas in NCHW order. Pixels
+//! outside of the window are never computed. The rest of the canvas is filled with `pad`.
 //! Reference: OpenCV 4.5.5 and 4.10 `resize`, PaddleX 3.0-beta1 normalisation.
 
 pub mod cpu;
@@ -33,7 +33,7 @@ pub enum Scale {
 }
 
 /// Per-channel normalisation `v = (scaled(u8) - mean[c]) / std[c]`, each step rounded to f32;
-/// `c` counts channels as stored (0 = blue for BGR).
+/// `c` counts the planes of the tensor (0 = blue where they are [`Planes::Bgr`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normalize {
     /// First step.
@@ -49,15 +49,60 @@ impl Normalize {
     pub const IMAGENET: Self = Self { scale: Scale::Times(1.0 / 255.0), mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
     /// `(u8 / 255 - 0.5) / 0.5`, -1..=1: text recognition.
     pub const SYMMETRIC: Self = Self { scale: Scale::Over(255.0), mean: [0.5; 3], std: [0.5; 3] };
+    /// `u8`, 0..=255: the samples as they are.
+    pub const NONE: Self = Self { scale: Scale::Times(1.0), mean: [0.0; 3], std: [1.0; 3] };
+}
+
+/// Order of a tensor's colour planes. A source in the other order is read backwards; no pixels are copied for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Planes {
+    /// Blue first: the text networks.
+    Bgr,
+    /// Red first: all others.
+    Rgb,
+}
+
+/// A part of a resized picture, in its whole pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// First column.
+    pub x: u32,
+    /// First row.
+    pub y: u32,
+    /// Columns and rows.
+    pub size: Size,
+}
+
+impl Window {
+    /// All of a picture of `size`.
+    pub const fn whole(size: Size) -> Self {
+        Self { x: 0, y: 0, size }
+    }
+
+    /// The middle of a picture of `of`: where the free part is odd, the smaller half lies left and above. `None` when
+    /// `size` is larger on a side.
+    pub fn middle(of: Size, size: Size) -> Option<Self> {
+        let (x, y) = (of.width.checked_sub(size.width)? / 2, of.height.checked_sub(size.height)? / 2);
+        Some(Self { x, y, size })
+    }
 }
 
 /// One picture of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'a> {
-    /// Source pixels (BGR or RGB; the channel order is kept).
+    /// Source pixels, BGR or RGB.
     pub src: ImageView<'a>,
-    /// Size after the resize; at most the canvas.
+    /// Size after the resize.
     pub resized: Size,
+    /// What is kept of it; at most the canvas.
+    pub window: Window,
+}
+
+impl<'a> Item<'a> {
+    /// All of `src`, resized.
+    pub const fn whole(src: ImageView<'a>, resized: Size) -> Self {
+        Self { src, resized, window: Window::whole(resized) }
+    }
 }
 
 /// What is the same for all pictures of a batch.
@@ -71,4 +116,6 @@ pub struct Params {
     pub normalize: Normalize,
     /// Value, after normalisation, of canvas outside the picture.
     pub pad: f32,
+    /// Order of the colour planes.
+    pub planes: Planes,
 }

@@ -1,4 +1,4 @@
-//! The pixels of a two-panel picture, painted through coverage masks which are as small as the painted shape.
+//! The pixels of a drawing, painted through coverage masks which are as small as the painted shape.
 
 use crate::image::{ImageBuf, ImageView, PixelFormat, Size};
 use crate::{Error, Result};
@@ -7,10 +7,20 @@ use tiny_skia::{FillRule, Mask, Path, Transform};
 /// Red, green, blue.
 pub(super) type Colour = [u8; 3];
 
-/// Left panel: the picture. Right panel: a white page. RGB.
+/// A picture to draw on; where there is a page, it lies to the right of it and is white. RGB.
 pub(super) struct Canvas<'a> {
     source: ImageView<'a>,
+    panels: u32,
     data: Vec<u8>,
+}
+
+/// Where on a canvas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Panel {
+    /// On the picture.
+    Picture,
+    /// On the white page.
+    Page,
 }
 
 /// Coverage 0..255 of a shape, over its bounding box cut to a panel.
@@ -49,28 +59,42 @@ impl Stencil {
 }
 
 impl<'a> Canvas<'a> {
-    /// A panel with the picture and a white one.
+    /// The picture alone.
     pub fn new(source: ImageView<'a>) -> Result<Self> {
+        Self::with_panels(source, 1)
+    }
+
+    /// The picture, and a white page of its size.
+    pub fn with_page(source: ImageView<'a>) -> Result<Self> {
+        Self::with_panels(source, 2)
+    }
+
+    fn with_panels(source: ImageView<'a>, panels: u32) -> Result<Self> {
         let (width, samples) = (source.size.width as usize, source.format.bytes());
         if source.data.len() != source.size.area() as usize * samples || source.data.is_empty() {
             return Err(Error::input("image", format!("{} bytes for a {} {:?} picture", source.data.len(), source.size, source.format)));
         }
-        let mut data = vec![255; source.data.len() / samples * 6];
-        for (row, out) in source.data.chunks_exact(width * samples).zip(data.chunks_exact_mut(width * 6)) {
+        let mut data = vec![255; source.data.len() / samples * 3 * panels as usize];
+        for (row, out) in source.data.chunks_exact(width * samples).zip(data.chunks_exact_mut(width * 3 * panels as usize)) {
             for (pixel, out) in row.chunks_exact(samples).zip(out.as_chunks_mut::<3>().0) {
                 *out = rgb(pixel, source.format);
             }
         }
-        Ok(Self { source, data })
+        Ok(Self { source, panels, data })
     }
 
-    /// Left panel: half the picture, half `colour`. Where shapes overlap the last one counts.
+    /// Width and height of a panel.
+    pub fn size(&self) -> Size {
+        self.source.size
+    }
+
+    /// On the picture: half of it, half `colour`. Where shapes overlap the last one counts.
     pub fn tint(&mut self, shape: &Stencil, colour: Colour) {
         let (format, samples, width) = (self.source.format, self.source.format.bytes(), self.source.size.width as usize);
         for (x, y, coverages) in shape.rows() {
             let start = y as usize * width + x as usize;
             let source = self.source.data[start * samples..].chunks_exact(samples);
-            for ((out, source), &coverage) in self.row(0, x, y).iter_mut().zip(source).zip(coverages) {
+            for ((out, source), &coverage) in self.row(Panel::Picture, x, y).iter_mut().zip(source).zip(coverages) {
                 let source = rgb(source, format);
                 let half = std::array::from_fn(|i| (u16::from(source[i]) + u16::from(colour[i])).div_ceil(2) as u8);
                 blend(out, half, coverage);
@@ -78,25 +102,26 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// Right panel: `colour` over what is there.
-    pub fn paint(&mut self, shape: &Stencil, colour: Colour) {
+    /// `colour` over what is there.
+    pub fn paint(&mut self, panel: Panel, shape: &Stencil, colour: Colour) {
         for (x, y, coverages) in shape.rows() {
-            for (out, &coverage) in self.row(self.source.size.width, x, y).iter_mut().zip(coverages) {
+            for (out, &coverage) in self.row(panel, x, y).iter_mut().zip(coverages) {
                 blend(out, colour, coverage);
             }
         }
     }
 
-    /// The finished picture: twice the width, RGB.
+    /// The finished picture, RGB.
     pub fn finish(self) -> Result<ImageBuf> {
-        let size = Size::new(self.source.size.width * 2, self.source.size.height);
+        let size = Size::new(self.source.size.width * self.panels, self.source.size.height);
         ImageBuf::new(self.data, size, PixelFormat::Rgb)
     }
 
-    /// Pixels of row `y` from column `x` of the panel that begins at column `panel`.
-    fn row(&mut self, panel: u32, x: u32, y: u32) -> &mut [[u8; 3]] {
-        let width = self.source.size.width as usize * 2;
-        let start = y as usize * width + (panel + x) as usize;
+    /// Pixels of row `y` of `panel` from column `x` on.
+    fn row(&mut self, panel: Panel, x: u32, y: u32) -> &mut [[u8; 3]] {
+        let width = (self.source.size.width * self.panels) as usize;
+        let left = if panel == Panel::Page { self.source.size.width } else { 0 };
+        let start = y as usize * width + (left + x) as usize;
         &mut self.data.as_chunks_mut().0[start..(y as usize + 1) * width]
     }
 }

@@ -1,7 +1,7 @@
 //! The two-panel picture of an OCR result: on the left the picture with its text regions tinted,
 //! on the right a white page with each text in its region.
 
-use super::canvas::{Canvas, Colour, Stencil};
+use super::canvas::{Canvas, Colour, Panel, Stencil};
 use super::font::Fonts;
 use super::text;
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ pub fn draw_ocr(image: ImageView<'_>, result: &OcrResult, fonts: &Fonts) -> Resu
         pairs.filter(|(_, (_, score))| **score >= MIN_SCORE).map(|(index, ((polygon, text), _))| (index, polygon, text))
     };
     let stack = fonts.stack_for(regions().map(|(_, _, text)| text.as_str()));
-    let mut canvas = Canvas::new(image)?;
+    let mut canvas = Canvas::with_page(image)?;
     let panel = image.size;
     // One pixel, as the reference has it, vanishes when a scan is looked at as a whole.
     let stroke =
@@ -37,13 +37,13 @@ pub fn draw_ocr(image: ImageView<'_>, result: &OcrResult, fonts: &Fonts) -> Resu
     for (index, polygon, text) in regions() {
         let Some(outline) = closed(polygon, panel) else { continue };
         if let Some(border) = outline.stroke(&stroke, 1.0).and_then(|path| Stencil::fill(path, panel)) {
-            canvas.paint(&border, colour(index));
+            canvas.paint(Panel::Page, &border, colour(index));
         }
         let corners = text_box(polygon);
         if let Some(ink) = text::outline(text, &corners.map(centre), panel, &stack).and_then(|path| Stencil::fill(path, panel))
             && let Some(frame) = closed(&corners, panel)
         {
-            canvas.paint(&ink.cut(&frame), INK);
+            canvas.paint(Panel::Page, &ink.cut(&frame), INK);
         }
         if let Some(area) = Stencil::fill(outline, panel) {
             canvas.tint(&area, colour(index));

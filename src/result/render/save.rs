@@ -3,11 +3,11 @@
 //! files of this run and the input itself never are.
 
 use super::encode::{PictureFormat, encode};
-use super::{draw_ocr, font::Fonts};
+use super::{draw, font::Fonts};
 use crate::error::{Error, Result};
 use crate::image::{FrameId, ImageView};
-use crate::result::OcrResult;
-use crate::result::json::{Schema, to_file_text, to_json};
+use crate::result::PipelineResult;
+use crate::result::json::{Schema, write_file};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -15,14 +15,17 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// What a picture's name gets when it would land on the input itself (PaddleX 3.x gives it to every picture).
-const OWN_INPUT_SUFFIX: &str = "_ocr_res_img";
+/// What the name of an OCR picture gets when it would land on the input itself (PaddleX 3.x gives it to every picture).
+pub const OCR_SUFFIX: &str = "_ocr_res_img";
+/// The same for the other pipelines.
+pub const PICTURE_SUFFIX: &str = "_res";
 
 /// Saves the results of one run below one `--save_path`, from any thread.
 pub struct Saver {
     target: Target,
     fonts: Fonts,
     schema: Schema,
+    own_input_suffix: &'static str,
     /// Folder and stem of every name given out in this run, and how often it was asked for.
     used: Mutex<HashMap<PathBuf, u64>>,
 }
@@ -38,15 +41,16 @@ enum Target {
 pub struct Slot {
     /// The JSON file.
     pub json: Option<PathBuf>,
-    /// The two-panel picture.
+    /// The picture.
     pub picture: Option<PathBuf>,
 }
 
 impl Saver {
     /// A sink at `save_path`: a folder, made here when absent; or one file, when the name ends in `.json` or in a
     /// suffix pictures are written with (and is no existing folder), which then is the only kind written. An
-    /// error when it is an existing file of another kind, or cannot be made.
-    pub fn new(save_path: &Path, fonts: Fonts, schema: Schema) -> Result<Self> {
+    /// error when it is an existing file of another kind, or cannot be made. `own_input_suffix` is added to the name of a
+    /// picture that would land on its own input.
+    pub fn new(save_path: &Path, fonts: Fonts, schema: Schema, own_input_suffix: &'static str) -> Result<Self> {
         let suffix = save_path.extension().and_then(OsStr::to_str).unwrap_or_default();
         let target = if save_path.is_dir() {
             Target::Folder(save_path.to_owned())
@@ -65,13 +69,12 @@ impl Saver {
             Target::Json(file) | Target::Picture(file) => file.parent().unwrap_or(Path::new("")),
         };
         make_folder(folder)?;
-        Ok(Self { target, fonts, schema, used: Mutex::default() })
+        Ok(Self { target, fonts, schema, own_input_suffix, used: Mutex::default() })
     }
 
     /// [`reserve`](Self::reserve), then [`write`](Self::write).
-    pub fn save(&self, result: &OcrResult, image: ImageView<'_>, relative_dir: &Path) -> Result<Slot> {
-        let input = FrameId { input_path: result.input_path.clone(), page_index: result.page_index };
-        let slot = self.reserve(&input, relative_dir);
+    pub fn save(&self, result: &PipelineResult, image: ImageView<'_>, relative_dir: &Path) -> Result<Slot> {
+        let slot = self.reserve(&result.header().frame_id(), relative_dir);
         self.write(&slot, result, image)?;
         Ok(slot)
     }
@@ -97,7 +100,7 @@ impl Saver {
         let json_only = matches!(self.target, Target::Json(_));
         if !json_only && is_input(&folder.join(with_suffix(&stem, suffix)), input) {
             used.entry(folder.join(&stem)).or_default();
-            stem.push(OWN_INPUT_SUFFIX);
+            stem.push(self.own_input_suffix);
         }
         let free = next_free(&mut used, &folder, &stem);
         let json_suffix = if json_only { name.extension().unwrap_or(OsStr::new("json")) } else { OsStr::new("json") };
@@ -109,13 +112,12 @@ impl Saver {
 
     /// Writes the files of `slot`, the JSON first. `image` is the picture the result was made from. Errors name
     /// the path; the files of other results are not touched.
-    pub fn write(&self, slot: &Slot, result: &OcrResult, image: ImageView<'_>) -> Result<()> {
+    pub fn write(&self, slot: &Slot, result: &PipelineResult, image: ImageView<'_>) -> Result<()> {
         if let Some(path) = &slot.json {
-            let text = to_file_text(&to_json(result, self.schema));
-            replace(path, |file| file.write_all(text.as_bytes()))?;
+            replace(path, |file| write_file(result, self.schema, file))?;
         }
         if let Some(path) = &slot.picture {
-            let picture = draw_ocr(image, result, &self.fonts)?;
+            let picture = draw(image, result, &self.fonts)?;
             let format = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix).unwrap_or(PictureFormat::Png);
             replace(path, |file| encode(picture.view(), format, file))?;
         }

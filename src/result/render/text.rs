@@ -9,7 +9,7 @@ use tiny_skia::{Path, PathBuilder};
 
 /// Em size as a share of the box's height. Boxes are detected with a margin around the text; at this size a
 /// Chinese character leaves some 7 % of the height free above and below, and a Latin descender just fits.
-const EM_SHARE: f32 = 0.85;
+pub(super) const EM_SHARE: f32 = 0.85;
 /// Position of the baseline from the top of the em square; Chinese fonts have it at 0.88, a little higher frees Latin descenders.
 const BASELINE: f32 = 0.86;
 /// Smaller text is no text: nothing is drawn.
@@ -51,6 +51,11 @@ pub(super) fn outline(text: &str, quad: &[PointF; 4], panel: Size, fonts: &FontS
         pen += advance * em;
     }
     out.finish()
+}
+
+/// Length of `text` in em, in one line.
+pub(super) fn length(text: &str, fonts: &FontStack) -> f32 {
+    text.chars().filter_map(|c| shape(c, fonts)).map(|(_, advance)| advance).sum()
 }
 
 /// Glyph (none for a gap) and advance in em of `c`; `None` for a character that takes no room.

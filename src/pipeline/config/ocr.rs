@@ -1,8 +1,6 @@
-//! Pipeline files. Two dialects are read into one typed configuration: PaddleX 3.0-beta1 (`Global` + flat
-//! `Pipeline`) and PaddleX 3.x (`pipeline_name` + nested `SubModules`). Unknown keys are errors with their
-//! place; a known key that asks for what this version does not do is an error too, never ignored.
+//! Configuration of OCR.
 
-use crate::backend::BackendName;
+use super::{Dialect, HpiConfig, HpiParams, read_yaml};
 use crate::error::{Error, Result};
 use crate::model::LimitType;
 use crate::modules::batch::{BatchLimits, Padding};
@@ -10,28 +8,6 @@ use crate::modules::loader::ModelChoice;
 use crate::modules::text_detect::DetectionOverrides;
 use crate::ops::db::ScoreMode;
 use serde::Deserialize;
-use std::path::Path;
-
-/// The shipped configuration of the OCR pipeline, as `--get_pipeline_config OCR` writes it.
-pub const OCR_YAML: &str = include_str!("ocr.yaml");
-
-/// Which dialect a pipeline file is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// PaddleX 3.0-beta1: `Global`, `Pipeline`.
-    V3Beta1,
-    /// PaddleX 3.x: `pipeline_name`, `SubModules`.
-    V3,
-}
-
-impl std::fmt::Display for Dialect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::V3Beta1 => "PaddleX 3.0-beta1",
-            Self::V3 => "PaddleX 3.x",
-        })
-    }
-}
 
 /// Configuration of the OCR pipeline.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,46 +48,12 @@ impl Default for OcrConfig {
 }
 
 impl OcrConfig {
-    /// Reads a pipeline file of either dialect.
-    pub fn read(path: &Path) -> Result<(Self, Dialect)> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        Self::parse(&text, &path.display().to_string())
-    }
-
     /// Parses the text of a pipeline file; `place` names it in errors.
-    pub fn parse(text: &str, place: &str) -> Result<(Self, Dialect)> {
-        let nested = text.lines().any(|l| l.starts_with("SubModules:") || l.starts_with("pipeline_name:"));
-        if nested {
-            let file: v3::File = read_yaml(text, place)?;
-            Ok((file.into_config(place)?, Dialect::V3))
-        } else {
-            let file: beta1::File = read_yaml(text, place)?;
-            Ok((file.into_config(place)?, Dialect::V3Beta1))
+    pub(super) fn parse(text: &str, dialect: Dialect, place: &str) -> Result<Self> {
+        match dialect {
+            Dialect::V3 => read_yaml::<v3::File>(text, place)?.into_config(place),
+            Dialect::V3Beta1 => read_yaml::<beta1::File>(text, place)?.into_config(place),
         }
-    }
-}
-
-fn read_yaml<T: for<'de> Deserialize<'de>>(text: &str, place: &str) -> Result<T> {
-    serde_saphyr::from_str(text).map_err(|e| Error::config(place, e.to_string()))
-}
-
-fn check_name(name: &str, place: &str) -> Result<()> {
-    match name {
-        "OCR" => Ok(()),
-        other => Err(Error::config(place, format!("pipeline `{other}` is not in this version; known: OCR"))),
-    }
-}
-
-/// The part of `hpi_config` (later releases) that chooses an engine.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HpiConfig {
-    backend: Option<String>,
-}
-
-impl HpiConfig {
-    fn backend(this: &Option<Self>) -> Result<Option<BackendName>> {
-        this.as_ref().and_then(|h| h.backend.as_deref()).map(str::parse).transpose()
     }
 }
 
@@ -122,17 +64,9 @@ mod beta1 {
     #[serde(deny_unknown_fields)]
     pub struct File {
         #[serde(rename = "Global")]
-        global: Global,
+        _global: super::super::Global,
         #[serde(rename = "Pipeline", default)]
         pipeline: Pipeline,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Global {
-        pipeline_name: String,
-        #[serde(rename = "input")]
-        _input: Option<String>,
     }
 
     #[derive(Default, Deserialize)]
@@ -151,18 +85,8 @@ mod beta1 {
         _hpi_params: Option<HpiParams>,
     }
 
-    #[derive(Default, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct HpiParams {
-        #[serde(rename = "serial_number")]
-        _serial_number: Option<String>,
-        #[serde(rename = "update_license")]
-        _update_license: Option<bool>,
-    }
-
     impl File {
         pub fn into_config(self, place: &str) -> Result<OcrConfig> {
-            check_name(&self.global.pipeline_name, place)?;
             let p = self.pipeline;
             let mut config = OcrConfig::default();
             let backend = HpiConfig::backend(&p.hpi_config)?;
@@ -188,7 +112,8 @@ mod v3 {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct File {
-        pipeline_name: String,
+        #[serde(rename = "pipeline_name")]
+        _pipeline_name: String,
         #[serde(rename = "text_type")]
         text_type: Option<String>,
         #[serde(default)]
@@ -250,7 +175,6 @@ mod v3 {
 
     impl File {
         pub fn into_config(self, place: &str) -> Result<OcrConfig> {
-            check_name(&self.pipeline_name, place)?;
             let not_here = |key: &str| Err(Error::config(place, format!("`{key}: True` is not in this version; set it to False")));
             if self.use_doc_preprocessor {
                 return not_here("use_doc_preprocessor");

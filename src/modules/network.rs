@@ -1,0 +1,124 @@
+//! A loaded network with its idle sessions, shared by workers: one engine that uses all cores for a lone picture,
+//! and at first need another that leaves the other cores to other pictures.
+
+use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session};
+use crate::error::{Error, Result};
+use crate::image::Size;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How much of the machine one run may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// All cores: nothing else is under way, and the answer is waited for.
+    Whole,
+    /// One core: other pictures keep the rest busy, which wastes less.
+    OneCore,
+}
+
+/// Loads an engine at first use.
+pub type LoadEngine = Box<dyn Fn() -> Result<Arc<dyn Engine>> + Send + Sync>;
+
+/// The engines of one network.
+pub struct Engines {
+    /// Uses all cores.
+    pub whole: Arc<dyn Engine>,
+    /// Loads one for [`Share::OneCore`], of the same backend; `None` leaves all work to the first.
+    pub one_core: Option<LoadEngine>,
+}
+
+impl From<Arc<dyn Engine>> for Engines {
+    fn from(whole: Arc<dyn Engine>) -> Self {
+        Self { whole, one_core: None }
+    }
+}
+
+impl<E: Engine + 'static> From<Arc<E>> for Engines {
+    fn from(whole: Arc<E>) -> Self {
+        Self { whole, one_core: None }
+    }
+}
+
+/// A network; `S` is what a worker needs besides a session.
+pub struct Network<S> {
+    info: RunInfo,
+    io: IoSpec,
+    whole: Pool<Worker<S>>,
+    one_core: Option<Pool<Worker<S>>>,
+}
+
+/// Exclusive use of a session, with buffers.
+pub struct Worker<S> {
+    /// The session.
+    pub session: Box<dyn Session>,
+    /// Buffers kept between calls.
+    pub scratch: S,
+}
+
+impl<S: Default> Worker<S> {
+    fn new(engine: &dyn Engine) -> Result<Self> {
+        Ok(Self { session: engine.session()?, scratch: S::default() })
+    }
+}
+
+impl<S: Default> Network<S> {
+    /// A network with no session yet.
+    pub fn new(engines: impl Into<Engines>) -> Self {
+        let Engines { whole, one_core } = engines.into();
+        let (info, io) = (whole.info().clone(), whole.io().clone());
+        let one_core = one_core.map(|load| {
+            let loaded = Mutex::new(None);
+            Pool::new(move || {
+                let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+                let engine: &Arc<dyn Engine> = match &mut *loaded {
+                    Some(engine) => engine,
+                    none => none.insert(load()?),
+                };
+                Worker::new(&**engine)
+            })
+        });
+        Self { info, io, whole: Pool::new(move || Worker::new(&*whole)), one_core }
+    }
+
+    /// What runs.
+    pub fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    /// Inputs and outputs.
+    pub fn io(&self) -> &IoSpec {
+        &self.io
+    }
+
+    /// Most items that can share a run: the least of the fixed first dimensions of the inputs.
+    pub fn max_batch(&self) -> usize {
+        let fixed = self.io.inputs.iter().filter_map(|input| input.dims.first().copied().flatten());
+        fixed.min().unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Refuses pictures of a size that input `index` (`[N, 3, H, W]`) does not take.
+    pub fn check_size(&self, index: usize, size: Size) -> Result<()> {
+        let input = self.io.inputs.get(index);
+        let side = |axis: usize| input.and_then(|input| input.dims.get(axis).copied().flatten());
+        let (height, width) = (side(2), side(3));
+        let fits = |fixed: Option<usize>, side: u32| fixed.is_none_or(|fixed| fixed == side as usize);
+        if fits(height, size.height) && fits(width, size.width) {
+            return Ok(());
+        }
+        let text = |fixed: Option<usize>| fixed.map_or_else(|| "any".into(), |fixed| fixed.to_string());
+        let takes = format!("this form of the network takes pictures of {}x{} (width x height)", text(width), text(height));
+        Err(Error::config(format!("model {}", self.info.model), format!("{takes}, not of {size}")))
+    }
+
+    /// Lends an idle session to `work`.
+    pub fn with<R>(&self, share: Share, work: impl FnOnce(&mut Worker<S>) -> Result<R>) -> Result<R> {
+        match (share, &self.one_core) {
+            (Share::OneCore, Some(workers)) => workers.with(work),
+            _ => self.whole.with(work),
+        }
+    }
+
+    /// A network that does what its specification does not allow for.
+    pub fn fault(&self, found: impl Into<String>) -> Error {
+        Error::device(self.info.device.clone(), format!("model {}", self.info.model), found)
+    }
+}

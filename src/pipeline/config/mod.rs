@@ -1,0 +1,158 @@
+//! Pipeline files. Two dialects are read into one typed configuration: PaddleX 3.0-beta1 (`Global` + flat
+//! `Pipeline`) and PaddleX 3.x (`pipeline_name` + nested `SubModules`). Unknown keys are errors with their
+//! place; a known key that asks for what this version does not do is an error too, never ignored.
+
+mod ocr;
+mod picture;
+
+pub use ocr::OcrConfig;
+pub use picture::PictureConfig;
+
+use super::{ImageClassification, Ocr, Pipeline, PipelineName, Task};
+use crate::backend::BackendName;
+use crate::error::{Error, Result};
+use crate::modules::Loader;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::path::Path;
+
+/// Which dialect a pipeline file is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// PaddleX 3.0-beta1: `Global`, `Pipeline`.
+    V3Beta1,
+    /// PaddleX 3.x: `pipeline_name`, `SubModules`.
+    V3,
+}
+
+impl Dialect {
+    fn of(text: &str) -> Self {
+        let nested = text.lines().any(|l| l.starts_with("SubModules:") || l.starts_with("pipeline_name:"));
+        if nested { Self::V3 } else { Self::V3Beta1 }
+    }
+}
+
+impl std::fmt::Display for Dialect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::V3Beta1 => "PaddleX 3.0-beta1",
+            Self::V3 => "PaddleX 3.x",
+        })
+    }
+}
+
+/// Configuration of any pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PipelineConfig {
+    /// Of OCR.
+    Ocr(OcrConfig),
+    /// Of a pipeline with one network.
+    Picture(PictureConfig),
+}
+
+impl PipelineConfig {
+    /// The defaults of a pipeline.
+    pub fn of(name: PipelineName) -> Self {
+        match name {
+            PipelineName::Ocr => Self::Ocr(OcrConfig::default()),
+            PipelineName::Picture(task) => Self::Picture(PictureConfig::new(task)),
+        }
+    }
+
+    /// Reads a pipeline file of either dialect.
+    pub fn read(path: &Path) -> Result<(Self, Dialect)> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Parses the text of a pipeline file; `place` names it in errors.
+    pub fn parse(text: &str, place: &str) -> Result<(Self, Dialect)> {
+        let dialect = Dialect::of(text);
+        let config = match named_pipeline(text, dialect, place)? {
+            PipelineName::Ocr => Self::Ocr(OcrConfig::parse(text, dialect, place)?),
+            PipelineName::Picture(task) => Self::Picture(PictureConfig::parse(text, task, dialect, place)?),
+        };
+        Ok((config, dialect))
+    }
+
+    /// Which pipeline.
+    pub fn name(&self) -> PipelineName {
+        match self {
+            Self::Ocr(_) => PipelineName::Ocr,
+            Self::Picture(config) => PipelineName::Picture(config.task),
+        }
+    }
+
+    /// The device the file names.
+    pub fn device(&self) -> Option<&str> {
+        match self {
+            Self::Ocr(config) => config.device.as_deref(),
+            Self::Picture(config) => config.device.as_deref(),
+        }
+    }
+
+    /// Finds, fetches and opens the networks.
+    pub fn open(&self, loader: &Loader) -> Result<Box<dyn Pipeline>> {
+        Ok(match self {
+            Self::Ocr(config) => Box::new(Ocr::open(config, loader)?),
+            Self::Picture(config) => match config.task {
+                Task::ImageClassification => Box::new(ImageClassification::open(config, loader)?),
+            },
+        })
+    }
+}
+
+/// The name in a pipeline file, whatever else it holds.
+fn named_pipeline(text: &str, dialect: Dialect, place: &str) -> Result<PipelineName> {
+    #[derive(Deserialize)]
+    struct Named {
+        pipeline_name: String,
+    }
+    #[derive(Deserialize)]
+    struct Nested {
+        #[serde(rename = "Global")]
+        global: Named,
+    }
+    let name = match dialect {
+        Dialect::V3 => read_yaml::<Named>(text, place)?.pipeline_name,
+        Dialect::V3Beta1 => read_yaml::<Nested>(text, place)?.global.pipeline_name,
+    };
+    PipelineName::find(&name, place)
+}
+
+fn read_yaml<T: for<'de> Deserialize<'de>>(text: &str, place: &str) -> Result<T> {
+    serde_saphyr::from_str(text).map_err(|e| Error::config(place, e.to_string()))
+}
+
+/// The part of `hpi_config` (later releases) that chooses an engine.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HpiConfig {
+    backend: Option<String>,
+}
+
+impl HpiConfig {
+    fn backend(this: &Option<Self>) -> Result<Option<BackendName>> {
+        this.as_ref().and_then(|h| h.backend.as_deref()).map(str::parse).transpose()
+    }
+}
+
+/// `Global` of a 3.0-beta1 file; its name has been read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Global {
+    #[serde(rename = "pipeline_name")]
+    _pipeline_name: IgnoredAny,
+    #[serde(rename = "input")]
+    _input: Option<String>,
+}
+
+/// Compatibility settings of a 3.0-beta1 file without an effect here: this program needs no licence.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HpiParams {
+    #[serde(rename = "serial_number")]
+    _serial_number: Option<String>,
+    #[serde(rename = "update_license")]
+    _update_license: Option<bool>,
+}

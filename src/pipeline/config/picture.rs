@@ -1,0 +1,174 @@
+//! Configuration of the pipelines with one network.
+
+use super::{Dialect, HpiConfig, HpiParams, read_yaml};
+use crate::error::{Error, Result};
+use crate::modules::loader::ModelChoice;
+use crate::pipeline::Task;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// Configuration of a pipeline with one network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PictureConfig {
+    /// Which pipeline.
+    pub task: Task,
+    /// The network.
+    pub model: ModelChoice,
+    /// Most pictures that share a run. Results do not depend on it.
+    pub batch_size: usize,
+    /// Classes that a classification names, in place of the model's own number.
+    pub topk: Option<usize>,
+    /// Score that an object needs to exceed, in place of the model's own.
+    pub threshold: Option<f32>,
+    /// Device, where the file names one.
+    pub device: Option<String>,
+}
+
+impl PictureConfig {
+    /// The defaults of `task`.
+    pub fn new(task: Task) -> Self {
+        let model = ModelChoice { name_or_dir: task.default_model().into(), backend: None };
+        Self { task, model, batch_size: 1, topk: None, threshold: None, device: None }
+    }
+
+    /// Parses the text of a pipeline file; `place` names it in errors.
+    pub(super) fn parse(text: &str, task: Task, dialect: Dialect, place: &str) -> Result<Self> {
+        let config = match dialect {
+            Dialect::V3Beta1 => read_yaml::<beta1::File>(text, place)?.into_config(task)?,
+            Dialect::V3 => read_yaml::<v3::File>(text, place)?.into_config(task, place)?,
+        };
+        config.check(place)?;
+        Ok(config)
+    }
+
+    /// Refuses numbers that make no sense; `place` names where they stand.
+    pub fn check(&self, place: &str) -> Result<()> {
+        let refuse = |reason: String| Err(Error::config(place, reason));
+        if self.batch_size == 0 {
+            return refuse("batch_size: 0 pictures a run; give 1 or more".into());
+        }
+        if self.topk == Some(0) {
+            return refuse("topk: 0 classes; give 1 or more".into());
+        }
+        if self.topk.is_some() && !self.task.has_classes() {
+            return refuse(format!("topk: {} names no classes of whole pictures", self.task));
+        }
+        match self.threshold {
+            Some(_) if !self.task.has_scores() => refuse(format!("threshold: {} has no scores to compare with it", self.task)),
+            Some(threshold) if !(0.0..=1.0).contains(&threshold) => refuse(format!("threshold: {threshold} is not within 0 to 1")),
+            _ => Ok(()),
+        }
+    }
+}
+
+mod beta1 {
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct File {
+        #[serde(rename = "Global")]
+        _global: super::super::Global,
+        #[serde(rename = "Pipeline", default)]
+        pipeline: Pipeline,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Pipeline {
+        model: Option<String>,
+        batch_size: Option<usize>,
+        topk: Option<usize>,
+        threshold: Option<f32>,
+        device: Option<String>,
+        hpi_config: Option<HpiConfig>,
+        // Compatibility switches without an effect here: this program is the plugin, and needs no licence.
+        #[serde(rename = "use_hpip")]
+        _use_hpip: Option<bool>,
+        #[serde(rename = "hpi_params")]
+        _hpi_params: Option<HpiParams>,
+    }
+
+    impl File {
+        pub fn into_config(self, task: Task) -> Result<PictureConfig> {
+            let p = self.pipeline;
+            let defaults = PictureConfig::new(task);
+            Ok(PictureConfig {
+                task,
+                model: ModelChoice {
+                    name_or_dir: p.model.unwrap_or(defaults.model.name_or_dir),
+                    backend: HpiConfig::backend(&p.hpi_config)?,
+                },
+                batch_size: p.batch_size.unwrap_or(defaults.batch_size),
+                topk: p.topk,
+                threshold: p.threshold,
+                device: p.device,
+            })
+        }
+    }
+}
+
+mod v3 {
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct File {
+        #[serde(rename = "pipeline_name")]
+        _pipeline_name: String,
+        #[serde(rename = "SubModules")]
+        modules: SubModules,
+        device: Option<String>,
+        hpi_config: Option<HpiConfig>,
+        #[serde(rename = "use_hpip")]
+        _use_hpip: Option<bool>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct SubModules {
+        #[serde(rename = "ImageClassification")]
+        classification: Option<Module>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Module {
+        #[serde(rename = "module_name")]
+        _module_name: Option<String>,
+        model_name: String,
+        model_dir: Option<String>,
+        batch_size: Option<usize>,
+        topk: Option<usize>,
+        threshold: Option<f32>,
+        img_size: Option<IgnoredAny>,
+        target_size: Option<IgnoredAny>,
+        hpi_config: Option<HpiConfig>,
+    }
+
+    impl File {
+        pub fn into_config(self, task: Task, place: &str) -> Result<PictureConfig> {
+            let (key, module) = match task {
+                Task::ImageClassification => ("ImageClassification", self.modules.classification),
+            };
+            let module = module.ok_or_else(|| Error::config(place, format!("SubModules has no `{key}`")))?;
+            for (key, value) in [("img_size", &module.img_size), ("target_size", &module.target_size)] {
+                if value.is_some() {
+                    let reason =
+                        format!("`{key}` is not in this version: leave it out, pictures are resized as the model's inference.yml says");
+                    return Err(Error::config(place, reason));
+                }
+            }
+            let defaults = PictureConfig::new(task);
+            let backend = HpiConfig::backend(&module.hpi_config)?.or(HpiConfig::backend(&self.hpi_config)?);
+            Ok(PictureConfig {
+                task,
+                model: ModelChoice { name_or_dir: module.model_dir.unwrap_or(module.model_name), backend },
+                batch_size: module.batch_size.unwrap_or(defaults.batch_size),
+                topk: module.topk,
+                threshold: module.threshold,
+                device: self.device,
+            })
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Pipelines with one network on whole pictures: group the frames that can share a run, run the groups side by side,
+//! give every frame its own result. Grouping changes no result.
+
+use super::{Pipeline, record, workers};
+use crate::error::{Error, Result};
+use crate::image::{Frame, ImageView, Size};
+use crate::modules::PictureModule;
+use crate::modules::network::Share;
+use crate::result::{Header, PipelineResult, RunRecord};
+use crate::trace::{Stage, StageTimes};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A module whose output is the result of a pipeline.
+pub trait PictureModuleResult: PictureModule {
+    /// The result.
+    type Result: Into<PipelineResult> + Send;
+
+    /// `output` as a result about the picture of `header`.
+    fn result(header: Header, output: Self::Output) -> Self::Result;
+}
+
+/// A loaded pipeline with one network. Calls from several threads share its workers.
+pub struct PicturePipeline<M> {
+    module: M,
+    workers: rayon::ThreadPool,
+    batch_size: usize,
+    /// Groups of frames under way, over all calls.
+    under_way: AtomicUsize,
+    run: Vec<RunRecord>,
+}
+
+/// A frame's output with its times, or why there is none.
+type Outcome<M> = Result<(<M as PictureModule>::Output, StageTimes)>;
+
+impl<M: PictureModuleResult> PicturePipeline<M> {
+    /// A pipeline over a loaded module that works on `threads` cores; at most `batch_size` frames share a run.
+    pub fn new(module: M, batch_size: usize, threads: usize) -> Result<Self> {
+        let run = vec![record(module.info())];
+        let batch_size = batch_size.clamp(1, module.max_batch());
+        Ok(Self { module, workers: workers(threads)?, batch_size, under_way: AtomicUsize::new(0), run })
+    }
+
+    /// Results for `frames` (BGR), in their order. A frame that fails leaves the others untouched.
+    pub fn predict(&self, frames: &[Frame]) -> Vec<Result<M::Result>> {
+        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, _)| result)).collect()
+    }
+
+    /// As [`predict`](Self::predict), with the time each frame spent in each stage.
+    pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(M::Result, StageTimes)>> {
+        let (groups, mut outcomes) = self.groups(frames);
+        let others = self.under_way.fetch_add(groups.len(), Ordering::Relaxed);
+        let share = if others == 0 && groups.len() == 1 { Share::Whole } else { Share::OneCore };
+        let run = |group: Vec<usize>| (self.run_group(frames, &group, share), group);
+        let ran: Vec<_> = self.workers.install(|| groups.into_par_iter().with_max_len(1).map(run).collect());
+        self.under_way.fetch_sub(ran.len(), Ordering::Relaxed);
+        for (of_group, group) in ran {
+            for (index, outcome) in group.into_iter().zip(of_group) {
+                outcomes[index] = Some(outcome);
+            }
+        }
+        frames.iter().zip(outcomes).map(|(frame, outcome)| self.result(frame, outcome)).collect()
+    }
+
+    /// Frames that share a run, as indices; and the outcomes of frames that no network can take.
+    fn groups(&self, frames: &[Frame]) -> (Vec<Vec<usize>>, Vec<Option<Outcome<M>>>) {
+        let mut groups: Vec<(Size, Vec<usize>)> = Vec::new();
+        let mut outcomes: Vec<Option<Outcome<M>>> = frames.iter().map(|_| None).collect();
+        for (index, frame) in frames.iter().enumerate() {
+            match self.module.input_size(frame.size()) {
+                Err(e) => outcomes[index] = Some(Err(e)),
+                Ok(size) => match groups.iter_mut().find(|(of, group)| *of == size && group.len() < self.batch_size) {
+                    Some((_, group)) => group.push(index),
+                    None => groups.push((size, vec![index])),
+                },
+            }
+        }
+        (groups.into_iter().map(|(_, group)| group).collect(), outcomes)
+    }
+
+    /// Outcomes of the frames of one group. When a run of several fails, each runs alone: the fault may be one's.
+    fn run_group(&self, frames: &[Frame], group: &[usize], share: Share) -> Vec<Outcome<M>> {
+        let images: Vec<ImageView> = group.iter().map(|&index| frames[index].image.view()).collect();
+        let mut times = StageTimes::default();
+        match self.module.predict(&images, share, &mut times) {
+            Ok(outputs) if outputs.len() == group.len() => {
+                let mut each = StageTimes::default();
+                each.add_share(&times, 1.0 / group.len() as f64);
+                outputs.into_iter().map(|output| Ok((output, each))).collect()
+            }
+            Ok(outputs) => {
+                let reason = format!("{} results for {} pictures", outputs.len(), group.len());
+                group.iter().map(|_| Err(Error::internal("pipeline", reason.clone()))).collect()
+            }
+            Err(e) if group.len() == 1 => vec![Err(e)],
+            Err(_) => group.iter().flat_map(|&index| self.run_group(frames, &[index], share)).collect(),
+        }
+    }
+
+    fn result(&self, frame: &Frame, outcome: Option<Outcome<M>>) -> Result<(M::Result, StageTimes)> {
+        let outcome = outcome.unwrap_or_else(|| Err(Error::internal("pipeline", "a frame was left out")));
+        match outcome {
+            Ok((output, times)) => Ok((M::result(Header::new(&frame.id, &self.run), output), times)),
+            // A module does not know what its picture is called.
+            Err(Error::Input { item, reason }) => Err(Error::input(frame.id.input_path.clone().unwrap_or(item), reason)),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl<M: PictureModuleResult> Pipeline for PicturePipeline<M> {
+    fn process(&self, frames: &[Frame]) -> Vec<Result<(PipelineResult, StageTimes)>> {
+        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, times)| (result.into(), times))).collect()
+    }
+
+    fn run_records(&self) -> &[RunRecord] {
+        &self.run
+    }
+
+    fn workers(&self) -> &rayon::ThreadPool {
+        &self.workers
+    }
+
+    fn stages(&self) -> &'static [Stage] {
+        &Stage::ONE_NETWORK
+    }
+
+    fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+}

@@ -1,0 +1,19 @@
+//! What OCR finds.
+
+use super::Header;
+use crate::image::PointI;
+
+/// What an OCR pipeline found in one picture or page. All lists have one length and one order: reading order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OcrResult {
+    /// Which picture, what ran, how long.
+    pub header: Header,
+    /// Text regions, clockwise from the top-left corner.
+    pub dt_polys: Vec<Vec<PointI>>,
+    /// Detection score of each region, 0..1.
+    pub dt_scores: Vec<f32>,
+    /// Text of each region.
+    pub rec_text: Vec<String>,
+    /// Recognition score of each region, 0..1.
+    pub rec_score: Vec<f32>,
+}
