@@ -7,6 +7,7 @@ use hpinfer::ops::resize_norm::{Interpolation, Item, Normalize, Params, Planes, 
 use hpinfer::ops::simd::Isa;
 use hpinfer::ops::warp::CropPlan;
 use hpinfer::ops::warp::cpu::{self as warp, Scratch as WarpScratch};
+use hpinfer::ops::yuv::{self, Nv12View};
 use serde_json::Value;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -381,4 +382,17 @@ fn degenerate_quads_give_no_pixels_and_absurd_ones_an_error() {
     let grey = SplitMix(1).picture(Size::new(4, 4), PixelFormat::Gray);
     let plan = CropPlan::from_quad(&[PointI::new(0, 0), PointI::new(3, 0), PointI::new(3, 3), PointI::new(0, 3)]).unwrap();
     assert!(warp::warp(grey.view(), &plan, &mut out, &mut WarpScratch::default()).is_err());
+}
+
+#[test]
+fn nv12_equals_opencv() {
+    let cases: Value = serde_json::from_str(include_str!("fixtures/image/nv12.json")).unwrap();
+    for case in cases.as_array().unwrap() {
+        let size = size(case);
+        let (width, height) = (size.width as usize, size.height as usize);
+        let planes = SplitMix(number(case, "seed")).picture(Size::new(size.width, size.height * 3 / 2), PixelFormat::Gray);
+        let (luma, chroma) = planes.data().split_at(width * height);
+        let picture = yuv::cpu::to_bgr(Nv12View { luma, luma_pitch: width, chroma, chroma_pitch: width, size }).unwrap();
+        assert_eq!(fnv1a(picture.data()), case["fnv1a"].as_str().unwrap(), "{case}");
+    }
 }

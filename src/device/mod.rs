@@ -1,4 +1,11 @@
-//! What the program runs on: the device a user asked for, and the processor cores it may use.
+//! What the program runs on: the device a user asked for, the processor cores it may use, and the seam through which
+//! operations reach a graphics processor.
+
+mod kernels;
+mod queue;
+
+pub use kernels::Kernel;
+pub use queue::{DeviceSlice, DeviceSliceMut, FloatsMut, Launch, Queue, tiles};
 
 use crate::error::{Error, Result};
 use std::fmt;

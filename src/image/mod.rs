@@ -6,6 +6,8 @@ pub mod decode;
 pub mod frame;
 pub mod geometry;
 pub mod polygon;
+pub mod surface;
 
 pub use frame::{Frame, FrameId, ImageBuf, ImageView, PixelFormat};
 pub use geometry::{PointF, PointI, Size};
+pub use surface::{Surface, SurfaceFormat};

@@ -11,3 +11,4 @@ pub mod resize_norm;
 pub mod sampling;
 pub mod simd;
 pub mod warp;
+pub mod yuv;

@@ -35,7 +35,7 @@ pub fn decode(scores: &[f32], steps: usize, classes: usize, kind: ScoreKind) -> 
     decoded
 }
 
-/// Index and value of the largest score; (0, -inf) when there is none.
+/// Index and value of the largest score; (0, -inf) when none is a number above -inf.
 fn argmax(row: &[f32]) -> (u32, f32) {
     let mut best = (0, f32::NEG_INFINITY);
     for (number, block) in row.chunks(BLOCK).enumerate() {
@@ -45,6 +45,9 @@ fn argmax(row: &[f32]) -> (u32, f32) {
         }
     }
     let (number, largest) = best;
+    if largest == f32::NEG_INFINITY {
+        return (0, largest);
+    }
     let within = row.chunks(BLOCK).nth(number).and_then(|block| block.iter().position(|&v| v == largest));
     ((number * BLOCK + within.unwrap_or(0)) as u32, largest)
 }
@@ -145,6 +148,7 @@ mod tests {
         let nan = f32::NAN;
         assert_eq!(argmax(&[nan, 0.1, nan, 0.3]), (3, 0.3));
         assert_eq!(argmax(&[nan; 300]), (0, f32::NEG_INFINITY));
+        assert_eq!(argmax(&[nan, f32::NEG_INFINITY]), (0, f32::NEG_INFINITY));
         for kind in [ScoreKind::Probabilities, ScoreKind::Logits] {
             assert_eq!(decode(&[nan; 30], 3, 10, kind).classes, [0u32; 0]);
             assert!(decode(&[0.1, f32::INFINITY, nan, 0.2, -f32::INFINITY, nan], 2, 3, kind).classes.len() == 1);

@@ -1,6 +1,7 @@
 //! CTC greedy decoding: class scores per step → kept classes and a mean score.
 
 pub mod cpu;
+pub mod cuda;
 mod simd;
 
 /// The class that stands for no character.

@@ -7,6 +7,7 @@
 //! Reference: Paddle 3.3.1 `interpolate` (`bilinear`, `align_corners=False`, `align_mode=0`) and NumPy; all results are equal.
 
 pub mod cpu;
+pub mod cuda;
 
 use crate::image::Size;
 use crate::image::geometry::round_even;

@@ -7,6 +7,7 @@
 //! bottom side lies before its left or top one has area 0. All arithmetic is f32 in the reference's order.
 
 pub mod cpu;
+pub mod cuda;
 
 /// Candidates of one picture as a detector's head returns them.
 #[derive(Clone, Copy, Debug)]

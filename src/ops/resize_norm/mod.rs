@@ -8,6 +8,7 @@
 
 pub mod cpu;
 mod cubic;
+pub mod cuda;
 mod linear;
 mod ring;
 mod simd;

@@ -81,9 +81,7 @@ fn copy(src: ImageView, first: usize, size: Size, out: &mut [u8]) {
 }
 
 fn sample_all(src: ImageView, plan: &CropPlan, isa: Isa, row: &mut Row, out: &mut [u8]) {
-    let (width, height) = (plan.warped.width as usize, plan.warped.height as usize);
-    // OpenCV works in blocks of at most 1024 pixels; a position is rounded once at its block's left edge.
-    let block = (1024 / height.min(16)).min(width);
+    let (width, block) = (plan.warped.width as usize, plan.block() as usize);
     row.xs.resize(width, 0);
     row.ys.resize(width, 0);
     for (y, out) in out.chunks_exact_mut(width * 3).enumerate() {

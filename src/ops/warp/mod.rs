@@ -7,6 +7,7 @@
 //! Bit-exact with OpenCV 4.10 `getPerspectiveTransform` + `warpPerspective`; the steps are PaddleX 3.0-beta1's.
 
 pub mod cpu;
+pub mod cuda;
 mod plan;
 mod simd;
 mod table;

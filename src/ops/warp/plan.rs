@@ -57,6 +57,11 @@ impl CropPlan {
         self.warped.area() == 0
     }
 
+    /// Columns whose positions are counted from one that is rounded: OpenCV works in blocks of at most 1024 pixels.
+    pub(super) fn block(&self) -> u32 {
+        (1024 / self.warped.height.min(16)).min(self.warped.width)
+    }
+
     /// The source pixel of the crop's top-left corner, when the crop is nothing but a shifted copy: when each
     /// position is so near to a whole pixel that it certainly rounds to it in steps of 1/32.
     pub(super) fn whole_shift(&self) -> Option<(i32, i32)> {

@@ -1,0 +1,50 @@
+// Pictures in device memory and their samples. Twin of src/image/surface.rs and src/ops/yuv.
+#pragma once
+#include "scalar.cuh"
+
+/// One picture. 40 bytes.
+struct Surface {
+    const u8* pixels;  // interleaved samples, or the luma plane
+    const u8* chroma;  // NV12: the plane of U, V pairs of 2 x 2 pixels
+    i32 pitch;         // bytes from one row to the next
+    i32 chroma_pitch;
+    i32 width, height;
+    i32 format;
+    i32 padding;
+};
+static_assert(sizeof(Surface) == 40, "SurfaceRow in src/image/surface.rs");
+
+enum { COLOUR = 0, GREY = 1, NV12 = 2 };
+
+/// Samples of one pixel as stored: blue, green, red for BGR.
+struct Pixel {
+    u8 c[3];
+};
+
+/// Three interleaved samples.
+struct Colour {
+    static FN Pixel at(const Surface& s, i32 x, i32 y) {
+        const u8* p = s.pixels + (i64)y * s.pitch + x * 3;
+        return {{p[0], p[1], p[2]}};
+    }
+};
+
+/// One sample, which stands for all three.
+struct Grey {
+    static FN Pixel at(const Surface& s, i32 x, i32 y) {
+        u8 v = s.pixels[(i64)y * s.pitch + x];
+        return {{v, v, v}};
+    }
+};
+
+/// Luma and subsampled chroma to BGR by BT.601 with limited range, OpenCV's 20-bit fixed point.
+struct Nv12 {
+    static FN Pixel at(const Surface& s, i32 x, i32 y) {
+        const i32 half = 1 << 19;
+        const u8* uv = s.chroma + (i64)(y >> 1) * s.chroma_pitch + (x & ~1);
+        i32 u = uv[0] - 128, v = uv[1] - 128;
+        i32 luma = most_of(s.pixels[(i64)y * s.pitch + x] - 16, 0) * 1220542;
+        return {{saturate((luma + 2116026 * u + half) >> 20), saturate((luma - 852492 * v - 409993 * u + half) >> 20),
+                 saturate((luma + 1673527 * v + half) >> 20)}};
+    }
+};

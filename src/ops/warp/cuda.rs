@@ -1,0 +1,174 @@
+//! The CUDA form, `kernels/warp.cu`: crops, resizes and normalises in one pass. Results are equal to those of
+//! [`super::cpu`] followed by [`resize_norm::cpu`](crate::ops::resize_norm::cpu).
+
+use super::plan::CropPlan;
+use super::table::WEIGHTS;
+use crate::device::{DeviceSlice, FloatsMut, Kernel, Launch, Queue, tiles};
+use crate::error::{Error, Result};
+use crate::image::surface::SurfaceRow;
+use crate::image::{Size, Surface};
+use crate::ops::resize_norm::cuda::{NormalizeArgs, Planes};
+use crate::ops::resize_norm::{Interpolation, Params};
+use bytemuck::{Pod, Zeroable};
+use std::marker::PhantomData;
+
+const TILE: Size = Size::new(64, 16);
+const THREADS: u32 = 256;
+/// The most blocks of a grid in y and z.
+const MAX_GRID: u32 = 65_535;
+
+/// Taps of each of the 32 x 32 fractions of a pixel, in 15-bit fixed point.
+pub type Taps = [i16; 16];
+
+/// What [`run`] needs on the device, once for all batches.
+pub fn weights() -> Vec<Taps> {
+    let flat = |rows: &[[i16; 4]; 4]| std::array::from_fn(|i| rows[i / 4][i % 4]);
+    WEIGHTS.iter().map(flat).collect()
+}
+
+/// One crop of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// The frame it is cut from.
+    pub src: Surface<'a>,
+    /// Where it lies there.
+    pub plan: CropPlan,
+    /// Size after the resize; at most the canvas.
+    pub resized: Size,
+}
+
+/// `Plan` of `kernels/warp.cu`.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct PlanRow {
+    inverse: [f64; 9],
+    warped: [u32; 2],
+    block: u32,
+    turn: u32,
+}
+
+const _: () = assert!(size_of::<PlanRow>() == 88);
+
+impl PlanRow {
+    fn new(plan: &CropPlan) -> Self {
+        let Size { width, height } = plan.warped;
+        Self { inverse: plan.inverse, warped: [width, height], block: plan.block(), turn: u32::from(plan.turn) }
+    }
+}
+
+/// A crop as the kernel reads it. 152 bytes.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Row {
+    src: SurfaceRow,
+    plan: PlanRow,
+    scale_x: f64,
+    scale_y: f64,
+    width: u32,
+    height: u32,
+}
+
+const _: () = assert!(size_of::<Row>() == 152);
+
+/// A checked batch as the kernel reads it; its rows have to be copied to the device.
+#[derive(Debug)]
+pub struct Table<'a> {
+    rows: Vec<Row>,
+    canvas: Size,
+    pictures: PhantomData<Surface<'a>>,
+}
+
+impl<'a> Table<'a> {
+    /// Checks `items` against the canvas they are put on.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming the index of a crop that has no pixels or is larger than the canvas after the resize;
+    /// [`Error::Internal`] for more crops than a launch takes.
+    pub fn new(items: &[Item<'a>], canvas: Size) -> Result<Self> {
+        let rows: Vec<Row> = items.iter().enumerate().map(|(index, item)| row(index, item, canvas)).collect::<Result<_>>()?;
+        if rows.len() > MAX_GRID as usize || tiles(canvas.height, TILE.height) > MAX_GRID || canvas.area() == 0 {
+            return Err(Error::internal("crop", format!("{} crops on a canvas of {canvas}", rows.len())));
+        }
+        Ok(Self { rows, canvas, pictures: PhantomData })
+    }
+
+    /// What [`run`] needs on the device.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+}
+
+fn row(index: usize, item: &Item, canvas: Size) -> Result<Row> {
+    let (from, to) = (item.plan.size(), item.resized);
+    if item.plan.is_empty() || to.area() == 0 || to.width > canvas.width || to.height > canvas.height {
+        let reason = format!("{from} pixels, {to} after the resize, do not fit the canvas of {canvas}");
+        return Err(Error::input(format!("crop {index} of the batch"), reason));
+    }
+    // In f64 and in this order: the positions of the kernel are OpenCV's only then.
+    let scale = |from: u32, to: u32| 1.0 / (f64::from(to) / f64::from(from));
+    Ok(Row {
+        src: item.src.row(),
+        plan: PlanRow::new(&item.plan),
+        scale_x: scale(from.width, to.width),
+        scale_y: scale(from.height, to.height),
+        width: to.width,
+        height: to.height,
+    })
+}
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Args {
+    rows: u64,
+    weights: u64,
+    out: u64,
+    canvas: [u32; 2],
+    normalize: NormalizeArgs,
+    pad: f32,
+    reverse: u32,
+}
+
+const _: () = assert!(size_of::<Args>() == 72);
+
+/// The crops of `table` into `out`, a tensor `[crops, 3, canvas.height, canvas.width]`. `rows` are the table's and
+/// `weights` those of [`weights`], on the device. The resize is linear.
+///
+/// # Errors
+/// [`Error::Internal`] when a length, the canvas or the filter of `params` does not fit; those of the queue.
+pub fn run(
+    queue: &dyn Queue,
+    table: &Table,
+    rows: DeviceSlice<Row>,
+    weights: DeviceSlice<Taps>,
+    params: &Params,
+    planes: Planes,
+    out: &FloatsMut,
+) -> Result<()> {
+    let (canvas, count) = (table.canvas, table.rows.len());
+    let lengths = rows.len() == count && weights.len() == WEIGHTS.len() && out.len() as u64 == count as u64 * 3 * canvas.area();
+    if !lengths || params.canvas != canvas || params.interpolation != Interpolation::Linear {
+        let reason = format!("{} rows and {} values of output for {count} crops, {params:?}", rows.len(), out.len());
+        return Err(Error::internal("crop", reason));
+    }
+    if count == 0 {
+        return Ok(());
+    }
+    let kernel = match out {
+        FloatsMut::F32(_) => Kernel::WarpResizeNormF32,
+        FloatsMut::F16(_) => Kernel::WarpResizeNormF16,
+    };
+    let args = Args {
+        rows: rows.address(),
+        weights: weights.address(),
+        out: out.address(),
+        canvas: [canvas.width, canvas.height],
+        normalize: NormalizeArgs::new(&params.normalize),
+        pad: params.pad,
+        reverse: u32::from(planes == Planes::Reversed),
+    };
+    let grid = [tiles(canvas.width, TILE.width), tiles(canvas.height, TILE.height), count as u32];
+    let launch = Launch { kernel, grid, threads: THREADS, shared_bytes: 0, args: bytemuck::bytes_of(&args) };
+    // SAFETY: `Args` is the kernel's structure, checked for size on both sides; the table was made from surfaces that
+    // hold their pixels, the weights cover all fractions, and the output has a value for every pixel of every canvas.
+    unsafe { queue.launch(launch) }
+}

@@ -1,0 +1,13 @@
+//! The CUDA code without a graphics processor: every kernel of `kernels/` is compiled for the host with the emulation in
+//! `tests/device/emulation.h` and compared with the CPU form of its operation, whole outputs on fixtures and fresh
+//! random inputs. The launches are those of `ops/*/cuda.rs`; only the queue is another.
+
+mod device {
+    mod ctc;
+    mod emulator;
+    mod inputs;
+    mod mask;
+    mod nms;
+    mod resize_norm;
+    mod warp;
+}

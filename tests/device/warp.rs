@@ -1,0 +1,121 @@
+//! `kernels/warp.cu` against `ops/warp/cpu.rs` and `ops/resize_norm/cpu.rs`, one after the other: all bits are equal.
+
+use super::emulator::{Emulator, Memory};
+use super::inputs::Random;
+use hpinfer::device::FloatsMut;
+use hpinfer::image::{ImageBuf, ImageView, PixelFormat, PointF, PointI, Size, Surface, SurfaceFormat};
+use hpinfer::ops::resize_norm::cuda::Planes;
+use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params};
+use hpinfer::ops::warp::{self, CropPlan, cuda};
+
+/// A crop of text, mostly: any quad, sometimes upright, sometimes partly outside.
+fn plan(random: &mut Random, frame: Size) -> CropPlan {
+    let margin = random.below(12);
+    let mut coordinate = |limit: u32| random.below(limit + 2 * margin) as i32 - margin as i32;
+    loop {
+        let mut at = || PointI::new(coordinate(frame.width), coordinate(frame.height));
+        let plan = match at().x % 3 {
+            0 => {
+                let (a, b) = (at(), at());
+                let corners = [(a.x, a.y), (b.x, a.y), (b.x, b.y), (a.x, b.y)];
+                CropPlan::from_quad(&corners.map(|(x, y)| PointI::new(x, y)))
+            }
+            1 => CropPlan::from_quad(&[at(), at(), at(), at()]),
+            _ => {
+                // A trapezium: positions are divided by z then.
+                let p = at();
+                let corners = [(0.0, 0.0), (31.5, 3.0), (28.0, 14.25), (2.0, 9.0)];
+                CropPlan::from_corners(&corners.map(|(x, y)| PointF::new(p.x as f32 + x, p.y as f32 + y)))
+            }
+        }
+        .expect("a small quad");
+        if !plan.is_empty() {
+            return plan;
+        }
+    }
+}
+
+fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canvas: Size) {
+    let grey = random.below(4) == 0;
+    let frames: Vec<ImageBuf> = (0..2).map(|_| random.picture(frame, if grey { PixelFormat::Gray } else { PixelFormat::Bgr })).collect();
+    let colour = |f: &ImageBuf| match f.format() {
+        PixelFormat::Gray => ImageBuf::new(f.data().iter().flat_map(|&v| [v; 3]).collect(), frame, PixelFormat::Bgr).unwrap(),
+        _ => f.clone(),
+    };
+    let plans: Vec<(usize, CropPlan)> = (0..count).map(|_| (random.below(2) as usize, plan(random, frame))).collect();
+    let resized: Vec<Size> = plans
+        .iter()
+        .map(|(_, plan)| match random.below(3) {
+            0 => Size::new(plan.size().width.min(canvas.width), plan.size().height.min(canvas.height)),
+            1 => Size::new(random.within(1..=canvas.width), canvas.height),
+            _ => Size::new(random.within(1..=canvas.width), random.within(1..=canvas.height)),
+        })
+        .collect();
+    let params = Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: random.unit() };
+
+    let wide: Vec<ImageBuf> = frames.iter().map(colour).collect();
+    let mut scratch = warp::cpu::Scratch::default();
+    let crops: Vec<Vec<u8>> = plans
+        .iter()
+        .map(|(f, plan)| {
+            let mut out = Vec::new();
+            warp::cpu::warp(wide[*f].view(), plan, &mut out, &mut scratch).unwrap();
+            out
+        })
+        .collect();
+    let items: Vec<Item> = crops
+        .iter()
+        .zip(&plans)
+        .zip(&resized)
+        .map(|((data, (_, plan)), &resized)| Item { src: ImageView { data, size: plan.size(), format: PixelFormat::Bgr }, resized })
+        .collect();
+    let mut expected = vec![0.0; count as usize * 3 * canvas.area() as usize];
+    resize_norm::cpu::run(&items, &params, &mut expected, &mut resize_norm::cpu::Scratch::default()).unwrap();
+
+    let memory: Vec<Memory<u8>> = frames.iter().map(|f| Memory::of(f.data())).collect();
+    let format = if grey { SurfaceFormat::Gray } else { SurfaceFormat::Bgr };
+    let pitch = frame.width * if grey { 1 } else { 3 };
+    let items: Vec<cuda::Item> = plans
+        .iter()
+        .zip(&resized)
+        .map(|(&(f, plan), &resized)| cuda::Item { src: Surface::new(memory[f].slice(), pitch, frame, format).unwrap(), plan, resized })
+        .collect();
+    let table = cuda::Table::new(&items, canvas).unwrap();
+    let (rows, weights) = (Memory::of(table.rows()), Memory::of(&cuda::weights()));
+    let mut found = Memory::new(expected.len());
+    cuda::run(queue, &table, rows.slice(), weights.slice(), &params, Planes::AsStored, &FloatsMut::F32(found.slice_mut())).unwrap();
+    let differ = found.read().iter().zip(&expected).position(|(a, b)| a.to_bits() != b.to_bits());
+    assert_eq!(differ.map(|at| (at, found.read()[at], expected[at])), None, "frames of {frame}, canvas {canvas}, {plans:?}, {resized:?}");
+
+    let mut halves = Memory::new(expected.len());
+    cuda::run(queue, &table, rows.slice(), weights.slice(), &params, Planes::Reversed, &FloatsMut::F16(halves.slice_mut())).unwrap();
+    let plane = canvas.area() as usize;
+    for (at, &bits) in halves.read().iter().enumerate() {
+        let (item, channel, pixel) = (at / (3 * plane), at / plane % 3, at % plane);
+        let single = expected[(item * 3 + 2 - channel) * plane + pixel];
+        assert_eq!(bits, super::resize_norm::half(single), "{single} at {at}");
+    }
+}
+
+#[test]
+fn warp_resize_norm_equals_the_cpu_forms() {
+    let mut random = Random::fresh("warp");
+    let queue = Emulator::new(random.next());
+    for _ in 0..50 {
+        let (count, canvas) = (random.within(1..=4), Size::new(random.within(1..=200), random.within(1..=50)));
+        let frame = Size::new(random.within(1..=160), random.within(1..=120));
+        compare(&mut random, &queue, count, frame, canvas);
+    }
+    // Much reduced: most pixels of the crop are never made.
+    compare(&mut random, &queue, 2, Size::new(900, 700), Size::new(70, 20));
+    compare(&mut random, &queue, 3, Size::new(500, 300), Size::new(320, 48));
+}
+
+#[test]
+fn a_crop_without_pixels_is_named() {
+    let pixels = Memory::of(&[0u8; 300]);
+    let src = Surface::new(pixels.slice(), 30, Size::new(10, 10), SurfaceFormat::Bgr).unwrap();
+    let plan = CropPlan::from_quad(&[PointI::new(3, 3); 4]).unwrap();
+    let error = cuda::Table::new(&[cuda::Item { src, plan, resized: Size::new(1, 1) }], Size::new(4, 4)).unwrap_err().to_string();
+    assert!(error.contains("crop 0 of the batch"), "{error}");
+}
