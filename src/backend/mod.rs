@@ -11,6 +11,7 @@ pub mod openvino;
 pub mod record;
 mod rewrite;
 pub mod select;
+pub mod tensorrt;
 
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Shape, TensorRef};

@@ -1,0 +1,8 @@
+//! TensorRT without a GPU: the binding against a double of the library in each of its binary forms, against NVIDIA's headers,
+//! and, where they can be had, against the real builder of TensorRT-RTX.
+
+mod tensorrt {
+    pub mod binding;
+    pub mod double;
+    pub mod headers;
+}
