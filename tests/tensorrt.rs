@@ -3,6 +3,9 @@
 
 mod tensorrt {
     pub mod binding;
+    pub mod cli;
     pub mod double;
+    pub mod engines;
     pub mod headers;
+    pub mod session;
 }

@@ -4,6 +4,7 @@
 
 use super::onnxruntime::OnnxRuntime;
 use super::openvino::OpenVino;
+use super::tensorrt::session::TensorRt;
 use super::{Backend, BackendName, Engine, LoadOptions, Precision, Session};
 use crate::cache::Cache;
 use crate::device::CpuInfo;
@@ -138,7 +139,8 @@ impl Selector {
                 let found = self.library(Library::OpenVino)?;
                 Arc::new(OpenVino::open(&found.path, found.version.as_deref())?)
             }
-            BackendName::TensorRt | BackendName::PaddleInfer | BackendName::PaddleTensorRt => {
+            BackendName::TensorRt => Arc::new(TensorRt::open(self.cache.clone())?),
+            BackendName::PaddleInfer | BackendName::PaddleTensorRt => {
                 return Err(Error::backend(name.as_str(), "not in this version", "use onnx_runtime or openvino"));
             }
             BackendName::Fake => return Err(Error::config("backend", "`fake` exists for tests only")),

@@ -41,7 +41,7 @@ pub(super) fn publish(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Flushes the names in a folder. File systems that cannot do that say so with `InvalidInput`.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder)?.sync_all() {
         Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(()),
         other => other,

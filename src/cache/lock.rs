@@ -3,12 +3,31 @@
 use super::{Cache, Progress};
 use crate::error::Result;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
 
 /// Exclusive right to make one thing in the cache. Given up when dropped or when the process ends in any way.
 #[derive(Debug)]
 #[must_use = "the lock ends when it is dropped"]
 pub struct Lock {
     _file: File,
+}
+
+/// Waits for the exclusive right that the file `path` stands for; `what` names the thing to be made to a waiting user.
+///
+/// # Errors
+/// When the lock file cannot be made or the file system has no locks.
+pub fn lock_file(path: &Path, what: &str) -> io::Result<Lock> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::Error(e)) => return Err(e),
+        Err(TryLockError::WouldBlock) => {
+            let _waiting = Progress::spinner(format!("waiting for another process that makes {what}"));
+            file.lock()?;
+        }
+    }
+    Ok(Lock { _file: file })
 }
 
 impl Cache {
@@ -18,17 +37,7 @@ impl Cache {
     /// [`Error::Config`](crate::Error::Config) with the next step when the lock file cannot be made or the file system has no locks.
     pub fn lock(&self, name: &str) -> Result<Lock> {
         let path = self.subdir("locks")?.join(format!("{name}.lock"));
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|e| self.refused("create", &path, &e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(e)) => return Err(self.refused("lock", &path, &e)),
-            Err(TryLockError::WouldBlock) => {
-                let _waiting = Progress::spinner(format!("waiting for another process that makes {name}"));
-                file.lock().map_err(|e| self.refused("lock", &path, &e))?;
-            }
-        }
-        Ok(Lock { _file: file })
+        lock_file(&path, name).map_err(|e| self.refused("lock", &path, &e))
     }
 }
 

@@ -15,10 +15,11 @@ mod pip;
 mod progress;
 mod unzip;
 
+pub(crate) use atomic::sync_folder;
 pub use atomic::write_atomic;
 pub use checksum::{sha256, sha256_file};
 pub use install::{Folder, Member, Package, Wheel};
-pub use lock::Lock;
+pub use lock::{Lock, lock_file};
 pub use progress::Progress;
 
 use crate::error::{Error, Result};

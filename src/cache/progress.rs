@@ -20,7 +20,18 @@ impl Progress {
         Self::start(message.into(), None, "{spinner} {msg}")
     }
 
-    /// `position` bytes are done.
+    /// Work in `total` steps.
+    pub fn steps(message: impl Into<String>, total: u64) -> Self {
+        Self::start(message.into(), Some(total), "{msg} {wide_bar} {pos}/{len} {eta}")
+    }
+
+    /// So many steps in all, and what is being done.
+    pub fn describe(&self, message: impl Into<String>, total: u64) {
+        self.0.set_length(total);
+        self.0.set_message(message.into());
+    }
+
+    /// `position` bytes or steps are done.
     pub fn set(&self, position: u64) {
         self.0.set_position(position);
     }

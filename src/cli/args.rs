@@ -3,6 +3,7 @@
 //! the outside world here; `plan` does that.
 
 use super::bench::BenchCommand;
+use super::engine::EngineCommand;
 use super::model::ModelCommand;
 use super::runtime::RuntimeCommand;
 use crate::trace::LogFormat;
@@ -64,6 +65,9 @@ pub enum Command {
     /// List and install the inference libraries
     #[command(subcommand)]
     Runtime(RuntimeCommand),
+    /// Build, list, move and check TensorRT engines
+    #[command(subcommand)]
+    Engine(EngineCommand),
     /// Show what this machine has, what would run, and what to do about what is missing
     Doctor(DoctorArgs),
     /// Measure a pipeline and the floor under it

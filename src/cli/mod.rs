@@ -4,6 +4,7 @@
 pub mod args;
 pub mod bench;
 pub mod doctor;
+pub mod engine;
 mod listing;
 pub mod model;
 pub mod plan;
@@ -61,6 +62,7 @@ fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
             clap_mangen::Man::new(Cli::command()).render(&mut out).map_err(Error::io("write to", Path::new("standard output")))?
         }
         Command::Model(command) => command.run(&plan::cache(global)?, &mut out)?,
+        Command::Engine(command) => command.run(&plan::cache(global)?, &mut out)?,
         Command::Runtime(command) => command.run(&plan::cache(global)?, &mut out)?,
         Command::Doctor(args) => return doctor::run(&args, global, &mut out),
         Command::Bench(command) => return bench::run(&command, global, &mut out),

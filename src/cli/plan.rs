@@ -98,7 +98,8 @@ pub fn required_pipeline(pipeline: Option<&str>) -> Result<&str> {
     pipeline.ok_or_else(|| Error::config("--pipeline", format!("which one? known: {}; see --help", PipelineName::known())))
 }
 
-fn pipeline_config(name_or_file: &str) -> Result<PipelineConfig> {
+/// The configuration meant by a name, or by a pipeline file.
+pub(super) fn pipeline_config(name_or_file: &str) -> Result<PipelineConfig> {
     let path = Path::new(name_or_file);
     if path.is_file() {
         let (config, dialect) = PipelineConfig::read(path)?;

@@ -9,6 +9,7 @@ pub mod fold;
 mod graph;
 pub mod proto;
 mod rewrite;
+pub mod sample;
 pub mod softmax_tail;
 mod tensor;
 

@@ -147,6 +147,8 @@ fn a_library_that_cannot_be_used_says_why() {
         let double = Double::new(Form::Ten);
         assert!(refused(&double.path(), Some(other)).contains("is not TensorRT's ONNX parser"));
     }
+    let (ten, eleven) = (Double::new(Form::Ten), Double::new(Form::Eleven));
+    assert!(refused(&ten.path(), Some(&eleven.parser())).contains("do not belong together"));
     for (knobs, expected) in [
         // Versions whose tables nobody compared: older and newer majors, and minor versions of TensorRT-RTX.
         ("version=8601", "version number 8601"),
@@ -160,7 +162,7 @@ fn a_library_that_cannot_be_used_says_why() {
         ("create_null", "it made no usable runtime"),
         ("create_error", "driver version is insufficient"),
         ("create_throw", "the library threw: thrown while a runtime is made"),
-        ("parser_other", "do not belong together"),
+        ("parser_other", "has version number 10000"),
     ] {
         for form in Form::ALL {
             let double = Double::new(form);

@@ -767,7 +767,7 @@ EXPORT void* createInferRuntime_INTERNAL(void* logger, int32_t) {
 EXPORT void* createInferBuilder_INTERNAL(void* logger, int32_t) {
     return on("builder_null") ? nullptr : make(builder_table(), Builder{logger, {}});
 }
-EXPORT int32_t getNvOnnxParserVersion() { return on("parser_other") ? NEWEST[(ABI + 1) % 3] : version(); }
+EXPORT int32_t getNvOnnxParserVersion() { return on("parser_other") ? 10000 : 100; }
 EXPORT void* createNvOnnxParser_INTERNAL(void* network, void* logger, int) {
     ++alive;
     return new Parser{parser_table(), static_cast<Face*>(network), logger, {error_table()}};

@@ -30,19 +30,14 @@ impl Form {
 /// One tensor of a run, as the double hands it over.
 #[repr(C)]
 pub struct RunTensor {
-    name: *const c_char,
-    dtype: i32,
+    _name: *const c_char,
+    _dtype: i32,
     rank: i32,
     pub dims: [i64; 8],
     data: *mut c_void,
 }
 
 impl RunTensor {
-    pub fn name(&self) -> String {
-        // SAFETY: the double gives names that end with zero.
-        unsafe { std::ffi::CStr::from_ptr(self.name) }.to_string_lossy().into_owned()
-    }
-
     pub fn shape(&self) -> &[i64] {
         &self.dims[..self.rank as usize]
     }
@@ -57,13 +52,6 @@ impl RunTensor {
         let count: i64 = self.shape().iter().product();
         // SAFETY: the program under test promises memory of the size of the shape; that is what is tested.
         (!self.data.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(self.data.cast(), count as usize) })
-    }
-
-    /// Raw bytes of elements of `size` bytes.
-    pub fn bytes(&mut self, size: usize) -> Option<&mut [u8]> {
-        let count: i64 = self.shape().iter().product();
-        // SAFETY: as above.
-        (!self.data.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(self.data.cast(), count as usize * size) })
     }
 }
 

@@ -51,6 +51,24 @@ impl fmt::Display for Versions {
     }
 }
 
+/// What the NVIDIA driver says of device `index`: name, compute capability (major, minor), CUDA version of the driver.
+///
+/// # Errors
+/// [`Error::Backend`] where there is no driver or no such device.
+pub fn device_info(index: u32) -> Result<(String, [i32; 2], i32)> {
+    let mut message = Message::default();
+    // SAFETY: the structure is plain numbers, for which zeros are a value; its name ends with zero.
+    unsafe {
+        let mut device: trs_device = std::mem::zeroed();
+        if trs_device_info(index as i32, &mut device, message.start(), Message::ROOM) != TRS_OK {
+            let next_step = "run on a machine with an NVIDIA GPU, or choose another device";
+            return Err(Error::backend("tensorrt", message.text(), next_step));
+        }
+        let name = CStr::from_ptr(device.name.as_ptr()).to_string_lossy().into_owned();
+        Ok((name, [device.capability_major, device.capability_minor], device.driver))
+    }
+}
+
 /// Dimensions of one input in a profile, each at its least, its usual and its greatest.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Range {
@@ -65,7 +83,7 @@ pub struct Range {
 }
 
 /// What a build is told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BuildOptions {
     /// Each a range for every input with free dimensions.
     pub profiles: Vec<Vec<Range>>,
@@ -732,5 +750,5 @@ fn raw_range(range: &Range, name: &CStr) -> Option<trs_range> {
     };
     let rank = range.opt.len();
     let (min, opt, max) = (wide(&range.min)?, wide(&range.opt)?, wide(&range.max)?);
-    (range.min.len() == rank && range.max.len() == rank).then(|| trs_range { input: name.as_ptr(), rank: rank as i32, min, opt, max })
+    (range.min.len() == rank && range.max.len() == rank).then_some(trs_range { input: name.as_ptr(), rank: rank as i32, min, opt, max })
 }

@@ -1,10 +1,11 @@
 //! Where the tensors of an engine lie: memory of a device with a host side to fill and read, or, for engines that work on
 //! host addresses, the host side alone. A session uses both the same way.
 
-use super::ffi::{HostBuffer, Stream};
-use crate::error::Result;
+use super::ffi::{HostBuffer, Library, Stream};
+use crate::error::{Error, Result};
 use std::ffi::c_void;
 use std::ptr::null_mut;
+use std::sync::Arc;
 
 /// Alignment TensorRT asks of tensor addresses, in bytes.
 pub const ALIGNMENT: usize = 256;
@@ -55,5 +56,15 @@ impl Memory for HostMemory {
 
     fn wait(&self, _stream: Stream) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Memory that engines of a library work on.
+pub(super) fn memory_of(library: &Library) -> Result<Arc<dyn Memory>> {
+    match library.versions().host_memory {
+        true => Ok(Arc::new(HostMemory)),
+        false => {
+            Err(Error::backend("tensorrt", "running engines on a GPU is not in this version; building them is", "choose onnx_runtime"))
+        }
     }
 }

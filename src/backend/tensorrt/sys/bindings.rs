@@ -306,3 +306,14 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn trs_self_check() -> i32;
 }
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct trs_device {
+    pub name: [::std::os::raw::c_char; 256usize],
+    pub capability_major: i32,
+    pub capability_minor: i32,
+    pub driver: i32,
+}
+unsafe extern "C" {
+    pub fn trs_device_info(index: i32, out: *mut trs_device, message: *mut ::std::os::raw::c_char, room: usize) -> trs_status;
+}

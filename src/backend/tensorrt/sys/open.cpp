@@ -25,22 +25,35 @@ bool known_abi(int32_t number, Abi& abi) {
 // Newest minor versions that were compared with headers.
 bool was_checked(int32_t number) { return number < 101700 || (number >= 110000 && number < 110500); }
 
-// Whether a driver answers and has a device: without one, TensorRT 10 and 11 return a runtime that is no object.
-bool device_present(char* message, size_t room) {
-    void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
-    auto init = driver ? symbol<int (*)(unsigned)>(driver, "cuInit") : nullptr;
-    auto count = driver ? symbol<int (*)(int*)>(driver, "cuDeviceGetCount") : nullptr;
-    if (!init || !count) {
-        say(message, room, "there is no NVIDIA driver on this machine (libcuda.so.1)");
-        return false;
-    }
-    int code = init(0);
+// The few functions of the driver that are needed, opened at run time.
+struct Driver {
+    int (*init)(unsigned) = nullptr;
+    int (*count)(int*) = nullptr;
+    int (*version)(int*) = nullptr;
+    int (*get)(int*, int) = nullptr;
+    int (*name)(char*, int, int) = nullptr;
+    int (*attribute)(int*, int, int) = nullptr;
     int devices = 0;
-    if (code == 0) code = count(&devices);
-    if (code != 0) say(message, room, "the NVIDIA driver does not start: CUDA error %d", code);
-    else if (devices == 0) say(message, room, "the NVIDIA driver has no device");
-    return code == 0 && devices > 0;
-}
+
+    // Whether a driver answers and has a device: without one, TensorRT 10 and 11 return a runtime that is no object.
+    bool open(char* message, size_t room) {
+        void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
+        if (library) {
+            init = symbol<int (*)(unsigned)>(library, "cuInit");
+            count = symbol<int (*)(int*)>(library, "cuDeviceGetCount");
+            version = symbol<int (*)(int*)>(library, "cuDriverGetVersion");
+            get = symbol<int (*)(int*, int)>(library, "cuDeviceGet");
+            name = symbol<int (*)(char*, int, int)>(library, "cuDeviceGetName");
+            attribute = symbol<int (*)(int*, int, int)>(library, "cuDeviceGetAttribute");
+        }
+        if (!init || !count || !version || !get || !name || !attribute) return say(message, room, "there is no NVIDIA driver on this machine (libcuda.so.1)"), false;
+        int code = init(0);
+        if (code == 0) code = count(&devices);
+        if (code != 0) say(message, room, "the NVIDIA driver does not start: CUDA error %d", code);
+        else if (devices == 0) say(message, room, "the NVIDIA driver has no device");
+        return code == 0 && devices > 0;
+    }
+};
 
 trs_status open_library(trs_lib& lib, char const* infer, char const* parser, char* message, size_t room) {
     void* handle = dlopen(infer, RTLD_NOW | RTLD_LOCAL);
@@ -62,7 +75,7 @@ trs_status open_library(trs_lib& lib, char const* infer, char const* parser, cha
     v.build = build ? build() : 0;
     v.checked = was_checked(lib.number);
     v.host_memory = symbol<void*>(handle, "trs_host_memory") != nullptr;
-    if (lib.abi != ABI_RTX && !v.host_memory && !device_present(message, room)) return TRS_NO_DEVICE;
+    if (lib.abi != ABI_RTX && !v.host_memory && !Driver().open(message, room)) return TRS_NO_DEVICE;
 
     int32_t before = lib.logger.errors();
     Owned runtime(create_runtime(lib.logger.shape(lib.abi), lib.number));
@@ -79,9 +92,12 @@ trs_status open_library(trs_lib& lib, char const* infer, char const* parser, cha
         lib.create_parser = symbol<void* (*)(void*, void*, int)>(parser_handle, "createNvOnnxParser_INTERNAL");
         if (!parser_version || !lib.create_parser) return say(message, room, "%s is not TensorRT's ONNX parser", parser), TRS_SYMBOL;
         lib.parser_number = parser_version();
-        Abi parser_abi;
-        if (!known_abi(lib.parser_number, parser_abi) || parser_abi != lib.abi) {
-            say(message, room, "the ONNX parser %s has version number %d, TensorRT %d: they do not belong together", parser, lib.parser_number, lib.number);
+        // It counts its own versions: 0.1 with TensorRT 10 and 11, 0.2 with newer ones. The library it was linked
+        // with, if any, tells whether both belong together.
+        if (lib.parser_number <= 0 || lib.parser_number >= 10000) return say(message, room, "the ONNX parser %s has version number %d; known are 0 to 9999", parser, lib.parser_number), TRS_VERSION;
+        auto linked = symbol<int32_t (*)()>(parser_handle, "getInferLibVersion");
+        if (linked && linked() != lib.number) {
+            say(message, room, "the ONNX parser %s is linked with TensorRT %d, which is not %d: they do not belong together", parser, linked(), lib.number);
             return TRS_VERSION;
         }
     }
@@ -91,6 +107,18 @@ trs_status open_library(trs_lib& lib, char const* infer, char const* parser, cha
 }
 
 } // namespace
+
+trs_status trs_device_info(int32_t index, trs_device* out, char* message, size_t room) {
+    constexpr int CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76; // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+    Driver driver;
+    if (!driver.open(message, room)) return TRS_NO_DEVICE;
+    int device = 0;
+    bool told = driver.get(&device, index) == 0 && driver.name(out->name, sizeof out->name, device) == 0
+        && driver.attribute(&out->capability_major, CAPABILITY_MAJOR, device) == 0 && driver.attribute(&out->capability_minor, CAPABILITY_MINOR, device) == 0
+        && driver.version(&out->driver) == 0;
+    if (!told) return say(message, room, "the NVIDIA driver has no device %d; it has %d", index, driver.devices), TRS_NO_DEVICE;
+    return TRS_OK;
+}
 
 trs_status trs_open(char const* infer, char const* parser, trs_log_fn log, void* user, trs_lib** out, char* message, size_t room) {
     return guarded(message, room, [&] {

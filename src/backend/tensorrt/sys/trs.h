@@ -68,6 +68,15 @@ typedef struct trs_versions {
     int32_t checked;                    /* this very minor version was compared with headers */
 } trs_versions;
 
+typedef struct trs_device {
+    char name[256];
+    int32_t capability_major, capability_minor;
+    int32_t driver; /* CUDA version of the driver: 12040 is 12.4 */
+} trs_device;
+
+/* What the NVIDIA driver says of a device; TRS_NO_DEVICE where there is no driver or no such device. */
+trs_status trs_device_info(int32_t index, trs_device *out, char *message, size_t room);
+
 /* Opens `infer` and, if not null, the ONNX parser `parser`. `log` is called until trs_close returns. */
 trs_status trs_open(const char *infer, const char *parser, trs_log_fn log, void *user, trs_lib **out, char *message, size_t room);
 void trs_version(const trs_lib *lib, trs_versions *out);

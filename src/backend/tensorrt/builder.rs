@@ -1,0 +1,204 @@
+//! From an ONNX model to a loaded engine: the graph is changed where the library needs it, built with the recipe's options,
+//! kept in the cache, and loaded. The next time it is only loaded.
+
+use super::cache::{EngineCache, EngineKey, Gpu, Origin, SHIM_VERSION};
+use super::ffi::{Abi, BuildOptions, Engine, Library, Progress as Step, device_info};
+use crate::backend::Onnx;
+use crate::cache::Progress;
+use crate::error::{Error, Result};
+use crate::onnx::REWRITE_VERSION;
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A model to build an engine of.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Name, for people.
+    pub model: String,
+    /// The network.
+    pub onnx: Onnx,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+/// An engine and where it came from.
+pub struct Made {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// Loaded or built.
+    pub origin: Origin,
+    /// Its file; `None` when none could be written.
+    pub file: Option<PathBuf>,
+    /// What it was filed under.
+    pub key: EngineKey,
+}
+
+/// Builds and loads engines with one library on one GPU.
+pub struct Builder {
+    library: Arc<Library>,
+    gpu: Gpu,
+    cache: EngineCache,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Builder {
+    /// A builder for GPU number `device`.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] when there is no such GPU.
+    pub fn new(library: Arc<Library>, device: u32, cache: EngineCache) -> Result<Self> {
+        let gpu = this_gpu(&library, device)?;
+        Ok(Self { library, gpu, cache, cancelled: Arc::default() })
+    }
+
+    /// The GPU engines are built for.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// The library.
+    pub fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    /// Set to stop a build at its next step.
+    pub fn cancelled(&self) -> Arc<AtomicBool> {
+        self.cancelled.clone()
+    }
+
+    /// What an engine is filed under.
+    pub fn key(&self, source: &Source, options: &BuildOptions, precision: &str) -> EngineKey {
+        let gpu = match options.target {
+            Some(sm) => Gpu { name: "any".into(), capability: format!("{}.{}", sm / 10, sm % 10), driver: "any".into() },
+            None => self.gpu.clone(),
+        };
+        EngineKey {
+            model: source.model.clone(),
+            model_sha256: source.sha256.clone(),
+            precision: precision.to_owned(),
+            options: options.clone(),
+            library: self.library.versions().to_string(),
+            gpu,
+            versions: (SHIM_VERSION, REWRITE_VERSION),
+        }
+    }
+
+    /// The engine of `source`, loaded or built now. `prepare` makes the graph that the library gets out of the model's.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] with what the library said.
+    pub fn engine(
+        &self,
+        source: &Source,
+        options: &BuildOptions,
+        precision: &str,
+        prepare: impl Fn(Cow<'_, [u8]>) -> Result<Vec<u8>>,
+    ) -> Result<Made> {
+        let key = self.key(source, options, precision);
+        let load = |plan: &[u8]| self.library.load(plan);
+        let build = || self.build(source, options, &prepare);
+        let (engine, origin, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), load, build)?;
+        Ok(Made { engine, origin, file, key })
+    }
+
+    /// Builds the plan of `source` for another GPU and keeps it; it cannot be loaded here.
+    pub fn build_for_target(
+        &self,
+        source: &Source,
+        options: &BuildOptions,
+        precision: &str,
+        prepare: impl Fn(Cow<'_, [u8]>) -> Result<Vec<u8>>,
+    ) -> Result<(EngineKey, Option<PathBuf>, usize)> {
+        let key = self.key(source, options, precision);
+        let bytes = std::cell::Cell::new(0);
+        let take = |plan: &[u8]| Ok(bytes.set(plan.len()));
+        let build = || self.build(source, options, &prepare);
+        let ((), _, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), take, build)?;
+        Ok((key, file, bytes.get()))
+    }
+
+    fn build(
+        &self,
+        source: &Source,
+        options: &BuildOptions,
+        prepare: &impl Fn(Cow<'_, [u8]>) -> Result<Vec<u8>>,
+    ) -> Result<super::ffi::Blob> {
+        let bytes = match &source.onnx {
+            Onnx::File(path) => Cow::Owned(std::fs::read(path).map_err(Error::io("read", path))?),
+            Onnx::Bytes(bytes) => Cow::Borrowed(bytes.as_slice()),
+        };
+        let graph = prepare(bytes)?;
+        let library = self.library.versions().to_string();
+        let timing = self.cache.timing(&library, &self.gpu);
+        let watch = Watch::new(&source.model);
+        let tell = |step: Step<'_>| {
+            watch.tell(step);
+            if self.cancelled.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let built = self.library.build(&graph, options, &timing, &tell).map_err(|e| match e {
+            Error::Backend { backend, reason, next_step } => {
+                Error::Backend { backend, reason: format!("model {}: {reason}", source.model), next_step }
+            }
+            other => other,
+        })?;
+        if let Some(timing) = &built.timing {
+            self.cache.keep_timing(&library, &self.gpu, timing);
+        }
+        Ok(built.plan)
+    }
+}
+
+/// Says how far a build is: the phase and, within it, the steps.
+struct Watch {
+    bar: Progress,
+    model: String,
+    /// Phases that have begun and not ended, outermost first, with their steps.
+    phases: Mutex<Vec<(String, i32)>>,
+}
+
+impl Watch {
+    fn new(model: &str) -> Self {
+        let bar = Progress::steps(format!("building the TensorRT engine of {model}; this is done once"), 1);
+        Self { bar, model: model.to_owned(), phases: Mutex::default() }
+    }
+
+    fn tell(&self, step: Step<'_>) {
+        let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        match step {
+            Step::Start(phase, _, steps) => {
+                tracing::debug!("{}: {phase}, {steps} steps", self.model);
+                phases.push((phase.to_owned(), steps));
+                self.bar.describe(format!("{}: {phase}", self.model), steps.max(1) as u64);
+            }
+            Step::Step(phase, done) if phases.last().is_some_and(|(p, _)| p == phase) => self.bar.set(done.max(0) as u64),
+            Step::Step(..) => {}
+            Step::End(phase) => phases.retain(|(p, _)| p != phase),
+        }
+    }
+}
+
+/// The GPU as the driver names it. A double of the library works on the host and needs none.
+fn this_gpu(library: &Library, device: u32) -> Result<Gpu> {
+    let versions = library.versions();
+    if versions.host_memory {
+        return Ok(Gpu { name: "host".into(), capability: "0.0".into(), driver: "none".into() });
+    }
+    match device_info(device) {
+        Ok((name, [major, minor], driver)) => {
+            Ok(Gpu { name, capability: format!("{major}.{minor}"), driver: format!("{}.{}", driver / 1000, driver % 1000 / 10) })
+        }
+        // TensorRT-RTX builds for other GPUs where there is none.
+        Err(_) if versions.abi == Abi::Rtx => Ok(Gpu { name: "none".into(), ..Gpu::default() }),
+        Err(e) => Err(e),
+    }
+}
+
+fn model_folder(onnx: &Onnx) -> Option<&Path> {
+    match onnx {
+        Onnx::File(path) => path.parent(),
+        Onnx::Bytes(_) => None,
+    }
+}

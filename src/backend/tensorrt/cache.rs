@@ -1,0 +1,329 @@
+//! Built engines on disk. An engine is filed under a content key of all that made it: model, graph changes, build options,
+//! library, GPU. What it was called, where it lay and when it was written are no part of it, so an engine of another
+//! GPU or version is never even looked at. One file holds a header with the description, a checksum, and the plan;
+//! a sidecar shows the description to people.
+//!
+//! A plan is code: a file that others can write is never loaded. A file that is damaged, cut off or refused by the
+//! library is made again, once, with one warning. A writer holds the lock of the key, writes under a temporary name and
+//! renames; a second process waits and finds the engine made. When the disk refuses, the engine is used all the same.
+
+use super::file::{self, Refusal};
+use crate::cache::{Cache, lock_file, sha256};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs::{self, File};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Grows whenever this program gives the library other graphs, options or calls for the same recipe.
+pub const SHIM_VERSION: u32 = 1;
+
+/// Folder of the user's cache with engines; below a model's folder it is `.cache/tensorrt`.
+const FOLDER: &str = "engines";
+
+/// Size of all engines in the user's cache above which the longest unused go, in bytes.
+pub const DEFAULT_LIMIT: u64 = 20 << 30;
+
+/// A GPU, as far as an engine depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// Product name.
+    pub name: String,
+    /// Compute capability, such as 7.5.
+    pub capability: String,
+    /// CUDA version of the driver.
+    pub driver: String,
+}
+
+impl fmt::Display for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (compute capability {}, driver for CUDA {})", self.name, self.capability, self.driver)
+    }
+}
+
+/// All that an engine depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineKey {
+    /// Model name: for people, and not part of the digest.
+    pub model: String,
+    /// SHA-256 of the model's file.
+    pub model_sha256: String,
+    /// Arithmetic.
+    pub precision: String,
+    /// Build options, profiles included.
+    pub options: super::ffi::BuildOptions,
+    /// Version of the library in full.
+    pub library: String,
+    /// The GPU it runs on.
+    pub gpu: Gpu,
+    /// [`SHIM_VERSION`] and the version of graph rewrites.
+    pub versions: (u32, u32),
+}
+
+impl EngineKey {
+    /// SHA-256 over everything but the model's name, in hexadecimal.
+    pub fn digest(&self) -> String {
+        let nameless = Self { model: String::new(), ..self.clone() };
+        sha256(&serde_json::to_vec(&nameless).unwrap_or_default()) // plain data: it serialises
+    }
+
+    fn file_name(&self) -> String {
+        let safe: String = self.model.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        format!("{safe}-{}.engine", &self.digest()[..16])
+    }
+}
+
+/// What made an engine: the header of its file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// What it was made for.
+    pub key: EngineKey,
+    /// Seconds since 1970.
+    pub built_at: u64,
+    /// How long that took.
+    pub build_seconds: f64,
+    /// Version of this program.
+    pub program: String,
+}
+
+/// An engine file and what it says of itself.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was used last.
+    pub used: SystemTime,
+    /// Its header, or what is wrong with the file.
+    pub description: Result<Description, String>,
+}
+
+impl Entry {
+    /// What lies at `path`, if it is a file.
+    pub fn read(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok()?;
+        let description = file::read_description(path).map_err(|r| r.to_string());
+        Some(Self { path: path.to_owned(), bytes: meta.len(), used: meta.modified().ok()?, description })
+    }
+
+    /// Its file name without the ending.
+    pub fn name(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// Where an engine came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From a file.
+    Loaded,
+    /// Built now.
+    Built,
+}
+
+/// The engines of this user, and of the model folders that can be written.
+#[derive(Clone, Debug)]
+pub struct EngineCache {
+    cache: Cache,
+    limit: u64,
+}
+
+impl EngineCache {
+    /// Engines below `cache`, up to [`DEFAULT_LIMIT`].
+    pub fn new(cache: Cache) -> Self {
+        Self { cache, limit: DEFAULT_LIMIT }
+    }
+
+    /// Lets engines of the user's cache take up to `bytes`.
+    #[must_use]
+    pub fn with_limit(self, bytes: u64) -> Self {
+        Self { limit: bytes, ..self }
+    }
+
+    /// The folder for engines of models without a folder that can be written; it need not exist.
+    pub fn folder(&self) -> PathBuf {
+        self.cache.root().join(FOLDER)
+    }
+
+    /// Loads the engine of `key`, or builds, keeps and loads it. `model_folder` is where the model's file lies, if it is
+    /// one. `load` says whether the library takes a plan.
+    ///
+    /// # Errors
+    /// Those of `build`; that of `load` for a plan built just now.
+    pub fn load_or_build<T, P: Deref<Target = [u8]>>(
+        &self,
+        key: &EngineKey,
+        model_folder: Option<&Path>,
+        load: impl Fn(&[u8]) -> Result<T>,
+        build: impl FnOnce() -> Result<P>,
+    ) -> Result<(T, Origin, Option<PathBuf>)> {
+        let places = self.places(key, model_folder);
+        let mut warned = false;
+        if let Some((engine, path)) = find(key, &places, &load, &mut warned) {
+            return Ok((engine, Origin::Loaded, Some(path)));
+        }
+        // Without a lock file (a full disk, a read-only home) the work is done all the same, twice at worst.
+        let lock = self.cache.subdir("locks").ok().and_then(|dir| {
+            let path = dir.join(format!("engine-{}.lock", &key.digest()[..16]));
+            lock_file(&path, &format!("the engine of {}", key.model)).ok()
+        });
+        // Another process may have built it while this one waited, or just before.
+        if lock.is_some()
+            && let Some((engine, path)) = find(key, &places, &load, &mut warned)
+        {
+            return Ok((engine, Origin::Loaded, Some(path)));
+        }
+        let start = SystemTime::now();
+        let plan = build()?;
+        let description = Description {
+            key: key.clone(),
+            built_at: start.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            build_seconds: start.elapsed().map_or(0.0, |d| (d.as_secs_f64() * 1e3).round() / 1e3),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let engine = load(&plan)?;
+        let path = self.store(&places, &description, &plan);
+        Ok((engine, Origin::Built, path))
+    }
+
+    /// All engines in the user's cache and in the given model folders, in order of model and file.
+    pub fn list(&self, model_folders: &[PathBuf]) -> Vec<Entry> {
+        let folders = std::iter::once(self.folder()).chain(model_folders.iter().map(|f| beside(f)));
+        let files = folders.flat_map(|f| fs::read_dir(f).into_iter().flatten().filter_map(Result::ok).map(|e| e.path()));
+        let engines = files.filter(|p| p.extension().is_some_and(|e| e == "engine"));
+        let mut entries: Vec<_> = engines.filter_map(|path| Entry::read(&path)).collect();
+        entries.sort_by(|a, b| a.path.file_name().cmp(&b.path.file_name()).then_with(|| a.path.cmp(&b.path)));
+        entries
+    }
+
+    /// Removes an engine and its sidecar.
+    pub fn remove(&self, path: &Path) -> Result<()> {
+        let _ = fs::remove_file(path.with_extension("json")); // a sidecar is for people; it may be gone
+        fs::remove_file(path).map_err(Error::io("remove", path))
+    }
+
+    /// Copies an engine to the file `to`, whole or not at all.
+    pub fn export(&self, from: &Path, to: &Path) -> Result<Description> {
+        let (description, plan) = file::read(from).map_err(|refusal| refused(from, &refusal))?;
+        file::write(to, &description, &plan).map_err(Error::io("write", to))?;
+        Ok(description)
+    }
+
+    /// Takes an exported engine in. `here` is the library and GPU of this machine: an engine of others is refused.
+    pub fn import(&self, from: &Path, here: Option<(&str, &Gpu)>) -> Result<(Description, PathBuf)> {
+        let (description, plan) = file::read_untrusted(from).map_err(|refusal| refused(from, &refusal))?;
+        let key = &description.key;
+        if let Some((library, gpu)) = here
+            && (key.library != library || key.gpu != *gpu)
+        {
+            let reason =
+                format!("it was built by TensorRT {} for {}, and this machine has TensorRT {library} on {gpu}", key.library, key.gpu);
+            return Err(Error::input(from.display().to_string(), reason));
+        }
+        let folder = self.cache.subdir(FOLDER)?;
+        let path = folder.join(key.file_name());
+        file::write(&path, &description, &plan).map_err(Error::io("write", &path))?;
+        Ok((description, path))
+    }
+
+    /// The timing cache for a library and GPU: what earlier builds measured.
+    pub fn timing(&self, library: &str, gpu: &Gpu) -> Vec<u8> {
+        file::read_bytes(&self.timing_path(library, gpu)).unwrap_or_default()
+    }
+
+    /// Keeps a timing cache; a failure costs the next build some time and nothing else.
+    pub fn keep_timing(&self, library: &str, gpu: &Gpu, bytes: &[u8]) {
+        let path = self.timing_path(library, gpu);
+        let written = self.cache.subdir(FOLDER).and_then(|_| file::write_bytes(&path, bytes).map_err(Error::io("write", &path)));
+        if let Err(e) = written {
+            tracing::debug!("the timing cache is not kept: {e}");
+        }
+    }
+
+    fn timing_path(&self, library: &str, gpu: &Gpu) -> PathBuf {
+        let name = sha256(format!("{library} {gpu}").as_bytes());
+        self.folder().join(format!("timing-{}.bin", &name[..16]))
+    }
+
+    /// Where the engine of a key may lie, the preferred place first.
+    fn places(&self, key: &EngineKey, model_folder: Option<&Path>) -> Vec<PathBuf> {
+        let folders = model_folder.map(beside).into_iter().chain([self.folder()]);
+        folders.map(|f| f.join(key.file_name())).collect()
+    }
+
+    fn store(&self, places: &[PathBuf], description: &Description, plan: &[u8]) -> Option<PathBuf> {
+        let mut failures = Vec::new();
+        for path in places {
+            match file::write(path, description, plan) {
+                Ok(()) => {
+                    self.evict(path);
+                    return Some(path.clone());
+                }
+                Err(e) => failures.push(format!("{}: {e}", path.display())),
+            }
+        }
+        tracing::warn!("{}: the engine is not kept and will be built again: {}", description.key.model, failures.join("; "));
+        None
+    }
+
+    /// Removes the engines of the user's cache that were not used for longest until the rest is within the limit.
+    fn evict(&self, newest: &Path) {
+        let mut entries = self.list(&[]);
+        let mut total: u64 = entries.iter().map(|e| e.bytes).sum();
+        entries.sort_by_key(|e| e.used);
+        for entry in entries.iter().filter(|e| e.path != newest) {
+            if total <= self.limit {
+                break;
+            }
+            if self.remove(&entry.path).is_ok() {
+                tracing::info!("{}: removed, unused for longest, to keep engines within {} MiB", entry.path.display(), self.limit >> 20);
+                total -= entry.bytes;
+            }
+        }
+    }
+}
+
+/// The first engine of `places` that is whole, trusted and taken by the library. Anything else that lies there is
+/// spoken of once.
+fn find<T>(key: &EngineKey, places: &[PathBuf], load: &impl Fn(&[u8]) -> Result<T>, warned: &mut bool) -> Option<(T, PathBuf)> {
+    let mut complain = |path: &Path, reason: String| {
+        if !std::mem::replace(warned, true) {
+            tracing::warn!("{}: {reason}; the engine is built again", path.display());
+        }
+    };
+    for path in places {
+        let (description, plan) = match file::read(path) {
+            Ok(read) => read,
+            Err(Refusal::Absent) => continue,
+            Err(refusal) => {
+                complain(path, refusal.to_string());
+                continue;
+            }
+        };
+        if description.key.digest() != key.digest() {
+            complain(path, "it is another engine under this name".into());
+            continue;
+        }
+        match load(&plan) {
+            Ok(engine) => {
+                // The time of last use; without it the engine may be thought unused.
+                let _ = File::options().append(true).open(path).and_then(|f| f.set_modified(SystemTime::now()));
+                return Some((engine, path.clone()));
+            }
+            Err(e) => complain(path, e.to_string()),
+        }
+    }
+    None
+}
+
+/// The folder for engines below a model's folder.
+fn beside(model_folder: &Path) -> PathBuf {
+    model_folder.join(".cache/tensorrt")
+}
+
+fn refused(path: &Path, refusal: &Refusal) -> Error {
+    Error::input(path.display().to_string(), refusal.to_string())
+}

@@ -1,0 +1,189 @@
+//! The file of an engine: magic, lengths, SHA-256, description as JSON, plan. Read only when nobody but its owner, who is
+//! this user or root, can have written it.
+
+use super::cache::Description;
+use crate::cache::sync_folder;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"HPENGIN1";
+/// Magic, length of the description, length of the plan, SHA-256 of both.
+const HEADER: usize = 8 + 8 + 8 + 32;
+/// Descriptions are a few kilobytes; more is damage.
+const MOST_DESCRIPTION: u64 = 1 << 20;
+/// Others may read engines, and nobody may write them.
+const FILE_MODE: u32 = 0o644;
+const FOLDER_MODE: u32 = 0o755;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Why a file is not used.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It is not there.
+    Absent,
+    /// It cannot be read.
+    Unreadable(io::Error),
+    /// Somebody else could have written it.
+    Untrusted(String),
+    /// It is not what was written.
+    Damaged(&'static str),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("it is not there"),
+            Self::Unreadable(e) => write!(f, "it cannot be read: {e}"),
+            Self::Untrusted(why) => write!(f, "it is not loaded, for a plan is code: {why}"),
+            Self::Damaged(what) => write!(f, "it is damaged: {what}"),
+        }
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(e: io::Error) -> Self {
+        if e.kind() == ErrorKind::NotFound { Self::Absent } else { Self::Unreadable(e) }
+    }
+}
+
+/// Description and plan of an engine that only this user or root can have written.
+pub(super) fn read(path: &Path) -> Result<(Description, Vec<u8>), Refusal> {
+    let file = open_trusted(path)?;
+    read_open(file)
+}
+
+/// The same for a file that the user names and vouches for.
+pub(super) fn read_untrusted(path: &Path) -> Result<(Description, Vec<u8>), Refusal> {
+    read_open(File::open(path)?)
+}
+
+/// The description alone; the checksum, which covers the plan too, is not looked at.
+pub(super) fn read_description(path: &Path) -> Result<Description, Refusal> {
+    let mut file = File::open(path)?;
+    let header = Header::read(&mut file)?;
+    header.description(&mut file).map(|(description, _)| description)
+}
+
+struct Header {
+    description_bytes: u64,
+    plan_bytes: u64,
+    sha256: [u8; 32],
+}
+
+impl Header {
+    fn read(file: &mut File) -> Result<Self, Refusal> {
+        let mut bytes = [0; HEADER];
+        file.read_exact(&mut bytes)
+            .map_err(|e| if e.kind() == ErrorKind::UnexpectedEof { Refusal::Damaged("cut off") } else { e.into() })?;
+        if &bytes[..8] != MAGIC {
+            return Err(Refusal::Damaged("not an engine of this program"));
+        }
+        let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        let header = Self { description_bytes: number(8), plan_bytes: number(16), sha256: std::array::from_fn(|i| bytes[24 + i]) };
+        let whole = (HEADER as u64).checked_add(header.description_bytes).and_then(|n| n.checked_add(header.plan_bytes));
+        if header.description_bytes > MOST_DESCRIPTION || whole != Some(file.metadata()?.len()) {
+            return Err(Refusal::Damaged("its length is not the one it states"));
+        }
+        Ok(header)
+    }
+
+    fn description(&self, file: &mut File) -> Result<(Description, Vec<u8>), Refusal> {
+        let mut bytes = vec![0; self.description_bytes as usize];
+        file.read_exact(&mut bytes)?;
+        let description = serde_json::from_slice(&bytes).map_err(|_| Refusal::Damaged("its description cannot be read"))?;
+        Ok((description, bytes))
+    }
+}
+
+fn read_open(mut file: File) -> Result<(Description, Vec<u8>), Refusal> {
+    let header = Header::read(&mut file)?;
+    let (description, text) = header.description(&mut file)?;
+    let mut plan = Vec::with_capacity(header.plan_bytes as usize);
+    file.read_to_end(&mut plan)?;
+    let mut hash = Sha256::new();
+    hash.update(&text);
+    hash.update(&plan);
+    if hash.finalize()[..] != header.sha256 {
+        return Err(Refusal::Damaged("its checksum differs"));
+    }
+    Ok((description, plan))
+}
+
+/// Opens a file that this user or root owns and nobody else can write, in a folder of which the same is true.
+fn open_trusted(path: &Path) -> Result<File, Refusal> {
+    let file = File::open(path)?;
+    let me = fs::metadata("/proc/self").map(|m| m.uid()).ok();
+    let folder = path.parent().ok_or(Refusal::Absent)?;
+    for (what, meta) in [("the file", file.metadata()?), ("its folder", fs::metadata(folder)?)] {
+        if meta.mode() & WRITABLE_BY_OTHERS != 0 {
+            return Err(Refusal::Untrusted(format!("others can write {what} (mode {:o})", meta.mode() & 0o777)));
+        }
+        if meta.uid() != 0 && Some(meta.uid()) != me {
+            return Err(Refusal::Untrusted(format!("{what} belongs to user {}", meta.uid())));
+        }
+    }
+    Ok(file)
+}
+
+/// Writes an engine and its sidecar. The caller holds the lock of the engine: the temporary name is a fixed one, so what a
+/// killed process left behind is written over.
+pub(super) fn write(path: &Path, description: &Description, plan: &[u8]) -> io::Result<()> {
+    let text = serde_json::to_vec(description).map_err(io::Error::other)?;
+    let mut hash = Sha256::new();
+    hash.update(&text);
+    hash.update(plan);
+    let lengths = [text.len() as u64, plan.len() as u64].map(u64::to_le_bytes).concat();
+    write_parts(path, &[MAGIC, &lengths, &hash.finalize(), &text, plan])?;
+    let readable = serde_json::to_vec_pretty(description).map_err(io::Error::other)?;
+    // The sidecar is for people: an engine without one is as good.
+    let _ = write_parts(&path.with_extension("json"), &[&readable, b"\n"]);
+    Ok(())
+}
+
+/// Bytes with a checksum behind them, if they are whole and trusted.
+pub(super) fn read_bytes(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_trusted(path).ok()?.read_to_end(&mut bytes).ok()?;
+    let sum = bytes.split_off(bytes.len().checked_sub(32)?);
+    (Sha256::digest(&bytes)[..] == sum).then_some(bytes)
+}
+
+/// Writes bytes with a checksum behind them.
+pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_parts(path, &[bytes, &Sha256::digest(bytes)])
+}
+
+/// A file that appears whole or not at all.
+fn write_parts(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
+    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+    let partial = partial(path);
+    let written = write_partial(&partial, parts).and_then(|()| fs::rename(&partial, path)).and_then(|()| sync_folder(folder));
+    if written.is_err() {
+        let _ = fs::remove_file(&partial); // the error at hand is the one to report
+    }
+    written
+}
+
+fn write_partial(partial: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    // A name left by a killed process goes first: its mode or owner may be another.
+    match fs::remove_file(partial) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(partial)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    file.sync_all()
+}
+
+/// The name a file has while it is written.
+fn partial(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.partial"))
+}

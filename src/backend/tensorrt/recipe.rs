@@ -1,0 +1,172 @@
+//! Recipes: what `engines/tensorrt.yaml` says of a kind of module, applied to the inputs of a graph.
+
+use super::ffi::{BuildOptions, Range};
+use crate::error::{Error, Result};
+use crate::onnx::Model;
+use serde::Deserialize;
+
+/// How the engines of a kind of module are built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    profiles: Vec<Shapes>,
+    workspace_mib: u64,
+    level: Option<i32>,
+    /// Greatest difference between float16 and float32 outputs, relative to the greatest output, with which float16 is accepted.
+    pub float16_error: f32,
+}
+
+/// Ranges of one profile: least, usual, greatest.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shapes {
+    batch: [i64; 3],
+    height: Option<[i64; 3]>,
+    width: Option<[i64; 3]>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    defaults: Defaults,
+    recipes: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Defaults {
+    workspace_mib: u64,
+    float16_error: f32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    modules: Vec<String>,
+    profiles: Vec<Shapes>,
+    workspace_mib: Option<u64>,
+    level: Option<i32>,
+    float16_error: Option<f32>,
+}
+
+/// Height and width the model's own specification states, where it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FixedSize {
+    /// Rows.
+    pub height: Option<usize>,
+    /// Columns.
+    pub width: Option<usize>,
+}
+
+/// An input of a graph: name, and dimensions, of which `None` is free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Name.
+    pub name: String,
+    /// Dimensions, outermost first.
+    pub dims: Vec<Option<i64>>,
+}
+
+impl Recipe {
+    /// The recipe for a kind of module, by PaddleX's name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is none.
+    pub fn for_module(module: &str) -> Result<Self> {
+        let file: File = serde_saphyr::from_str(include_str!("../../../engines/tensorrt.yaml"))
+            .map_err(|e| Error::internal("engines/tensorrt.yaml", e.to_string()))?;
+        let entry = file.recipes.into_iter().find(|r| r.modules.iter().any(|m| m == module));
+        let entry = entry.ok_or_else(|| {
+            Error::config("tensorrt", format!("there is no recipe for the module `{module}`; known: see engines/tensorrt.yaml"))
+        })?;
+        Ok(Self {
+            profiles: entry.profiles,
+            workspace_mib: entry.workspace_mib.unwrap_or(file.defaults.workspace_mib),
+            level: entry.level,
+            float16_error: entry.float16_error.unwrap_or(file.defaults.float16_error),
+        })
+    }
+
+    /// Build options for a graph with these inputs.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming an input whose free dimensions the recipe does not cover.
+    pub fn options(&self, inputs: &[Input], size: FixedSize) -> Result<BuildOptions> {
+        let free = inputs.iter().any(|i| i.dims.contains(&None));
+        let profile = |shapes: &Shapes| inputs.iter().map(|input| shapes.range(input, size)).collect::<Result<Vec<_>>>();
+        let profiles = if free { self.profiles.iter().map(profile).collect::<Result<_>>()? } else { Vec::new() };
+        Ok(BuildOptions { profiles, workspace: Some(self.workspace_mib << 20), optimization_level: self.level, ..BuildOptions::default() })
+    }
+}
+
+impl Shapes {
+    /// An image is [batch, channels, height, width]; anything else has the batch first and no other free dimension.
+    fn range(&self, input: &Input, size: FixedSize) -> Result<Range> {
+        let same = |d: i64| [d; 3];
+        let stated = |d: Option<usize>| d.and_then(|d| i64::try_from(d).ok()).map(same);
+        let dims = input.dims.iter().enumerate().map(|(axis, dim)| match (dim, axis, input.dims.len()) {
+            (Some(d), ..) => Some(same(*d)),
+            (None, 0, _) => Some(self.batch),
+            (None, 2, 4) => self.height.or(stated(size.height)),
+            (None, 3, 4) => self.width.or(stated(size.width)),
+            _ => None,
+        });
+        let dims: Option<Vec<[i64; 3]>> = dims.collect();
+        let dims = dims.ok_or_else(|| {
+            Error::config("tensorrt", format!("the recipe does not say how large input `{}` ({:?}) may be", input.name, input.dims))
+        })?;
+        let pick = |which: usize| dims.iter().map(|d| d[which]).collect();
+        Ok(Range { input: input.name.clone(), min: pick(0), opt: pick(1), max: pick(2) })
+    }
+}
+
+/// The inputs of a graph that are no constants.
+pub fn inputs(model: &Model) -> Vec<Input> {
+    use crate::onnx::proto::{tensor_shape_proto::dimension::Value, type_proto};
+    let Some(graph) = &model.proto.graph else { return Vec::new() };
+    let constant = |name: &str| graph.initializer.iter().any(|t| t.name() == name);
+    let dims = |v: &crate::onnx::proto::ValueInfoProto| {
+        let Some(type_proto::Value::TensorType(t)) = v.r#type.as_ref().and_then(|t| t.value.as_ref()) else { return Vec::new() };
+        let dim = |d: &crate::onnx::proto::tensor_shape_proto::Dimension| match d.value {
+            Some(Value::DimValue(n)) if n >= 0 => Some(n),
+            _ => None,
+        };
+        t.shape.iter().flat_map(|s| s.dim.iter().map(dim)).collect()
+    };
+    graph.input.iter().filter(|v| !constant(v.name())).map(|v| Input { name: v.name().to_owned(), dims: dims(v) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(name: &str, dims: &[i64]) -> Input {
+        Input { name: name.into(), dims: dims.iter().map(|d| (*d >= 0).then_some(*d)).collect() }
+    }
+
+    #[test]
+    fn ranges_follow_graph_recipe_and_model() {
+        let options = |module: &str, inputs: &[Input], size| Recipe::for_module(module).unwrap().options(inputs, size);
+        let size = FixedSize { height: Some(224), width: Some(192) };
+        let made = options("image_classification", &[input("x", &[-1, 3, -1, -1])], size).unwrap();
+        let expected = Range { input: "x".into(), min: vec![1, 3, 224, 192], opt: vec![1, 3, 224, 192], max: vec![8, 3, 224, 192] };
+        assert_eq!(made.profiles, [[expected]]);
+        assert_eq!((made.workspace, made.optimization_level, made.tf32, made.fp16), (Some(4096 << 20), None, false, false));
+
+        let detector = [input("im_shape", &[-1, 2]), input("image", &[-1, 3, 640, 640]), input("scale_factor", &[-1, 2])];
+        let made = options("object_detection", &detector, FixedSize::default()).unwrap();
+        let batch = |i: usize| made.profiles[0].iter().map(|r| [&r.min, &r.opt, &r.max][i][0]).collect::<Vec<_>>();
+        assert_eq!([batch(0), batch(1), batch(2)], [[1, 1, 1], [1, 1, 1], [8, 8, 8]]);
+
+        let lines = options("text_recognition", &[input("x", &[-1, 3, 48, -1])], size).unwrap();
+        assert_eq!(lines.profiles.iter().map(|p| p[0].max[3]).collect::<Vec<_>>(), [640, 3200]);
+
+        assert!(
+            options("object_detection", &[input("image", &[-1, 3, -1, -1])], FixedSize::default())
+                .unwrap_err()
+                .to_string()
+                .contains("input `image`")
+        );
+        assert!(Recipe::for_module("dancing").unwrap_err().to_string().contains("`dancing`"));
+        assert!(options("image_classification", &[input("x", &[1, 3, 224, 224])], size).unwrap().profiles.is_empty());
+    }
+}

@@ -1,0 +1,112 @@
+//! Proof that the binding works with the library at hand: a tiny network is built, loaded, and run, and the result compared
+//! with the one computed here. What could not be done on this machine is said, not passed over.
+
+use super::builder::{Builder, Source};
+use super::cache::EngineCache;
+use super::ffi::{BuildOptions, Library, Range};
+use super::memory::memory_of;
+use super::session::Worker;
+use crate::backend::{Onnx, Session};
+use crate::cache::{Cache, sha256};
+use crate::error::{Error, Result};
+use crate::onnx::sample;
+use crate::tensor::Shape;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What happened.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Version of the library in full.
+    pub library: String,
+    /// Whether that minor version was compared with NVIDIA's headers.
+    pub compared_with_headers: bool,
+    /// Whether it can build engines.
+    pub has_builder: bool,
+    /// The GPU.
+    pub gpu: String,
+    /// Where tensors lay.
+    pub memory: &'static str,
+    /// Steps in their order, with milliseconds; the last one may have failed.
+    pub steps: Vec<Step>,
+    /// The greatest difference between the engine's output and the expected one.
+    pub greatest_difference: Option<f32>,
+    /// Whether everything was done and right.
+    pub passed: bool,
+}
+
+/// One step.
+#[derive(Debug, Serialize)]
+pub struct Step {
+    /// What was done.
+    pub step: &'static str,
+    /// How long it took.
+    pub milliseconds: f64,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// Full float32 on both sides of a network of two steps.
+const TOLERANCE: f32 = 1e-5;
+
+/// Runs the test with `library` in a cache of its own.
+///
+/// # Errors
+/// [`Error::Backend`] when there is no GPU to run it on; a step that fails is part of the report.
+pub fn run(library: &Arc<Library>) -> Result<Report> {
+    let versions = *library.versions();
+    let folder = tempfile::tempdir().map_err(Error::io("create", &std::env::temp_dir()))?;
+    let builder = Builder::new(library.clone(), 0, EngineCache::new(Cache::open(Some(folder.path()))?))?;
+    let mut report = Report {
+        library: versions.to_string(),
+        compared_with_headers: versions.checked,
+        has_builder: versions.has_builder,
+        gpu: builder.gpu().to_string(),
+        memory: if versions.host_memory { "host" } else { "device" },
+        steps: Vec::new(),
+        greatest_difference: None,
+        passed: false,
+    };
+    if let Some(difference) = steps(&builder, &mut report.steps) {
+        report.greatest_difference = Some(difference);
+        report.passed = difference <= TOLERANCE;
+    }
+    Ok(report)
+}
+
+fn steps(builder: &Builder, steps: &mut Vec<Step>) -> Option<f32> {
+    let range = Range { input: sample::INPUT.into(), min: vec![1, 4], opt: vec![2, 4], max: vec![8, 4] };
+    let options = BuildOptions { profiles: vec![vec![range]], ..BuildOptions::default() };
+    let bytes = sample::bytes();
+    let source = Source { model: "selftest".into(), sha256: sha256(&bytes), onnx: Onnx::Bytes(Arc::new(bytes)) };
+    let engine = || builder.engine(&source, &options, "float32", |bytes| Ok(bytes.into_owned()));
+    step(steps, "build", engine)?;
+    let made = step(steps, "load from the cache", engine)?;
+    let memory = step(steps, "memory", || memory_of(builder.library()))?;
+    let mut worker = step(steps, "context", || Worker::new(&made.engine, &memory, "selftest"))?;
+    step(steps, "run", || {
+        let mut worst = 0.0f32;
+        for rows in [2, 8, 1] {
+            let x: Vec<f32> = (0..rows * 4).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
+            worker.input(0, Shape::new(&[rows, 4]))?.copy_from_slice(&x);
+            worker.run()?;
+            let y = worker.output(0)?.as_f32()?.to_vec();
+            let expected = sample::expected(&x);
+            if y.len() != expected.len() {
+                return Err(Error::internal("selftest", format!("{} outputs, {} expected", y.len(), expected.len())));
+            }
+            worst =
+                y.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(worst, |w, d| if d.is_nan() { f32::INFINITY } else { w.max(d) });
+        }
+        Ok(worst)
+    })
+}
+
+fn step<T>(steps: &mut Vec<Step>, name: &'static str, work: impl FnOnce() -> Result<T>) -> Option<T> {
+    let start = Instant::now();
+    let done = work();
+    let error = done.as_ref().err().map(ToString::to_string);
+    steps.push(Step { step: name, milliseconds: (start.elapsed().as_secs_f64() * 1e6).round() / 1e3, error });
+    done.ok()
+}

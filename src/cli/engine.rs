@@ -1,0 +1,275 @@
+//! `hpinfer engine build | list | inspect | clear | export | import | selftest`.
+
+use super::plan::pipeline_config;
+use super::table::{write_json, write_table, write_text};
+use crate::backend::Onnx;
+use crate::backend::tensorrt::builder::{Builder, Source};
+use crate::backend::tensorrt::cache::{EngineCache, Entry, Origin};
+use crate::backend::tensorrt::recipe::{self, FixedSize, Recipe};
+use crate::backend::tensorrt::{find, selftest};
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::model::{Canvas, ClassResize, ModelSpec, ResolvedModel, SegSize, Store};
+use crate::onnx::Model;
+use crate::pipeline::PipelineConfig;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What to do with TensorRT engines.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum EngineCommand {
+    /// Build the engines of models now, so that no run has to; those that are there stay
+    Build(BuildArgs),
+    /// List the engines on this machine
+    List {
+        /// Folders of models whose engines lie beside them
+        #[arg(long, value_name = "DIR")]
+        model_dir: Vec<PathBuf>,
+        /// Print a JSON array instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what made an engine
+    Inspect {
+        /// File, or the start of its name
+        engine: String,
+    },
+    /// Remove engines
+    Clear {
+        /// Files, or starts of their names
+        #[arg(required_unless_present = "all")]
+        engines: Vec<String>,
+        /// Remove every engine of the user's cache
+        #[arg(long)]
+        all: bool,
+    },
+    /// Copy an engine to a file for a machine with the same GPU and TensorRT
+    Export {
+        /// File, or the start of its name
+        engine: String,
+        /// File to write
+        to: PathBuf,
+    },
+    /// Take an exported engine in; it must be from a trusted place, for an engine is code
+    Import {
+        /// The exported file
+        file: PathBuf,
+        /// Do not ask the TensorRT of this machine whether it fits
+        #[arg(long)]
+        unchecked: bool,
+    },
+    /// Build, load and run a tiny network on the TensorRT of this machine and compare with the known result; prints JSON
+    Selftest {
+        /// TensorRT's library, or its folder [default: $TENSORRT_LIB_PATH, else the system's]
+        #[arg(long, value_name = "PATH")]
+        library: Option<PathBuf>,
+    },
+}
+
+/// `hpinfer engine build`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BuildArgs {
+    /// Models: names, or folders with inference.onnx and inference.yml
+    #[arg(long, value_name = "MODEL", required_unless_present = "pipeline")]
+    model: Vec<String>,
+    /// All models of a pipeline: its name, or a pipeline file
+    #[arg(long, value_name = "NAME|FILE")]
+    pipeline: Option<String>,
+    /// Number of the GPU
+    #[arg(long, value_name = "gpu:N", default_value = "gpu:0")]
+    device: crate::device::DeviceSpec,
+    /// Build for another GPU than this one's, by compute capability: sm75, sm86; TensorRT-RTX only
+    #[arg(long, value_name = "smNN", value_parser = target)]
+    target: Option<i32>,
+    /// The engine also runs on later versions of TensorRT, and on its lean runtime
+    #[arg(long)]
+    version_compatible: bool,
+    /// The engine also runs on other GPUs from Ampere on
+    #[arg(long)]
+    ampere_plus: bool,
+    /// TensorRT's library, or its folder [default: $TENSORRT_LIB_PATH, else the system's]
+    #[arg(long, value_name = "PATH")]
+    library: Option<PathBuf>,
+}
+
+fn target(text: &str) -> Result<i32, String> {
+    let number = text.strip_prefix("sm").and_then(|n| n.parse().ok()).filter(|n| (50..200).contains(n));
+    number.ok_or_else(|| format!("`{text}` is not of the form sm75"))
+}
+
+impl EngineCommand {
+    /// Runs the command on the engines of `cache` and writes what it found to `out`.
+    ///
+    /// # Errors
+    /// What the library, the models or the file system report.
+    pub fn run(&self, cache: &Cache, out: &mut impl Write) -> Result<()> {
+        let engines = EngineCache::new(cache.clone());
+        match self {
+            Self::Build(args) => args.run(cache, engines, out),
+            Self::List { model_dir, json } => {
+                let mut folders = known_folders(cache)?;
+                folders.extend(model_dir.iter().cloned());
+                let entries = engines.list(&folders);
+                match json {
+                    true => write_json(out, &entries.iter().map(entry).collect::<Vec<_>>()),
+                    false => write_table(out, HEADINGS, &entries.iter().map(row).collect::<Vec<_>>()),
+                }
+            }
+            Self::Inspect { engine } => write_json(out, &entry(&one(cache, &engines, engine)?)),
+            Self::Clear { engines: names, all } => {
+                let mut gone = if *all { engines.list(&[]) } else { Vec::new() };
+                for name in names {
+                    gone.push(one(cache, &engines, name)?);
+                }
+                for entry in gone {
+                    engines.remove(&entry.path)?;
+                    write_text(out, &format!("removed {}\n", entry.path.display()))?;
+                }
+                Ok(())
+            }
+            Self::Export { engine, to } => {
+                let from = one(cache, &engines, engine)?.path;
+                let description = engines.export(&from, to)?;
+                write_text(out, &format!("{}: runs with TensorRT {} on {}\n", to.display(), description.key.library, description.key.gpu))
+            }
+            Self::Import { file, unchecked } => {
+                let builder = if *unchecked { None } else { Some(Builder::new(find::open(None)?, 0, engines.clone())?) };
+                let here = builder.as_ref().map(|b| (b.library().versions().to_string(), b.gpu()));
+                let (description, path) = engines.import(file, here.as_ref().map(|(version, gpu)| (version.as_str(), *gpu)))?;
+                write_text(out, &format!("{}: engine of {}\n", path.display(), description.key.model))
+            }
+            Self::Selftest { library } => write_json(out, &selftest::run(&find::open(library.as_deref())?)?),
+        }
+    }
+}
+
+impl BuildArgs {
+    fn run(&self, cache: &Cache, engines: EngineCache, out: &mut impl Write) -> Result<()> {
+        let device = match &self.device {
+            crate::device::DeviceSpec::Gpu(ids) => ids.first().copied().unwrap_or(0),
+            crate::device::DeviceSpec::Cpu => return Err(Error::config("--device", "TensorRT engines are for GPUs; give gpu:0")),
+        };
+        let builder = Builder::new(find::open(self.library.as_deref())?, device, engines)?;
+        let store = Store::new(cache)?;
+        let mut names = self.model.clone();
+        if let Some(pipeline) = &self.pipeline {
+            names.extend(models_of(pipeline)?);
+        }
+        for name in &names {
+            let model = store.resolve(name)?;
+            let line = self.build(&builder, &model)?;
+            write_text(out, &line)?;
+        }
+        Ok(())
+    }
+
+    fn build(&self, builder: &Builder, model: &ResolvedModel) -> Result<String> {
+        let start = Instant::now();
+        let onnx = model.onnx()?;
+        let inputs = recipe::inputs(&Model::read(onnx)?);
+        let mut options = Recipe::for_module(model.module.as_str())?.options(&inputs, fixed_size(&model.spec))?;
+        options.target = self.target;
+        options.version_compatible = self.version_compatible;
+        options.ampere_plus = self.ampere_plus;
+        let source = Source { model: model.name.clone(), onnx: Onnx::File(onnx.to_owned()), sha256: model.sha256()? };
+        let as_it_is = |bytes: std::borrow::Cow<'_, [u8]>| Ok(bytes.into_owned());
+        let (origin, file) = match self.target {
+            Some(_) => {
+                let (_, file, _) = builder.build_for_target(&source, &options, "float32", as_it_is)?;
+                (Origin::Built, file)
+            }
+            None => {
+                let made = builder.engine(&source, &options, "float32", as_it_is)?;
+                (made.origin, made.file)
+            }
+        };
+        let what = match origin {
+            Origin::Built => "built",
+            Origin::Loaded => "was there",
+        };
+        let file = file.map_or("kept nowhere: no folder can be written".into(), |f| f.display().to_string());
+        Ok(format!("{}: {what} in {:.1} s, {file}\n", model.name, start.elapsed().as_secs_f64()))
+    }
+}
+
+/// The models of a pipeline, by name or folder.
+fn models_of(pipeline: &str) -> Result<Vec<String>> {
+    let models = match pipeline_config(pipeline)? {
+        PipelineConfig::Ocr(config) => vec![config.text_det_model, config.text_rec_model],
+        PipelineConfig::Picture(config) => vec![config.model],
+    };
+    Ok(models.into_iter().map(|model| model.name_or_dir).collect())
+}
+
+/// The size of a network's input where its specification states one.
+fn fixed_size(spec: &ModelSpec) -> FixedSize {
+    let size = match spec {
+        ModelSpec::Classification(s) => match (s.crop, s.resize) {
+            (Some(size), _) | (None, ClassResize::Fixed(size)) => Some(size),
+            (None, ClassResize::Short(_)) => None,
+        },
+        ModelSpec::Detection(s) => match s.canvas {
+            Canvas::Fixed { size, .. } => Some(size),
+            _ if s.keep_ratio => None,
+            _ => Some(s.target),
+        },
+        ModelSpec::Segmentation(s) => match s.resize.map(|r| r.rule) {
+            Some(SegSize::Fixed(size)) => Some(size),
+            _ => None,
+        },
+        _ => None,
+    };
+    FixedSize { height: size.map(|s| s.height as usize), width: size.map(|s| s.width as usize) }
+}
+
+/// Folders of installed models.
+fn known_folders(cache: &Cache) -> Result<Vec<PathBuf>> {
+    let mut folders: Vec<_> = Store::new(cache)?.list().iter().filter_map(|m| m.folder.clone()).collect();
+    folders.sort();
+    folders.dedup();
+    Ok(folders)
+}
+
+/// The engine that is meant by a path or by the start of a file name.
+fn one(cache: &Cache, engines: &EngineCache, name: &str) -> Result<Entry> {
+    let path = Path::new(name);
+    let mut found = match path.is_file() {
+        true => {
+            let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+            vec![Entry::read(path).ok_or_else(|| Error::input(folder.join(name).display().to_string(), "it cannot be read"))?]
+        }
+        false => engines.list(&known_folders(cache)?).into_iter().filter(|e| e.name().starts_with(name)).collect(),
+    };
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(Error::config("engine", format!("there is no engine `{name}`; see `hpinfer engine list`"))),
+        n => Err(Error::config("engine", format!("{n} engines begin with `{name}`; give more of the name"))),
+    }
+}
+
+const HEADINGS: [&str; 6] = ["ENGINE", "SIZE", "PRECISION", "PROFILES", "TENSORRT", "GPU"];
+
+fn row(entry: &Entry) -> [String; 6] {
+    let size = format!("{:.1} MB", entry.bytes as f64 / 1e6);
+    match &entry.description {
+        Ok(d) => [
+            entry.name(),
+            size,
+            d.key.precision.clone(),
+            d.key.options.profiles.len().to_string(),
+            d.key.library.clone(),
+            d.key.gpu.to_string(),
+        ],
+        Err(reason) => [entry.name(), size, reason.clone(), String::new(), String::new(), String::new()],
+    }
+}
+
+fn entry(entry: &Entry) -> Value {
+    let used = entry.used.duration_since(std::time::SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    match &entry.description {
+        Ok(d) => json!({"file": entry.path, "bytes": entry.bytes, "used_at": used, "made_for": d}),
+        Err(reason) => json!({"file": entry.path, "bytes": entry.bytes, "used_at": used, "error": reason}),
+    }
+}

@@ -1,0 +1,179 @@
+//! `hpinfer engine`, with the double in the place of TensorRT: the real command, several processes, and a killed one.
+
+use super::double::{Double, Form};
+use hpinfer::onnx::sample;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+struct Host {
+    double: Double,
+    home: tempfile::TempDir,
+}
+
+impl Host {
+    fn new(form: Form) -> Self {
+        let host = Self { double: Double::new(form), home: tempfile::tempdir().unwrap() };
+        let model = host.model();
+        std::fs::create_dir_all(&model).unwrap();
+        std::fs::write(model.join("inference.onnx"), sample::bytes()).unwrap();
+        let yml = "Global: {model_name: ResNet18}\nPreProcess:\n  transform_ops:\n  - ResizeImage: {resize_short: 256}\n  - CropImage: {size: 224}\n\
+                   \x20 - NormalizeImage: {channel_num: 3, mean: [0.485, 0.456, 0.406], order: '', scale: 0.00392156862745098, std: [0.229, 0.224, 0.225]}\n\
+                   \x20 - ToCHWImage: null\nPostProcess:\n  Topk: {topk: 5, label_list: [a, b, c]}\n";
+        std::fs::write(model.join("inference.yml"), yml).unwrap();
+        host
+    }
+
+    fn model(&self) -> PathBuf {
+        self.home.path().join("model")
+    }
+
+    fn count(&self) -> PathBuf {
+        self.home.path().join("count")
+    }
+
+    fn builds(&self) -> usize {
+        std::fs::read_to_string(self.count()).unwrap_or_default().lines().count()
+    }
+
+    fn command(&self, knobs: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+        for variable in ["HPINFER_LOG", "RUST_LOG"] {
+            command.env_remove(variable);
+        }
+        command.env("HPINFER_HOME", self.home.path().join("home")).env("TENSORRT_LIB_PATH", self.double.folder.path());
+        command.env("HPINFER_DOUBLE", format!("count={},{knobs}", self.count().display()));
+        command.arg("engine").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, knobs: &str, arguments: &[&str]) -> (String, String, bool) {
+        let Output { status, stdout, stderr } = self.command(knobs, arguments).output().unwrap();
+        (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap(), status.success())
+    }
+
+    fn build(&self, knobs: &str) -> (String, String, bool) {
+        self.run(knobs, &["build", "--model", self.model().to_str().unwrap()])
+    }
+
+    fn engines(&self) -> Vec<Value> {
+        let (out, err, done) = self.run("", &["list", "--json", "--model-dir", self.model().to_str().unwrap()]);
+        assert!(done, "{err}");
+        serde_json::from_str(&out).unwrap()
+    }
+}
+
+#[test]
+fn engines_are_built_listed_shown_moved_and_removed() {
+    let host = Host::new(Form::Ten);
+    let (out, err, done) = host.build("");
+    assert!(done && out.contains("ResNet18: built in"), "{out}{err}");
+    let (out, _, _) = host.build("");
+    assert!(out.contains("ResNet18: was there"), "{out}");
+    assert_eq!(host.builds(), 1);
+
+    let listed = host.engines();
+    assert_eq!(listed.len(), 1);
+    let made_for = &listed[0]["made_for"]["key"];
+    assert_eq!((made_for["library"].as_str(), made_for["precision"].as_str()), (Some("10.16.1.7"), Some("float32")));
+    let file = listed[0]["file"].as_str().unwrap().to_owned();
+    assert!(Path::new(&file).starts_with(host.model().join(".cache/tensorrt")), "{file}");
+    let (table, _, _) = host.run("", &["list", "--model-dir", host.model().to_str().unwrap()]);
+    assert!(table.contains("ENGINE") && table.contains("ResNet18-") && table.contains("10.16.1.7"), "{table}");
+    let (shown, _, _) = host.run("", &["inspect", &file]);
+    assert!(shown.contains("\"max\""), "{shown}");
+
+    let parcel = host.home.path().join("parcel");
+    assert!(host.run("", &["export", &file, parcel.to_str().unwrap()]).2);
+    let (out, err, done) = host.run("", &["clear", &file]);
+    assert!(done && out.contains("removed"), "{err}");
+    assert!(host.engines().is_empty());
+    let (_, err, done) = host.run("version=101602", &["import", parcel.to_str().unwrap()]);
+    assert!(!done && err.contains("it was built by TensorRT 10.16.1.7"), "{err}");
+    let (out, err, done) = host.run("", &["import", parcel.to_str().unwrap()]);
+    assert!(done && out.contains("engine of ResNet18"), "{err}");
+    // A model's engines may lie in the user's cache too.
+    let (out, _, _) = host.build("");
+    assert!(out.contains("was there") && host.builds() == 1, "{out}");
+    let (out, _, _) = host.run("", &["clear", "--all"]);
+    assert!(out.contains("removed"), "{out}");
+    let (_, err, done) = host.run("", &["inspect", "Nothing"]);
+    assert!(!done && err.contains("there is no engine `Nothing`"), "{err}");
+}
+
+#[test]
+fn another_version_of_the_library_builds_anew() {
+    let host = Host::new(Form::Eleven);
+    host.build("");
+    let (out, _, _) = host.build("version=110401");
+    assert!(out.contains("built in") && host.builds() == 2, "{out}");
+    let (out, _, _) = host.build("");
+    assert!(out.contains("was there") && host.builds() == 2, "{out}");
+    assert_eq!(host.engines().len(), 2);
+}
+
+#[test]
+fn two_processes_build_once() {
+    let host = Host::new(Form::Ten);
+    let model = host.model();
+    let start = || host.command("build_ms=1500", &["build", "--model", model.to_str().unwrap()]).spawn().unwrap();
+    let both: Vec<Child> = vec![start(), start()];
+    let outputs: Vec<String> = both.into_iter().map(|c| String::from_utf8(c.wait_with_output().unwrap().stdout).unwrap()).collect();
+    assert_eq!(host.builds(), 1, "{outputs:?}");
+    assert_eq!(outputs.iter().filter(|o| o.contains("was there")).count(), 1, "{outputs:?}");
+}
+
+#[test]
+fn a_process_killed_in_a_build_leaves_nothing_and_stops_nobody() {
+    let host = Host::new(Form::Ten);
+    let model = host.model();
+    let mut child = host.command("build_ms=600000", &["build", "--model", model.to_str().unwrap()]).spawn().unwrap();
+    // The lock appears when the build begins.
+    let locks = host.home.path().join("home/locks");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !std::fs::read_dir(&locks).is_ok_and(|mut d| d.any(|e| e.unwrap().file_name().to_string_lossy().starts_with("engine-"))) {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "the build does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    assert!(host.engines().is_empty());
+    let (out, err, done) = host.build("");
+    assert!(done && out.contains("built in") && err.is_empty(), "{out}{err}");
+    let left: Vec<_> = std::fs::read_dir(model.join(".cache/tensorrt")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn failures_name_the_model_and_the_next_step() {
+    let host = Host::new(Form::Rtx);
+    for (knobs, arguments, expected) in [
+        ("build_null", &[][..], "no implementation was found"),
+        ("parse_fail", &[], "UNSUPPORTED_NODE"),
+        ("", &["--target", "sm90"], "no target of compute capability 9.0"),
+        ("", &["--device", "cpu"], "engines are for GPUs"),
+        ("", &["--library", "/nowhere"], "cannot open shared object file"),
+    ] {
+        let model = host.model();
+        let mut all = vec!["build", "--model", model.to_str().unwrap()];
+        all.extend(arguments);
+        let (_, err, done) = host.run(knobs, &all);
+        assert!(!done && err.contains(expected), "{knobs} {arguments:?}: {err}");
+        assert!(!err.contains("backend tensorrt") || err.contains("choose") || err.contains("leave"), "{err}");
+    }
+    let (out, err, done) = host.run("", &["build", "--model", host.model().to_str().unwrap(), "--target", "sm75"]);
+    assert!(done, "{out}{err}");
+    assert_eq!(host.engines()[0]["made_for"]["key"]["gpu"]["capability"], "7.5");
+}
+
+#[test]
+fn the_selftest_says_that_nothing_ran_where_nothing_runs() {
+    let host = Host::new(Form::Eleven);
+    // The double of another process has no function to run.
+    let (out, _, done) = host.run("", &["selftest"]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert!(done && report["passed"] == false, "{out}");
+    assert_eq!(report["steps"][4]["step"], "run");
+    assert!(report["steps"][4]["error"].as_str().unwrap().contains("do not go together"), "{out}");
+}

@@ -1,0 +1,154 @@
+//! Engines as backends: built by a recipe, cached, run through the common seam, on the double.
+
+use super::double::{Double, Form};
+use hpinfer::backend::tensorrt::builder::Builder;
+use hpinfer::backend::tensorrt::cache::EngineCache;
+use hpinfer::backend::tensorrt::memory::HostMemory;
+use hpinfer::backend::tensorrt::recipe::{FixedSize, Recipe};
+use hpinfer::backend::tensorrt::session::TensorRt;
+use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, Onnx, Parallelism, Precision};
+use hpinfer::cache::{Cache, sha256};
+use hpinfer::onnx::sample;
+use hpinfer::tensor::Shape;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The double computes the sample network.
+pub fn run_sample(double: &Double) {
+    double.on_run(|_, inputs, outputs| {
+        let rows = inputs[0].shape()[0];
+        outputs[0].set_shape(&[rows, 3]);
+        if let (Some(x), Some(y)) = (inputs[0].floats(), outputs[0].floats()) {
+            y.copy_from_slice(&sample::expected(x));
+        }
+        Ok(())
+    });
+}
+
+pub fn backend(double: &Double, home: &Path) -> TensorRt {
+    let cache = EngineCache::new(Cache::open(Some(home)).unwrap());
+    TensorRt::new(Builder::new(double.open().unwrap(), 0, cache).unwrap(), Arc::new(HostMemory))
+}
+
+pub fn options() -> LoadOptions {
+    let bytes = sample::bytes();
+    LoadOptions {
+        model: "sample".into(),
+        model_sha256: sha256(&bytes),
+        onnx: Onnx::Bytes(Arc::new(bytes)),
+        rewrite: true,
+        precision: Precision::Float32,
+        parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
+        logits: false,
+        cache_dir: None,
+    }
+}
+
+#[test]
+fn a_model_is_built_run_and_loaded_the_next_time() {
+    for form in Form::ALL {
+        let double = Double::new(form);
+        run_sample(&double);
+        let home = tempfile::tempdir().unwrap();
+        let count = home.path().join("count");
+        double.knobs(&format!("count={}", count.display()));
+        for _ in 0..2 {
+            let engine = backend(&double, home.path()).load(&options()).unwrap();
+            assert_eq!((engine.info().backend, engine.info().device.as_str()), (BackendName::TensorRt, "cpu"));
+            assert!(engine.info().version.ends_with(".7"), "{}", engine.info().version);
+            let mut session = engine.session().unwrap();
+            for rows in [3, 8, 1, 8] {
+                let x: Vec<f32> = (0..rows * 4).map(|i| (i as f32).sin()).collect();
+                session.input(0, Shape::new(&[rows, 4])).unwrap().copy_from_slice(&x);
+                session.run().unwrap();
+                let y = session.output(0).unwrap();
+                assert_eq!((y.shape, y.as_f32().unwrap()), (Shape::new(&[rows, 3]), sample::expected(&x).as_slice()));
+            }
+            let message = {
+                session.input(0, Shape::new(&[9, 4])).unwrap().fill(0.0);
+                session.run().unwrap_err().to_string()
+            };
+            assert!(message.contains("1x4 to 8x4") && message.contains("[9x4]") && message.contains("another backend"), "{message}");
+            session.input(0, Shape::new(&[2, 4])).unwrap().fill(0.0);
+            session.run().unwrap(); // a refused shape does no harm
+        }
+        assert_eq!(std::fs::read_to_string(&count).unwrap(), "built\n", "{form:?}");
+    }
+}
+
+#[test]
+fn sessions_of_one_engine_run_side_by_side() {
+    let double = Double::new(Form::Eleven);
+    run_sample(&double);
+    let home = tempfile::tempdir().unwrap();
+    let engine = backend(&double, home.path()).load(&options()).unwrap();
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let engine: &dyn Engine = &*engine;
+            scope.spawn(move || {
+                let mut session = engine.session().unwrap();
+                for round in 0..50 {
+                    let rows = 1 + (seed + round) % 8;
+                    let x: Vec<f32> = (0..rows * 4).map(|i| (i + seed) as f32 / 7.0 - 1.0).collect();
+                    session.input(0, Shape::new(&[rows, 4])).unwrap().copy_from_slice(&x);
+                    session.run().unwrap();
+                    assert_eq!(session.output(0).unwrap().as_f32().unwrap(), sample::expected(&x));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_failed_run_is_an_error_and_the_next_one_works() {
+    let double = Double::new(Form::Ten);
+    run_sample(&double);
+    let home = tempfile::tempdir().unwrap();
+    let engine = backend(&double, home.path()).load(&options()).unwrap();
+    let mut session = engine.session().unwrap();
+    session.input(0, Shape::new(&[2, 4])).unwrap().fill(1.0);
+    double.knobs("enqueue_false");
+    let message = session.run().unwrap_err().to_string();
+    assert!(message.contains("illegal memory access"), "{message}");
+    double.knobs("");
+    session.run().unwrap();
+}
+
+#[test]
+fn a_recipe_that_does_not_fit_and_a_precision_that_cannot_be_had_are_errors() {
+    let double = Double::new(Form::Ten);
+    let home = tempfile::tempdir().unwrap();
+    let backend = backend(&double, home.path());
+    let bfloat = LoadOptions { precision: Precision::Bfloat16, ..options() };
+    assert!(backend.load(&bfloat).map(|_| ()).unwrap_err().to_string().contains("bfloat16"));
+    let recipe = Recipe::for_module("image_classification").unwrap();
+    assert!(backend.load_with(&options(), &recipe, FixedSize::default()).is_ok());
+}
+
+#[test]
+fn the_selftest_passes_on_the_double_and_finds_a_wrong_result() {
+    for form in Form::ALL {
+        let double = Double::new(form);
+        run_sample(&double);
+        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap()).unwrap();
+        assert!(report.passed && report.greatest_difference == Some(0.0), "{report:?}");
+        assert_eq!(report.steps.iter().map(|s| s.step).collect::<Vec<_>>(), ["build", "load from the cache", "memory", "context", "run"]);
+        let runs = AtomicUsize::new(0);
+        double.on_run(move |_, inputs, outputs| {
+            let rows = inputs[0].shape()[0];
+            outputs[0].set_shape(&[rows, 3]);
+            if let (Some(x), Some(y)) = (inputs[0].floats(), outputs[0].floats()) {
+                y.copy_from_slice(&sample::expected(x));
+                y[0] += if runs.fetch_add(1, Ordering::SeqCst) == 1 { f32::NAN } else { 0.0 };
+            }
+            Ok(())
+        });
+        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap()).unwrap();
+        assert!(!report.passed && report.greatest_difference == Some(f32::INFINITY), "{report:?}");
+        double.knobs("build_null");
+        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap()).unwrap();
+        let failed = report.steps.last().unwrap();
+        assert!(!report.passed && failed.step == "build" && failed.error.as_ref().unwrap().contains("no implementation was found"));
+    }
+}
