@@ -60,13 +60,14 @@ impl FakeEngine {
     /// An engine for `model` with one float input and one float output of any four dimensions.
     pub fn new(model: &str, network: impl Fn(&[Input]) -> Result<(Shape, Vec<f32>)> + Send + Sync + 'static) -> Self {
         let one = move |inputs: &[Input]| network(inputs).map(|(shape, data)| vec![Output { shape, data: Values::F32(data) }]);
-        Self::with_inputs(model, &[("x", &[None; 4])], one)
+        Self::with_io(model, &[("x", &[None; 4])], 1, one)
     }
 
-    /// An engine for `model` with these inputs; of its outputs nothing is known beforehand.
-    pub fn with_inputs(
+    /// An engine for `model` with these inputs and so many outputs, of whose shapes nothing is known beforehand.
+    pub fn with_io(
         model: &str,
         inputs: &[(&str, &[Option<usize>])],
+        outputs: usize,
         network: impl Fn(&[Input]) -> Result<Vec<Output>> + Send + Sync + 'static,
     ) -> Self {
         let spec = |(name, dims): &(&str, &[Option<usize>])| TensorSpec { name: (*name).into(), dtype: DType::F32, dims: dims.to_vec() };
@@ -77,8 +78,9 @@ impl FakeEngine {
             device: "cpu".into(),
             precision: Precision::Float32,
         };
-        let output = TensorSpec { name: "y".into(), dtype: DType::F32, dims: vec![None; 4] };
-        Self { network: Arc::new(network), io: IoSpec { inputs: inputs.iter().map(spec).collect(), outputs: vec![output] }, info }
+        let output = |index: usize| TensorSpec { name: format!("y{index}"), dtype: DType::F32, dims: Vec::new() };
+        let io = IoSpec { inputs: inputs.iter().map(spec).collect(), outputs: (0..outputs).map(output).collect() };
+        Self { network: Arc::new(network), io, info }
     }
 }
 

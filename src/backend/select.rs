@@ -53,7 +53,7 @@ impl Probe {
         Self(vec![("", shape, 0.5)])
     }
 
-    /// Inputs by name; those that a network does not have are left out.
+    /// Inputs by name, the first that fits counts: an empty name fits all. Those that a network does not have are left out.
     pub fn named(inputs: Vec<(&'static str, Shape, f32)>) -> Self {
         Self(inputs)
     }

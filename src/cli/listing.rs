@@ -1,6 +1,6 @@
 //! A result for people, on a terminal.
 
-use crate::result::{ClassificationResult, Header, OcrResult, PipelineResult};
+use crate::result::{ClassificationResult, DetectedBox, Header, LabelMap, OcrResult, PipelineResult};
 
 /// A picture's name, what ran, and what was found.
 pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
@@ -12,7 +12,12 @@ pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
     out += &match result {
         PipelineResult::Ocr(result) => texts(result),
         PipelineResult::Classification(result) => classes(result),
-        _ => String::new(),
+        PipelineResult::Detection(result) => boxes(&result.boxes, |_| String::new()),
+        PipelineResult::Segmentation(result) => shares(&result.pred),
+        PipelineResult::Instances(result) => boxes(&result.boxes, |index| {
+            let pixels = result.masks.get(index).map_or(0, |mask| mask.inside().iter().filter(|&&v| v == 1).count());
+            format!(", {pixels} pixels")
+        }),
     };
     if let Some(timings) = timings_ms {
         let parts: Vec<String> = timings.iter().map(|(stage, ms)| format!("{stage} {ms:.1}")).collect();
@@ -38,6 +43,31 @@ fn classes(result: &ClassificationResult) -> String {
     let names = |index: usize| result.label_names.get(index).map_or("", String::as_str);
     let lines = result.class_ids.iter().zip(&result.scores).enumerate();
     lines.map(|(index, (id, score))| format!("  {score:.5}  {id:>5}  {}\n", printable(names(index)))).collect()
+}
+
+/// Objects with scores and places; `more` adds to the line of each.
+fn boxes(boxes: &[DetectedBox], more: impl Fn(usize) -> String) -> String {
+    if boxes.is_empty() {
+        return "  nothing found\n".into();
+    }
+    let line = |(index, found): (usize, &DetectedBox)| {
+        let [x1, y1, x2, y2] = found.coordinate;
+        format!("  {:.2}  {}  ({x1:.1}, {y1:.1}) to ({x2:.1}, {y2:.1}){}\n", found.score, printable(&found.label), more(index))
+    };
+    boxes.iter().enumerate().map(line).collect()
+}
+
+/// The classes of a map with the share of the picture each takes, the largest first.
+fn shares(map: &LabelMap) -> String {
+    let mut pixels = [0u64; 1 << u8::BITS];
+    map.labels().iter().for_each(|&label| pixels[usize::from(label)] += 1);
+    let mut found: Vec<(usize, u64)> = pixels.into_iter().enumerate().filter(|(_, pixels)| *pixels > 0).collect();
+    found.sort_by_key(|&(class, pixels)| (std::cmp::Reverse(pixels), class));
+    let lines = found.into_iter().map(|(class, pixels)| {
+        let percent = 100.0 * pixels as f64 / map.size().area() as f64;
+        format!("  {percent:5.1} %  class {class}\n")
+    });
+    std::iter::once(format!("  {} pixels\n", map.size())).chain(lines).collect()
 }
 
 /// Names are the user's, and may hold what a terminal takes for commands.

@@ -1,10 +1,11 @@
 //! Pictures in memory, their geometry and their decoding. `ops` work on [`ImageView`]s,
 //! pipelines pass [`Frame`]s; `geometry` holds every coordinate rule, `polygon` the hull and
-//! rectangle algorithms, `decode` turns file bytes into pixels.
+//! rectangle algorithms, `palette` the colours of classes, `decode` turns file bytes into pixels.
 
 pub mod decode;
 pub mod frame;
 pub mod geometry;
+pub mod palette;
 pub mod polygon;
 pub mod surface;
 

@@ -46,8 +46,8 @@ impl Classify {
         {
             return refused(format!("a crop of {crop} cannot be cut out of pictures resized to {size}"));
         }
-        if let Some(crop) = spec.crop {
-            network.check_size(0, crop)?;
+        if let Some(reason) = spec.crop.and_then(|crop| network.wrong_size(0, crop)) {
+            return refused(reason);
         }
         Ok(Self { spec, network })
     }

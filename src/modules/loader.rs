@@ -5,7 +5,7 @@
 use super::network::Engines;
 use super::text_detect::DetectionOverrides;
 use super::text_recognise::WidthRule;
-use super::{Classify, TextDetect, TextRecognise};
+use super::{Classify, Detect, Segment, SegmentInstances, TextDetect, TextRecognise};
 use crate::backend::record::Recording;
 use crate::backend::select::{Libraries, Probe, Selector};
 use crate::backend::{BackendName, Engine, LoadOptions, Onnx, Parallelism, Precision};
@@ -13,13 +13,16 @@ use crate::cache::Cache;
 use crate::device::{self, CpuInfo};
 use crate::error::{Error, Result};
 use crate::image::Size;
-use crate::model::{BoxType, ClassResize, ClassificationSpec, ModelSpec, ResolvedModel, Store};
+use crate::model::{BoxType, Canvas, ClassResize, ClassificationSpec, DetectionSpec, ModelSpec, ResolvedModel, Store};
 use crate::tensor::Shape;
 use std::sync::Arc;
 
 /// Widths of lines in fast mode are multiples of this. An engine prepares itself for every new width (tens of
 /// milliseconds, some megabytes); steps of 32 pixels save less work per line than they cost in that.
 const FAST_WIDTH_STEP_PX: u32 = 64;
+
+/// Pictures for segmenters have any size; some forms of them take this one only.
+const SEGMENTATION_PROBE: Size = Size::new(512, 512);
 
 /// A network named by a configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +127,36 @@ impl Loader {
         Classify::new(self.shared_engines(choice, &model, &vec![Probe::only(picture_shape(size)); 3])?, spec)
     }
 
+    /// Opens a detector of objects or page regions; `threshold` replaces the model's own for scores.
+    pub fn detect(&self, choice: &ModelChoice, threshold: Option<f32>) -> Result<Detect> {
+        let model = self.store.resolve(&choice.name_or_dir)?;
+        let ModelSpec::Detection(spec @ DetectionSpec { masks: false, .. }) = &model.spec else {
+            return Err(wrong_kind(&model, "a detector"));
+        };
+        let engines = self.shared_engines(choice, &model, &vec![detector_probe(spec); 3])?;
+        Detect::new(engines, with_threshold(spec, threshold))
+    }
+
+    /// Opens an instance segmenter; `threshold` replaces the model's own for scores.
+    pub fn segment_instances(&self, choice: &ModelChoice, threshold: Option<f32>) -> Result<SegmentInstances> {
+        let model = self.store.resolve(&choice.name_or_dir)?;
+        let ModelSpec::Detection(spec @ DetectionSpec { masks: true, .. }) = &model.spec else {
+            return Err(wrong_kind(&model, "an instance segmenter"));
+        };
+        let engines = self.shared_engines(choice, &model, &vec![detector_probe(spec); 2])?;
+        SegmentInstances::new(engines, with_threshold(spec, threshold))
+    }
+
+    /// Opens a semantic segmenter.
+    pub fn segment(&self, choice: &ModelChoice) -> Result<Segment> {
+        let model = self.store.resolve(&choice.name_or_dir)?;
+        let ModelSpec::Segmentation(spec) = &model.spec else {
+            return Err(wrong_kind(&model, "a semantic segmenter"));
+        };
+        let probe = vec![Probe::only(picture_shape(SEGMENTATION_PROBE)); 2];
+        Ok(Segment::new(self.shared_engines(choice, &model, &probe)?, spec.clone()))
+    }
+
     /// Engines for pictures in float32: one that uses all cores, and where there are several another for one of them.
     fn shared_engines(&self, choice: &ModelChoice, model: &ResolvedModel, probe: &[Probe]) -> Result<Engines> {
         let threads = self.options.threads;
@@ -163,6 +196,20 @@ fn recorded(engine: Arc<dyn Engine>, recording: Option<&Recording>) -> Arc<dyn E
         Some(recording) => recording.wrap(engine),
         None => engine,
     }
+}
+
+/// One picture for a detector, of the size its rules lead to, not resized.
+fn detector_probe(spec: &DetectionSpec) -> Probe {
+    let size = match spec.canvas {
+        Canvas::Fixed { size, .. } => size,
+        _ => spec.target,
+    };
+    let pair = Shape::new(&[1, 2]);
+    Probe::named(vec![("scale_factor", pair, 1.0), ("im_shape", pair, size.height as f32), ("", picture_shape(size), 0.5)])
+}
+
+fn with_threshold(spec: &DetectionSpec, threshold: Option<f32>) -> DetectionSpec {
+    DetectionSpec { draw_threshold: threshold.unwrap_or(spec.draw_threshold), ..spec.clone() }
 }
 
 /// Shape of one RGB picture of `size`.

@@ -5,14 +5,20 @@
 
 pub mod batch;
 pub mod classify;
+pub mod detect;
+pub mod instances;
 pub mod loader;
 pub mod network;
 pub mod picture;
+pub mod segment;
 pub mod text_detect;
 pub mod text_recognise;
 
 pub use classify::Classify;
+pub use detect::Detect;
+pub use instances::SegmentInstances;
 pub use loader::{Loader, LoaderOptions};
 pub use picture::PictureModule;
+pub use segment::Segment;
 pub use text_detect::TextDetect;
 pub use text_recognise::TextRecognise;

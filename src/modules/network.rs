@@ -95,18 +95,17 @@ impl<S: Default> Network<S> {
         fixed.min().unwrap_or(usize::MAX).max(1)
     }
 
-    /// Refuses pictures of a size that input `index` (`[N, 3, H, W]`) does not take.
-    pub fn check_size(&self, index: usize, size: Size) -> Result<()> {
+    /// Why input `index` (`[N, 3, H, W]`) does not take pictures of `size`; `None` when it does.
+    pub fn wrong_size(&self, index: usize, size: Size) -> Option<String> {
         let input = self.io.inputs.get(index);
         let side = |axis: usize| input.and_then(|input| input.dims.get(axis).copied().flatten());
         let (height, width) = (side(2), side(3));
         let fits = |fixed: Option<usize>, side: u32| fixed.is_none_or(|fixed| fixed == side as usize);
         if fits(height, size.height) && fits(width, size.width) {
-            return Ok(());
+            return None;
         }
         let text = |fixed: Option<usize>| fixed.map_or_else(|| "any".into(), |fixed| fixed.to_string());
-        let takes = format!("this form of the network takes pictures of {}x{} (width x height)", text(width), text(height));
-        Err(Error::config(format!("model {}", self.info.model), format!("{takes}, not of {size}")))
+        Some(format!("this form of the network takes pictures of {}x{} only, not of {size}", text(width), text(height)))
     }
 
     /// Lends an idle session to `work`.

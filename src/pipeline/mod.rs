@@ -4,15 +4,21 @@
 
 pub mod config;
 mod image_classification;
+mod instance_segmentation;
 mod name;
+mod object_detection;
 pub mod ocr;
 mod picture;
+mod semantic_segmentation;
 
 pub use config::{OcrConfig, PictureConfig, PipelineConfig};
 pub use image_classification::ImageClassification;
+pub use instance_segmentation::InstanceSegmentation;
 pub use name::{PipelineName, Task};
+pub use object_detection::ObjectDetection;
 pub use ocr::Ocr;
 pub use picture::{PictureModuleResult, PicturePipeline};
+pub use semantic_segmentation::SemanticSegmentation;
 
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};

@@ -17,21 +17,35 @@ pub enum PipelineName {
 pub enum Task {
     /// Names the classes of a picture.
     ImageClassification,
+    /// Finds the objects of a picture.
+    ObjectDetection,
+    /// Gives every pixel a class.
+    SemanticSegmentation,
+    /// Finds the objects of a picture and their shapes.
+    InstanceSegmentation,
 }
 
 impl PipelineName {
     /// The pipelines of this version.
-    pub const ALL: [Self; 2] = [Self::Picture(Task::ImageClassification), Self::Ocr];
+    pub const ALL: [Self; 5] = [
+        Self::Picture(Task::ImageClassification),
+        Self::Picture(Task::ObjectDetection),
+        Self::Picture(Task::SemanticSegmentation),
+        Self::Picture(Task::InstanceSegmentation),
+        Self::Ocr,
+    ];
 
     /// Pipelines of PaddleX's plugin that are not in this version, to be told apart from misspelt names.
-    const ABSENT: [&str; 6] =
-        ["object_detection", "semantic_segmentation", "instance_segmentation", "seal_recognition", "table_recognition", "PP-ChatOCRv3-doc"];
+    const ABSENT: [&str; 3] = ["seal_recognition", "table_recognition", "PP-ChatOCRv3-doc"];
 
     /// The name as PaddleX writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ocr => "OCR",
             Self::Picture(Task::ImageClassification) => "image_classification",
+            Self::Picture(Task::ObjectDetection) => "object_detection",
+            Self::Picture(Task::SemanticSegmentation) => "semantic_segmentation",
+            Self::Picture(Task::InstanceSegmentation) => "instance_segmentation",
         }
     }
 
@@ -40,6 +54,9 @@ impl PipelineName {
         match self {
             Self::Ocr => include_str!("shipped/OCR.yaml"),
             Self::Picture(Task::ImageClassification) => include_str!("shipped/image_classification.yaml"),
+            Self::Picture(Task::ObjectDetection) => include_str!("shipped/object_detection.yaml"),
+            Self::Picture(Task::SemanticSegmentation) => include_str!("shipped/semantic_segmentation.yaml"),
+            Self::Picture(Task::InstanceSegmentation) => include_str!("shipped/instance_segmentation.yaml"),
         }
     }
 
@@ -62,10 +79,14 @@ impl PipelineName {
 }
 
 impl Task {
-    /// The model of the reference's pipeline file.
+    /// The model of the reference's pipeline file; for instance segmentation Mask-RT-DETR-L, because Mask-RT-DETR-S, which the
+    /// reference names there, is none of the models its plugin accelerates.
     pub const fn default_model(self) -> &'static str {
         match self {
             Self::ImageClassification => "PP-LCNet_x0_5",
+            Self::ObjectDetection => "PicoDet-S",
+            Self::SemanticSegmentation => "PP-LiteSeg-T",
+            Self::InstanceSegmentation => "Mask-RT-DETR-L",
         }
     }
 
@@ -76,7 +97,7 @@ impl Task {
 
     /// Whether results are objects with scores.
     pub const fn has_scores(self) -> bool {
-        false
+        matches!(self, Self::ObjectDetection | Self::InstanceSegmentation)
     }
 }
 

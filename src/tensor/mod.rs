@@ -105,4 +105,13 @@ impl<'a> TensorRef<'a> {
             Data::I64(_) => Err(Error::internal("tensor", "float32 expected, int64 found")),
         }
     }
+
+    /// The elements of an integer tensor; an error for floats.
+    pub fn to_i64(&self) -> Result<Vec<i64>> {
+        match self.data {
+            Data::I32(d) => Ok(d.iter().map(|&v| v.into()).collect()),
+            Data::I64(d) => Ok(d.to_vec()),
+            Data::F32(_) => Err(Error::internal("tensor", "integers expected, float32 found")),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::inputs::Random;
 use hpinfer::device::FloatsMut;
 use hpinfer::image::{ImageBuf, PixelFormat, Size, Surface, SurfaceFormat};
 use hpinfer::ops::resize_norm::cuda::{self, Planes, Table};
-use hpinfer::ops::resize_norm::{Interpolation, Item, Normalize, Params, Scale, cpu};
+use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Scale, Window, cpu};
 use hpinfer::ops::yuv::{self, Nv12View};
 
 /// A picture in one of the formats, its planes with rows longer than needed, and the same in three channels.
@@ -84,8 +84,9 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, sides: u32, canvas
         Normalize { scale: Scale::Times(1.0), mean: [0.0; 3], std: [1.0; 3] },
         Normalize { scale: Scale::Over(127.5), mean: [0.1, 0.2, 0.3], std: [0.25, 3.0, 1e-3] },
     ][random.below(4) as usize];
-    let params = Params { canvas, interpolation: filter, normalize, pad: random.unit() * 200.0 };
     let planes = [Planes::AsStored, Planes::Reversed][random.below(2) as usize];
+    let order = if planes == Planes::AsStored { resize_norm::Planes::Bgr } else { resize_norm::Planes::Rgb };
+    let params = Params { canvas, interpolation: filter, normalize, pad: random.unit() * 200.0, planes: order };
     let sources: Vec<Source> = (0..count)
         .map(|_| {
             let size = Size::new(random.within(1..=sides), random.within(1..=sides));
@@ -109,7 +110,8 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, sides: u32, canvas
         }
     };
     let pictures: Vec<ImageBuf> = sources.iter().map(as_read).collect();
-    let items: Vec<Item> = pictures.iter().zip(&resized).map(|(p, &resized)| Item { src: p.view(), resized }).collect();
+    let items: Vec<Item> =
+        pictures.iter().zip(&resized).map(|(p, &resized)| Item { src: p.view(), resized, window: Window::whole(resized) }).collect();
     let mut expected = vec![0.0; count as usize * 3 * canvas.area() as usize];
     cpu::run(&items, &params, &mut expected, &mut cpu::Scratch::default()).unwrap();
 

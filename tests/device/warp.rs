@@ -5,7 +5,7 @@ use super::inputs::Random;
 use hpinfer::device::FloatsMut;
 use hpinfer::image::{ImageBuf, ImageView, PixelFormat, PointF, PointI, Size, Surface, SurfaceFormat};
 use hpinfer::ops::resize_norm::cuda::Planes;
-use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params};
+use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Window};
 use hpinfer::ops::warp::{self, CropPlan, cuda};
 
 /// A crop of text, mostly: any quad, sometimes upright, sometimes partly outside.
@@ -51,7 +51,13 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canva
             _ => Size::new(random.within(1..=canvas.width), random.within(1..=canvas.height)),
         })
         .collect();
-    let params = Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: random.unit() };
+    let params = Params {
+        canvas,
+        interpolation: Interpolation::Linear,
+        normalize: Normalize::SYMMETRIC,
+        pad: random.unit(),
+        planes: resize_norm::Planes::Bgr,
+    };
 
     let wide: Vec<ImageBuf> = frames.iter().map(colour).collect();
     let mut scratch = warp::cpu::Scratch::default();
@@ -67,7 +73,11 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canva
         .iter()
         .zip(&plans)
         .zip(&resized)
-        .map(|((data, (_, plan)), &resized)| Item { src: ImageView { data, size: plan.size(), format: PixelFormat::Bgr }, resized })
+        .map(|((data, (_, plan)), &resized)| Item {
+            src: ImageView { data, size: plan.size(), format: PixelFormat::Bgr },
+            resized,
+            window: Window::whole(resized),
+        })
         .collect();
     let mut expected = vec![0.0; count as usize * 3 * canvas.area() as usize];
     resize_norm::cpu::run(&items, &params, &mut expected, &mut resize_norm::cpu::Scratch::default()).unwrap();

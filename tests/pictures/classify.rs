@@ -24,7 +24,7 @@ fn spec(short: u32, crop: u32) -> ClassificationSpec {
 
 /// A classifier of four classes whose scores are the mean of the first, second and third plane, and -1.
 fn means(spec: ClassificationSpec) -> (Classify, Fed) {
-    let (engine, fed) = remembering(&[("x", &[None; 4])], |inputs| {
+    let (engine, fed) = remembering(&[("x", &[None; 4])], 1, |inputs| {
         let (shape, data) = &inputs[0];
         let plane = shape.dims()[2] * shape.dims()[3];
         let mut scores: Vec<f32> = Vec::new();
@@ -51,7 +51,7 @@ fn classes_and_scores_equal_numpy() {
     for case in list(&index(), "topk") {
         let probabilities = floats(&case["p"]);
         let (engine, _) =
-            remembering(&[("x", &[None; 4])], move |_| Ok(vec![Output::f32(&[1, probabilities.len()], probabilities.clone())]));
+            remembering(&[("x", &[None; 4])], 1, move |_| Ok(vec![Output::f32(&[1, probabilities.len()], probabilities.clone())]));
         let classify = Classify::new(engine, ClassificationSpec { topk: number(case, "k") as usize, ..spec(8, 8) }).expect("a classifier");
         let found = classify.predict(&[picture(1, Size::new(8, 8)).view()], Share::Whole, &mut StageTimes::default()).expect("classes");
         let ids: Vec<u32> = case["class_ids"].as_array().expect("a list").iter().map(|v| v.as_u64().expect("an id") as u32).collect();
@@ -59,7 +59,7 @@ fn classes_and_scores_equal_numpy() {
     }
     for row in list(&index(), "round") {
         let (score, expected) = (floats(row)[0], floats(row)[1]);
-        let (engine, _) = remembering(&[("x", &[None; 4])], move |_| Ok(vec![Output::f32(&[1, 1], vec![score])]));
+        let (engine, _) = remembering(&[("x", &[None; 4])], 1, move |_| Ok(vec![Output::f32(&[1, 1], vec![score])]));
         let classify = Classify::new(engine, spec(8, 8)).expect("a classifier");
         let found = classify.predict(&[picture(1, Size::new(8, 8)).view()], Share::Whole, &mut StageTimes::default()).expect("classes");
         assert_eq!(found[0].scores, [expected], "{score}");
@@ -68,7 +68,7 @@ fn classes_and_scores_equal_numpy() {
 
 #[test]
 fn of_equal_scores_the_lower_class_comes_first_and_labels_follow() {
-    let (engine, _) = remembering(&[("x", &[None; 4])], |_| Ok(vec![Output::f32(&[1, 4], vec![0.25, 0.5, 0.25, 0.5])]));
+    let (engine, _) = remembering(&[("x", &[None; 4])], 1, |_| Ok(vec![Output::f32(&[1, 4], vec![0.25, 0.5, 0.25, 0.5])]));
     let labels = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
     let classify = Classify::new(engine, ClassificationSpec { labels, ..spec(8, 8) }).expect("a classifier");
     let found = classify.predict(&[picture(1, Size::new(8, 8)).view()], Share::Whole, &mut StageTimes::default()).expect("classes");
@@ -85,16 +85,16 @@ fn what_does_not_fit_is_refused_with_its_reason() {
         (&[1, 3], vec![0.0; 3], "4 classes"),
     ] {
         let (dims, labels) = (dims.to_vec(), vec!["name".to_owned(); 4]);
-        let (engine, _) = remembering(&[("x", &[None; 4])], move |_| Ok(vec![Output::f32(&dims, data.clone())]));
+        let (engine, _) = remembering(&[("x", &[None; 4])], 1, move |_| Ok(vec![Output::f32(&dims, data.clone())]));
         let classify = Classify::new(engine, ClassificationSpec { labels, ..spec(8, 8) }).expect("a classifier");
         let error = classify.predict(&[eight.view()], Share::Whole, &mut StageTimes::default()).expect_err("refused").to_string();
         assert!(error.contains(says) && error.contains("fake"), "{error}");
     }
     // A fixed size that the crop does not fit in, and a network of another size.
     let fixed = ClassificationSpec { resize: ClassResize::Fixed(Size::new(6, 9)), ..spec(8, 8) };
-    let (engine, _) = remembering(&[("x", &[None; 4])], |_| Ok(Vec::new()));
+    let (engine, _) = remembering(&[("x", &[None; 4])], 1, |_| Ok(Vec::new()));
     assert!(Classify::new(engine, fixed).err().expect("refused").to_string().contains("crop of 8x8"));
-    let (engine, _) = remembering(&[("x", &[None, Some(3), Some(9), Some(8)])], |_| Ok(Vec::new()));
+    let (engine, _) = remembering(&[("x", &[None, Some(3), Some(9), Some(8)])], 1, |_| Ok(Vec::new()));
     let error = Classify::new(engine, spec(8, 8)).err().expect("refused").to_string();
     assert!(error.contains("pictures of 8x9") && error.contains("not of 8x8"), "{error}");
 }
@@ -116,7 +116,7 @@ fn a_picture_smaller_than_the_crop_fails_alone_and_one_of_its_size_is_taken() {
 fn pictures_share_runs_up_to_the_batch_size_and_what_the_network_takes() {
     let frames: Vec<_> = (0..7).map(|n| frame(&n.to_string(), picture(n, Size::new(9 + n as u32, 12)))).collect();
     for (batch_size, dims, most) in [(4, [None; 4], 4), (100, [None; 4], 7), (4, [Some(1), None, None, None], 1)] {
-        let (engine, fed) = remembering(&[("x", &dims)], |inputs| {
+        let (engine, fed) = remembering(&[("x", &dims)], 1, |inputs| {
             let n = inputs[0].0.dims()[0];
             Ok(vec![Output::f32(&[n, 1], vec![0.5; n])])
         });
@@ -132,7 +132,7 @@ fn pictures_share_runs_up_to_the_batch_size_and_what_the_network_takes() {
 
 #[test]
 fn a_run_that_fails_is_made_again_one_by_one() {
-    let (engine, fed) = remembering(&[("x", &[None; 4])], |inputs| {
+    let (engine, fed) = remembering(&[("x", &[None; 4])], 1, |inputs| {
         let (shape, data) = &inputs[0];
         if data.iter().any(|v| *v > 2.6) {
             return Err(hpinfer::Error::device("cpu", "model fake", "white is too bright"));

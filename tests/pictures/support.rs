@@ -50,14 +50,15 @@ pub fn frame(name: &str, image: ImageBuf) -> Frame {
 /// What a network was fed, run by run.
 pub type Fed = Arc<Mutex<Vec<Vec<Input>>>>;
 
-/// An engine with these inputs that remembers what it was fed and answers with `network`.
+/// An engine with these inputs and so many outputs that remembers what it was fed and answers with `network`.
 pub fn remembering(
     inputs: &[(&str, &[Option<usize>])],
+    outputs: usize,
     network: impl Fn(&[Input]) -> Result<Vec<Output>> + Send + Sync + 'static,
 ) -> (Arc<FakeEngine>, Fed) {
     let fed = Fed::default();
     let remember = fed.clone();
-    let engine = FakeEngine::with_inputs("fake", inputs, move |inputs| {
+    let engine = FakeEngine::with_io("fake", inputs, outputs, move |inputs| {
         remember.lock().expect("no panic").push(inputs.to_vec());
         network(inputs)
     });

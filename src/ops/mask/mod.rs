@@ -9,11 +9,13 @@
 pub mod cpu;
 pub mod cuda;
 
+pub use crate::image::palette::palette;
+
 use crate::image::Size;
 use crate::image::geometry::round_even;
 
 /// Most classes a map of u8 holds.
-pub const MAX_CLASSES: usize = 256;
+pub const MAX_CLASSES: usize = crate::image::palette::CLASSES;
 
 /// Low-resolution mask of one instance.
 #[derive(Clone, Copy, Debug)]
@@ -55,25 +57,4 @@ impl Window {
     pub const fn size(self) -> Size {
         Size::new(self.x1.saturating_sub(self.x0), self.y1.saturating_sub(self.y0))
     }
-}
-
-/// Colours of the classes, RGB: the bit-interleaved palette of PASCAL VOC shifted by one, so that class 0 is dark red.
-pub const fn palette() -> [[u8; 3]; MAX_CLASSES] {
-    let mut colours = [[0; 3]; MAX_CLASSES];
-    let mut class = 0;
-    while class < MAX_CLASSES {
-        let (mut bits, mut shift) = (class + 1, 7);
-        while bits > 0 {
-            let mut c = 0;
-            while c < 3 {
-                // Class 255 has a ninth bit, the 3 x 3 bits of which still fit.
-                colours[class][c] |= ((bits >> c & 1) as u8) << shift;
-                c += 1;
-            }
-            bits >>= 3;
-            shift -= 1;
-        }
-        class += 1;
-    }
-    colours
 }

@@ -8,7 +8,7 @@ mod picture;
 pub use ocr::OcrConfig;
 pub use picture::PictureConfig;
 
-use super::{ImageClassification, Ocr, Pipeline, PipelineName, Task};
+use super::{ImageClassification, InstanceSegmentation, ObjectDetection, Ocr, Pipeline, PipelineName, SemanticSegmentation, Task};
 use crate::backend::BackendName;
 use crate::error::{Error, Result};
 use crate::modules::Loader;
@@ -97,6 +97,9 @@ impl PipelineConfig {
             Self::Ocr(config) => Box::new(Ocr::open(config, loader)?),
             Self::Picture(config) => match config.task {
                 Task::ImageClassification => Box::new(ImageClassification::open(config, loader)?),
+                Task::ObjectDetection => Box::new(ObjectDetection::open(config, loader)?),
+                Task::SemanticSegmentation => Box::new(SemanticSegmentation::open(config, loader)?),
+                Task::InstanceSegmentation => Box::new(InstanceSegmentation::open(config, loader)?),
             },
         })
     }

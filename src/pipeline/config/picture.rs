@@ -129,6 +129,12 @@ mod v3 {
     struct SubModules {
         #[serde(rename = "ImageClassification")]
         classification: Option<Module>,
+        #[serde(rename = "ObjectDetection")]
+        detection: Option<Module>,
+        #[serde(rename = "SemanticSegmentation")]
+        segmentation: Option<Module>,
+        #[serde(rename = "InstanceSegmentation")]
+        instances: Option<Module>,
     }
 
     #[derive(Deserialize)]
@@ -150,6 +156,9 @@ mod v3 {
         pub fn into_config(self, task: Task, place: &str) -> Result<PictureConfig> {
             let (key, module) = match task {
                 Task::ImageClassification => ("ImageClassification", self.modules.classification),
+                Task::ObjectDetection => ("ObjectDetection", self.modules.detection),
+                Task::SemanticSegmentation => ("SemanticSegmentation", self.modules.segmentation),
+                Task::InstanceSegmentation => ("InstanceSegmentation", self.modules.instances),
             };
             let module = module.ok_or_else(|| Error::config(place, format!("SubModules has no `{key}`")))?;
             for (key, value) in [("img_size", &module.img_size), ("target_size", &module.target_size)] {

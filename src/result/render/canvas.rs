@@ -111,6 +111,25 @@ impl<'a> Canvas<'a> {
         }
     }
 
+    /// On the picture: `share` of `colour` in the pixels of a map of 0 and 1 whose top-left pixel lies at `corner`. What leaves
+    /// the picture is left out.
+    pub fn mix(&mut self, (left, top): (u32, u32), map: Size, inside: &[u8], colour: Colour, share: f32) -> Result<()> {
+        if inside.len() as u64 != map.area() {
+            return Err(Error::internal("drawing", format!("{} values of a map of {map}", inside.len())));
+        }
+        let over = colour.map(|c| f32::from(c) * share);
+        for (y, row) in (top..self.source.size.height).zip(inside.chunks_exact((map.width as usize).max(1))) {
+            if left >= self.source.size.width {
+                break;
+            }
+            let room = (self.source.size.width - left) as usize;
+            for (out, _) in self.row(Panel::Picture, left, y).iter_mut().zip(row).take(room).filter(|(_, inside)| **inside == 1) {
+                *out = std::array::from_fn(|c| (f32::from(out[c]) * (1.0 - share) + over[c]) as u8);
+            }
+        }
+        Ok(())
+    }
+
     /// The finished picture, RGB.
     pub fn finish(self) -> Result<ImageBuf> {
         let size = Size::new(self.source.size.width * self.panels, self.source.size.height);

@@ -1,7 +1,8 @@
 //! Pixels to picture files.
 
-use crate::image::{ImageView, PixelFormat};
-use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, png, tiff::TiffEncoder};
+use crate::image::{ImageView, PixelFormat, palette};
+use crate::result::LabelMap;
+use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, png as png_codec, tiff::TiffEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use std::borrow::Cow;
 use std::io::{Seek, Write};
@@ -38,6 +39,17 @@ impl PictureFormat {
     }
 }
 
+/// Writes a map of classes to `out` as a PNG with the palette of classes: the numbers of the classes are its samples.
+pub fn encode_classes(map: &LabelMap, out: &mut impl Write) -> std::io::Result<()> {
+    const PALETTE: [[u8; 3]; palette::CLASSES] = palette::palette();
+    let mut encoder = png::Encoder::new(out, map.size().width, map.size().height);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_palette(PALETTE.as_flattened());
+    encoder.write_header()?.write_image_data(map.labels())?;
+    Ok(())
+}
+
 /// Writes `picture` to `out`. Errors come from the writer, or say that the format cannot hold a picture of this size.
 pub fn encode(picture: ImageView<'_>, format: PictureFormat, out: &mut (impl Write + Seek)) -> std::io::Result<()> {
     let (data, colour) = match picture.format {
@@ -51,7 +63,7 @@ pub fn encode(picture: ImageView<'_>, format: PictureFormat, out: &mut (impl Wri
     };
     let (width, height) = (picture.size.width, picture.size.height);
     let written = match format {
-        PictureFormat::Png => png::PngEncoder::new_with_quality(out, png::CompressionType::Fast, png::FilterType::Up)
+        PictureFormat::Png => png_codec::PngEncoder::new_with_quality(out, png_codec::CompressionType::Fast, png_codec::FilterType::Up)
             .write_image(&data, width, height, colour),
         PictureFormat::Jpeg if width.max(height) > JPEG_MAX_SIDE => {
             return Err(std::io::Error::other(format!("a JPEG cannot be {} pixels", picture.size)));

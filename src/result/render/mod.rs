@@ -4,6 +4,7 @@
 
 mod canvas;
 mod classification;
+mod detection;
 pub mod encode;
 pub mod font;
 mod label;
@@ -13,18 +14,30 @@ pub mod save;
 mod text;
 
 pub use classification::draw_classification;
+pub use detection::{draw_detection, draw_instances};
 pub use ocr::draw_ocr;
 
-use super::PipelineResult;
-use crate::error::{Error, Result};
+use super::{LabelMap, PipelineResult};
+use crate::error::Result;
 use crate::image::{ImageBuf, ImageView};
 use font::Fonts;
 
-/// The picture of `result`, drawn over `image`, the picture it was made from. RGB pixels.
-pub fn draw(image: ImageView<'_>, result: &PipelineResult, fonts: &Fonts) -> Result<ImageBuf> {
-    match result {
-        PipelineResult::Ocr(result) => draw_ocr(image, result, fonts),
-        PipelineResult::Classification(result) => draw_classification(image, result, fonts),
-        _ => Err(Error::internal("drawing", "no picture for this result")),
-    }
+/// The picture of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Drawing<'a> {
+    /// RGB pixels, for a file of any format.
+    Pixels(ImageBuf),
+    /// Classes, each in its colour of the palette: for a PNG with that palette, whatever the suffix of its name.
+    Classes(&'a LabelMap),
+}
+
+/// The picture of `result`; most are drawn over `image`, the picture it was made from.
+pub fn draw<'a>(image: ImageView<'_>, result: &'a PipelineResult, fonts: &Fonts) -> Result<Drawing<'a>> {
+    Ok(Drawing::Pixels(match result {
+        PipelineResult::Ocr(result) => draw_ocr(image, result, fonts)?,
+        PipelineResult::Classification(result) => draw_classification(image, result, fonts)?,
+        PipelineResult::Detection(result) => draw_detection(image, result, fonts)?,
+        PipelineResult::Instances(result) => draw_instances(image, result, fonts)?,
+        PipelineResult::Segmentation(result) => return Ok(Drawing::Classes(&result.pred)),
+    }))
 }

@@ -2,8 +2,8 @@
 //! `<save_path>/<input file name>`. Files appear whole or not at all. Files of an earlier run are replaced silently;
 //! files of this run and the input itself never are.
 
-use super::encode::{PictureFormat, encode};
-use super::{draw, font::Fonts};
+use super::encode::{PictureFormat, encode, encode_classes};
+use super::{Drawing, draw, font::Fonts};
 use crate::error::{Error, Result};
 use crate::image::{FrameId, ImageView};
 use crate::result::PipelineResult;
@@ -117,9 +117,11 @@ impl Saver {
             replace(path, |file| write_file(result, self.schema, file))?;
         }
         if let Some(path) = &slot.picture {
-            let picture = draw(image, result, &self.fonts)?;
             let format = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix).unwrap_or(PictureFormat::Png);
-            replace(path, |file| encode(picture.view(), format, file))?;
+            match draw(image, result, &self.fonts)? {
+                Drawing::Pixels(picture) => replace(path, |file| encode(picture.view(), format, file))?,
+                Drawing::Classes(map) => replace(path, |file| encode_classes(map, file))?,
+            }
         }
         Ok(())
     }

@@ -1,0 +1,234 @@
+//! Detection of objects and of page regions: a picture → boxes with classes.
+
+use super::network::{Engines, Network, Share};
+use super::picture::{self, PictureModule};
+use crate::backend::{IoSpec, RunInfo, Session};
+use crate::error::{Error, Result};
+use crate::image::geometry::round_even;
+use crate::image::{ImageView, Size};
+use crate::model::{Canvas, DetectionSpec};
+use crate::ops::resize_norm::{self, Item, Normalize, Params, Planes};
+use crate::result::DetectedBox;
+use crate::tensor::Shape;
+use crate::trace::{Stage, StageTimes};
+
+/// A loaded detector, shared by workers.
+pub struct Detect {
+    spec: DetectionSpec,
+    network: Network<resize_norm::cpu::Scratch>,
+    inputs: Inputs,
+}
+
+/// Which input of the graph is which.
+struct Inputs {
+    image: usize,
+    scale_factor: Option<usize>,
+    im_shape: Option<usize>,
+}
+
+/// A row of a detector's output: class, score, left, top, right, bottom in pixels of the picture.
+pub(super) type Row = [f32; 6];
+
+/// The rows of a run: those of the first picture, then those of the second...
+pub(super) struct Rows<'a> {
+    rows: &'a [Row],
+    counts: Vec<usize>,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of each picture.
+    pub fn of_pictures(&self) -> impl Iterator<Item = &'a [Row]> {
+        let mut rest = self.rows;
+        self.counts.iter().map(move |&count| {
+            let (rows, others) = rest.split_at(count);
+            rest = others;
+            rows
+        })
+    }
+}
+
+impl Detect {
+    /// A detector that runs `engines` by the rules of `spec`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the network has an input that detectors do not have, or takes another size.
+    pub fn new(engines: impl Into<Engines>, spec: DetectionSpec) -> Result<Self> {
+        let network = Network::new(engines);
+        let refused = |reason: String| Error::config(format!("model {}", network.info().model), reason);
+        let inputs = Inputs::find(network.io()).map_err(refused)?;
+        // A kept aspect ratio without a canvas gives every picture its own size: what the network takes shows then.
+        let fed = match spec.canvas {
+            Canvas::Fixed { size, .. } => Some(size),
+            _ if spec.keep_ratio => None,
+            canvas => Some(canvas_of(canvas, spec.target)),
+        };
+        if let Some(reason) = fed.and_then(|fed| network.wrong_size(inputs.image, fed)) {
+            return Err(refused(reason));
+        }
+        Ok(Self { spec, network, inputs })
+    }
+
+    /// The network.
+    pub(super) fn network(&self) -> &Network<resize_norm::cpu::Scratch> {
+        &self.network
+    }
+
+    /// Prepares `images`, all of one input size, runs the network, and lets `interpret` read what came out.
+    pub(super) fn run<R>(
+        &self,
+        images: &[ImageView<'_>],
+        share: Share,
+        times: &mut StageTimes,
+        interpret: impl FnOnce(&dyn Session, Rows<'_>) -> Result<R>,
+    ) -> Result<R> {
+        self.network.with(share, |worker| {
+            times.measure(Stage::Pre, || self.prepare(images, worker.session.as_mut(), &mut worker.scratch, share))?;
+            times.measure(Stage::Infer, || worker.session.run())?;
+            let session = worker.session.as_ref();
+            times.measure(Stage::Post, || interpret(session, self.rows(session, images.len())?))
+        })
+    }
+
+    fn prepare(
+        &self,
+        images: &[ImageView<'_>],
+        session: &mut dyn Session,
+        scratch: &mut resize_norm::cpu::Scratch,
+        share: Share,
+    ) -> Result<()> {
+        let items: Vec<Item> = images.iter().map(|&src| Item::whole(src, self.resized(src.size))).collect();
+        let Some(first) = items.first() else { return Ok(()) };
+        let canvas = canvas_of(self.spec.canvas, first.resized);
+        let pad = if let Canvas::Fixed { fill, .. } = self.spec.canvas { fill } else { 0.0 };
+        let normalize = self.spec.normalize.unwrap_or(Normalize::NONE);
+        let params = Params { canvas, interpolation: self.spec.interpolation, normalize, pad, planes: Planes::Rgb };
+        let shape = Shape::new(&[items.len(), 3, canvas.height as usize, canvas.width as usize]);
+        picture::fill(&items, &params, session.input(self.inputs.image, shape)?, scratch, share)?;
+        let pairs = Shape::new(&[items.len(), 2]);
+        if let Some(index) = self.inputs.scale_factor {
+            let ratio = |to: u32, from: u32| (f64::from(to) / f64::from(from)) as f32;
+            for (item, out) in items.iter().zip(session.input(index, pairs)?.as_chunks_mut().0) {
+                let (from, to) = (item.src.size, item.resized);
+                *out = [ratio(to.height, from.height), ratio(to.width, from.width)];
+            }
+        }
+        if let Some(index) = self.inputs.im_shape {
+            for (item, out) in items.iter().zip(session.input(index, pairs)?.as_chunks_mut().0) {
+                *out = [item.resized.height as f32, item.resized.width as f32];
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of the last run, of so many pictures. Graphs exported without the index output of their suppression say
+    /// that nothing is left by a single -1, others by no rows.
+    fn rows<'a>(&self, session: &'a dyn Session, pictures: usize) -> Result<Rows<'a>> {
+        let output = session.output(0)?;
+        let data = output.as_f32()?;
+        let rows: &[Row] = match output.shape.dims() {
+            _ if data.is_empty() || data == [-1.0] => &[],
+            [_, 6] => data.as_chunks().0,
+            _ => {
+                let expected = "rows of class, score and four sides are expected";
+                return Err(self.network.fault(format!("output {}; {expected}", output.shape)));
+            }
+        };
+        let counts = match self.network.io().outputs.len() {
+            1 => vec![rows.len() as i64],
+            _ if rows.is_empty() => vec![0; pictures],
+            _ => session.output(1)?.to_i64()?,
+        };
+        let total: i64 = counts.iter().sum();
+        if counts.len() != pictures || counts.iter().any(|&count| count < 0) || total != rows.len() as i64 {
+            return Err(self.network.fault(format!("{} rows, counted {counts:?}, for {pictures} pictures", rows.len())));
+        }
+        Ok(Rows { rows, counts: counts.into_iter().map(|count| count as usize).collect() })
+    }
+
+    /// The rows of a picture of size `picture` that are results, in their order, each with its number: a score above the
+    /// threshold, a class that is no padding. Sides are cut to the picture.
+    pub(super) fn kept(&self, rows: &[Row], picture: Size) -> Result<Vec<(usize, DetectedBox)>> {
+        let kept = rows.iter().enumerate().filter(|(_, [class, score, ..])| *score > self.spec.draw_threshold && *class > -1.0);
+        kept.map(|(number, &[class, score, x1, y1, x2, y2])| {
+            let cls_id = class as u32;
+            let label = self.spec.labels.get(cls_id as usize).cloned().ok_or_else(|| {
+                let names = self.spec.labels.len();
+                Error::config(
+                    format!("model {}", self.network.info().model),
+                    format!("the network found class {cls_id}, label_list has {names} names: it is that of another model"),
+                )
+            })?;
+            let (width, height) = (picture.width as f32, picture.height as f32);
+            let low = |v: f32| if v > 0.0 { v } else { 0.0 };
+            let coordinate = [low(x1), low(y1), width.min(x2), height.min(y2)];
+            Ok((number, DetectedBox { cls_id, label, score, coordinate }))
+        })
+        .collect()
+    }
+
+    fn resized(&self, picture: Size) -> Size {
+        let target = self.spec.target;
+        if !self.spec.keep_ratio {
+            return target;
+        }
+        let long = |size: Size| f64::from(size.width.max(size.height));
+        let short = |size: Size| f64::from(size.width.min(size.height).max(1));
+        let scale = (long(target) / long(picture)).min(short(target) / short(picture));
+        let side = |side: u32| (round_even(f64::from(side) * scale) as u32).max(1);
+        Size::new(side(picture.width), side(picture.height))
+    }
+}
+
+impl PictureModule for Detect {
+    type Output = Vec<DetectedBox>;
+
+    fn info(&self) -> &RunInfo {
+        self.network.info()
+    }
+
+    fn max_batch(&self) -> usize {
+        self.network.max_batch()
+    }
+
+    fn input_size(&self, picture: Size) -> Result<Size> {
+        Ok(canvas_of(self.spec.canvas, self.resized(picture)))
+    }
+
+    fn predict(&self, images: &[ImageView<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Vec<DetectedBox>>> {
+        self.run(images, share, times, |_, rows| {
+            let pictures = images.iter().zip(rows.of_pictures());
+            pictures.map(|(image, rows)| Ok(self.kept(rows, image.size)?.into_iter().map(|(_, found)| found).collect())).collect()
+        })
+    }
+}
+
+impl Inputs {
+    /// By their names. The picture may have another: it is the only input of four dimensions.
+    fn find(io: &IoSpec) -> Result<Self, String> {
+        let (mut image, mut scale_factor, mut im_shape) = (None, None, None);
+        for (index, input) in io.inputs.iter().enumerate() {
+            let place = match input.name.as_str() {
+                "scale_factor" => &mut scale_factor,
+                "im_shape" => &mut im_shape,
+                name if name == "image" || input.dims.len() == 4 => &mut image,
+                name => return Err(format!("input `{name}` is unknown; detectors have image, scale_factor and im_shape")),
+            };
+            if place.replace(index).is_some() {
+                return Err(format!("a second input like `{}`", input.name));
+            }
+        }
+        Ok(Self { image: image.ok_or("no input for the picture")?, scale_factor, im_shape })
+    }
+}
+
+/// Size of the tensor of a picture that is `resized` after the resize.
+fn canvas_of(canvas: Canvas, resized: Size) -> Size {
+    match canvas {
+        Canvas::Resized => resized,
+        Canvas::Fixed { size, .. } => size,
+        Canvas::Stride(step) => {
+            let side = |side: u32| side.next_multiple_of(step.max(1));
+            Size::new(side(resized.width), side(resized.height))
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Semantic segmentation: a picture → the class of every pixel.
+
+use super::network::{Engines, Network, Share, Worker};
+use super::picture::{self, PictureModule};
+use crate::backend::RunInfo;
+use crate::error::{Error, Result};
+use crate::image::geometry::round_even;
+use crate::image::{ImageView, Size};
+use crate::model::{SegResize, SegSize, SegmentationSpec};
+use crate::ops::mask;
+use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
+use crate::result::LabelMap;
+use crate::tensor::{Data, Shape, TensorRef};
+use crate::trace::{Stage, StageTimes};
+
+/// A loaded segmenter, shared by workers.
+pub struct Segment {
+    spec: SegmentationSpec,
+    network: Network<resize_norm::cpu::Scratch>,
+}
+
+impl Segment {
+    /// A segmenter that runs `engines` by the rules of `spec`.
+    pub fn new(engines: impl Into<Engines>, spec: SegmentationSpec) -> Self {
+        Self { spec, network: Network::new(engines) }
+    }
+
+    fn predict_with(
+        &self,
+        worker: &mut Worker<resize_norm::cpu::Scratch>,
+        images: &[ImageView<'_>],
+        share: Share,
+        times: &mut StageTimes,
+    ) -> Result<Vec<LabelMap>> {
+        let Some(canvas) = images.first().map(|image| self.fed_size(image.size)) else { return Ok(Vec::new()) };
+        times.measure(Stage::Pre, || {
+            let items: Vec<Item> = images.iter().map(|&src| Item::whole(src, canvas)).collect();
+            let interpolation = self.spec.resize.map_or(Interpolation::Linear, |resize| resize.interpolation);
+            let params = Params { canvas, interpolation, normalize: self.spec.normalize, pad: 0.0, planes: Planes::Rgb };
+            let shape = Shape::new(&[items.len(), 3, canvas.height as usize, canvas.width as usize]);
+            picture::fill(&items, &params, worker.session.input(0, shape)?, &mut worker.scratch, share)
+        })?;
+        times.measure(Stage::Infer, || worker.session.run())?;
+        times.measure(Stage::Post, || {
+            let labels = self.labels(&worker.session.output(0)?, images.len(), canvas)?;
+            let maps = labels.chunks_exact(canvas.area() as usize).zip(images);
+            maps.map(|(labels, image)| LabelMap::new(image.size, restored(labels, canvas, image.size))).collect()
+        })
+    }
+
+    /// The classes of the pixels of `pictures` pictures of the size `fed`: those of the graph, or where it leaves the choice
+    /// out the one with the greatest score, of equal ones the lowest.
+    fn labels(&self, output: &TensorRef<'_>, pictures: usize, fed: Size) -> Result<Vec<u8>> {
+        let (height, width, pixels) = (fed.height as usize, fed.width as usize, fed.area() as usize);
+        let dims = output.shape.dims();
+        match (output.data, dims) {
+            (Data::I32(data), [n, h, w] | [n, 1, h, w]) if (*n, *h, *w) == (pictures, height, width) => {
+                data.iter().map(|&v| self.label(v.into())).collect()
+            }
+            (Data::I64(data), [n, h, w] | [n, 1, h, w]) if (*n, *h, *w) == (pictures, height, width) => {
+                data.iter().map(|&v| self.label(v)).collect()
+            }
+            (Data::F32(data), [n, classes, h, w]) if (*n, *h, *w) == (pictures, height, width) => {
+                let mut labels = vec![0; pictures * pixels];
+                for (scores, labels) in data.chunks_exact(classes * pixels).zip(labels.chunks_exact_mut(pixels)) {
+                    mask::cpu::argmax(scores, *classes, labels)?;
+                }
+                Ok(labels)
+            }
+            _ => {
+                let expected =
+                    format!("classes [{pictures}x{height}x{width}], or scores [{pictures} x classes x {height}x{width}], are expected");
+                Err(self.network.fault(format!("output {}; {expected}", output.shape)))
+            }
+        }
+    }
+
+    fn label(&self, class: i64) -> Result<u8> {
+        u8::try_from(class).map_err(|_| self.network.fault(format!("a pixel of class {class}; classes are 0 to {}", u8::MAX)))
+    }
+
+    fn fed_size(&self, picture: Size) -> Size {
+        self.spec.resize.map_or(picture, |resize| resized(resize, picture))
+    }
+}
+
+impl PictureModule for Segment {
+    type Output = LabelMap;
+
+    fn info(&self) -> &RunInfo {
+        self.network.info()
+    }
+
+    fn max_batch(&self) -> usize {
+        self.network.max_batch()
+    }
+
+    fn input_size(&self, picture: Size) -> Result<Size> {
+        let fed = self.fed_size(picture);
+        match self.network.wrong_size(0, fed) {
+            None => Ok(fed),
+            Some(reason) => {
+                let cure = "choose a backend that runs the model's own form, or add a Resize to the transforms of its inference.yml";
+                Err(Error::input("picture", format!("model {}: {reason}; {cure}", self.network.info().model)))
+            }
+        }
+    }
+
+    fn predict(&self, images: &[ImageView<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<LabelMap>> {
+        self.network.with(share, |worker| self.predict_with(worker, images, share, times))
+    }
+}
+
+fn resized(resize: SegResize, picture: Size) -> Size {
+    let long = |size: Size| f64::from(size.width.max(size.height));
+    let short = |size: Size| f64::from(size.width.min(size.height).max(1));
+    let scaled = |scale: f64| {
+        let side = |side: u32| (round_even(f64::from(side) * scale) as u32).max(1);
+        Size::new(side(picture.width), side(picture.height))
+    };
+    let size = match resize.rule {
+        SegSize::Fixed(size) => size,
+        SegSize::Within(size) => scaled((long(size) / long(picture)).min(short(size) / short(picture))),
+        SegSize::Long(side) => scaled(f64::from(side) / long(picture)),
+        SegSize::Short(side) => scaled(f64::from(side) / short(picture)),
+    };
+    let step = resize.size_divisor.unwrap_or(1).max(1);
+    Size::new(size.width.next_multiple_of(step), size.height.next_multiple_of(step))
+}
+
+/// A map of size `from` brought to the size of its picture: OpenCV's `INTER_NEAREST`, as PaddleX 3.x does; 3.0-beta1
+/// leaves the map at the size of the network's input.
+fn restored(labels: &[u8], from: Size, to: Size) -> Vec<u8> {
+    if from == to {
+        return labels.to_vec();
+    }
+    let nearest = |from: u32, to: u32| -> Vec<usize> {
+        let step = 1.0 / (f64::from(to) / f64::from(from));
+        (0..to).map(|d| ((f64::from(d) * step).floor() as usize).min(from as usize - 1)).collect()
+    };
+    let (columns, rows) = (nearest(from.width, to.width), nearest(from.height, to.height));
+    let width = from.width as usize;
+    rows.into_iter().flat_map(|y| columns.iter().map(move |x| labels[y * width + x])).collect()
+}
