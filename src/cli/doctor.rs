@@ -51,10 +51,12 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
             Err(e) => Finding { topic: "library", name, ok: false, found: e.to_string(), next_step: None },
         });
     }
-    for model in Store::new(&cache)?.list() {
-        let next_step = model.onnx.is_none().then(|| format!("the first run fetches it; or `hpinfer model pull {}`", model.name));
-        let found = if model.onnx.is_some() { "in the cache" } else { "not on this machine" };
-        findings.push(Finding { topic: "model", name: model.name, ok: model.onnx.is_some(), found: found.into(), next_step });
+    // Those that are here, and those that a first run of OCR fetches.
+    for model in Store::new(&cache)?.list().into_iter().filter(|model| model.folder.is_some() || model.pinned.is_some()) {
+        let ok = model.folder.is_some();
+        let next_step = (!ok).then(|| format!("the first run fetches it; or `hpinfer model pull {}`", model.name));
+        let found = model.folder.map_or_else(|| "not on this machine".into(), |folder| folder.display().to_string());
+        findings.push(Finding { topic: "model", name: model.name, ok, found, next_step });
     }
     let font = runtime::font::locate(&cache);
     findings.push(Finding {

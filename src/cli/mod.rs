@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod engine;
 mod listing;
 pub mod model;
+mod model_info;
 pub mod plan;
 pub mod predict;
 pub mod report;

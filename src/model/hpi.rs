@@ -129,7 +129,7 @@ impl<'de> Deserialize<'de> for Ignored {
     }
 }
 
-fn shapes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DynamicShapes, D::Error> {
+pub(super) fn shapes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DynamicShapes, D::Error> {
     let given = Option::<BTreeMap<String, Option<[Vec<usize>; 3]>>>::deserialize(deserializer)?.unwrap_or_default();
     let mut shapes = DynamicShapes::new();
     for (name, range) in given {

@@ -4,17 +4,22 @@
 
 mod catalog;
 mod files;
+mod folder;
 mod hpi;
 mod inference_yml;
+mod labels;
 mod metadata;
+mod near;
 mod spec;
 mod store;
 mod yaml;
 
+pub use catalog::Published;
 pub use files::{ModelFiles, PaddleFiles};
+pub use folder::ResolvedModel;
 pub use hpi::{DynamicShapes, HpiConfig, HpiHints, HpiOptions, HpiPrecision, PerDevice, RankedBackend, ShapeRange};
 pub use spec::{
     BoxType, Canvas, CellScale, ClassResize, ClassificationSpec, DetResize, DetectionSpec, LimitType, ModelSpec, Module, SegResize,
     SegSize, SegmentationSpec, TableSpec, TextDetectionSpec, TextRecognitionSpec, UnwarpingSpec,
 };
-pub use store::{Integrity, ModelStatus, ResolvedModel, Store};
+pub use store::{Integrity, ModelInfo, ModelStatus, Store};

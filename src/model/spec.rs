@@ -50,6 +50,15 @@ impl Module {
             Self::ImageUnwarping => "image_unwarping",
         }
     }
+
+    /// Whether a network so described can be for this module.
+    pub fn suits(self, spec: &ModelSpec) -> bool {
+        match self {
+            Self::DocOrientation => spec.module() == Self::ImageClassification,
+            Self::LayoutDetection => spec.module() == Self::ObjectDetection,
+            module => spec.module() == module,
+        }
+    }
 }
 
 /// Preparation and interpretation of one network.
@@ -138,7 +147,8 @@ pub enum ClassResize {
 pub struct DetectionSpec {
     /// Size a picture is resized to.
     pub target: Size,
-    /// Whether the aspect ratio is kept: the resized picture then lies inside `target`, sides rounded half to even.
+    /// Whether the aspect ratio is kept: the resized picture then lies within `target`, either way round, sides rounded half
+    /// to even.
     pub keep_ratio: bool,
     /// Filter of the resize.
     pub interpolation: Interpolation,
@@ -328,7 +338,7 @@ pub struct TableSpec {
 
 impl TableSpec {
     /// The class table of a token list, as PaddleX builds it.
-    pub fn classes(mut tokens: Vec<String>, merge_no_span_structure: bool) -> Vec<String> {
+    pub(super) fn classes(mut tokens: Vec<String>, merge_no_span_structure: bool) -> Vec<String> {
         if merge_no_span_structure {
             if !tokens.iter().any(|token| token == "<td></td>") {
                 tokens.push("<td></td>".to_owned());

@@ -1,0 +1,146 @@
+//! A model folder, read: the network's files, what surrounds the network, what it is for.
+
+use super::catalog::{self, Known};
+use super::files::{self, ModelFiles};
+use super::hpi::{DynamicShapes, HpiHints, PerDevice, RankedBackend};
+use super::inference_yml::{InferenceYml, Labels};
+use super::spec::{ModelSpec, Module};
+use super::{labels, metadata};
+use crate::error::{Error, Result};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Component, Path};
+
+/// No description is longer: the longest official one, with its dictionary, has 60 KB.
+const LONGEST_DESCRIPTION: u64 = 16 << 20;
+
+/// A model that can be loaded.
+#[derive(Clone, Debug)]
+pub struct ResolvedModel {
+    /// PaddleX's name of the model.
+    pub name: String,
+    /// What it is for.
+    pub module: Module,
+    /// The network.
+    pub files: ModelFiles,
+    /// What surrounds the network.
+    pub spec: ModelSpec,
+    /// What the model says of engines.
+    pub hpi: HpiHints,
+    /// Shapes of its inputs, for engines that are built for a range; empty where nobody says.
+    pub shapes: DynamicShapes,
+    /// The engines that later releases found fastest; empty where nobody says.
+    pub ranking: PerDevice<Vec<RankedBackend>>,
+    /// SHA-256 of the network where it is pinned.
+    pinned: Option<String>,
+}
+
+impl ResolvedModel {
+    /// The network as ONNX.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when the folder has it only in Paddle's own formats.
+    pub fn onnx(&self) -> Result<&Path> {
+        self.files.onnx.as_deref().ok_or_else(|| {
+            let found = self.files.paddle.as_ref().and_then(|paddle| paddle.program());
+            let reason = found.map_or("the folder has none".into(), |program| format!("the folder has only {}", program.display()));
+            Error::missing(format!("inference.onnx of {}", self.name), reason, "convert it with paddle2onnx")
+        })
+    }
+
+    /// SHA-256 of the network, 64 lower-case hexadecimal digits: see [`ModelFiles::sha256`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file cannot be read.
+    pub fn sha256(&self) -> Result<String> {
+        self.pinned.clone().map_or_else(|| self.files.sha256(), Ok)
+    }
+}
+
+/// Whether the folder holds a network and its description. Cheap: no file is read.
+pub(super) fn is_whole(folder: &Path) -> bool {
+    files::description(folder).is_ok() && ModelFiles::find(folder).is_ok()
+}
+
+/// A user's own model folder.
+pub(super) fn open(folder: &Path) -> Result<ResolvedModel> {
+    let files = ModelFiles::find(folder)?;
+    let yml = files::description(folder)?;
+    let place = yml.display().to_string();
+    let file = InferenceYml::read(&read(&yml)?, &place)?;
+    let name = match file.model_name() {
+        Some(name) => name.to_owned(),
+        // PaddleDetection and PaddleSeg by themselves give no name.
+        None => {
+            std::path::absolute(folder).ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())).unwrap_or_default()
+        }
+    };
+    let spec = file.spec(&name, &place, &|wanted| match wanted {
+        Labels::Dictionary => files.onnx.as_deref().map_or(Ok(None), metadata::characters_from_onnx),
+        Labels::Classes(file) => file.map_or(Ok(None), |file| id_map(folder, file, &place)),
+    })?;
+    let known = catalog::find(&name)?;
+    if let Some(known) = known.filter(|known| !known.module.suits(&spec)) {
+        let reason =
+            format!("the file says that it is {name}, a model for {}, but describes one for {}", known.module.as_str(), spec.kind());
+        return Err(Error::config(place, reason));
+    }
+    Ok(ResolvedModel {
+        name,
+        module: known.map_or(spec.module(), |known| known.module),
+        files,
+        spec,
+        hpi: file.hpi().clone(),
+        shapes: known.map(|known| known.shapes.clone()).unwrap_or_default(),
+        ranking: known.map(|known| known.ranking.clone()).unwrap_or_default(),
+        pinned: None,
+    })
+}
+
+/// The folder of a model known by name. One that holds only the pinned network is described by the recipes.
+pub(super) fn open_known(folder: &Path, known: &Known) -> Result<ResolvedModel> {
+    if files::description(folder).is_err() {
+        return Ok(ResolvedModel {
+            name: known.name.clone(),
+            module: known.module,
+            files: ModelFiles::find(folder)?,
+            spec: known.spec()?,
+            hpi: known.hpi.clone(),
+            shapes: known.shapes.clone(),
+            ranking: known.ranking.clone(),
+            pinned: known.wheel.as_ref().map(|wheel| wheel.sha256.clone()),
+        });
+    }
+    let model = open(folder)?;
+    if model.name != known.name {
+        let reason = format!("the folder is named {}, but its description says that the model is {}", known.name, model.name);
+        return Err(Error::config(folder.display().to_string(), reason));
+    }
+    Ok(model)
+}
+
+/// The text of a description, of bounded length.
+fn read(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(LONGEST_DESCRIPTION + 1).read_to_end(&mut bytes)).map_err(Error::io("read", path))?;
+    let place = || path.display().to_string();
+    if bytes.len() as u64 > LONGEST_DESCRIPTION {
+        return Err(Error::config(place(), format!("the file is longer than {} MB", LONGEST_DESCRIPTION >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|e| Error::config(place(), format!("not UTF-8 text: {e}")))
+}
+
+/// The class names of `file`, which a description in `folder` refers to. The path is that of another machine as often as not:
+/// a file of its name beside the description counts too, nothing outside the folder does.
+fn id_map(folder: &Path, file: &str, place: &str) -> Result<Option<Vec<String>>> {
+    let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let named = inside.then(|| folder.join(file));
+    let beside = Path::new(file).file_name().map(|name| folder.join(name));
+    let Some(path) = named.into_iter().chain(beside).find(|path| path.is_file()) else {
+        tracing::warn!("{place}: the class names of {file} are not in the folder; results carry numbers only");
+        return Ok(None);
+    };
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let names = labels::from_id_map(&text);
+    names.map(Some).ok_or_else(|| Error::config(path.display().to_string(), "expected lines of `id name`, with ids from 0 without a gap"))
+}
