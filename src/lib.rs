@@ -39,5 +39,6 @@ pub mod schedule;
 pub mod source;
 pub mod tensor;
 pub mod trace;
+pub mod verify;
 
 pub use error::{Error, Result};

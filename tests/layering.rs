@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["pipeline"],
     &["source"],
     &["schedule"],
-    &["bench"],
+    &["bench", "verify"],
     &["cli"],
 ];
 

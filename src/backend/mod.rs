@@ -119,6 +119,14 @@ pub struct Parallelism {
     pub threads_per_stream: usize,
 }
 
+impl Parallelism {
+    /// The same on no more than `cores` cores (at least one): fewer streams first, then fewer threads in each.
+    pub fn at_most(self, cores: usize) -> Self {
+        let streams = self.streams.clamp(1, cores.max(1));
+        Self { streams, threads_per_stream: self.threads_per_stream.clamp(1, (cores / streams).max(1)) }
+    }
+}
+
 /// Name, element type and dimensions of one input or output; `None` marks a free dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
@@ -266,5 +274,32 @@ impl<T> Pool<T> {
         let out = work(&mut thing)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
         Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_all_releases_are_read() {
+        for name in BackendName::PUBLIC {
+            assert_eq!(name.as_str().parse::<BackendName>().unwrap(), name);
+            assert_eq!(serde_json::to_string(&name).unwrap(), format!("\"{name}\""));
+        }
+        assert_eq!("paddle".parse::<BackendName>().unwrap(), BackendName::PaddleInfer);
+        assert_eq!("onnxruntime".parse::<BackendName>().unwrap(), BackendName::OnnxRuntime);
+        let message = "OpenVINO".parse::<BackendName>().unwrap_err().to_string();
+        assert!(message.contains("paddle_infer, paddle_tensorrt, openvino, onnx_runtime, tensorrt"), "{message}");
+    }
+
+    #[test]
+    fn work_is_held_to_a_number_of_cores() {
+        let on = |streams, threads_per_stream| Parallelism { streams, threads_per_stream };
+        assert_eq!(on(8, 1).at_most(3), on(3, 1));
+        assert_eq!(on(1, 8).at_most(3), on(1, 3));
+        assert_eq!(on(2, 4).at_most(5), on(2, 2));
+        assert_eq!(on(4, 4).at_most(0), on(1, 1));
+        assert_eq!(on(2, 2).at_most(64), on(2, 2));
     }
 }

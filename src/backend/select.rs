@@ -1,5 +1,5 @@
 //! Which backend runs a model: the one asked for; else the fastest on this machine by a measurement, made
-//! once and kept; of nearly equal ones the more frugal. A choice that was asked for and cannot be honoured is an error; a candidate of a
+//! once and kept; of nearly equal ones the one that the makers of the model chose, else the more frugal. A choice that was asked for and cannot be honoured is an error; a candidate of a
 //! measurement that cannot run is left out with a warning.
 
 use super::onnxruntime::OnnxRuntime;
@@ -35,6 +35,42 @@ impl Libraries {
         }
     }
 }
+
+/// Which backend a model is to run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The user's choice: there or not at all.
+    pub backend: Option<BackendName>,
+    /// What the makers of the model found best: preferred among nearly equal ones.
+    pub hint: Option<BackendName>,
+}
+
+impl Wanted {
+    /// This backend or none.
+    pub const fn exactly(backend: BackendName) -> Self {
+        Self { backend: Some(backend), hint: None }
+    }
+
+    /// The backends to choose from, in order of preference: the hint, then ONNX Runtime, which needs a fraction of the
+    /// memory and no preparation for new shapes.
+    fn candidates(self, precision: Precision) -> Vec<BackendName> {
+        let mut candidates = match precision {
+            Precision::Float32 => vec![BackendName::OnnxRuntime, BackendName::OpenVino],
+            Precision::Bfloat16 => vec![BackendName::OpenVino],
+        };
+        candidates.sort_by_key(|name| Some(*name) != self.hint); // stable: the rest keeps its order
+        candidates
+    }
+}
+
+impl From<Option<BackendName>> for Wanted {
+    fn from(backend: Option<BackendName>) -> Self {
+        Self { backend, hint: None }
+    }
+}
+
+/// The backends that this build runs networks on.
+pub const BACKENDS: [BackendName; 2] = [BackendName::OnnxRuntime, BackendName::OpenVino];
 
 /// A later candidate is chosen over an earlier one when it takes less than this part of its time: below that, a
 /// measurement of a second does not tell them apart.
@@ -93,22 +129,19 @@ impl Selector {
         Self { cache, libraries, opened: Mutex::default() }
     }
 
-    /// Loads a model on `asked`, or on the fastest backend for the inputs of `probe`.
-    pub fn load(&self, asked: Option<BackendName>, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
-        if let Some(name) = asked {
+    /// Loads a model on the backend the user wants, else on the fastest one for the inputs of `probe`.
+    pub fn load(&self, wanted: impl Into<Wanted>, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
+        let wanted = wanted.into();
+        if let Some(name) = wanted.backend {
             tracing::info!("{}: {name}, as asked for", options.model);
             return self.open(name)?.load(options);
         }
-        let candidates = match options.precision {
-            // In order of preference: ONNX Runtime needs a fraction of the memory, and no preparation for new shapes.
-            Precision::Float32 => &[BackendName::OnnxRuntime, BackendName::OpenVino][..],
-            Precision::Bfloat16 => &[BackendName::OpenVino],
-        };
-        if let [only] = candidates {
+        let candidates = wanted.candidates(options.precision);
+        if let [only] = candidates[..] {
             tracing::info!("{}: {only}, the only backend with {} here", options.model, options.precision);
-            return self.open(*only)?.load(options);
+            return self.open(only)?.load(options);
         }
-        if let Some(known) = self.known(options) {
+        if let Some(known) = self.known(wanted, options) {
             match self.open(known.backend).and_then(|b| b.load(options)) {
                 Ok(engine) => {
                     tracing::info!("{}: {} was measured as the fastest here: {:?} ms", options.model, known.backend, known.milliseconds);
@@ -117,10 +150,10 @@ impl Selector {
                 Err(e) => tracing::warn!("{e}; measuring the backends again"),
             }
         }
-        let (engine, measured) = self.measure(candidates, options, probe)?;
+        let (engine, measured) = self.measure(&candidates, options, probe)?;
         if let Some(measured) = measured {
             tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
-            self.remember(options, &measured);
+            self.remember(wanted, options, &measured);
         }
         Ok(engine)
     }
@@ -181,13 +214,13 @@ impl Selector {
         }
     }
 
-    fn known(&self, options: &LoadOptions) -> Option<Measured> {
-        let text = std::fs::read(self.file(options).ok()?).ok()?;
+    fn known(&self, wanted: Wanted, options: &LoadOptions) -> Option<Measured> {
+        let text = std::fs::read(self.file(wanted, options).ok()?).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    fn remember(&self, options: &LoadOptions, measured: &Measured) {
-        let written = self.file(options).and_then(|path| {
+    fn remember(&self, wanted: Wanted, options: &LoadOptions, measured: &Measured) {
+        let written = self.file(wanted, options).and_then(|path| {
             let text = serde_json::to_vec_pretty(measured).map_err(|e| Error::internal("measured choice", e.to_string()))?;
             crate::cache::write_atomic(&path, &text)
         });
@@ -196,13 +229,14 @@ impl Selector {
         }
     }
 
-    /// Where the measurement is kept. The name holds all it depends on: model, arithmetic, threads, processor
-    /// and libraries. Locating a library is a look at the file system; nothing is opened.
-    fn file(&self, options: &LoadOptions) -> Result<PathBuf> {
+    /// Where the measurement is kept. The name holds all it depends on: model, candidates, arithmetic, threads,
+    /// processor and libraries. Locating a library is a look at the file system; nothing is opened.
+    fn file(&self, wanted: Wanted, options: &LoadOptions) -> Result<PathBuf> {
         let mut hash = Sha256::new();
         let p = options.parallelism;
         let key = (
             &options.model_sha256,
+            wanted.candidates(options.precision),
             options.logits,
             options.precision.to_string(),
             p.streams,
@@ -244,4 +278,18 @@ fn run_time_ms(engine: &dyn Engine, probe: &[Probe]) -> Result<f64> {
         }
     }
     Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_goes_first_and_adds_nothing() {
+        use BackendName::{OnnxRuntime, OpenVino, PaddleInfer};
+        let order = |hint| Wanted { backend: None, hint }.candidates(Precision::Float32);
+        assert_eq!(order(None), [OnnxRuntime, OpenVino]);
+        assert_eq!(order(Some(OpenVino)), [OpenVino, OnnxRuntime]);
+        assert_eq!(order(Some(PaddleInfer)), [OnnxRuntime, OpenVino]);
+    }
 }

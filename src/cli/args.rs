@@ -6,6 +6,7 @@ use super::bench::BenchCommand;
 use super::engine::EngineCommand;
 use super::model::ModelCommand;
 use super::runtime::RuntimeCommand;
+use super::verify::VerifyArgs;
 use crate::trace::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,8 @@ pub enum Command {
     Engine(EngineCommand),
     /// Show what this machine has, what would run, and what to do about what is missing
     Doctor(DoctorArgs),
+    /// Run models on every backend with the same inputs and compare what comes out
+    Verify(VerifyArgs),
     /// Measure a pipeline and the floor under it
     Bench(Box<BenchCommand>),
     /// Print a shell completion script

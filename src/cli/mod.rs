@@ -13,6 +13,7 @@ pub mod predict;
 pub mod report;
 pub mod runtime;
 pub mod table;
+pub mod verify;
 
 use crate::error::{Error, Result};
 use args::{Cli, Command, GlobalArgs};
@@ -66,6 +67,7 @@ fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
         Command::Engine(command) => command.run(&plan::cache(global)?, &mut out)?,
         Command::Runtime(command) => command.run(&plan::cache(global)?, &mut out)?,
         Command::Doctor(args) => return doctor::run(&args, global, &mut out),
+        Command::Verify(args) => return verify::run(&args, global, &mut out),
         Command::Bench(command) => return bench::run(&command, global, &mut out),
     }
     Ok(ALL_DONE)

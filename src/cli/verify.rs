@@ -1,0 +1,170 @@
+//! `hpinfer verify`: runs networks on every backend with the same inputs and compares what comes out.
+
+use super::args::GlobalArgs;
+use super::plan;
+use super::table::{write_json, write_table, write_text};
+use super::{ALL_DONE, SOME_FAILED};
+use crate::backend::select::{BACKENDS, Libraries, Selector};
+use crate::backend::{BackendName, LoadOptions, Onnx, Parallelism, Precision};
+use crate::cache::Cache;
+use crate::device;
+use crate::error::{Error, Result};
+use crate::model::{ModelSpec, ResolvedModel, Store};
+use crate::verify::compare::{Difference, Share};
+use crate::verify::report::{Feed, ModelReport, RunReport, Verdict, verify};
+use serde_json::json;
+use std::io::Write;
+use std::time::SystemTime;
+
+/// `hpinfer verify`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// Models to verify: names or model folders
+    #[arg(long, value_name = "NAME|FOLDER", num_args = 1.., required_unless_present = "all")]
+    model: Vec<String>,
+    /// Every model known by name that can be had
+    #[arg(long, conflicts_with = "model")]
+    all: bool,
+    /// Backends to run; the first, on the graph as it is, is the reference [default: all of this build]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    backend: Vec<String>,
+    /// Cores to work on [default: all this process may use]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
+    threads: Option<usize>,
+    /// Seed of the inputs [default: the clock's]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Timed runs of each
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    repeat: usize,
+    /// One JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. Models that could not be found or fed are named in the end; the exit status counts them as failed.
+pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
+    let cache = plan::cache(global)?;
+    let backends = match args.backend.iter().map(|name| name.parse()).collect::<Result<Vec<BackendName>>>()? {
+        given if given.is_empty() => BACKENDS.to_vec(),
+        given => given,
+    };
+    let threads = match args.threads {
+        Some(0) => return Err(Error::config("--threads", "0 cores; give 1 or more, or leave it out for all")),
+        given => given.unwrap_or_else(device::available_threads),
+    };
+    let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let seed = args.seed.unwrap_or_else(clock);
+    let store = Store::new(&cache)?;
+    let models = if args.all { store.list().into_iter().map(|model| model.name).collect() } else { args.model.clone() };
+    let selector = Selector::new(cache.clone(), Libraries::default());
+    if !args.json {
+        write_text(out, &format!("seed {seed}, {threads} cores\n"))?;
+    }
+    let (mut reports, mut refused) = (Vec::new(), Vec::new());
+    for model in &models {
+        let made = store.resolve(model).and_then(|model| {
+            let usual = usual_size(&model.spec);
+            verify(&selector, &backends, &options(&cache, &model, threads)?, &Feed::Random { usual, seed }, args.repeat)
+        });
+        match made {
+            Ok(report) => {
+                if !args.json {
+                    show(&report, out)?;
+                }
+                reports.push(report);
+            }
+            Err(e) if models.len() == 1 => return Err(e),
+            Err(e) => refused.push(json!({ "model": model, "reason": e.to_string() })),
+        }
+    }
+    let good = reports.iter().filter(|report| report.is_good()).count();
+    if args.json {
+        write_json(out, &json!({ "seed": seed, "threads": threads, "models": reports, "refused": refused }))?;
+    } else {
+        for refused in &refused {
+            write_text(out, &format!("\nleft out: {}\n", refused["reason"].as_str().unwrap_or_default()))?;
+        }
+        write_text(out, &format!("\n{good} of {} models agree on {}\n", models.len(), names(&backends)))?;
+    }
+    Ok(if good == models.len() { ALL_DONE } else { SOME_FAILED })
+}
+
+fn options(cache: &Cache, model: &ResolvedModel, threads: usize) -> Result<LoadOptions> {
+    Ok(LoadOptions {
+        model: model.name.clone(),
+        onnx: Onnx::File(model.onnx()?.to_owned()),
+        model_sha256: model.sha256()?,
+        rewrite: true,
+        precision: Precision::Float32,
+        parallelism: Parallelism { streams: 1, threads_per_stream: threads },
+        logits: false,
+        cache_dir: Some(cache.subdir("compiled")?),
+    })
+}
+
+/// Height and width of a picture for a network that takes any: what pages and photographs are brought to, or nearly.
+fn usual_size(spec: &ModelSpec) -> [usize; 2] {
+    match spec {
+        ModelSpec::TextRecognition(spec) => [spec.image_shape[1] as usize, spec.image_shape[2] as usize],
+        ModelSpec::Table(spec) => [spec.canvas.height as usize, spec.canvas.width as usize],
+        ModelSpec::Segmentation(_) | ModelSpec::Unwarping(_) => [512; 2],
+        ModelSpec::Classification(_) => [224; 2],
+        ModelSpec::Detection(_) | ModelSpec::TextDetection(_) => [640; 2],
+    }
+}
+
+fn names(backends: &[BackendName]) -> String {
+    backends.iter().map(|backend| backend.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn show(report: &ModelReport, out: &mut impl Write) -> Result<()> {
+    let inputs: Vec<String> = report.inputs.iter().map(|(name, dims)| format!("{name} {dims:?}")).collect();
+    write_text(out, &format!("\n{} on {}\n", report.model, inputs.join(", ")))?;
+    let headings = ["BACKEND", "GRAPH", "LOAD ms", "RUN ms", "ERROR", "RELATIVE", "LABELS", "BOXES", "VERDICT"];
+    write_table(out, headings, &report.runs.iter().map(row).collect::<Vec<_>>())?;
+    for run in &report.runs {
+        if let Some(reason) = &run.reason {
+            write_text(out, &format!("{}: {reason}\n", run.backend))?;
+        }
+    }
+    Ok(())
+}
+
+fn row(run: &RunReport) -> [String; 9] {
+    let ms = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.1}"));
+    let greatest = |of: fn(&Difference) -> f64| match run
+        .differences
+        .iter()
+        .map(of)
+        .fold(None, |most: Option<f64>, d| Some(most.map_or(d, |m| m.max(d))))
+    {
+        Some(greatest) => format!("{greatest:.1e}"),
+        None => "-".into(),
+    };
+    let share = |of: fn(&Difference) -> Option<Share>| {
+        let shares: Vec<String> = run.differences.iter().filter_map(of).map(|share| format!("{}/{}", share.equal, share.of)).collect();
+        if shares.is_empty() { "-".into() } else { shares.join(" ") }
+    };
+    let backend = match &run.ran {
+        Some(info) => format!("{} {} ({}, {})", run.backend, info.version, info.device, info.precision),
+        None => run.backend.to_string(),
+    };
+    let verdict = match run.verdict {
+        Verdict::Reference => "reference",
+        Verdict::Agrees => "agrees",
+        Verdict::Differs => "differs",
+        Verdict::Failed => "failed",
+    };
+    [
+        backend,
+        if run.rewritten { "rewritten" } else { "as it is" }.into(),
+        ms(run.load_ms),
+        ms(run.run_ms.or(run.first_ms)),
+        greatest(|d| d.max_abs),
+        greatest(|d| d.max_rel),
+        share(|d| d.labels),
+        share(|d| d.boxes),
+        verdict.into(),
+    ]
+}

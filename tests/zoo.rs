@@ -1,0 +1,146 @@
+//! The known models, as graphs with generated weights: every one through the program's own sessions, on every engine, and
+//! the committed table of what came of it. The zoo is no part of this repository: it is looked for at `$HPINFER_ZOO`, else
+//! beside the clone. Each model runs in a process of its own, so that one that crashes an engine is a row of the table.
+//!
+//! The whole zoo, some minutes per hundred models:
+//!
+//! ```sh
+//! cargo test --test zoo -- --ignored every_model --nocapture                 # compares with engines/status.csv
+//! ZOO_WRITE=1 cargo test --test zoo -- --ignored every_model --nocapture     # writes it
+//! ```
+
+mod zoo {
+    pub mod check;
+    pub mod graph;
+    pub mod store;
+    pub mod table;
+}
+
+use hpinfer::cache::Cache;
+use hpinfer::model::Store;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use zoo::check::check;
+use zoo::store::Zoo;
+use zoo::table::{COLUMNS, Row, Table, differences};
+
+/// One model of each family of architectures, the smallest that shows what is special about it.
+const FAMILIES: [&str; 27] = [
+    "CLIP_vit_base_patch16_224",
+    "ConvNeXt_tiny",
+    "MobileNetV1_x0_25",
+    "MobileNetV2_x0_25",
+    "MobileNetV3_small_x0_35",
+    "PP-HGNet_tiny",
+    "PP-HGNetV2-B0",
+    "PP-LCNet_x0_25",
+    "PP-LCNet_x1_0_doc_ori",
+    "PP-LCNetV2_small",
+    "ResNet18",
+    "ResNet18_vd",
+    "SwinTransformer_tiny_patch4_window7_224",
+    "PP-OCRv4_mobile_det",
+    "PP-OCRv4_mobile_rec",
+    "ch_RepSVTR_rec",
+    "ch_SVTRv2_rec",
+    "SLANet",
+    "UVDoc",
+    "PP-YOLOE_plus-S",
+    "PicoDet-S",
+    "RT-DETR-R18",
+    "YOLOX-N",
+    "YOLOv3-MobileNetV3",
+    "PP-LiteSeg-T",
+    "SeaFormer_tiny",
+    "SegFormer-B0",
+];
+
+/// Fewer models than this in a zoo that is there means that it is damaged.
+const LEAST: usize = 15;
+
+fn cache() -> Cache {
+    Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache")
+}
+
+/// A line that the test harness does not swallow.
+fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("standard error");
+}
+
+/// Not a test: the body of the processes that the tests start.
+#[test]
+#[ignore = "run by the other tests"]
+fn one_model() {
+    let Ok(name) = std::env::var("ZOO_MODEL") else { return };
+    let row = check(&Zoo::find().expect("a zoo"), &name, &cache());
+    println!("\nROW {}", serde_json::to_string(&row).expect("a row"));
+}
+
+/// A fresh row, from a process of its own.
+fn fresh_row(name: &str) -> Row {
+    let program = std::env::current_exe().expect("this test");
+    let args = ["--ignored", "--exact", "one_model", "--nocapture"];
+    let ran = Command::new(program).args(args).env("ZOO_MODEL", name).output().expect("a process");
+    let text = String::from_utf8_lossy(&ran.stdout);
+    match text.lines().find_map(|line| line.strip_prefix("ROW ")) {
+        Some(row) => serde_json::from_str(row).expect("a row"),
+        None => panic!("{name}: no row; {}\n{text}\n{}", ran.status, String::from_utf8_lossy(&ran.stderr)),
+    }
+}
+
+/// Fresh rows of these models against the committed ones.
+fn compare_with_the_table(names: &[&str]) {
+    let table = Table::read();
+    let mut faults = Vec::new();
+    for name in names {
+        let fresh = fresh_row(name);
+        let row = table.row(name).cloned().unwrap_or_default();
+        faults.extend(differences(&row, &fresh).into_iter().map(|fault| format!("{name}: {fault}")));
+    }
+    assert!(faults.is_empty(), "not as engines/status.csv has it:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn one_model_of_each_family_is_as_the_table_says() {
+    let Some(zoo) = Zoo::find() else {
+        say("zoo: SKIPPED, no model graphs at $HPINFER_ZOO or ../shared/zoo; nothing was run");
+        return;
+    };
+    let there = zoo.names();
+    let names: Vec<&str> = FAMILIES.into_iter().filter(|name| there.iter().any(|t| t == name)).collect();
+    assert!(names.len() >= LEAST, "the zoo holds {} of the {} families", names.len(), FAMILIES.len());
+    compare_with_the_table(&names);
+    say(&format!("zoo: {} models ran on every engine", names.len()));
+}
+
+#[test]
+#[ignore = "an hour; see above"]
+fn every_model() {
+    let names = Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo").names();
+    if std::env::var_os("ZOO_WRITE").is_none() {
+        return compare_with_the_table(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let mut table = Table::read();
+    for name in &names {
+        say(&format!("zoo: {name}"));
+        table.update(fresh_row(name));
+    }
+}
+
+#[test]
+fn the_table_has_a_row_for_every_known_model() {
+    let table = Table::read();
+    let rows: BTreeSet<&str> = table.rows.iter().map(|row| row["model"].as_str()).collect();
+    assert_eq!((rows.len(), table.rows.len()), (123, 123), "one row for each");
+    for model in Store::new(&cache()).expect("the recipes").list() {
+        let row = table.row(&model.name).unwrap_or_else(|| panic!("{} has no row", model.name));
+        assert_eq!(row["module"], model.module.as_str(), "{}", model.name);
+    }
+    assert!(COLUMNS.iter().all(|column| table.columns.iter().any(|c| c == column)), "{:?}", table.columns);
+    for row in &table.rows {
+        let unexplained = row.iter().any(|(column, cell)| cell == "no" && !row["reason"].contains(column.as_str()));
+        assert!(!unexplained, "{}: a `no` without a reason", row["model"]);
+    }
+}
