@@ -11,13 +11,16 @@ namespace resize_norm {
 
 enum { TILE_WIDTH = 64, TILE_HEIGHT = 16, THREADS = 256 };
 
-/// One picture of the batch. 64 bytes.
+/// One picture of the batch. 80 bytes.
 struct Row {
     Surface src;
     f64 scale_x, scale_y;  // source samples per target sample
-    i32 width, height;     // after the resize
+    i32 left, top;         // what is kept of the resized picture
+    i32 width, height;
+    i32 reverse;           // plane 0 takes the last sample of a pixel
+    i32 padding;
 };
-static_assert(sizeof(Row) == 64, "Row in src/ops/resize_norm/cuda.rs");
+static_assert(sizeof(Row) == 80, "Row in src/ops/resize_norm/cuda.rs");
 
 struct Args {
     const Row* rows;
@@ -25,7 +28,7 @@ struct Args {
     i32 canvas_width, canvas_height;
     Normalize normalize;
     f32 pad;
-    i32 reverse;         // plane 0 takes the last sample of a pixel
+    i32 padding;
 };
 static_assert(sizeof(Args) == 64, "Args in src/ops/resize_norm/cuda.rs");
 
@@ -73,7 +76,7 @@ FN void fill(const Args& args, const Row& row, const typename Filter::Tap* colum
                 p = sample<Filter, Format>(row.src, columns[column + k], lines[line]);
             }
             for (i32 c = 0; c < 3; c++) {
-                values[k][c] = inside ? normalized[c][args.reverse ? p.c[2 - c] : p.c[c]] : args.pad;
+                values[k][c] = inside ? normalized[c][row.reverse ? p.c[2 - c] : p.c[c]] : args.pad;
             }
         }
         for (i32 c = 0; c < 3; c++) {
@@ -98,9 +101,9 @@ template <class Filter, class Out> FN void run(const Args& args) {
     tabulate(normalized, args.normalize);
     i32 t = threadIdx.x;
     if (t < TILE_WIDTH) {
-        columns[t] = Filter::column(blockIdx.x * TILE_WIDTH + t, row.scale_x, row.src.width);
+        columns[t] = Filter::column(row.left + blockIdx.x * TILE_WIDTH + t, row.scale_x, row.src.width);
     } else if (t < TILE_WIDTH + TILE_HEIGHT) {
-        lines[t - TILE_WIDTH] = Filter::row(blockIdx.y * TILE_HEIGHT + t - TILE_WIDTH, row.scale_y, row.src.height);
+        lines[t - TILE_WIDTH] = Filter::row(row.top + blockIdx.y * TILE_HEIGHT + t - TILE_WIDTH, row.scale_y, row.src.height);
     }
     __syncthreads();
     switch (row.src.format) {

@@ -72,7 +72,7 @@ struct Linear {
     }
 };
 
-/// Bicubic filter in f32.
+/// Bicubic filter in f32, the columns first.
 struct Cubic {
     enum { TAPS = 4 };
 
@@ -94,14 +94,13 @@ struct Cubic {
     static FN Tap row(i32 d, f64 scale, i32 count) { return column(d, scale, count); }
 
     static FN u8 blend(const u8 v[TAPS][TAPS], const Tap& column, const Tap& row) {
-        f32 lines[TAPS];
-        for (i32 k = 0; k < TAPS; k++) {
-            const u8* p = v[k];
-            lines[k] = (f32)p[0] * column.weight[0] + (f32)p[1] * column.weight[1] + (f32)p[2] * column.weight[2] +
-                       (f32)p[3] * column.weight[3];
+        f32 sum = 0.5f;
+        for (i32 i = 0; i < TAPS; i++) {
+            f32 down = (f32)v[0][i] * row.weight[0] + (f32)v[1][i] * row.weight[1] + (f32)v[2][i] * row.weight[2] +
+                       (f32)v[3][i] * row.weight[3];
+            sum += down * column.weight[i];
         }
-        return saturate(lines[0] * row.weight[0] + lines[1] * row.weight[1] + lines[2] * row.weight[2] +
-                        lines[3] * row.weight[3] + 0.5f);
+        return saturate(sum);
     }
 };
 

@@ -23,14 +23,16 @@ struct Plan {
 };
 static_assert(sizeof(Plan) == 88, "PlanRow in src/ops/warp/cuda.rs");
 
-/// One crop of the batch. 152 bytes.
+/// One crop of the batch. 160 bytes.
 struct Row {
     Surface src;
     Plan plan;
     f64 scale_x, scale_y;  // upright crop pixels per target pixel
     i32 width, height;     // after the resize
+    i32 reverse;           // plane 0 takes the last sample of a pixel
+    i32 padding;
 };
-static_assert(sizeof(Row) == 152, "Row in src/ops/warp/cuda.rs");
+static_assert(sizeof(Row) == 160, "Row in src/ops/warp/cuda.rs");
 
 struct Args {
     const Row* rows;
@@ -39,7 +41,7 @@ struct Args {
     i32 canvas_width, canvas_height;
     Normalize normalize;
     f32 pad;
-    i32 reverse;
+    i32 padding;
 };
 static_assert(sizeof(Args) == 72, "Args in src/ops/warp/cuda.rs");
 
@@ -170,7 +172,7 @@ template <class Out> FN void run(const Args& args) {
             }
         }
         for (i32 c = 0; c < 3; c++) {
-            i32 shift = 8 * (args.reverse ? 2 - c : c);
+            i32 shift = 8 * (row.reverse ? 2 - c : c);
             u8 taps[2][2] = {{(u8)(p[0][0] >> shift), (u8)(p[0][1] >> shift)}, {(u8)(p[1][0] >> shift), (u8)(p[1][1] >> shift)}};
             u8 v = Linear::blend(taps, column_taps[column], line_taps[line]);
             store(at + c * plane, normalized[c][v]);

@@ -4,6 +4,7 @@
 
 mod device {
     mod ctc;
+    mod db;
     mod emulator;
     mod inputs;
     mod mask;

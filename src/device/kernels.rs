@@ -20,11 +20,20 @@ pub enum Kernel {
     MaskCut,
     MaskArgmax,
     MaskColour,
+    DbThreshold,
+    DbDilate,
+    DbLabel,
+    DbMerge,
+    DbFlatten,
+    DbNumber,
+    DbExtents,
+    DbBoxes,
+    DbGather,
 }
 
 impl Kernel {
     /// Every kernel, in the order of its number.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 25] = [
         Self::ResizeNormLinearF32,
         Self::ResizeNormLinearF16,
         Self::ResizeNormCubicF32,
@@ -41,6 +50,15 @@ impl Kernel {
         Self::MaskCut,
         Self::MaskArgmax,
         Self::MaskColour,
+        Self::DbThreshold,
+        Self::DbDilate,
+        Self::DbLabel,
+        Self::DbMerge,
+        Self::DbFlatten,
+        Self::DbNumber,
+        Self::DbExtents,
+        Self::DbBoxes,
+        Self::DbGather,
     ];
 
     /// Its name in the images.
@@ -62,6 +80,15 @@ impl Kernel {
             Self::MaskCut => "mask_cut",
             Self::MaskArgmax => "mask_argmax",
             Self::MaskColour => "mask_colour",
+            Self::DbThreshold => "db_threshold",
+            Self::DbDilate => "db_dilate",
+            Self::DbLabel => "db_label",
+            Self::DbMerge => "db_merge",
+            Self::DbFlatten => "db_flatten",
+            Self::DbNumber => "db_number",
+            Self::DbExtents => "db_extents",
+            Self::DbBoxes => "db_boxes",
+            Self::DbGather => "db_gather",
         }
     }
 }

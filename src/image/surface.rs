@@ -62,6 +62,11 @@ impl<'a> Surface<'a> {
         self.size
     }
 
+    /// Whether red is the first sample of a pixel.
+    pub fn is_rgb(&self) -> bool {
+        matches!(self.format, SurfaceFormat::Rgb)
+    }
+
     /// As kernels read it.
     pub(crate) fn row(&self) -> SurfaceRow {
         let (format, chroma, chroma_pitch) = match self.format {

@@ -4,8 +4,8 @@ use super::emulator::{Emulator, Memory};
 use super::inputs::Random;
 use hpinfer::device::FloatsMut;
 use hpinfer::image::{ImageBuf, PixelFormat, Size, Surface, SurfaceFormat};
-use hpinfer::ops::resize_norm::cuda::{self, Planes, Table};
-use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Scale, Window, cpu};
+use hpinfer::ops::resize_norm::cuda::{self, Table};
+use hpinfer::ops::resize_norm::{Interpolation, Item, Normalize, Params, Planes, Scale, Window, cpu};
 use hpinfer::ops::yuv::{self, Nv12View};
 
 /// A picture in one of the formats, its planes with rows longer than needed, and the same in three channels.
@@ -37,7 +37,8 @@ impl Source {
         let chroma_pitch = chroma_row + random.below(5) as usize;
         let chroma = spread(&random.bytes(chroma_row * height.div_ceil(2)), chroma_row, chroma_pitch);
         let picture = match kind {
-            0 | 1 => first,
+            0 => first,
+            1 => ImageBuf::new(first.data().to_vec(), size, PixelFormat::Rgb).unwrap(),
             2 => ImageBuf::new(first.data().iter().flat_map(|&v| [v; 3]).collect(), size, PixelFormat::Bgr).unwrap(),
             _ => yuv::cpu::to_bgr(Nv12View { luma: &pixels, luma_pitch: pitch, chroma: &chroma, chroma_pitch, size }).unwrap(),
         };
@@ -81,50 +82,47 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, sides: u32, canvas
     let normalize = [
         Normalize::IMAGENET,
         Normalize::SYMMETRIC,
-        Normalize { scale: Scale::Times(1.0), mean: [0.0; 3], std: [1.0; 3] },
+        Normalize::NONE,
         Normalize { scale: Scale::Over(127.5), mean: [0.1, 0.2, 0.3], std: [0.25, 3.0, 1e-3] },
     ][random.below(4) as usize];
-    let planes = [Planes::AsStored, Planes::Reversed][random.below(2) as usize];
-    let order = if planes == Planes::AsStored { resize_norm::Planes::Bgr } else { resize_norm::Planes::Rgb };
-    let params = Params { canvas, interpolation: filter, normalize, pad: random.unit() * 200.0, planes: order };
+    let planes = [Planes::Bgr, Planes::Rgb][random.below(2) as usize];
+    let params = Params { canvas, interpolation: filter, normalize, pad: random.unit() * 200.0, planes };
     let sources: Vec<Source> = (0..count)
         .map(|_| {
             let size = Size::new(random.within(1..=sides), random.within(1..=sides));
             Source::new(random, size)
         })
         .collect();
-    let resized: Vec<Size> = sources
+    let resized: Vec<(Size, Window)> = sources
         .iter()
-        .map(|s| match random.below(4) {
-            0 => Size::new(s.size.width.min(canvas.width), s.size.height.min(canvas.height)),
-            1 => canvas,
-            _ => Size::new(random.within(1..=canvas.width), random.within(1..=canvas.height)),
+        .map(|s| {
+            let size = match random.below(4) {
+                0 => s.size,
+                1 => canvas,
+                _ => Size::new(random.within(1..=2 * canvas.width), random.within(1..=2 * canvas.height)),
+            };
+            let kept = Size::new(random.within(1..=size.width.min(canvas.width)), random.within(1..=size.height.min(canvas.height)));
+            let (x, y) = (random.below(size.width - kept.width + 1), random.below(size.height - kept.height + 1));
+            let fits = size.width <= canvas.width && size.height <= canvas.height;
+            (size, if fits && random.below(2) == 0 { Window::whole(size) } else { Window { x, y, size: kept } })
         })
         .collect();
-
-    let as_read = |s: &Source| match planes {
-        Planes::AsStored => s.picture.clone(),
-        Planes::Reversed => {
-            let data = s.picture.data().chunks(3).flat_map(|p| [p[2], p[1], p[0]]).collect();
-            ImageBuf::new(data, s.size, PixelFormat::Rgb).unwrap()
-        }
-    };
-    let pictures: Vec<ImageBuf> = sources.iter().map(as_read).collect();
     let items: Vec<Item> =
-        pictures.iter().zip(&resized).map(|(p, &resized)| Item { src: p.view(), resized, window: Window::whole(resized) }).collect();
+        sources.iter().zip(&resized).map(|(s, &(resized, window))| Item { src: s.picture.view(), resized, window }).collect();
     let mut expected = vec![0.0; count as usize * 3 * canvas.area() as usize];
     cpu::run(&items, &params, &mut expected, &mut cpu::Scratch::default()).unwrap();
 
-    let items: Vec<cuda::Item> = sources.iter().zip(&resized).map(|(s, &resized)| cuda::Item { src: s.surface(), resized }).collect();
-    let table = Table::new(&items, canvas).unwrap();
+    let items: Vec<cuda::Item> =
+        sources.iter().zip(&resized).map(|(s, &(resized, window))| cuda::Item { src: s.surface(), resized, window }).collect();
+    let table = Table::new(&items, &params).unwrap();
     let rows = Memory::of(table.rows());
-    let label = format!("{count} pictures on {canvas}, {params:?}, {planes:?}, {resized:?}");
+    let label = format!("{count} pictures, {params:?}, {resized:?}");
     let mut singles = Memory::new(expected.len());
-    cuda::run(queue, &table, rows.slice(), &params, planes, &FloatsMut::F32(singles.slice_mut())).unwrap();
+    cuda::run(queue, &table, rows.slice(), &FloatsMut::F32(singles.slice_mut())).unwrap();
     let differ = singles.read().iter().zip(&expected).position(|(a, b)| a.to_bits() != b.to_bits());
     assert_eq!(differ.map(|at| (at, singles.read()[at], expected[at])), None, "{label}");
     let mut halves = Memory::new(expected.len());
-    cuda::run(queue, &table, rows.slice(), &params, planes, &FloatsMut::F16(halves.slice_mut())).unwrap();
+    cuda::run(queue, &table, rows.slice(), &FloatsMut::F16(halves.slice_mut())).unwrap();
     let differ = halves.read().iter().zip(&expected).position(|(&a, &b)| a != half(b));
     assert_eq!(differ.map(|at| (at, halves.read()[at], expected[at])), None, "{label}");
 }
@@ -157,8 +155,11 @@ fn halves_are_rounded_as_the_device_rounds_them() {
 fn a_picture_that_does_not_fit_is_named() {
     let pixels = Memory::of(&[0u8; 12]);
     let src = Surface::new(pixels.slice(), 6, Size::new(2, 2), SurfaceFormat::Bgr).unwrap();
-    let items = [cuda::Item { src, resized: Size::new(2, 2) }, cuda::Item { src, resized: Size::new(5, 2) }];
-    let error = Table::new(&items, Size::new(4, 4)).unwrap_err().to_string();
+    let item = cuda::Item { src, resized: Size::new(2, 2), window: Window::whole(Size::new(2, 2)) };
+    let canvas = Size::new(4, 4);
+    let params = Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::NONE, pad: 0.0, planes: Planes::Bgr };
+    let large = cuda::Item { resized: Size::new(5, 2), window: Window::whole(Size::new(5, 2)), ..item };
+    let error = Table::new(&[item, large], &params).unwrap_err().to_string();
     assert!(error.contains("picture 1 of the batch") && error.contains("5x2"), "{error}");
     assert!(Surface::new(pixels.slice(), 6, Size::new(2, 3), SurfaceFormat::Bgr).is_err());
     assert!(Surface::new(pixels.slice(), 5, Size::new(2, 2), SurfaceFormat::Bgr).is_err());

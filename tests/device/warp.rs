@@ -4,8 +4,7 @@ use super::emulator::{Emulator, Memory};
 use super::inputs::Random;
 use hpinfer::device::FloatsMut;
 use hpinfer::image::{ImageBuf, ImageView, PixelFormat, PointF, PointI, Size, Surface, SurfaceFormat};
-use hpinfer::ops::resize_norm::cuda::Planes;
-use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Window};
+use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Planes};
 use hpinfer::ops::warp::{self, CropPlan, cuda};
 
 /// A crop of text, mostly: any quad, sometimes upright, sometimes partly outside.
@@ -51,13 +50,8 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canva
             _ => Size::new(random.within(1..=canvas.width), random.within(1..=canvas.height)),
         })
         .collect();
-    let params = Params {
-        canvas,
-        interpolation: Interpolation::Linear,
-        normalize: Normalize::SYMMETRIC,
-        pad: random.unit(),
-        planes: resize_norm::Planes::Bgr,
-    };
+    let params =
+        Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: random.unit(), planes: Planes::Bgr };
 
     let wide: Vec<ImageBuf> = frames.iter().map(colour).collect();
     let mut scratch = warp::cpu::Scratch::default();
@@ -73,11 +67,7 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canva
         .iter()
         .zip(&plans)
         .zip(&resized)
-        .map(|((data, (_, plan)), &resized)| Item {
-            src: ImageView { data, size: plan.size(), format: PixelFormat::Bgr },
-            resized,
-            window: Window::whole(resized),
-        })
+        .map(|((data, (_, plan)), &resized)| Item::whole(ImageView { data, size: plan.size(), format: PixelFormat::Bgr }, resized))
         .collect();
     let mut expected = vec![0.0; count as usize * 3 * canvas.area() as usize];
     resize_norm::cpu::run(&items, &params, &mut expected, &mut resize_norm::cpu::Scratch::default()).unwrap();
@@ -90,15 +80,16 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canva
         .zip(&resized)
         .map(|(&(f, plan), &resized)| cuda::Item { src: Surface::new(memory[f].slice(), pitch, frame, format).unwrap(), plan, resized })
         .collect();
-    let table = cuda::Table::new(&items, canvas).unwrap();
+    let table = cuda::Table::new(&items, &params).unwrap();
     let (rows, weights) = (Memory::of(table.rows()), Memory::of(&cuda::weights()));
     let mut found = Memory::new(expected.len());
-    cuda::run(queue, &table, rows.slice(), weights.slice(), &params, Planes::AsStored, &FloatsMut::F32(found.slice_mut())).unwrap();
+    cuda::run(queue, &table, rows.slice(), weights.slice(), &FloatsMut::F32(found.slice_mut())).unwrap();
     let differ = found.read().iter().zip(&expected).position(|(a, b)| a.to_bits() != b.to_bits());
     assert_eq!(differ.map(|at| (at, found.read()[at], expected[at])), None, "frames of {frame}, canvas {canvas}, {plans:?}, {resized:?}");
 
-    let mut halves = Memory::new(expected.len());
-    cuda::run(queue, &table, rows.slice(), weights.slice(), &params, Planes::Reversed, &FloatsMut::F16(halves.slice_mut())).unwrap();
+    let table = cuda::Table::new(&items, &Params { planes: Planes::Rgb, ..params }).unwrap();
+    let (rows, mut halves) = (Memory::of(table.rows()), Memory::new(expected.len()));
+    cuda::run(queue, &table, rows.slice(), weights.slice(), &FloatsMut::F16(halves.slice_mut())).unwrap();
     let plane = canvas.area() as usize;
     for (at, &bits) in halves.read().iter().enumerate() {
         let (item, channel, pixel) = (at / (3 * plane), at / plane % 3, at % plane);
@@ -126,6 +117,8 @@ fn a_crop_without_pixels_is_named() {
     let pixels = Memory::of(&[0u8; 300]);
     let src = Surface::new(pixels.slice(), 30, Size::new(10, 10), SurfaceFormat::Bgr).unwrap();
     let plan = CropPlan::from_quad(&[PointI::new(3, 3); 4]).unwrap();
-    let error = cuda::Table::new(&[cuda::Item { src, plan, resized: Size::new(1, 1) }], Size::new(4, 4)).unwrap_err().to_string();
+    let canvas = Size::new(4, 4);
+    let params = Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::NONE, pad: 0.0, planes: Planes::Bgr };
+    let error = cuda::Table::new(&[cuda::Item { src, plan, resized: Size::new(1, 1) }], &params).unwrap_err().to_string();
     assert!(error.contains("crop 0 of the batch"), "{error}");
 }

@@ -7,6 +7,7 @@
 mod bitmap;
 mod contours;
 pub mod cpu;
+pub mod cuda;
 pub mod order;
 mod score;
 mod unclip;

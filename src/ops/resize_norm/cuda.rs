@@ -1,6 +1,6 @@
 //! The CUDA form, `kernels/resize_norm.cu`: results are equal to those of [`super::cpu`].
 
-use super::{Interpolation, Normalize, Params, Scale};
+use super::{Interpolation, Normalize, Params, Planes, Scale, Window};
 use crate::device::{DeviceSlice, FloatsMut, Kernel, Launch, Queue, tiles};
 use crate::error::{Error, Result};
 use crate::image::surface::SurfaceRow;
@@ -18,52 +18,47 @@ const MAX_GRID: u32 = 65_535;
 pub struct Item<'a> {
     /// Source pixels.
     pub src: Surface<'a>,
-    /// Size after the resize; at most the canvas.
+    /// Size after the resize.
     pub resized: Size,
+    /// What is kept of it; at most the canvas.
+    pub window: Window,
 }
 
-/// Which sample of a pixel goes to the first plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Planes {
-    /// The first: the channel order is kept.
-    AsStored,
-    /// The last: BGR becomes RGB.
-    Reversed,
-}
-
-/// A picture as the kernel reads it. 64 bytes.
+/// A picture as the kernel reads it. 80 bytes.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Row {
     src: SurfaceRow,
     scale_x: f64,
     scale_y: f64,
-    width: u32,
-    height: u32,
+    window: [u32; 4],
+    reverse: u32,
+    padding: u32,
 }
 
-const _: () = assert!(size_of::<Row>() == 64);
+const _: () = assert!(size_of::<Row>() == 80);
 
 /// A checked batch as the kernel reads it; its rows have to be copied to the device.
 #[derive(Debug)]
 pub struct Table<'a> {
     rows: Vec<Row>,
-    canvas: Size,
+    params: Params,
     pictures: PhantomData<Surface<'a>>,
 }
 
 impl<'a> Table<'a> {
-    /// Checks `items` against the canvas they are put on.
+    /// Checks `items` against `params`.
     ///
     /// # Errors
-    /// [`Error::Input`] naming the index of an item that is larger than the canvas after the resize;
+    /// [`Error::Input`] naming the index of an item whose window leaves the resized picture or the canvas;
     /// [`Error::Internal`] for more pictures than a launch takes.
-    pub fn new(items: &[Item<'a>], canvas: Size) -> Result<Self> {
-        let rows: Vec<Row> = items.iter().enumerate().map(|(index, item)| row(index, item, canvas)).collect::<Result<_>>()?;
+    pub fn new(items: &[Item<'a>], params: &Params) -> Result<Self> {
+        let canvas = params.canvas;
+        let rows: Vec<Row> = items.iter().enumerate().map(|(index, item)| row(index, item, params)).collect::<Result<_>>()?;
         if rows.len() > MAX_GRID as usize || tiles(canvas.height, TILE.height) > MAX_GRID || canvas.area() == 0 {
             return Err(Error::internal("resize and normalise", format!("{} pictures on a canvas of {canvas}", rows.len())));
         }
-        Ok(Self { rows, canvas, pictures: PhantomData })
+        Ok(Self { rows, params: *params, pictures: PhantomData })
     }
 
     /// What [`run`] needs on the device.
@@ -72,16 +67,32 @@ impl<'a> Table<'a> {
     }
 }
 
-fn row(index: usize, item: &Item, canvas: Size) -> Result<Row> {
-    let (from, to) = (item.src.size(), item.resized);
-    if to.area() == 0 || to.width > canvas.width || to.height > canvas.height {
-        let reason = format!("{to} after the resize does not fit the canvas of {canvas}");
+fn row(index: usize, item: &Item, params: &Params) -> Result<Row> {
+    let (from, to, canvas) = (item.src.size(), item.resized, params.canvas);
+    let Window { x, y, size } = item.window;
+    let inside = |from: u32, part: u32, whole: u32| part > 0 && from.checked_add(part).is_some_and(|end| end <= whole);
+    if size.width > canvas.width || size.height > canvas.height || !inside(x, size.width, to.width) || !inside(y, size.height, to.height) {
+        let reason = format!("the window of {size} at ({x}, {y}) of {to} after the resize does not fit the canvas of {canvas}");
         return Err(Error::input(format!("picture {index} of the batch"), reason));
     }
-    // In f64 and in this order: the positions of the kernel are OpenCV's only then.
-    let scale = |from: u32, to: u32| 1.0 / (f64::from(to) / f64::from(from));
-    let (scale_x, scale_y) = (scale(from.width, to.width), scale(from.height, to.height));
-    Ok(Row { src: item.src.row(), scale_x, scale_y, width: to.width, height: to.height })
+    Ok(Row {
+        src: item.src.row(),
+        scale_x: scale(from.width, to.width),
+        scale_y: scale(from.height, to.height),
+        window: [x, y, size.width, size.height],
+        reverse: u32::from(reversed(&item.src, params.planes)),
+        padding: 0,
+    })
+}
+
+/// Source samples per target sample. In f64 and in this order: the positions of the kernel are OpenCV's only then.
+pub(in crate::ops) fn scale(from: u32, to: u32) -> f64 {
+    1.0 / (f64::from(to) / f64::from(from))
+}
+
+/// Whether the planes take the samples of a pixel from the last to the first.
+pub(in crate::ops) fn reversed(src: &Surface, planes: Planes) -> bool {
+    src.is_rgb() != (planes == Planes::Rgb)
 }
 
 /// `Normalize` of `kernels/sampling.cuh`.
@@ -122,7 +133,7 @@ struct Args {
     canvas: [u32; 2],
     normalize: NormalizeArgs,
     pad: f32,
-    reverse: u32,
+    padding: u32,
 }
 
 const _: () = assert!(size_of::<Args>() == 64);
@@ -131,10 +142,11 @@ const _: () = assert!(size_of::<Args>() == 64);
 /// `rows` are the table's, on the device.
 ///
 /// # Errors
-/// [`Error::Internal`] when `rows`, `out` or the canvas of `params` does not fit the table; those of the queue.
-pub fn run(queue: &dyn Queue, table: &Table, rows: DeviceSlice<Row>, params: &Params, planes: Planes, out: &FloatsMut) -> Result<()> {
-    let (canvas, count) = (table.canvas, table.rows.len());
-    if params.canvas != canvas || rows.len() != count || out.len() as u64 != count as u64 * 3 * canvas.area() {
+/// [`Error::Internal`] when `rows` or `out` does not fit the table; those of the queue.
+pub fn run(queue: &dyn Queue, table: &Table, rows: DeviceSlice<Row>, out: &FloatsMut) -> Result<()> {
+    let (params, count) = (&table.params, table.rows.len());
+    let canvas = params.canvas;
+    if rows.len() != count || out.len() as u64 != count as u64 * 3 * canvas.area() {
         let reason = format!("{} rows and {} values of output for {count} pictures on a canvas of {canvas}", rows.len(), out.len());
         return Err(Error::internal("resize and normalise", reason));
     }
@@ -153,7 +165,7 @@ pub fn run(queue: &dyn Queue, table: &Table, rows: DeviceSlice<Row>, params: &Pa
         canvas: [canvas.width, canvas.height],
         normalize: NormalizeArgs::new(&params.normalize),
         pad: params.pad,
-        reverse: u32::from(planes == Planes::Reversed),
+        padding: 0,
     };
     let grid = [tiles(canvas.width, TILE.width), tiles(canvas.height, TILE.height), count as u32];
     let launch = Launch { kernel, grid, threads: THREADS, shared_bytes: 0, args: bytemuck::bytes_of(&args) };

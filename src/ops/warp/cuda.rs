@@ -7,7 +7,7 @@ use crate::device::{DeviceSlice, FloatsMut, Kernel, Launch, Queue, tiles};
 use crate::error::{Error, Result};
 use crate::image::surface::SurfaceRow;
 use crate::image::{Size, Surface};
-use crate::ops::resize_norm::cuda::{NormalizeArgs, Planes};
+use crate::ops::resize_norm::cuda::{NormalizeArgs, reversed, scale};
 use crate::ops::resize_norm::{Interpolation, Params};
 use bytemuck::{Pod, Zeroable};
 use std::marker::PhantomData;
@@ -56,7 +56,7 @@ impl PlanRow {
     }
 }
 
-/// A crop as the kernel reads it. 152 bytes.
+/// A crop as the kernel reads it. 160 bytes.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Row {
@@ -64,32 +64,35 @@ pub struct Row {
     plan: PlanRow,
     scale_x: f64,
     scale_y: f64,
-    width: u32,
-    height: u32,
+    resized: [u32; 2],
+    reverse: u32,
+    padding: u32,
 }
 
-const _: () = assert!(size_of::<Row>() == 152);
+const _: () = assert!(size_of::<Row>() == 160);
 
 /// A checked batch as the kernel reads it; its rows have to be copied to the device.
 #[derive(Debug)]
 pub struct Table<'a> {
     rows: Vec<Row>,
-    canvas: Size,
+    params: Params,
     pictures: PhantomData<Surface<'a>>,
 }
 
 impl<'a> Table<'a> {
-    /// Checks `items` against the canvas they are put on.
+    /// Checks `items` against `params`; the resize is linear.
     ///
     /// # Errors
     /// [`Error::Input`] naming the index of a crop that has no pixels or is larger than the canvas after the resize;
-    /// [`Error::Internal`] for more crops than a launch takes.
-    pub fn new(items: &[Item<'a>], canvas: Size) -> Result<Self> {
-        let rows: Vec<Row> = items.iter().enumerate().map(|(index, item)| row(index, item, canvas)).collect::<Result<_>>()?;
-        if rows.len() > MAX_GRID as usize || tiles(canvas.height, TILE.height) > MAX_GRID || canvas.area() == 0 {
-            return Err(Error::internal("crop", format!("{} crops on a canvas of {canvas}", rows.len())));
+    /// [`Error::Internal`] for another filter, and for more crops than a launch takes.
+    pub fn new(items: &[Item<'a>], params: &Params) -> Result<Self> {
+        let canvas = params.canvas;
+        let rows: Vec<Row> = items.iter().enumerate().map(|(index, item)| row(index, item, params)).collect::<Result<_>>()?;
+        let fits = rows.len() <= MAX_GRID as usize && tiles(canvas.height, TILE.height) <= MAX_GRID && canvas.area() > 0;
+        if !fits || params.interpolation != Interpolation::Linear {
+            return Err(Error::internal("crop", format!("{} crops, {params:?}", rows.len())));
         }
-        Ok(Self { rows, canvas, pictures: PhantomData })
+        Ok(Self { rows, params: *params, pictures: PhantomData })
     }
 
     /// What [`run`] needs on the device.
@@ -98,21 +101,20 @@ impl<'a> Table<'a> {
     }
 }
 
-fn row(index: usize, item: &Item, canvas: Size) -> Result<Row> {
-    let (from, to) = (item.plan.size(), item.resized);
+fn row(index: usize, item: &Item, params: &Params) -> Result<Row> {
+    let (from, to, canvas) = (item.plan.size(), item.resized, params.canvas);
     if item.plan.is_empty() || to.area() == 0 || to.width > canvas.width || to.height > canvas.height {
         let reason = format!("{from} pixels, {to} after the resize, do not fit the canvas of {canvas}");
         return Err(Error::input(format!("crop {index} of the batch"), reason));
     }
-    // In f64 and in this order: the positions of the kernel are OpenCV's only then.
-    let scale = |from: u32, to: u32| 1.0 / (f64::from(to) / f64::from(from));
     Ok(Row {
         src: item.src.row(),
         plan: PlanRow::new(&item.plan),
         scale_x: scale(from.width, to.width),
         scale_y: scale(from.height, to.height),
-        width: to.width,
-        height: to.height,
+        resized: [to.width, to.height],
+        reverse: u32::from(reversed(&item.src, params.planes)),
+        padding: 0,
     })
 }
 
@@ -125,29 +127,21 @@ struct Args {
     canvas: [u32; 2],
     normalize: NormalizeArgs,
     pad: f32,
-    reverse: u32,
+    padding: u32,
 }
 
 const _: () = assert!(size_of::<Args>() == 72);
 
 /// The crops of `table` into `out`, a tensor `[crops, 3, canvas.height, canvas.width]`. `rows` are the table's and
-/// `weights` those of [`weights`], on the device. The resize is linear.
+/// `weights` those of [`weights`], on the device.
 ///
 /// # Errors
-/// [`Error::Internal`] when a length, the canvas or the filter of `params` does not fit; those of the queue.
-pub fn run(
-    queue: &dyn Queue,
-    table: &Table,
-    rows: DeviceSlice<Row>,
-    weights: DeviceSlice<Taps>,
-    params: &Params,
-    planes: Planes,
-    out: &FloatsMut,
-) -> Result<()> {
-    let (canvas, count) = (table.canvas, table.rows.len());
-    let lengths = rows.len() == count && weights.len() == WEIGHTS.len() && out.len() as u64 == count as u64 * 3 * canvas.area();
-    if !lengths || params.canvas != canvas || params.interpolation != Interpolation::Linear {
-        let reason = format!("{} rows and {} values of output for {count} crops, {params:?}", rows.len(), out.len());
+/// [`Error::Internal`] when a length does not fit the table; those of the queue.
+pub fn run(queue: &dyn Queue, table: &Table, rows: DeviceSlice<Row>, weights: DeviceSlice<Taps>, out: &FloatsMut) -> Result<()> {
+    let (params, count) = (&table.params, table.rows.len());
+    let canvas = params.canvas;
+    if rows.len() != count || weights.len() != WEIGHTS.len() || out.len() as u64 != count as u64 * 3 * canvas.area() {
+        let reason = format!("{} rows and {} values of output for {count} crops on a canvas of {canvas}", rows.len(), out.len());
         return Err(Error::internal("crop", reason));
     }
     if count == 0 {
@@ -164,7 +158,7 @@ pub fn run(
         canvas: [canvas.width, canvas.height],
         normalize: NormalizeArgs::new(&params.normalize),
         pad: params.pad,
-        reverse: u32::from(planes == Planes::Reversed),
+        padding: 0,
     };
     let grid = [tiles(canvas.width, TILE.width), tiles(canvas.height, TILE.height), count as u32];
     let launch = Launch { kernel, grid, threads: THREADS, shared_bytes: 0, args: bytemuck::bytes_of(&args) };
