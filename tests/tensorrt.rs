@@ -2,10 +2,13 @@
 //! and, where they can be had, against the real builder of TensorRT-RTX.
 
 mod tensorrt {
+    pub mod allocations;
     pub mod binding;
     pub mod cli;
     pub mod double;
     pub mod engines;
     pub mod headers;
+    pub mod real;
     pub mod session;
+    pub mod surgery;
 }

@@ -5,6 +5,7 @@ use super::args::{DoctorArgs, GlobalArgs};
 use super::plan;
 use super::table::write_text;
 use crate::backend::select::measured_choices;
+use crate::backend::tensorrt::find;
 use crate::device::{self, CpuInfo, DeviceSpec};
 use crate::error::Result;
 use crate::model::Store;
@@ -51,6 +52,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
             Err(e) => Finding { topic: "library", name, ok: false, found: e.to_string(), next_step: None },
         });
     }
+    findings.push(tensorrt());
     // Those that are here, and those that a first run of OCR fetches.
     for model in Store::new(&cache)?.list().into_iter().filter(|model| model.folder.is_some() || model.pinned.is_some()) {
         let ok = model.folder.is_some();
@@ -97,6 +99,19 @@ fn processor() -> Vec<Finding> {
             None,
         ),
     ]
+}
+
+/// TensorRT: which one would be used. No engine of this program has run on a GPU so far, and that is said.
+fn tensorrt() -> Finding {
+    let (ok, found) = match find::open(None) {
+        Ok(library) => {
+            let v = library.versions();
+            let builder = if v.has_builder { "builder and ONNX parser" } else { "no builder" };
+            (true, format!("{v}, {builder}; never run on a GPU by this version: `hpinfer engine selftest` tells whether it does here"))
+        }
+        Err(e) => (false, e.to_string()),
+    };
+    Finding { topic: "library", name: "tensorrt".into(), ok, found, next_step: None }
 }
 
 /// What is known of graphics processors without opening their driver.

@@ -5,12 +5,14 @@ use super::table::{write_json, write_table, write_text};
 use crate::backend::Onnx;
 use crate::backend::tensorrt::builder::{Builder, Source};
 use crate::backend::tensorrt::cache::{EngineCache, Entry, Origin};
+use crate::backend::tensorrt::ffi::Abi;
 use crate::backend::tensorrt::recipe::{self, FixedSize, Recipe};
 use crate::backend::tensorrt::{find, selftest};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::model::{Canvas, ClassResize, ModelSpec, ResolvedModel, SegSize, Store};
 use crate::onnx::Model;
+use crate::onnx::surgery::Surgery;
 use crate::pipeline::PipelineConfig;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -174,14 +176,14 @@ impl BuildArgs {
         options.version_compatible = self.version_compatible;
         options.ampere_plus = self.ampere_plus;
         let source = Source { model: model.name.clone(), onnx: Onnx::File(onnx.to_owned()), sha256: model.sha256()? };
-        let as_it_is = |bytes: std::borrow::Cow<'_, [u8]>| Ok(bytes.into_owned());
+        let surgery = surgery_for(builder, self.target);
         let (origin, file) = match self.target {
             Some(_) => {
-                let (_, file, _) = builder.build_for_target(&source, &options, "float32", as_it_is)?;
+                let (_, file, _) = builder.build_for_target(&source, &options, "float32", surgery)?;
                 (Origin::Built, file)
             }
             None => {
-                let made = builder.engine(&source, &options, "float32", as_it_is)?;
+                let made = builder.engine(&source, &options, "float32", surgery)?;
                 (made.origin, made.file)
             }
         };
@@ -192,6 +194,15 @@ impl BuildArgs {
         let file = file.map_or("kept nowhere: no folder can be written".into(), |f| f.display().to_string());
         Ok(format!("{}: {what} in {:.1} s, {file}\n", model.name, start.elapsed().as_secs_f64()))
     }
+}
+
+/// What TensorRT-RTX needs changed for the GPU the engine is for; TensorRT itself has all operators.
+fn surgery_for(builder: &Builder, target: Option<i32>) -> &'static [Surgery] {
+    if builder.library().versions().abi != Abi::Rtx {
+        return &[];
+    }
+    let here = builder.gpu().capability.replace('.', "").parse().ok();
+    target.or(here).map_or(&[], Surgery::for_tensorrt_rtx)
 }
 
 /// The models of a pipeline, by name or folder.

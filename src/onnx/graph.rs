@@ -229,6 +229,12 @@ fn in_order(mut nodes: Vec<Option<NodeProto>>, makers: &HashMap<String, NodeId>)
     sorted
 }
 
+/// Collects what a node and its bodies read by name.
+pub(super) fn reads(node: &NodeProto, reads: &mut HashSet<String>) {
+    reads.extend(node.input.iter().cloned());
+    inner_reads(node, reads);
+}
+
 /// Collects what the bodies of a node read by name.
 fn inner_reads(node: &NodeProto, reads: &mut HashSet<String>) {
     for inner in node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)) {

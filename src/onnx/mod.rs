@@ -11,6 +11,7 @@ pub mod proto;
 mod rewrite;
 pub mod sample;
 pub mod softmax_tail;
+pub mod surgery;
 mod tensor;
 
 pub use fold::{Counts, Target};

@@ -17,6 +17,7 @@ pub fn key() -> EngineKey {
         model: "PP-OCRv4_mobile_det".into(),
         model_sha256: "ab".repeat(32),
         precision: "float32".into(),
+        surgery: Vec::new(),
         options: BuildOptions::default(),
         library: "10.16.1.11".into(),
         gpu: Gpu { name: "Tesla T4".into(), capability: "7.5".into(), driver: "12.4".into() },
@@ -84,10 +85,11 @@ fn the_first_start_builds_and_the_second_loads() {
 #[test]
 fn whatever_an_engine_depends_on_makes_another_one() {
     let home = Home::new();
-    let changes: [fn(&mut EngineKey); 10] = [
+    let changes: [fn(&mut EngineKey); 11] = [
         |_| {},
         |k| k.model_sha256 = "cd".repeat(32),
         |k| k.precision = "float16".into(),
+        |k| k.surgery = vec![hpinfer::onnx::surgery::Surgery::NmsTail],
         |k| k.options.fp16 = true,
         |k| k.options.workspace = Some(1),
         |k| k.library = "10.16.1.12".into(),

@@ -6,7 +6,8 @@ use super::ffi::{Abi, BuildOptions, Engine, Library, Progress as Step, device_in
 use crate::backend::Onnx;
 use crate::cache::Progress;
 use crate::error::{Error, Result};
-use crate::onnx::REWRITE_VERSION;
+use crate::onnx::surgery::{self, Surgery};
+use crate::onnx::{Model, REWRITE_VERSION};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ impl Builder {
     }
 
     /// What an engine is filed under.
-    pub fn key(&self, source: &Source, options: &BuildOptions, precision: &str) -> EngineKey {
+    pub fn key(&self, source: &Source, options: &BuildOptions, precision: &str, surgery: &[Surgery]) -> EngineKey {
         let gpu = match options.target {
             Some(sm) => Gpu { name: "any".into(), capability: format!("{}.{}", sm / 10, sm % 10), driver: "any".into() },
             None => self.gpu.clone(),
@@ -79,6 +80,7 @@ impl Builder {
             model: source.model.clone(),
             model_sha256: source.sha256.clone(),
             precision: precision.to_owned(),
+            surgery: surgery.to_vec(),
             options: options.clone(),
             library: self.library.versions().to_string(),
             gpu,
@@ -86,20 +88,14 @@ impl Builder {
         }
     }
 
-    /// The engine of `source`, loaded or built now. `prepare` makes the graph that the library gets out of the model's.
+    /// The engine of `source`, loaded or built now. The graph is changed by `surgery` first.
     ///
     /// # Errors
     /// [`Error::Backend`] with what the library said.
-    pub fn engine(
-        &self,
-        source: &Source,
-        options: &BuildOptions,
-        precision: &str,
-        prepare: impl Fn(Cow<'_, [u8]>) -> Result<Vec<u8>>,
-    ) -> Result<Made> {
-        let key = self.key(source, options, precision);
+    pub fn engine(&self, source: &Source, options: &BuildOptions, precision: &str, surgery: &[Surgery]) -> Result<Made> {
+        let key = self.key(source, options, precision, surgery);
         let load = |plan: &[u8]| self.library.load(plan);
-        let build = || self.build(source, options, &prepare);
+        let build = || self.build(source, options, surgery);
         let (engine, origin, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), load, build)?;
         Ok(Made { engine, origin, file, key })
     }
@@ -110,27 +106,32 @@ impl Builder {
         source: &Source,
         options: &BuildOptions,
         precision: &str,
-        prepare: impl Fn(Cow<'_, [u8]>) -> Result<Vec<u8>>,
+        surgery: &[Surgery],
     ) -> Result<(EngineKey, Option<PathBuf>, usize)> {
-        let key = self.key(source, options, precision);
+        let key = self.key(source, options, precision, surgery);
         let bytes = std::cell::Cell::new(0);
         let take = |plan: &[u8]| Ok(bytes.set(plan.len()));
-        let build = || self.build(source, options, &prepare);
+        let build = || self.build(source, options, surgery);
         let ((), _, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), take, build)?;
         Ok((key, file, bytes.get()))
     }
 
-    fn build(
-        &self,
-        source: &Source,
-        options: &BuildOptions,
-        prepare: &impl Fn(Cow<'_, [u8]>) -> Result<Vec<u8>>,
-    ) -> Result<super::ffi::Blob> {
+    fn build(&self, source: &Source, options: &BuildOptions, surgery: &[Surgery]) -> Result<super::ffi::Blob> {
         let bytes = match &source.onnx {
             Onnx::File(path) => Cow::Owned(std::fs::read(path).map_err(Error::io("read", path))?),
             Onnx::Bytes(bytes) => Cow::Borrowed(bytes.as_slice()),
         };
-        let graph = prepare(bytes)?;
+        let graph = match surgery {
+            [] => bytes,
+            _ => {
+                let mut model = Model::decode(&bytes, &source.model)?;
+                drop(bytes);
+                for (change, count) in surgery::apply(&mut model.proto, surgery) {
+                    tracing::info!("{}: {change:?} in {count} places", source.model);
+                }
+                Cow::Owned(model.to_bytes())
+            }
+        };
         let library = self.library.versions().to_string();
         let timing = self.cache.timing(&library, &self.gpu);
         let watch = Watch::new(&source.model);

@@ -52,6 +52,8 @@ pub struct EngineKey {
     pub model_sha256: String,
     /// Arithmetic.
     pub precision: String,
+    /// Changes of the graph.
+    pub surgery: Vec<crate::onnx::surgery::Surgery>,
     /// Build options, profiles included.
     pub options: super::ffi::BuildOptions,
     /// Version of the library in full.

@@ -54,7 +54,7 @@ impl TensorRt {
         let build = recipe.options(&recipe::inputs(&model), size)?;
         drop(model);
         let source = Source { model: options.model.clone(), onnx: options.onnx.clone(), sha256: options.model_sha256.clone() };
-        let made = self.builder.engine(&source, &build, &options.precision.to_string(), |bytes| Ok(bytes.into_owned()))?;
+        let made = self.builder.engine(&source, &build, &options.precision.to_string(), &[])?;
         tracing::info!(
             "{}: TensorRT engine {:?}, {}, {} profiles",
             options.model,

@@ -1,0 +1,89 @@
+//! See [`Surgery::GemmAsConv`](super::Surgery::GemmAsConv): `x W` with x of any shape [.., k] is a 1x1 convolution over k channels of
+//! pictures of one pixel.
+
+use crate::onnx::graph::{Graph, NodeId, attribute, ints_attribute, new_node};
+use crate::onnx::proto::{NodeProto, TensorProto, tensor_proto::DataType};
+
+/// Applies to every MatMul with a constant matrix on its right, and to such a Gemm; counts them.
+pub(super) fn apply(graph: &mut Graph, opset: i64) -> usize {
+    graph.ids().filter(|id| convert(graph, *id, opset).is_some()).count()
+}
+
+fn convert(graph: &mut Graph, id: NodeId, opset: i64) -> Option<()> {
+    let gemm = graph.op(id, "Gemm").cloned();
+    let node = gemm.clone().or_else(|| graph.op(id, "MatMul").cloned())?;
+    let [x, w, ..] = node.input.as_slice() else { return None };
+    let (dims, values) = graph.floats(w)?;
+    let [rows, columns] = <[i64; 2]>::try_from(dims.to_vec()).ok()?.map(|d| d as usize);
+    let flag = |name: &str| attribute(&node, name).map_or(0, |a| a.i());
+    let factor = |name: &str| attribute(&node, name).map_or(1.0, |a| a.f());
+    if flag("transA") != 0 || factor("alpha") != 1.0 || factor("beta") != 1.0 {
+        return None;
+    }
+    // Kernels are [made, read, 1, 1].
+    let (read, made, kernel) = match flag("transB") {
+        0 => (rows, columns, (0..rows * columns).map(|i| values[i % rows * columns + i / rows]).collect::<Vec<_>>()),
+        _ => (columns, rows, values),
+    };
+    let bias = match node.input.get(2).filter(|b| !b.is_empty()) {
+        None => None,
+        Some(b) => Some(broadcast(graph, b, made)?),
+    };
+    let output = node.output.first()?.clone();
+    let kernel = graph.new_constant(&[made as i64, read as i64, 1, 1], &kernel);
+    let mut nodes = Vec::new();
+    let mut push = |graph: &mut Graph, kind: &str, inputs: &[&str], attributes| {
+        let made = graph.new_name();
+        nodes.push(new_node(kind, inputs, &made, attributes));
+        made
+    };
+    let pixels = integers(graph, &[-1, read as i64, 1, 1]);
+    let picture = push(graph, "Reshape", &[x, &pixels], Vec::new());
+    let kernel_shape = vec![ints_attribute("kernel_shape", &[1, 1])];
+    let product = match bias {
+        Some(bias) => {
+            let bias = graph.new_constant(&[made as i64], &bias);
+            push(graph, "Conv", &[&picture, &kernel, &bias], kernel_shape)
+        }
+        None => push(graph, "Conv", &[&picture, &kernel], kernel_shape),
+    };
+    let shape = if gemm.is_some() {
+        integers(graph, &[-1, made as i64]) // a Gemm reads matrices only
+    } else if opset >= 10 {
+        // The leading dimensions of x, and the columns.
+        let whole = push(graph, "Shape", &[x], Vec::new());
+        let (start, end) = (integers(graph, &[0]), integers(graph, &[-1]));
+        let leading = push(graph, "Slice", &[&whole, &start, &end], Vec::new());
+        let columns = integers(graph, &[made as i64]);
+        push(graph, "Concat", &[&leading, &columns], vec![crate::onnx::graph::int_attribute("axis", 0)])
+    } else {
+        return None;
+    };
+    let last: NodeProto = new_node("Reshape", &[&product, &shape], &output, Vec::new());
+    graph.place(id, last);
+    nodes.into_iter().for_each(|node| graph.push(node));
+    Some(())
+}
+
+/// A bias that is the same for all rows.
+fn broadcast(graph: &Graph, name: &str, columns: usize) -> Option<Vec<f32>> {
+    let (dims, values) = graph.floats(name)?;
+    let flat = dims.iter().rev().skip(1).all(|d| *d == 1);
+    match values.len() {
+        1 => Some(vec![values[0]; columns]),
+        n if n == columns && flat => Some(values),
+        _ => None,
+    }
+}
+
+fn integers(graph: &mut Graph, values: &[i64]) -> String {
+    let name = graph.new_name();
+    graph.insert_constant(TensorProto {
+        name: Some(name.clone()),
+        dims: vec![values.len() as i64],
+        data_type: Some(DataType::Int64 as i32),
+        raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        ..Default::default()
+    });
+    name
+}

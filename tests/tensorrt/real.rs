@@ -1,0 +1,74 @@
+//! The real builder of TensorRT-RTX, which works without a GPU: out of the wheel `onnxruntime-ep-nv-tensorrt-rtx-cu13`, fetched by
+//! SHA-256 with pip. Without the network the test says that it was skipped, unless HPINFER_REQUIRE_TENSORRT is set.
+
+use hpinfer::backend::tensorrt::ffi::{Abi, BuildOptions, Library, Range};
+use hpinfer::cache::{Cache, Folder, Member, Package, Wheel};
+use hpinfer::onnx::surgery::{self, Surgery};
+use hpinfer::onnx::{Model, sample};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const FOLDER: &str = "tensorrt-rtx-1.7.1";
+const MEMBERS: [(&str, u64); 2] = [
+    ("onnxruntime_ep_nv_tensorrt_rtx/libtensorrt_rtx.so.1.7.1", 234_013_248),
+    ("onnxruntime_ep_nv_tensorrt_rtx/libtensorrt_onnxparser_rtx.so.1.7.1", 4_097_984),
+];
+
+/// The opened library, or `None` after a line that says why not.
+pub fn library() -> Option<Arc<Library>> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home");
+    let members = MEMBERS.map(|(from, bytes)| Member { from, to: from, bytes, sha256: None }).to_vec();
+    let package = Package {
+        what: "TensorRT-RTX 1.7.1".into(),
+        next_step: "run the test with the package index in reach".into(),
+        wheel: Wheel {
+            project: "onnxruntime-ep-nv-tensorrt-rtx-cu13",
+            version: "0.5.0",
+            file: "onnxruntime_ep_nv_tensorrt_rtx_cu13-0.5.0-py3-none-manylinux_2_28_x86_64.whl",
+            sha256: "32f575c633d171b4edf4b53d3bb22b72a6c9c0a850d2982ce9a788a5d40d3298",
+            bytes: 146_476_965,
+        },
+        folders: vec![Folder { path: PathBuf::from(FOLDER), members }],
+    };
+    if let Err(e) = Cache::open(Some(&home)).unwrap().install(&package) {
+        assert!(std::env::var_os("HPINFER_REQUIRE_TENSORRT").is_none(), "{e}");
+        println!("SKIPPED: {e}");
+        return None;
+    }
+    let path = |index: usize| home.join(FOLDER).join(MEMBERS[index].0);
+    Some(Library::open(&path(0), Some(&path(1))).unwrap())
+}
+
+fn build(library: &Arc<Library>, onnx: &[u8], target: i32) -> hpinfer::Result<Vec<u8>> {
+    let range = Range { input: sample::INPUT.into(), min: vec![1, 4], opt: vec![2, 4], max: vec![8, 4] };
+    let options = BuildOptions { profiles: vec![vec![range]], target: Some(target), ..BuildOptions::default() };
+    library.build(onnx, &options, &[], &|_| ControlFlow::Continue(())).map(|built| built.plan.to_vec())
+}
+
+#[test]
+fn the_real_builder_builds_for_other_gpus_after_what_it_needs_changed() {
+    let Some(library) = library() else { return };
+    let versions = library.versions();
+    assert_eq!((versions.abi, versions.numbers, versions.checked, versions.has_builder), (Abi::Rtx, [1, 7, 1, 116], true, true));
+    assert!(!versions.host_memory);
+
+    let onnx = sample::bytes();
+    let plan = build(&library, &onnx, 86).unwrap();
+    assert!(plan.len() > 1000);
+    let message = build(&library, &onnx, 75).unwrap_err().to_string();
+    assert!(message.contains("FP32 GEMM is not supported"), "{message}");
+    for change in [Surgery::GemmAsConv, Surgery::GemmInHalf] {
+        let mut model = Model::decode(&onnx, "sample").unwrap();
+        assert_eq!(surgery::apply(&mut model.proto, &[change]), [(change, 1)]);
+        assert!(build(&library, &model.to_bytes(), 75).unwrap().len() > 1000, "{change:?}");
+    }
+    assert!(build(&library, &onnx, 90).unwrap_err().to_string().contains("no target of compute capability 9.0"));
+    assert!(build(&library, b"no ONNX file", 86).unwrap_err().to_string().contains("the graph is refused"));
+    assert!(library.load(&[b'g'; 4096]).map(|_| ()).unwrap_err().to_string().contains("magicTag"));
+    assert!(library.load(b"garbage").map(|_| ()).unwrap_err().to_string().contains("minBufferSize"));
+    assert!(library.load(b"").map(|_| ()).unwrap_err().to_string().contains("empty"));
+    if !Path::new("/proc/driver/nvidia/version").exists() {
+        assert!(library.load(&plan).map(|_| ()).unwrap_err().to_string().contains("cudaError 35"));
+    }
+}
