@@ -1,7 +1,7 @@
 //! See [`Surgery::GemmAsConv`](super::Surgery::GemmAsConv): `x W` with x of any shape [.., k] is a 1x1 convolution over k channels of
 //! pictures of one pixel.
 
-use crate::onnx::graph::{Graph, NodeId, attribute, ints_attribute, new_node};
+use crate::onnx::graph::{Graph, NodeId, attribute, int_attribute, ints_attribute, new_node};
 use crate::onnx::proto::{NodeProto, TensorProto, tensor_proto::DataType};
 
 /// Applies to every MatMul with a constant matrix on its right, and to such a Gemm; counts them.
@@ -49,15 +49,17 @@ fn convert(graph: &mut Graph, id: NodeId, opset: i64) -> Option<()> {
     };
     let shape = if gemm.is_some() {
         integers(graph, &[-1, made as i64]) // a Gemm reads matrices only
-    } else if opset >= 10 {
+    } else {
         // The leading dimensions of x, and the columns.
         let whole = push(graph, "Shape", &[x], Vec::new());
-        let (start, end) = (integers(graph, &[0]), integers(graph, &[-1]));
-        let leading = push(graph, "Slice", &[&whole, &start, &end], Vec::new());
+        let leading = if opset >= 10 {
+            let (start, end) = (integers(graph, &[0]), integers(graph, &[-1]));
+            push(graph, "Slice", &[&whole, &start, &end], Vec::new())
+        } else {
+            push(graph, "Slice", &[&whole], vec![ints_attribute("starts", &[0]), ints_attribute("ends", &[-1])])
+        };
         let columns = integers(graph, &[made as i64]);
-        push(graph, "Concat", &[&leading, &columns], vec![crate::onnx::graph::int_attribute("axis", 0)])
-    } else {
-        return None;
+        push(graph, "Concat", &[&leading, &columns], vec![int_attribute("axis", 0)])
     };
     let last: NodeProto = new_node("Reshape", &[&product, &shape], &output, Vec::new());
     graph.place(id, last);
