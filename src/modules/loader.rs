@@ -17,9 +17,18 @@ use crate::model::{BoxType, Canvas, ClassResize, ClassificationSpec, DetectionSp
 use crate::tensor::Shape;
 use std::sync::Arc;
 
-/// Widths of lines in fast mode are multiples of this. An engine prepares itself for every new width (tens of
-/// milliseconds, some megabytes); steps of 32 pixels save less work per line than they cost in that.
+/// Widths of lines in fast mode are multiples of this: few widths, so that lines share runs. OpenVINO prepares itself for
+/// every new width (tens of milliseconds, some megabytes), and steps of 32 pixels save less work per line than that costs.
 const FAST_WIDTH_STEP_PX: u32 = 64;
+
+/// The widths of fast mode. Rounding up makes lines longer than the reference's least width wider than the reference has
+/// them, which pays only where a new width is dear.
+fn fast_widths(backend: BackendName) -> WidthRule {
+    match backend {
+        BackendName::OpenVino => WidthRule::Tight(FAST_WIDTH_STEP_PX),
+        _ => WidthRule::Narrower(FAST_WIDTH_STEP_PX),
+    }
+}
 
 /// Pictures for segmenters have any size; some forms of them take this one only.
 const SEGMENTATION_PROBE: Size = Size::new(512, 512);
@@ -108,7 +117,7 @@ impl Loader {
         let precision = if self.options.fast && CpuInfo::read().has_bfloat16() { Precision::Bfloat16 } else { Precision::Float32 };
         let options = self.load_options(&model, precision, true, Parallelism { streams: self.options.threads, threads_per_stream: 1 })?;
         let engine = self.engine(choice, &options, &probe)?;
-        let rule = if self.options.fast { WidthRule::Tight(FAST_WIDTH_STEP_PX) } else { WidthRule::Reference };
+        let rule = if self.options.fast { fast_widths(engine.info().backend) } else { WidthRule::Reference };
         Ok(TextRecognise::new(engine, spec.clone(), rule))
     }
 

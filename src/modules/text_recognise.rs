@@ -19,6 +19,23 @@ pub enum WidthRule {
     Reference,
     /// As narrow as the line, rounded up to a multiple of these pixels: less work, scores may differ.
     Tight(u32),
+    /// That, or the reference's where it is less.
+    Narrower(u32),
+}
+
+impl WidthRule {
+    /// Width of the input for a crop of this size, for a model of the shape `[channels, height, least width]`.
+    fn width(self, shape: [u32; 3], crop: Size) -> u32 {
+        let [_, height, least] = shape.map(f64::from);
+        let ratio = f64::from(crop.width) / f64::from(crop.height.max(1));
+        let reference = (height * (least / height).max(ratio)) as u32;
+        let tight = |step| ((height * ratio).ceil() as u32).max(1).next_multiple_of(step);
+        match self {
+            Self::Reference => reference,
+            Self::Tight(step) => tight(step),
+            Self::Narrower(step) => tight(step).min(reference),
+        }
+    }
 }
 
 /// One line to read: where it is cut out of which picture.
@@ -72,12 +89,7 @@ impl TextRecognise {
 
     /// Width of the network input for a crop of this size.
     pub fn input_width(&self, crop: Size) -> u32 {
-        let [_, height, least] = self.spec.image_shape.map(f64::from);
-        let ratio = f64::from(crop.width) / f64::from(crop.height.max(1));
-        match self.rule {
-            WidthRule::Reference => (height * (least / height).max(ratio)) as u32,
-            WidthRule::Tight(step) => ((height * ratio).ceil() as u32).max(1).next_multiple_of(step),
-        }
+        self.rule.width(self.spec.image_shape, crop)
     }
 
     /// Reads `lines` in inputs of the width `width`, at the right of which narrower lines are padded; texts come in their order.
@@ -130,4 +142,19 @@ impl TextRecognise {
 fn fitted_width(crop: Size, canvas: Size) -> u32 {
     let scaled = f64::from(canvas.height) * (f64::from(crop.width) / f64::from(crop.height.max(1)));
     (scaled.ceil() as u32).clamp(1, canvas.width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_lines_get_narrow_inputs_and_long_ones_the_references() {
+        let table = [((20, 40), 320, 64, 64), ((300, 48), 320, 320, 320), ((330, 48), 330, 384, 330), ((1001, 50), 960, 1024, 960)];
+        for ((width, height), reference, tight, narrower) in table {
+            let width_by = |rule: WidthRule| rule.width([3, 48, 320], Size::new(width, height));
+            let widths = [WidthRule::Reference, WidthRule::Tight(64), WidthRule::Narrower(64)].map(width_by);
+            assert_eq!(widths, [reference, tight, narrower], "{width} x {height}");
+        }
+    }
 }
