@@ -110,7 +110,10 @@ impl Builder {
     ) -> Result<(EngineKey, Option<PathBuf>, usize)> {
         let key = self.key(source, options, precision, surgery);
         let bytes = std::cell::Cell::new(0);
-        let take = |plan: &[u8]| Ok(bytes.set(plan.len()));
+        let take = |plan: &[u8]| {
+            bytes.set(plan.len());
+            Ok(())
+        };
         let build = || self.build(source, options, surgery);
         let ((), _, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), take, build)?;
         Ok((key, file, bytes.get()))
