@@ -3,5 +3,7 @@
 
 mod pictures {
     pub mod classify;
+    pub mod detect;
+    pub mod segment;
     pub mod support;
 }
