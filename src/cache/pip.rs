@@ -35,7 +35,7 @@ pub(super) fn download(cache: &Cache, package: &Package<'_>, partial: &Path) -> 
     let target = partial.join("wheel");
     let spawned = Command::new(&cache.python)
         .args(["-u", "-c", RUN_PIP, "download", "--no-deps", "--only-binary=:all:", "--python-version", "3.12"])
-        .args(["--implementation", "cp", "--platform", "manylinux_2_28_x86_64"])
+        .args(["--implementation", "cp", "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64"])
         .args(["--no-input", "--no-cache-dir", "--disable-pip-version-check", "--progress-bar", "off", "--timeout", "15", "--retries", "1"])
         .arg(format!("{}=={}", wheel.project, wheel.version))
         .arg("--dest")

@@ -1,9 +1,11 @@
 //! What the program runs on: the device a user asked for, the processor cores it may use, and the seam through which
 //! operations reach a graphics processor.
 
+mod images;
 mod kernels;
 mod queue;
 
+pub use images::{Image, image_for};
 pub use kernels::Kernel;
 pub use queue::{DeviceSlice, DeviceSliceMut, FloatsMut, Launch, Queue, tiles};
 
