@@ -131,7 +131,7 @@ fn refusals_name_the_input_and_the_reason() {
         let decoder = decoder(jpeg);
         refused(&decoder, b"", "empty");
         refused(&decoder, b"some text\n", "not a picture");
-        refused(&decoder, b"%PDF-1.7", "PDF is not in this version");
+        refused(&decoder, b"%PDF-1.7", "has pages, it is no picture");
         refused(&decoder, b"BM", "BMP: the file is cut off");
         for name in ["jpeg_truncated.jpg", "jpeg_truncated_with_thumbnail.jpg", "bmp_truncated.bmp"] {
             refused(&decoder, &fixture(name), "cut off");

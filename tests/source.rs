@@ -64,7 +64,7 @@ fn files_load_under_the_name_they_were_given() {
 #[test]
 fn folders_are_walked_in_the_order_of_whole_paths() {
     let folder = folder_of(&["b/x.png", "b-c.png", "a.PNG", "a.txt", "z.tiff", "b/.hidden.jpg", "b/deep/er/y.WebP", "doc.pdf", "B.jpeg"]);
-    assert_eq!(names(&folder, ""), ["B.jpeg", "a.PNG", "b-c.png", "b/.hidden.jpg", "b/deep/er/y.WebP", "b/x.png", "z.tiff"]);
+    assert_eq!(names(&folder, ""), ["B.jpeg", "a.PNG", "b-c.png", "b/.hidden.jpg", "b/deep/er/y.WebP", "b/x.png", "doc.pdf", "z.tiff"]);
 }
 
 #[test]
@@ -80,16 +80,17 @@ fn patterns_match_as_in_a_shell_and_existing_names_come_first() {
 
 #[test]
 fn what_yields_nothing_is_one_error_naming_it() {
-    let folder = folder_of(&["notes.txt", "scan.pdf", "empty.png"]);
+    let folder = folder_of(&["notes.txt", "empty.png"]);
     fs::create_dir(folder.path().join("bare")).unwrap();
     fs::write(folder.path().join("empty.png"), "").unwrap();
     fs::write(folder.path().join("words.png"), "no picture").unwrap();
+    fs::write(folder.path().join("scan.pdf"), "%PDF-1.4").unwrap();
     for (input, reason) in [
         ("bare", "holds no picture"),
         ("missing.png", "no such file"),
         ("none*.png", "matches nothing"),
         ("bad[.png", "not a pattern"),
-        ("scan.pdf", "PDF is not in this version"),
+        ("scan.pdf", "not a readable PDF document"),
         ("empty.png", "empty"),
         ("words.png", "not a picture"),
         ("notes.txt/below.png", "cannot be read"),
@@ -245,11 +246,11 @@ fn answer(path: &str, stream: &mut TcpStream) {
 #[test]
 fn urls_are_fetched_within_bounds() {
     let server = serve(answer);
-    let options = SourceOptions { read_timeout: Duration::from_millis(400), ..SourceOptions::default() };
     let decoder = Decoder { limits: Limits { max_file_bytes: 100_000, ..Limits::default() }, ..Decoder::default() };
+    let options = SourceOptions { read_timeout: Duration::from_millis(400), limits: decoder.limits, ..SourceOptions::default() };
     let load = |path: &str| {
         let url = format!("{server}{path}");
-        let item = only(Source::new(&[&url], options).collect());
+        let item = only(Source::new(&[&url], options.clone()).collect());
         assert_eq!(item.name, url);
         item.load(&decoder)
     };

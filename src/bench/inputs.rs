@@ -32,6 +32,7 @@ pub fn files(source: Source) -> (Vec<PathBuf>, Vec<FailedInput>) {
                 continue;
             }
             InputKind::Url(_) => "benchmarks read files only; download it first and name the file".into(),
+            InputKind::Bytes(_) | InputKind::Page { .. } => "benchmarks read pictures only; render the document's pages first".into(),
             InputKind::Refused(reason) => reason,
         };
         failed.push(FailedInput { name: item.name, reason });

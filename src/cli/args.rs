@@ -5,6 +5,7 @@
 use super::bench::BenchCommand;
 use super::engine::EngineCommand;
 use super::model::ModelCommand;
+use super::pdf::PdfArgs;
 use super::runtime::RuntimeCommand;
 use super::verify::VerifyArgs;
 use crate::trace::LogFormat;
@@ -82,6 +83,9 @@ pub enum Command {
     },
     /// Print the manual page (roff)
     Man,
+    /// Renders the pages of one document, described on standard input; a step of reading PDF inputs itself
+    #[command(hide = true)]
+    RenderPdf,
 }
 
 /// `hpinfer doctor`.
@@ -194,7 +198,7 @@ pub struct PredictArgs {
     /// Pipeline name or pipeline file; a path that exists wins over a name
     #[arg(long, value_name = "NAME|FILE")]
     pub pipeline: Option<String>,
-    /// File, folder, glob or URL; may be given several times. `-` reads one path a line from standard input
+    /// Picture, PDF, folder, glob or URL; may be given several times. `-` reads one path a line from standard input
     #[arg(short, long, value_name = "PATH", num_args = 1..)]
     pub input: Vec<OsString>,
     /// Folder for a JSON file and a picture per input
@@ -221,12 +225,15 @@ pub struct PredictArgs {
     /// JPEG decoder. zune is memory-safe and within 3 levels of the reference; turbo equals the reference
     #[arg(long, value_name = "NAME", default_value = "zune", alias = "jpeg_decoder")]
     pub jpeg_decoder: JpegArg,
-    /// Refuse pictures with more pixels, in millions
+    /// Refuse pictures and pages with more pixels, in millions
     #[arg(long, value_name = "MEGAPIXELS", default_value_t = 180)]
     pub max_pixels: u64,
     /// Refuse files larger than this, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     pub max_file_size: u64,
+    /// Documents.
+    #[command(flatten)]
+    pub pdf: PdfArgs,
     /// Write the shipped configuration of a pipeline to --save-path (default: here)
     #[arg(long, value_name = "NAME", alias = "get_pipeline_config")]
     pub get_pipeline_config: Option<String>,

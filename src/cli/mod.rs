@@ -8,6 +8,7 @@ pub mod engine;
 mod listing;
 pub mod model;
 mod model_info;
+pub mod pdf;
 pub mod plan;
 pub mod predict;
 pub mod report;
@@ -53,8 +54,12 @@ pub fn run(cli: Cli) -> Result<u8> {
 }
 
 fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
+    if let Command::RenderPdf = command {
+        return pdf::serve().map(|()| ALL_DONE);
+    }
     let mut out = io::stdout().lock();
     match command {
+        Command::RenderPdf => {} // done above, without the lock
         Command::Completions { shell } => {
             let mut script = Vec::new(); // the generator panics when it cannot write
             clap_complete::generate(shell, &mut Cli::command(), "hpinfer", &mut script);

@@ -78,7 +78,9 @@ fn predict(args: &PredictArgs, global: &GlobalArgs, plan: &Plan) -> Result<u8> {
     let fonts = fonts(args, global)?;
     let suffix = if plan.config.name() == PipelineName::Ocr { save::OCR_SUFFIX } else { save::PICTURE_SUFFIX };
     let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema, suffix)).transpose()?;
-    let source = Source::new(&args.input, SourceOptions { offline: global.offline, ..SourceOptions::default() });
+    let source_options =
+        SourceOptions { offline: global.offline, limits: decoder.limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
+    let source = Source::new(&args.input, source_options);
     let pipeline = plan.open(global)?;
     for run in pipeline.run_records() {
         tracing::info!("{} runs on {} {} ({}, {})", run.model, run.backend, run.version, run.device, run.precision);

@@ -8,8 +8,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// Suffixes looked for in folders, in any case. The reference knows jpg, png, jpeg, JPEG, JPG and bmp.
-const SUFFIXES: [&str; 7] = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff"];
+/// Suffixes looked for in folders, in any case. The reference knows jpg, png, jpeg, JPEG, JPG, bmp, pdf and PDF.
+const SUFFIXES: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "pdf"];
 
 /// Items of one path or pattern; never none.
 pub(super) fn expand(input: &OsStr) -> VecDeque<InputItem> {
@@ -48,7 +48,10 @@ fn folder(path: &Path) -> VecDeque<InputItem> {
     let mut items: VecDeque<_> = pictures.into_iter().map(below).chain(failures).collect();
     if items.is_empty() {
         let suffixes = SUFFIXES.join(", ");
-        items.push_back(InputItem::refused(path.to_string_lossy(), format!("the folder holds no picture (files ending in {suffixes})")));
+        items.push_back(InputItem::refused(
+            path.to_string_lossy(),
+            format!("the folder holds no picture or document (files ending in {suffixes})"),
+        ));
     }
     items
 }

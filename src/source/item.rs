@@ -1,9 +1,10 @@
 //! One input and its loading.
 
+use super::pdf::Document;
 use super::url::Fetcher;
 use crate::error::{Error, Result};
-use crate::image::decode::{Decoder, PDF_UNSUPPORTED};
-use crate::image::{Frame, FrameId};
+use crate::image::decode::Decoder;
+use crate::image::{Frame, FrameId, ImageBuf};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,15 @@ pub enum InputKind {
     File(PathBuf),
     /// An address and what fetches it.
     Url(Fetcher),
+    /// The bytes themselves.
+    Bytes(Arc<Vec<u8>>),
+    /// A page of a document.
+    Page {
+        /// The document, shared by the items of its pages.
+        document: Document,
+        /// Page, from 0.
+        index: u32,
+    },
     /// Nothing to load, and why.
     Refused(String),
 }
@@ -40,34 +50,63 @@ impl InputItem {
         Self { name: address.into(), kind: InputKind::Url(fetcher), relative_dir: PathBuf::new() }
     }
 
+    /// The same item with its bytes, or one page of it, in place of where they are.
+    pub(super) fn with_kind(&self, kind: InputKind) -> Self {
+        Self { name: self.name.clone(), kind, relative_dir: self.relative_dir.clone() }
+    }
+
     pub(super) fn refused(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { name: name.into(), kind: InputKind::Refused(reason.into()), relative_dir: PathBuf::new() }
     }
 
     /// Identity of the frame this item becomes.
     pub fn frame_id(&self) -> FrameId {
-        FrameId { input_path: Some(self.name.clone()), page_index: None }
+        let page_index = match self.kind {
+            InputKind::Page { index, .. } => Some(index),
+            _ => None,
+        };
+        FrameId { input_path: Some(self.name.clone()), page_index }
     }
 
-    /// Reads and decodes the picture; the frame carries [`InputItem::name`]. Every error is [`Error::Input`] with that
-    /// name: nothing there, not a regular file, too large, unreachable, not decodable (see [`Decoder::decode`]), or a single pixel.
+    /// Reads and decodes the picture, or renders the page; the frame carries [`InputItem::name`]. Every error is
+    /// [`Error::Input`] with that name: nothing there, not a regular file, too large, unreachable, not decodable (see
+    /// [`Decoder::decode`]), a page that cannot be rendered, or a single pixel.
     pub fn load(&self, decoder: &Decoder) -> Result<Frame> {
-        let limit = decoder.limits.max_file_bytes;
-        let bytes = match &self.kind {
-            InputKind::File(path) => read_file(path, limit),
-            InputKind::Url(fetcher) => fetcher.fetch(&self.name, limit),
-            InputKind::Refused(reason) => Err(reason.clone()),
-        }
-        .map_err(|reason| Error::input(&self.name, reason))?;
-        let image = decoder.decode(&bytes, &self.name)?;
+        let image = self.pixels(decoder)?;
         if image.size().area() == 1 {
             return Err(Error::input(&self.name, "the picture is a single pixel: there is nothing to read"));
         }
         Ok(Frame { id: self.frame_id(), image: Arc::new(image) })
     }
+
+    fn pixels(&self, decoder: &Decoder) -> Result<ImageBuf> {
+        let limit = decoder.limits.max_file_bytes;
+        let refused = |reason| Error::input(&self.name, reason);
+        let bytes = match &self.kind {
+            InputKind::File(path) => read_file(path, limit).map_err(refused)?,
+            InputKind::Url(fetcher) => fetcher.fetch(&self.name, limit).map_err(refused)?,
+            InputKind::Bytes(bytes) => return decoder.decode(bytes, &self.name),
+            InputKind::Page { document, index } => return document.render(*index).map_err(refused),
+            InputKind::Refused(reason) => return Err(refused(reason.clone())),
+        };
+        decoder.decode(&bytes, &self.name)
+    }
 }
 
-fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+/// The first `most` bytes of a regular file; none when it is no such file or cannot be read.
+pub(super) fn first_bytes(path: &Path, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if path.metadata().is_ok_and(|m| m.is_file()) {
+        let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+        if read.is_err() {
+            bytes.clear();
+        }
+    }
+    bytes
+}
+
+/// All of a regular file of at most `limit` bytes.
+pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     // Pipes and devices are refused before they are opened: opening one may wait for ever or do harm.
     let metadata = path.metadata().map_err(explain)?;
     if metadata.is_dir() {
@@ -75,9 +114,6 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     }
     if !metadata.is_file() {
         return Err("is not a regular file (a pipe, socket or device)".into());
-    }
-    if path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("pdf")) {
-        return Err(PDF_UNSUPPORTED.into());
     }
     if metadata.len() > limit {
         return Err(too_large(metadata.len(), limit));

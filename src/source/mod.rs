@@ -1,15 +1,22 @@
-//! Inputs: files, folders, patterns, URLs and lists on standard input become a lazy sequence of [`InputItem`]s.
-//! Walking is cheap and happens in one thread; [`InputItem::load`] reads and decodes and may run in any thread.
-//! Nothing is dropped in silence: an input that yields no picture yields one item whose loading fails and says why.
+//! Inputs: files, folders, patterns, URLs and lists on standard input become a lazy sequence of [`InputItem`]s, documents
+//! one item per page. Walking is cheap and happens in one thread; [`InputItem::load`] reads and decodes or renders
+//! and may run in any thread. What is a document is told from its first bytes, so an address that does not end
+//! as a picture does is fetched while walking. Nothing is dropped in silence: an input that yields no picture yields one
+//! item whose loading fails and says why.
 
 mod files;
 mod item;
 mod list;
+mod pages;
+pub mod pdf;
 mod url;
 
 pub use item::{InputItem, InputKind};
+pub use pdf::PdfOptions;
 pub use url::Fetcher;
 
+use crate::image::decode::Limits;
+use pages::{Opened, Pages};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
@@ -19,7 +26,7 @@ use std::time::Duration;
 pub const STANDARD_INPUT: &str = "-";
 
 /// How inputs are found and fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceOptions {
     /// URLs become errors instead of requests.
     pub offline: bool,
@@ -29,6 +36,10 @@ pub struct SourceOptions {
     pub read_timeout: Duration,
     /// Longest duration of one download, redirects included.
     pub total_timeout: Duration,
+    /// What a document may cost; pictures have the limits of the decoder they are loaded with.
+    pub limits: Limits,
+    /// How documents are rendered.
+    pub pdf: PdfOptions,
 }
 
 impl Default for SourceOptions {
@@ -38,6 +49,8 @@ impl Default for SourceOptions {
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(15),
             total_timeout: Duration::from_secs(120),
+            limits: Limits::default(),
+            pdf: PdfOptions::default(),
         }
     }
 }
@@ -48,8 +61,11 @@ pub struct Source {
     inputs: VecDeque<OsString>,
     /// What the input at hand has yielded and nobody has taken yet.
     found: VecDeque<InputItem>,
+    /// What is left of the document at hand.
+    pages: Option<Pages>,
     list: ListState,
     fetcher: Option<Fetcher>,
+    options: SourceOptions,
 }
 
 enum ListState {
@@ -59,7 +75,7 @@ enum ListState {
 }
 
 impl Source {
-    /// A source over `inputs`. Each is a file, a folder (its pictures, recursively, sorted by path), a pattern with
+    /// A source over `inputs`. Each is a file, a folder (its pictures and documents, recursively, sorted by path), a pattern with
     /// `*`, `?` or `[` (unless a file of that very name exists), an `http(s)://` URL, or [`STANDARD_INPUT`].
     pub fn new<I: AsRef<OsStr>>(inputs: &[I], options: SourceOptions) -> Self {
         Self::with_list(inputs, options, Box::new(BufReader::new(std::io::stdin())))
@@ -70,8 +86,10 @@ impl Source {
         Self {
             inputs: inputs.iter().map(|input| input.as_ref().to_owned()).collect(),
             found: VecDeque::new(),
+            pages: None,
             list: ListState::Unread(list),
             fetcher: (!options.offline).then(|| Fetcher::new(&options)),
+            options,
         }
     }
 
@@ -93,8 +111,16 @@ impl Iterator for Source {
 
     fn next(&mut self) -> Option<InputItem> {
         loop {
+            if let Some(page) = self.pages.as_mut().and_then(Iterator::next) {
+                return Some(page);
+            }
+            self.pages = None;
             if let Some(item) = self.found.pop_front() {
-                return Some(item);
+                match pages::open(item, &self.options) {
+                    Opened::Document(pages) => self.pages = Some(pages),
+                    Opened::Other(item) => return Some(item),
+                }
+                continue;
             }
             if let ListState::Reading(lines) = &mut self.list {
                 match lines.next() {

@@ -5,6 +5,8 @@ use super::item::too_large;
 use ureq::{Agent, Error};
 
 const MOST_REDIRECTS: u32 = 5;
+/// Suffixes of addresses behind which no document is looked for.
+const PICTURE_SUFFIXES: [&str; 7] = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff"];
 
 /// What fetches URLs. Cheap to clone; clones share open connections.
 #[derive(Clone, Debug)]
@@ -12,6 +14,13 @@ pub struct Fetcher(Agent);
 
 pub(super) fn is_url(input: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| input.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+}
+
+/// Whether the address says that there is a picture behind it.
+pub(super) fn names_picture(address: &str) -> bool {
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    let suffix = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, suffix)| suffix);
+    suffix.is_some_and(|suffix| PICTURE_SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
 }
 
 impl Fetcher {

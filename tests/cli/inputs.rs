@@ -56,7 +56,7 @@ fn hostile_inputs_fail_alone_and_in_order() {
         one("pipe.png", "not a regular file"),
         ("/dev/zero".into(), vec!["not a regular file"]),
         one("huge.png", "the limit is 180000000"),
-        one("doc.pdf", "PDF is not in this version"),
+        one("doc.pdf", "not a readable PDF document"),
         one("loop.png", "cannot be read"),
         one("missing.png", "no such file"),
         one("[1].png", ""),

@@ -120,8 +120,8 @@ impl FileFormat {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::WebP,
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Self::Tiff,
             [b'B', b'M', ..] => Self::Bmp,
-            [b'%', b'P', b'D', b'F', ..] => return Err(PDF_UNSUPPORTED.into()),
-            _ => return Err("not a picture in JPEG, PNG, BMP, WebP or TIFF form (judged by its first bytes)".into()),
+            bytes if has_pdf_header(bytes) => return Err("a PDF document has pages, it is no picture (open it as a source)".into()),
+            _ => return Err("not a picture in JPEG, PNG, BMP, WebP or TIFF form, nor a PDF document (judged by its first bytes)".into()),
         })
     }
 
@@ -136,8 +136,14 @@ impl FileFormat {
     }
 }
 
-/// Said of PDF files, whether told by suffix or content.
-pub const PDF_UNSUPPORTED: &str = "PDF is not in this version; convert its pages to PNG first (for example with pdftoppm -png -r 144)";
+/// Whether the bytes are those of a PDF document: no picture, and the header within the first 1024, as PDF readers look for it.
+pub fn is_pdf(bytes: &[u8]) -> bool {
+    FileFormat::of(bytes).is_err() && has_pdf_header(bytes)
+}
+
+fn has_pdf_header(bytes: &[u8]) -> bool {
+    bytes[..bytes.len().min(1024)].windows(5).any(|window| window == b"%PDF-")
+}
 
 /// Refuses sizes that are empty or beyond the limit, before anything of that size is allocated.
 fn checked_size(width: u32, height: u32, limits: &Limits) -> Result<Size, Reason> {

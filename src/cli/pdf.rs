@@ -1,0 +1,52 @@
+//! Flags of documents, and the renderer that `hpinfer` starts for them.
+
+use crate::error::{Error, Result};
+use crate::source::PdfOptions;
+use crate::source::pdf::{self, Isolation, PageRanges, Password};
+use clap::Args;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// The subcommand that makes this program a renderer.
+const RENDERER: &str = "render-pdf";
+
+/// How PDF documents among the inputs are read.
+#[derive(Clone, Debug, Args)]
+pub struct PdfArgs {
+    /// Pages of PDF inputs, from 1: 1-3,7 or 5- [default: all]
+    #[arg(long, value_name = "RANGES")]
+    pub pages: Option<PageRanges>,
+    /// Dots per inch at which PDF pages are rendered
+    #[arg(long, value_name = "N", default_value_t = 144, value_parser = clap::value_parser!(u32).range(1..=9600))]
+    pub dpi: u32,
+    /// Password of encrypted PDF inputs
+    #[arg(long, value_name = "WORD", env = "HPINFER_PDF_PASSWORD", hide_env_values = true, alias = "pdf_password")]
+    pub pdf_password: Option<String>,
+    /// Refuse PDF inputs of which more pages than this are asked for
+    #[arg(long, value_name = "N", default_value_t = 10_000, alias = "max_pages", hide_short_help = true)]
+    pub max_pages: u32,
+    /// Give a PDF page up when it is not rendered within this time, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, alias = "page_timeout", hide_short_help = true)]
+    pub page_timeout: u64,
+}
+
+impl PdfArgs {
+    /// The options these flags stand for; pages are rendered in processes of this same program.
+    pub fn options(&self) -> Result<PdfOptions> {
+        let program = std::env::current_exe().map_err(Error::io("find", Path::new("this program")))?;
+        Ok(PdfOptions {
+            dpi: self.dpi,
+            pages: self.pages.clone().unwrap_or_default(),
+            password: self.pdf_password.clone().map(Password),
+            max_pages: self.max_pages,
+            page_time: Duration::from_secs(self.page_timeout),
+            isolation: Isolation::Process { program, arguments: vec![RENDERER.into()] },
+        })
+    }
+}
+
+/// Renders pages for the process that started this one, over standard input and output.
+pub fn serve() -> Result<()> {
+    pdf::serve_process(io::stdin(), io::stdout()).map_err(Error::io("talk over", Path::new("standard input and output")))
+}

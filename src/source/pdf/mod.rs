@@ -1,0 +1,150 @@
+//! PDF documents: pages become frames, one at a time, as anything else that is read.
+//!
+//! A [`Document`] holds the bytes and knows its pages; pixels exist of those pages only that are asked for. Rendering is
+//! the one part of reading where a hostile file can loop, exhaust memory or break the renderer, so it happens in
+//! a worker that is watched: a process of its own where the program can start itself again, else a thread.
+
+mod ranges;
+mod render;
+mod wire;
+mod worker;
+
+pub use ranges::PageRanges;
+pub use wire::serve as serve_process;
+
+use crate::image::ImageBuf;
+use crate::image::decode::Limits;
+use render::{Answer, Setup};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use worker::Worker;
+
+/// Pages a worker renders before it is replaced: what the renderer remembers of a document grows with every page.
+const PAGES_OF_A_WORKER: u32 = 100;
+
+/// How PDF documents become pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PdfOptions {
+    /// Dots per inch; 144 is what the reference renders with (zoom 2).
+    pub dpi: u32,
+    /// Which pages.
+    pub pages: PageRanges,
+    /// Opens encrypted documents.
+    pub password: Option<Password>,
+    /// A document of which more pages are asked for is refused.
+    pub max_pages: u32,
+    /// Longest time to open a document, and to render one page.
+    pub page_time: Duration,
+    /// Where pages are rendered.
+    pub isolation: Isolation,
+}
+
+impl Default for PdfOptions {
+    fn default() -> Self {
+        Self {
+            dpi: 144,
+            pages: PageRanges::default(),
+            password: None,
+            max_pages: 10_000,
+            page_time: Duration::from_secs(60),
+            isolation: Isolation::Thread,
+        }
+    }
+}
+
+/// Where pages are rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// In a thread. A panic fails its page; a page beyond its time is given up, but its thread works on until it is
+    /// done; a document that exhausts memory ends the program.
+    Thread,
+    /// In a process of its own: this program, started with the arguments, must call [`serve_process`]. Whatever a
+    /// document does to it fails one page, and a page beyond its time is stopped.
+    Process {
+        /// The program.
+        program: PathBuf,
+        /// What makes it serve.
+        arguments: Vec<String>,
+    },
+}
+
+/// A password; not shown in debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// An open document. Cheap to clone; clones share it, and threads may render different pages at the same time.
+#[derive(Clone)]
+pub struct Document(Arc<Shared>);
+
+struct Shared {
+    bytes: Arc<Vec<u8>>,
+    setup: Setup,
+    page_time: Duration,
+    isolation: Isolation,
+    page_count: u32,
+    idle: Mutex<Vec<Worker>>,
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Document({} bytes, {} pages)", self.0.bytes.len(), self.0.page_count)
+    }
+}
+
+impl Document {
+    /// Opens the document in `bytes`. The error says in words why not: damaged, encrypted, too slow.
+    pub fn open(bytes: Vec<u8>, options: &PdfOptions, limits: &Limits) -> Result<Self, String> {
+        let setup = Setup { dpi: options.dpi, password: options.password.clone().map(|p| p.0), max_pixels: limits.max_pixels };
+        let bytes = Arc::new(bytes);
+        let mut worker = Worker::start(&bytes, &setup, &options.isolation)?;
+        let page_count = match worker.wait(options.page_time)? {
+            Answer::Pages(count) => count,
+            Answer::Failed(reason) => return Err(reason),
+            Answer::Picture(_) => return Err("the renderer answered out of turn".into()),
+        };
+        let (page_time, isolation) = (options.page_time, options.isolation.clone());
+        Ok(Self(Arc::new(Shared { bytes, setup, page_time, isolation, page_count, idle: Mutex::new(vec![worker]) })))
+    }
+
+    /// Number of pages in the document.
+    pub fn page_count(&self) -> u32 {
+        self.0.page_count
+    }
+
+    /// Renders the page of this index (from 0) to a BGR picture on white. The error says in words why not, and which page.
+    pub fn render(&self, index: u32) -> Result<ImageBuf, String> {
+        self.try_render(index).map_err(|reason| format!("page {}: {reason}", u64::from(index) + 1))
+    }
+
+    fn try_render(&self, index: u32) -> Result<ImageBuf, String> {
+        let Shared { bytes, setup, page_time, isolation, idle, .. } = &*self.0;
+        let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let rested = lock().pop();
+        let mut worker = match rested {
+            Some(worker) => worker,
+            None => {
+                let mut worker = Worker::start(bytes, setup, isolation)?;
+                worker.wait(*page_time)?;
+                worker
+            }
+        };
+        // A worker that does not answer is not put back, and ends here.
+        let answer = worker.render(index, *page_time)?;
+        if worker.rendered() < PAGES_OF_A_WORKER {
+            lock().push(worker);
+        }
+        match answer {
+            Answer::Picture(image) => Ok(image),
+            Answer::Failed(reason) => Err(reason),
+            Answer::Pages(_) => Err("the renderer answered out of turn".into()),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! One document, its pages rendered on demand: the only file that knows the renderer.
+
+use crate::image::{ImageBuf, PixelFormat, Size};
+use hayro::hayro_interpret::util::TransformExt;
+use hayro::hayro_interpret::{InterpreterSettings, InterpreterWarning};
+use hayro::hayro_syntax::object::dict::keys::{CONTENTS, SUBTYPE};
+use hayro::hayro_syntax::object::{Array, Name, Stream};
+use hayro::hayro_syntax::page::Page;
+use hayro::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
+use hayro::kurbo::Affine;
+use hayro::vello_cpu::color::palette::css::WHITE;
+use hayro::vello_cpu::{Pixmap, RasterizerSettings, RenderContext, Resources, TargetInit};
+use hayro::{RenderCache, RenderSettings, render_into};
+use serde::{Deserialize, Serialize};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Points per inch, the unit of a page.
+const POINTS: f64 = 72.0;
+/// Parts of a pixel that do not make another one; what MuPDF allows for the rounding of coordinates.
+const SLACK: f64 = 0.001;
+
+/// Bytes of a stream that packs nothing.
+const EMPTY_STREAM: usize = 8;
+
+/// What a renderer must know of a document besides its bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Setup {
+    pub dpi: u32,
+    pub password: Option<String>,
+    /// Largest page in pixels.
+    pub max_pixels: u64,
+}
+
+/// What a renderer says: first the number of pages, then one answer per page asked for.
+pub(super) enum Answer {
+    Pages(u32),
+    Picture(ImageBuf),
+    Failed(String),
+}
+
+/// Opens the document and renders `pages` (indices from 0). Returns when they end, when the document cannot be opened, or
+/// when `answer` says that nobody listens any more.
+pub(super) fn serve(bytes: Arc<Vec<u8>>, setup: &Setup, pages: impl Iterator<Item = u32>, mut answer: impl FnMut(Answer) -> bool) {
+    const BROKEN: &str = "the renderer failed on it, the file is damaged";
+    let opened = catch_unwind(|| Pdf::new_with_password(bytes, setup.password.as_deref().unwrap_or_default()));
+    let pdf = match opened.map(|opened| opened.map_err(|error| explain(error, setup))) {
+        Ok(Ok(pdf)) => pdf,
+        Ok(Err(reason)) => {
+            answer(Answer::Failed(reason));
+            return;
+        }
+        Err(_) => {
+            answer(Answer::Failed(BROKEN.into()));
+            return;
+        }
+    };
+    if pdf.pages().is_empty() {
+        answer(Answer::Failed("the document has no pages; it is damaged or cut off".into()));
+        return;
+    }
+    let mut listening = answer(Answer::Pages(pdf.pages().len().try_into().unwrap_or(u32::MAX)));
+    let mut cache = RenderCache::new();
+    for index in pages {
+        if !listening {
+            return;
+        }
+        let page = pdf.pages().get(index as usize);
+        let rendered = catch_unwind(AssertUnwindSafe(|| match page {
+            Some(page) => render(page, &cache, setup),
+            None => Err("there is no such page".into()),
+        }));
+        listening = answer(match rendered {
+            Ok(Ok(image)) => Answer::Picture(image),
+            Ok(Err(reason)) => Answer::Failed(reason),
+            Err(_) => {
+                cache = RenderCache::new();
+                Answer::Failed(BROKEN.into())
+            }
+        });
+    }
+}
+
+fn explain(error: LoadPdfError, setup: &Setup) -> String {
+    match error {
+        LoadPdfError::Invalid => "not a readable PDF document; it is damaged or cut off".into(),
+        LoadPdfError::Decryption(DecryptionError::PasswordProtected) if setup.password.is_none() => {
+            "the document is encrypted; give its password with --pdf-password".into()
+        }
+        LoadPdfError::Decryption(DecryptionError::PasswordProtected) => {
+            "the document is encrypted, and the password given does not open it".into()
+        }
+        LoadPdfError::Decryption(DecryptionError::UnsupportedAlgorithm) => "the document is encrypted in a way that cannot be read".into(),
+        LoadPdfError::Decryption(_) => "the document is encrypted, and the record of how is damaged".into(),
+    }
+}
+
+/// Renders one page on white, with its rotation, cut to its crop box. Sides are rounded up as MuPDF rounds them.
+fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Result<ImageBuf, String> {
+    let scale = f64::from(setup.dpi) / POINTS;
+    let (width, height) = page.render_dimensions();
+    let size = size_in_pixels(f64::from(width) * scale, f64::from(height) * scale, setup)?;
+    if content_is_lost(page) {
+        return Err("its content is damaged or cut off".into());
+    }
+
+    let image_lost = Arc::new(AtomicBool::new(false));
+    let lost = Arc::clone(&image_lost);
+    let settings = InterpreterSettings {
+        warning_sink: Arc::new(move |warning| match warning {
+            InterpreterWarning::ImageDecodeFailure => lost.store(true, Ordering::Relaxed),
+            other => tracing::debug!("PDF page: {other:?}"),
+        }),
+        ..InterpreterSettings::default()
+    };
+    let (columns, rows) = (size.width as u16, size.height as u16);
+    let transform = Affine::scale(scale) * page.initial_transform(true).to_kurbo();
+    let mut context = RenderContext::new(columns, rows);
+    // Hinting fits glyphs to whole pixels; without it they look as PDFium and MuPDF draw them.
+    let drawing = RenderSettings { hinting: false, ..RenderSettings::default() };
+    render_into(page, cache, &settings, &drawing, &mut context, transform);
+    context.flush();
+    let mut pixels = Pixmap::new(columns, rows);
+    let target = RasterizerSettings { target_init: TargetInit::Clear(WHITE), ..RasterizerSettings::default() };
+    context.render_with(&mut pixels, &mut Resources::default(), target);
+
+    let rgba = pixels.data_as_u8_slice();
+    // The renderer leaves out what it cannot decode. A page that shows something else may do without; a blank one may not.
+    let is_blank = rgba.iter().all(|&v| v == u8::MAX);
+    if is_blank && (image_lost.load(Ordering::Relaxed) || holds_empty_image(page)) {
+        return Err("the picture on it is damaged, and there is nothing else".into());
+    }
+    // The page is opaque, hence the samples are not scaled by alpha.
+    let mut bgr = Vec::with_capacity(rgba.len() / 4 * 3);
+    for &[r, g, b, _] in rgba.as_chunks::<4>().0 {
+        bgr.extend([b, g, r]);
+    }
+    ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(|e| e.to_string())
+}
+
+/// Whether there are bytes for the page's content, and nothing comes out of them.
+fn content_is_lost(page: &Page<'_>) -> bool {
+    let is_written = |stream: Stream<'_>| stream.raw_data().len() > EMPTY_STREAM;
+    let written = match page.raw().get::<Stream<'_>>(CONTENTS) {
+        Some(stream) => is_written(stream),
+        None => page.raw().get::<Array<'_>>(CONTENTS).is_some_and(|parts| parts.iter::<Stream<'_>>().any(is_written)),
+    };
+    written && page.page_stream().is_none_or(|content| content.trim_ascii().is_empty())
+}
+
+/// Whether a picture among the page's resources has bytes, and nothing comes out of them.
+fn holds_empty_image(page: &Page<'_>) -> bool {
+    let objects = &page.resources().x_objects;
+    let images = objects.keys().filter_map(|name| objects.get::<Stream<'_>>(name));
+    images
+        .filter(|object| object.dict().get::<Name<'_>>(SUBTYPE).is_some_and(|kind| &*kind == b"Image"))
+        .any(|image| image.raw_data().len() > EMPTY_STREAM && image.decoded_data().is_ok_and(|samples| samples.is_empty()))
+}
+
+fn size_in_pixels(width: f64, height: f64, setup: &Setup) -> Result<Size, String> {
+    let (width, height) = ((width - SLACK).ceil().max(1.0), (height - SLACK).ceil().max(1.0));
+    let pixels = width * height;
+    let told = format!("{width:.0}x{height:.0} at {} dpi", setup.dpi);
+    if pixels > setup.max_pixels as f64 {
+        return Err(format!("{told} is {pixels:.0} pixels, the limit is {} (lower the dpi, or raise the pixel limit)", setup.max_pixels));
+    }
+    // The renderer counts pixels of a side in 16 bits.
+    if width.max(height) > f64::from(u16::MAX) {
+        return Err(format!("{told} has a side of more than {} pixels (lower the dpi)", u16::MAX));
+    }
+    Ok(Size::new(width as u32, height as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_are_rounded_up_and_bounded() {
+        let setup = Setup { dpi: 144, password: None, max_pixels: 10_000_000 };
+        let size = |w, h| size_in_pixels(w, h, &setup);
+        assert_eq!(size(1190.55, 1683.78), Ok(Size::new(1191, 1684)));
+        assert_eq!(size(1224.0005, 0.2), Ok(Size::new(1224, 1)));
+        for (width, height) in [(4000.0, 4000.0), (f64::INFINITY, 1.0), (70_000.0, 10.0), (1e300, 1e300)] {
+            assert!(size(width, height).unwrap_err().contains("lower the dpi"));
+        }
+        assert!(size(f64::NAN, f64::NAN).is_ok_and(|s| s == Size::new(1, 1)));
+    }
+}

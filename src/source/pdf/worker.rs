@@ -1,0 +1,75 @@
+//! A renderer at work on one document, watched: who asks waits no longer than the time given.
+
+use super::Isolation;
+use super::render::{self, Answer, Setup};
+use super::wire;
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// Stack of a renderer: documents nest objects and drawings some hundred levels deep.
+pub(super) const STACK: usize = 64 << 20;
+
+/// A renderer that has one document open, or is opening it.
+pub(super) struct Worker {
+    requests: Sender<u32>,
+    answers: Receiver<Answer>,
+    child: Option<Child>,
+    rendered: u32,
+}
+
+impl Worker {
+    /// Starts on a document. Its first answer, the number of pages, is to be [waited for](Self::wait).
+    pub fn start(bytes: &Arc<Vec<u8>>, setup: &Setup, isolation: &Isolation) -> Result<Self, String> {
+        let (requests, asked) = channel::unbounded();
+        let (answer, answers) = channel::unbounded();
+        let (bytes, setup) = (Arc::clone(bytes), setup.clone());
+        let answer = move |a| answer.send(a).is_ok();
+        let (child, work): (_, Box<dyn FnOnce() + Send>) = match isolation {
+            Isolation::Thread => (None, Box::new(move || render::serve(bytes, &setup, asked.into_iter(), answer))),
+            Isolation::Process { program, arguments } => {
+                let mut command = Command::new(program);
+                command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+                let mut child = command.spawn().map_err(|e| format!("no renderer could be started ({}): {e}", program.display()))?;
+                let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+                    return Err("no renderer could be started: it has no pipes".into());
+                };
+                (Some(child), Box::new(move || wire::relay(to, from, &bytes, &setup, asked.into_iter(), answer)))
+            }
+        };
+        thread::Builder::new().name("pdf".into()).stack_size(STACK).spawn(work).map_err(|e| format!("no thread could be started: {e}"))?;
+        Ok(Self { requests, answers, child, rendered: 0 })
+    }
+
+    /// Renders the page of this index.
+    pub fn render(&mut self, index: u32, time: Duration) -> Result<Answer, String> {
+        self.rendered += 1;
+        // When nobody takes it, nobody answers.
+        let _ = self.requests.send(index);
+        self.wait(time)
+    }
+
+    /// The next answer. After an error there will be none: the worker is to be dropped.
+    pub fn wait(&mut self, time: Duration) -> Result<Answer, String> {
+        self.answers.recv_timeout(time).map_err(|error| match error {
+            RecvTimeoutError::Timeout => format!("not rendered within {} s (raise the time limit to wait longer)", time.as_secs_f64()),
+            RecvTimeoutError::Disconnected => "the renderer broke down over it; the file is damaged, or needs too much memory".into(),
+        })
+    }
+
+    /// Pages asked for so far.
+    pub fn rendered(&self) -> u32 {
+        self.rendered
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
