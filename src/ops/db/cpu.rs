@@ -14,14 +14,35 @@ const MIN_SIDE: f32 = 3.0;
 /// Least short side of the rectangle that becomes a box, in map pixels.
 const MIN_BOX_SIDE: f32 = MIN_SIDE + 2.0;
 
-/// Buffers of [`boxes`], kept from map to map.
+/// Buffers of [`boxes`] and [`polygons`](super::polygons()), kept from map to map.
 #[derive(Debug, Default)]
 pub struct DbScratch {
     bitmap: Bitmap,
-    contours: Contours,
-    hull: HullScratch,
-    fill: FillScratch,
-    ring: Vec<PointF>,
+    pub(super) contours: Contours,
+    pub(super) hull: HullScratch,
+    pub(super) fill: FillScratch,
+    pub(super) ring: Vec<PointF>,
+}
+
+impl DbScratch {
+    /// Leaves the outlines of the text in `map` in `contours`; none for an empty map.
+    pub(super) fn outline(&mut self, map: ProbabilityMap, params: &DbParams) -> Result<()> {
+        let ProbabilityMap { data, size, .. } = map;
+        if data.len() as u64 != size.area() {
+            return Err(Error::internal("text detection", format!("{} probabilities for a map of {size}", data.len())));
+        }
+        let size = if data.is_empty() { Size::new(0, 0) } else { size };
+        if data.is_empty() {
+            self.bitmap.reset(0, 0);
+        } else {
+            self.bitmap.threshold(data, size, params.thresh);
+        }
+        if params.use_dilation {
+            self.bitmap.dilate();
+        }
+        self.contours.find(&self.bitmap, size);
+        Ok(())
+    }
 }
 
 /// Text boxes of one probability map, in the order in which OpenCV lists their contours (the lowest first).
@@ -31,18 +52,8 @@ pub struct DbScratch {
 /// When the number of values does not fit the size of the map.
 pub fn boxes(map: ProbabilityMap, params: &DbParams, scratch: &mut DbScratch) -> Result<Vec<TextBox>> {
     let ProbabilityMap { data, size, original } = map;
-    if data.len() as u64 != size.area() {
-        return Err(Error::internal("text detection", format!("{} probabilities for a map of {size}", data.len())));
-    }
-    if data.is_empty() {
-        return Ok(Vec::new());
-    }
-    let DbScratch { bitmap, contours, hull, fill, ring } = scratch;
-    bitmap.threshold(data, size, params.thresh);
-    if params.use_dilation {
-        bitmap.dilate();
-    }
-    contours.find(bitmap, size);
+    scratch.outline(map, params)?;
+    let DbScratch { contours, hull, fill, ring, .. } = scratch;
     let mut found = Vec::new();
     for index in 0..contours.len().min(params.max_candidates) {
         let contour = contours.get(index);

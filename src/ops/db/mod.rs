@@ -3,14 +3,19 @@
 //! Threshold, contours (outer and hole), minimum-area rectangle, mean probability inside, growth with round corners,
 //! rectangle again, back to original pixels. Reference: PaddleX 3.0-beta1 on OpenCV 4.5.5 and Clipper 6; number, order
 //! and corners of the boxes are equal, scores within 1e-4. [`order::reading_order`] sorts them afterwards.
+//! [`polygons()`] is the other form of the method, for curved text: outlines instead of rectangles.
 
+mod approx;
 mod bitmap;
 mod contours;
 pub mod cpu;
 pub mod cuda;
 pub mod order;
+mod polygons;
 mod score;
 mod unclip;
+
+pub use polygons::polygons;
 
 use crate::image::{PointI, Size};
 use serde::Deserialize;
@@ -56,6 +61,15 @@ impl Default for DbParams {
 pub struct TextBox {
     /// Corners: top-left, top-right, bottom-right, bottom-left; within `[0, width] x [0, height]`.
     pub quad: [PointI; 4],
+    /// Mean text probability inside, 0..1.
+    pub score: f32,
+}
+
+/// A text region of any shape in original-image pixels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextPolygon {
+    /// Points of the closed outline, clockwise; within `[0, width] x [0, height]`.
+    pub points: Vec<PointI>,
     /// Mean text probability inside, 0..1.
     pub score: f32,
 }

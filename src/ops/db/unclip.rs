@@ -1,4 +1,4 @@
-//! Growing a quadrilateral outwards with round corners, as Clipper 6 offsets a closed convex ring.
+//! Growing a polygon outwards with round corners, as Clipper 6 offsets a closed ring.
 
 use crate::image::PointF;
 use crate::image::polygon::{area, perimeter};
@@ -7,16 +7,32 @@ use std::f64::consts::PI;
 /// Largest distance between a round corner and its polygon, in pixels; the default of Clipper 6.
 const ARC_TOLERANCE: f64 = 0.25;
 
-/// Offsets `quad` outwards by area x `ratio` / perimeter into `ring`: integer coordinates, clockwise on the screen.
-/// The corners are cut to integers first. `ring` stays empty when fewer than three distinct ones are left.
+/// Offsets `quad` outwards by area x `ratio` / perimeter into `ring`, as [`offset`] does.
 ///
 /// The ring ends at its topmost point, of several the rightmost, where Clipper's ends too: the order of points
 /// decides between rectangles of equal area. Points that Clipper's final clean-up would drop for lying on
 /// a line or in a dent of rounding are still there, as they cannot be corners of the convex hull.
 pub(super) fn unclip(quad: &[PointF; 4], ratio: f64, ring: &mut Vec<PointF>) {
+    offset(quad, area(quad) * ratio / perimeter(quad), ring);
+    end_at_top(ring);
+}
+
+/// Turns the ring so that it ends at its topmost point, of several the rightmost.
+pub(super) fn end_at_top(ring: &mut [PointF]) {
+    let higher =
+        |&i: &usize, &j: &usize| (ring[i].y, -ring[i].x).partial_cmp(&(ring[j].y, -ring[j].x)).unwrap_or(std::cmp::Ordering::Equal);
+    if let Some(end) = (0..ring.len()).min_by(higher) {
+        let first = (end + 1) % ring.len();
+        ring.rotate_left(first);
+    }
+}
+
+/// Moves every edge of `polygon` outwards by `distance` and joins them with arcs, into `ring`: integer coordinates,
+/// clockwise on the screen. The corners are cut to integers first. `ring` stays empty when fewer than three distinct ones
+/// are left. Around a concave polygon the ring may cross itself.
+pub(super) fn offset(polygon: &[PointF], distance: f64, ring: &mut Vec<PointF>) {
     ring.clear();
-    let distance = area(quad) * ratio / perimeter(quad);
-    let mut corners: Vec<(f64, f64)> = quad.iter().map(|p| (f64::from(p.x.trunc()), f64::from(p.y.trunc()))).collect();
+    let mut corners: Vec<(f64, f64)> = polygon.iter().map(|p| (f64::from(p.x.trunc()), f64::from(p.y.trunc()))).collect();
     corners.dedup();
     while corners.len() > 1 && corners.first() == corners.last() {
         corners.pop();
@@ -74,11 +90,5 @@ pub(super) fn unclip(quad: &[PointF; 4], ratio: f64, ring: &mut Vec<PointF>) {
     }
     if ring.len() > 1 && ring.first() == ring.last() {
         ring.pop();
-    }
-    let end =
-        (0..ring.len()).min_by(|&i, &j| (ring[i].y, -ring[i].x).partial_cmp(&(ring[j].y, -ring[j].x)).unwrap_or(std::cmp::Ordering::Equal));
-    if let Some(end) = end {
-        let first = (end + 1) % ring.len();
-        ring.rotate_left(first);
     }
 }

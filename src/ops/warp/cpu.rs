@@ -1,6 +1,6 @@
 //! The definition on the CPU: positions of a row in 1/32 pixel, then sixteen taps per pixel in 15-bit fixed point.
 
-use super::plan::CropPlan;
+use super::plan::{CropPlan, block};
 use super::simd;
 use super::table::WEIGHTS;
 use crate::error::{Error, Result};
@@ -10,9 +10,9 @@ use crate::ops::simd::Isa;
 /// Buffers and the instruction set of the warps of one thread; reused between calls.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    isa: Isa,
-    row: Row,
-    upright: Vec<u8>,
+    pub(super) isa: Isa,
+    pub(super) row: Row,
+    pub(super) upright: Vec<u8>,
 }
 
 impl Scratch {
@@ -45,11 +45,7 @@ pub fn crop_quad(src: ImageView, quad: &[PointI; 4], out: &mut Vec<u8>, scratch:
 /// # Errors
 /// [`Error::Input`] when `src` has no pixels or not three channels.
 pub fn warp(src: ImageView, plan: &CropPlan, out: &mut Vec<u8>, scratch: &mut Scratch) -> Result<()> {
-    let bytes = src.size.area() * 3;
-    if src.format.bytes() != 3 || src.data.len() as u64 != bytes || bytes == 0 {
-        let reason = format!("{} bytes for a {} {:?} picture; three channels are needed", src.data.len(), src.size, src.format);
-        return Err(Error::input("crop", reason));
-    }
+    check(src)?;
     if plan.is_empty() {
         out.clear();
         return Ok(());
@@ -66,14 +62,24 @@ pub fn warp(src: ImageView, plan: &CropPlan, out: &mut Vec<u8>, scratch: &mut Sc
     Ok(())
 }
 
+/// Refuses pictures without pixels or with other than three channels.
+pub(super) fn check(src: ImageView) -> Result<()> {
+    let bytes = src.size.area() * 3;
+    if src.format.bytes() == 3 && src.data.len() as u64 == bytes && bytes > 0 {
+        return Ok(());
+    }
+    let reason = format!("{} bytes for a {} {:?} picture; three channels are needed", src.data.len(), src.size, src.format);
+    Err(Error::input("crop", reason))
+}
+
 /// The first sample of the window of `size` at `shift`, when it lies inside the picture.
-fn inside(src: ImageView, (x, y): (i32, i32), size: Size) -> Option<usize> {
+pub(super) fn inside(src: ImageView, (x, y): (i32, i32), size: Size) -> Option<usize> {
     let (x, y) = (u32::try_from(x).ok()?, u32::try_from(y).ok()?);
     let fits = x + size.width <= src.size.width && y + size.height <= src.size.height;
     fits.then_some((y as usize * src.size.width as usize + x as usize) * 3)
 }
 
-fn copy(src: ImageView, first: usize, size: Size, out: &mut [u8]) {
+pub(super) fn copy(src: ImageView, first: usize, size: Size, out: &mut [u8]) {
     let (from, to) = (src.size.width as usize * 3, size.width as usize * 3);
     for (out, row) in out.chunks_exact_mut(to).zip(src.data[first..].chunks(from)) {
         out.copy_from_slice(&row[..to]);
@@ -81,14 +87,19 @@ fn copy(src: ImageView, first: usize, size: Size, out: &mut [u8]) {
 }
 
 fn sample_all(src: ImageView, plan: &CropPlan, isa: Isa, row: &mut Row, out: &mut [u8]) {
-    let (width, block) = (plan.warped.width as usize, plan.block() as usize);
+    for (y, out) in out.chunks_exact_mut(plan.warped.width as usize * 3).enumerate() {
+        row_positions(isa, &plan.inverse, plan.warped, y, row);
+        simd::sample_row(isa, src, row, out);
+    }
+}
+
+/// Source positions of row `y` of a target of this size.
+pub(super) fn row_positions(isa: Isa, inverse: &[f64; 9], size: Size, y: usize, row: &mut Row) {
+    let (width, block) = (size.width as usize, block(size) as usize);
     row.xs.resize(width, 0);
     row.ys.resize(width, 0);
-    for (y, out) in out.chunks_exact_mut(width * 3).enumerate() {
-        for (k, (xs, ys)) in row.xs.chunks_mut(block).zip(row.ys.chunks_mut(block)).enumerate() {
-            isa.run(|| positions(&plan.inverse, k * block, y, xs, ys));
-        }
-        simd::sample_row(isa, src, row, out);
+    for (k, (xs, ys)) in row.xs.chunks_mut(block).zip(row.ys.chunks_mut(block)).enumerate() {
+        isa.run(|| positions(inverse, k * block, y, xs, ys));
     }
 }
 

@@ -1,4 +1,5 @@
-//! Perspective crop of a quadrilateral, upright, as the reference cuts text lines out of a page.
+//! Perspective crop of a quadrilateral, upright, as the reference cuts text lines out of a page; [`curve`] does the same for
+//! regions of any shape.
 //!
 //! The quad's minimum-area rectangle is ordered (top-left, top-right, bottom-right, bottom-left) and mapped to an
 //! upright `width x height` picture with bicubic sampling in 1/32 pixel steps and replicated borders; crops at least
@@ -8,6 +9,8 @@
 
 pub mod cpu;
 pub mod cuda;
+pub mod curve;
+mod linear;
 mod plan;
 mod simd;
 mod table;

@@ -5,7 +5,7 @@ use crate::image::polygon::{min_area_rect, order_corners};
 use crate::image::{PointF, PointI, Size};
 
 /// Longest side of a crop, OpenCV's own limit of a warp.
-const MAX_SIDE: u32 = i16::MAX as u32;
+pub(super) const MAX_SIDE: u32 = i16::MAX as u32;
 
 /// Where the pixels of a crop come from and how large it becomes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +42,7 @@ impl CropPlan {
         let width = side(p0.distance(p1), p2.distance(p3))?;
         let height = side(p0.distance(p3), p1.distance(p2))?;
         let warped = Size::new(width, height);
-        let inverse = if warped.area() == 0 { [0.0; 9] } else { invert(&perspective(corners, warped)) };
+        let inverse = if warped.area() == 0 { [0.0; 9] } else { invert(&perspective(corners, width as f32, height as f32)) };
         Ok(Self { inverse, warped, turn: f64::from(height) / f64::from(width) >= 1.5 })
     }
 
@@ -59,7 +59,7 @@ impl CropPlan {
 
     /// Columns whose positions are counted from one that is rounded: OpenCV works in blocks of at most 1024 pixels.
     pub(super) fn block(&self) -> u32 {
-        (1024 / self.warped.height.min(16)).min(self.warped.width)
+        block(self.warped)
     }
 
     /// The source pixel of the crop's top-left corner, when the crop is nothing but a shifted copy: when each
@@ -77,14 +77,18 @@ impl CropPlan {
     }
 }
 
+/// [`CropPlan::block`] for a target of this size.
+pub(super) fn block(size: Size) -> u32 {
+    (1024 / size.height.min(16)).min(size.width)
+}
+
 fn too_long(side: f32) -> Error {
     Error::input("crop", format!("a side of {side} pixels; at most {MAX_SIDE} are possible"))
 }
 
-/// `getPerspectiveTransform` from `corners` to the corners of `size`: Gauss elimination with partial pivoting in f64.
+/// `getPerspectiveTransform` from `corners` to those of a rectangle of `w` x `h` at the origin: Gauss elimination with partial pivoting in f64.
 /// A singular system gives zeros, as there.
-fn perspective(corners: &[PointF; 4], size: Size) -> [f64; 9] {
-    let (w, h) = (size.width as f32, size.height as f32);
+pub(super) fn perspective(corners: &[PointF; 4], w: f32, h: f32) -> [f64; 9] {
     let targets = [(0.0, 0.0), (w, 0.0), (w, h), (0.0, h)];
     let mut rows = [[0.0f64; 9]; 8];
     for (k, (p, (u, v))) in corners.iter().zip(targets).enumerate() {
@@ -126,7 +130,7 @@ fn eliminate(rows: &mut [[f64; 9]; 8]) -> bool {
 }
 
 /// OpenCV's `invert` of a 3 x 3 matrix; zeros when it is singular.
-fn invert(m: &[f64; 9]) -> [f64; 9] {
+pub(super) fn invert(m: &[f64; 9]) -> [f64; 9] {
     let at = |r: usize, c: usize| m[r * 3 + c];
     let minor = |a: (usize, usize), b: (usize, usize), c: (usize, usize), d: (usize, usize)| {
         at(a.0, a.1) * at(b.0, b.1) - at(c.0, c.1) * at(d.0, d.1)
