@@ -21,14 +21,14 @@ pub struct Wheel<'a> {
     pub bytes: u64,
 }
 
-/// A file inside a wheel.
+/// A file inside a wheel, or a folder with all below it.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
-    /// Name in the archive.
+    /// Name in the archive; that of a folder ends in `/`.
     pub from: &'a str,
     /// Path below the [`Folder`] it is unpacked to.
     pub to: &'a str,
-    /// Length when unpacked.
+    /// Length when unpacked; of a folder, what it takes at most.
     pub bytes: u64,
     /// SHA-256 when unpacked, where it is known apart from that of the wheel.
     pub sha256: Option<&'a str>,
@@ -56,6 +56,21 @@ pub struct Package<'a> {
     pub folders: Vec<Folder<'a>>,
 }
 
+impl Member<'_> {
+    /// Whether it stands for all below a folder.
+    pub(super) fn is_folder(&self) -> bool {
+        self.from.ends_with('/')
+    }
+
+    /// Whether it lies below `base`, with its length if it is a file. A folder appears by one rename with all it holds.
+    fn is_in(&self, base: &Path) -> bool {
+        fs::metadata(base.join(self.to)).is_ok_and(|meta| match self.is_folder() {
+            true => meta.is_dir(),
+            false => meta.is_file() && meta.len() == self.bytes,
+        })
+    }
+}
+
 impl Package<'_> {
     pub(super) fn missing(&self, reason: impl Into<String>) -> Error {
         Error::missing(&self.what, reason, &self.next_step)
@@ -66,7 +81,7 @@ impl Cache {
     /// Whether every member of `folder` is there with its length. Cheap: no file is read.
     pub fn holds(&self, folder: &Folder<'_>) -> bool {
         let base = self.root.join(&folder.path);
-        folder.members.iter().all(|m| fs::metadata(base.join(m.to)).is_ok_and(|meta| meta.is_file() && meta.len() == m.bytes))
+        folder.members.iter().all(|member| member.is_in(&base))
     }
 
     /// Removes `folder`, so that the next [`install`](Self::install) makes it anew.

@@ -75,6 +75,11 @@ impl Cache {
         self.network
     }
 
+    /// The Python the user named, else `python3`.
+    pub fn python(&self) -> &Path {
+        &self.python
+    }
+
     /// A folder of the cache, created when absent.
     ///
     /// # Errors

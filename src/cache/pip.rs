@@ -34,8 +34,8 @@ pub(super) fn download(cache: &Cache, package: &Package<'_>, partial: &Path) -> 
     let wheel = &package.wheel;
     let target = partial.join("wheel");
     let spawned = Command::new(&cache.python)
-        .args(["-u", "-c", RUN_PIP, "download", "--no-deps", "--only-binary=:all:", "--python-version", "3.12"])
-        .args(["--implementation", "cp", "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64"])
+        .args(["-u", "-c", RUN_PIP, "download", "--no-deps", "--only-binary=:all:"])
+        .args(tags(wheel.file))
         .args(["--no-input", "--no-cache-dir", "--disable-pip-version-check", "--progress-bar", "off", "--timeout", "15", "--retries", "1"])
         .arg(format!("{}=={}", wheel.project, wheel.version))
         .arg("--dest")
@@ -64,6 +64,21 @@ pub(super) fn download(cache: &Cache, package: &Package<'_>, partial: &Path) -> 
         Some(Failure::DiskFull) => Err(cache.refused("download to", partial, &ErrorKind::StorageFull.into())),
         Some(Failure::Other(reason)) => Err(package.missing(reason)),
     }
+}
+
+/// Arguments that make pip choose the wheel of this file name, whatever machine and Python it runs on.
+/// Names end in `-cp312-cp312-manylinux_2_28_x86_64.whl` (PEP 427): Python, binary interface, platforms joined by dots.
+/// A wheel for any Python (`-py3-none-any.whl`) may still ask for an old enough one: 3.12 is.
+fn tags(file: &str) -> Vec<String> {
+    let mut parts = file.trim_end_matches(".whl").rsplit('-');
+    let (platforms, python) = (parts.next().unwrap_or_default(), parts.nth(1).unwrap_or_default());
+    let (major, minor) = python.strip_prefix("cp").and_then(|version| version.split_at_checked(1)).unwrap_or(("3", "12"));
+    let mut arguments = ["--implementation", "cp", "--python-version"].map(str::to_owned).to_vec();
+    arguments.push(format!("{major}.{minor}"));
+    for platform in platforms.split('.').filter(|platform| *platform != "any") {
+        arguments.extend(["--platform".into(), platform.into()]);
+    }
+    arguments
 }
 
 /// Waits for the end of pip: `None` after success, else what it wrote to standard error. Kills it when nothing arrives.
@@ -167,6 +182,16 @@ fn diagnose(complaints: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_wheel_tells_what_it_is_for() {
+        let joined = |file| tags(file).join(" ");
+        assert_eq!(
+            joined("numpy-2.2.6-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"),
+            "--implementation cp --python-version 3.11 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64"
+        );
+        assert_eq!(joined("zhplot-1.0.0-py3-none-any.whl"), "--implementation cp --python-version 3.12");
+    }
 
     #[test]
     fn failures_of_pip_are_told_apart() {

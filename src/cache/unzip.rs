@@ -7,6 +7,8 @@ use std::io::{self, BufReader, Read};
 use std::path::{Component, Path};
 use zip::ZipArchive;
 
+type Archive = ZipArchive<BufReader<File>>;
+
 /// Unpacks `members` of `archive` below `folder` and flushes them. An archive with a name that would leave the
 /// folder is refused whole; so is a member of another size or checksum than pinned.
 pub(super) fn unpack(archive: &Path, folder: &Path, members: &[Member<'_>]) -> io::Result<()> {
@@ -20,31 +22,60 @@ pub(super) fn unpack(archive: &Path, folder: &Path, members: &[Member<'_>]) -> i
     let progress = Progress::bytes("unpacking", members.iter().map(|m| m.bytes).sum());
     let mut done = 0;
     for member in members {
-        let target = folder.join(member.to);
         if !stays_inside(member.to) {
             return Err(refuse(format!("`{}` leaves the folder", member.to)));
         }
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let mut entry = zip.by_name(member.from).map_err(|e| refuse(format!("member `{}`: {e}", member.from)))?;
-        let mut file = File::create_new(&target)?;
-        // One byte more than pinned is enough to notice a wrong size and bounds what a false header can write.
-        let written = io::copy(&mut entry.by_ref().take(member.bytes + 1), &mut file)?;
-        if written != member.bytes {
-            return Err(refuse(format!("member `{}` is not the pinned {} bytes long", member.from, member.bytes)));
-        }
-        file.sync_all()?;
-        if let Some(expected) = member.sha256 {
-            let found = sha256_file(&target).map_err(io::Error::other)?;
-            if found != expected {
-                return Err(refuse(format!("member `{}` has SHA-256 {found}, expected {expected}", member.from)));
-            }
-        }
+        let target = folder.join(member.to);
+        let written = if member.is_folder() { tree(&mut zip, &target, member)? } else { file(&mut zip, &target, member)? };
         done += written;
         progress.set(done);
     }
     Ok(())
+}
+
+/// Unpacks one file, of exactly the pinned length.
+fn file(zip: &mut Archive, target: &Path, member: &Member<'_>) -> io::Result<u64> {
+    // One byte more than pinned is enough to notice a wrong size.
+    let written = entry(zip, member.from, target, member.bytes + 1)?;
+    if written != member.bytes {
+        return Err(refuse(format!("member `{}` is not the pinned {} bytes long", member.from, member.bytes)));
+    }
+    if let Some(expected) = member.sha256 {
+        let found = sha256_file(target).map_err(io::Error::other)?;
+        if found != expected {
+            return Err(refuse(format!("member `{}` has SHA-256 {found}, expected {expected}", member.from)));
+        }
+    }
+    Ok(written)
+}
+
+/// Unpacks all files below a folder of the archive, of at most the pinned length together.
+fn tree(zip: &mut Archive, target: &Path, member: &Member<'_>) -> io::Result<u64> {
+    let is_file_below = |name: &str| name.starts_with(member.from) && !name.ends_with('/');
+    let names: Vec<String> = zip.file_names().filter_map(|name| Some(name.ok()?.into_owned())).filter(|name| is_file_below(name)).collect();
+    if names.is_empty() {
+        return Err(refuse(format!("member `{}`: the archive has no such folder", member.from)));
+    }
+    let mut written = 0;
+    for name in names {
+        written += entry(zip, &name, &target.join(&name[member.from.len()..]), member.bytes - written + 1)?;
+        if written > member.bytes {
+            return Err(refuse(format!("member `{}` is longer than the pinned {} bytes", member.from, member.bytes)));
+        }
+    }
+    Ok(written)
+}
+
+/// Writes one entry to `target` and flushes it; never more than `limit` bytes, whatever its header says.
+fn entry(zip: &mut Archive, name: &str, target: &Path, limit: u64) -> io::Result<u64> {
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut entry = zip.by_name(name).map_err(|e| refuse(format!("member `{name}`: {e}")))?;
+    let mut file = File::create_new(target)?;
+    let written = io::copy(&mut entry.by_ref().take(limit), &mut file)?;
+    file.sync_all()?;
+    Ok(written)
 }
 
 /// Whether a name inside an archive means a place below the folder it is unpacked to, on any system.
@@ -86,6 +117,21 @@ mod tests {
         unpack(&path, &to, &[member("p/lib/a.so", 3)]).unwrap();
         assert_eq!(fs::read(to.join("p/lib/a.so")).unwrap(), b"aaa");
         assert!(!to.join("p/b.py").exists());
+    }
+
+    #[test]
+    fn a_folder_is_unpacked_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path =
+            archive(folder.path(), &[("p/lib/a.so", b"aaa"), ("p/lib/sub/b.so", b"bb"), ("p/library/c.so", b"c"), ("p/lib/sub/", b"")]);
+        let to = folder.path().join("out");
+        unpack(&path, &to, &[member("p/lib/", 5)]).unwrap();
+        assert_eq!(fs::read(to.join("p/lib/sub/b.so")).unwrap(), b"bb");
+        assert!(!to.join("p/library").exists());
+        for (name, bytes, expected) in [("p/lib/", 4, "longer than the pinned 4"), ("p/none/", 9, "no such folder")] {
+            let message = unpack(&path, &folder.path().join(expected), &[member(name, bytes)]).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@ use super::plan;
 use super::table::write_text;
 use crate::backend::select::measured_choices;
 use crate::backend::tensorrt::find;
+use crate::cache::Cache;
 use crate::device::{self, CpuInfo, DeviceSpec};
 use crate::error::Result;
 use crate::model::Store;
-use crate::runtime;
+use crate::runtime::{self, PaddlePart};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -53,6 +54,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
         });
     }
     findings.push(tensorrt());
+    findings.extend(PaddlePart::ALL.map(|part| paddle(part, &cache)));
     // Those that are here, and those that a first run of OCR fetches.
     for model in Store::new(&cache)?.list().into_iter().filter(|model| model.folder.is_some() || model.pinned.is_some()) {
         let ok = model.folder.is_some();
@@ -124,6 +126,17 @@ fn gpu(asked: &DeviceSpec) -> Finding {
     };
     let next_step = (*asked != DeviceSpec::Cpu).then(|| format!("`--device {asked}` is not in this version; leave it out, or give cpu"));
     Finding { topic: "gpu", name: "cuda".into(), ok: *asked == DeviceSpec::Cpu, found, next_step }
+}
+
+/// Paddle's own libraries: nothing is wrong while no model needs them.
+fn paddle(part: PaddlePart, cache: &Cache) -> Finding {
+    let (name, version) = (part.name(), part.version());
+    let found = match part.locate(cache) {
+        Ok(Some(found)) => format!("{version}, {}", found.module.display()),
+        Ok(None) => format!("not in the cache; {version} is installed when a model needs it, or by `hpinfer runtime install {name}`"),
+        Err(e) => format!("cannot be had here: {e}"),
+    };
+    Finding { topic: "library", name: name.into(), ok: true, found, next_step: None }
 }
 
 fn occupied(root: &Path) -> String {

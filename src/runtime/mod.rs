@@ -1,4 +1,5 @@
-//! Native libraries: which version this host needs, where it is found, how it is installed; and the [`font`] for pictures.
+//! Native libraries: which version this host needs, where it is found, how it is installed; [Paddle's own](PaddlePart); and the
+//! [`font`] for pictures.
 //!
 //! A library the user has wins over installing one: an explicit path, then the variable of the
 //! [`Library`], then the system's folders, then the copy in the [`Cache`]. An explicit path or a variable
@@ -6,8 +7,12 @@
 
 mod file;
 pub mod font;
+mod paddle;
 mod pins;
+mod python;
 mod search;
+
+pub use paddle::{PaddlePart, PaddleRuntime};
 
 use crate::cache::{Cache, Package};
 use crate::error::{Error, Result};
