@@ -8,6 +8,7 @@
 pub mod fake;
 pub mod onnxruntime;
 pub mod openvino;
+pub mod paddle;
 pub mod record;
 mod rewrite;
 pub mod select;
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+
+pub use paddle::{PaddleFiles, PaddleProgram, PaddleRunMode};
 
 /// The engines this build knows, by PaddleX's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -205,9 +208,12 @@ impl fmt::Debug for Onnx {
 pub struct LoadOptions {
     /// Model name, for messages and [`RunInfo`].
     pub model: String,
-    /// The network.
-    pub onnx: Onnx,
-    /// SHA-256 of its bytes, in hexadecimal: what cached forms and measurements are filed under.
+    /// The network as ONNX. `None` where a model has only Paddle's own format: the [selector](select) converts that
+    /// for backends that need it.
+    pub onnx: Option<Onnx>,
+    /// The network in Paddle's own format.
+    pub paddle: Option<PaddleProgram>,
+    /// SHA-256 of the network, in hexadecimal: what cached forms and measurements are filed under.
     pub model_sha256: String,
     /// Whether the graph may be rewritten into the form that the engine runs fastest. Results change by rounding only.
     pub rewrite: bool,
@@ -219,6 +225,16 @@ pub struct LoadOptions {
     pub logits: bool,
     /// Folder for rewritten and compiled forms of a model that is a file; `None` keeps nothing.
     pub cache_dir: Option<PathBuf>,
+}
+
+impl LoadOptions {
+    /// The network as ONNX, which `backend` needs.
+    fn require_onnx(&self, backend: BackendName) -> Result<&Onnx> {
+        self.onnx.as_ref().ok_or_else(|| {
+            let reason = format!("model {} is in Paddle's own format, which it does not read", self.model);
+            Error::backend(backend.as_str(), reason, "convert it with `hpinfer model convert`, or choose paddle_infer")
+        })
+    }
 }
 
 /// A library that runs networks.

@@ -1,6 +1,6 @@
 //! Rewritten forms of a model: of a file, made once and kept in the cache folder under the model's content hash; else in memory.
 
-use super::{LoadOptions, Onnx};
+use super::{BackendName, LoadOptions, Onnx};
 use crate::cache::write_atomic;
 use crate::error::Result;
 use crate::onnx::{Model, OutputKind, REWRITE_VERSION, Target};
@@ -19,18 +19,19 @@ pub struct Graph {
 /// The form of the model that `target` runs fastest. The original where no rewrite is wanted, or where the graph cannot
 /// be rewritten: that is slower, not wrong.
 pub fn form(options: &LoadOptions, target: Target) -> Result<Graph> {
-    let original = Graph { onnx: options.onnx.clone(), logits: false };
+    let onnx = options.require_onnx(target.into())?;
+    let original = Graph { onnx: onnx.clone(), logits: false };
     if !options.rewrite {
         return Ok(original);
     }
-    let kept = match (&options.onnx, &options.cache_dir) {
+    let kept = match (onnx, &options.cache_dir) {
         (Onnx::File(_), Some(folder)) => Some(Kept::new(options, target, folder)),
         _ => None,
     };
     if let Some(graph) = kept.as_ref().and_then(Kept::find) {
         return Ok(graph);
     }
-    let made = match &options.onnx {
+    let made = match onnx {
         Onnx::File(path) => Model::read(path),
         Onnx::Bytes(bytes) => Model::decode(bytes, &options.model),
     };
@@ -45,6 +46,15 @@ pub fn form(options: &LoadOptions, target: Target) -> Result<Graph> {
     match kept {
         Some(kept) => kept.keep(report.output, &bytes),
         None => Ok(Graph { onnx: Onnx::Bytes(Arc::new(bytes)), logits: report.output == OutputKind::Logits }),
+    }
+}
+
+impl From<Target> for BackendName {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::OnnxRuntime => Self::OnnxRuntime,
+            Target::OpenVino => Self::OpenVino,
+        }
     }
 }
 

@@ -4,12 +4,13 @@
 
 use super::onnxruntime::OnnxRuntime;
 use super::openvino::OpenVino;
+use super::paddle::PaddleInfer;
 use super::tensorrt::session::TensorRt;
 use super::{Backend, BackendName, Engine, LoadOptions, Precision, Session};
 use crate::cache::Cache;
 use crate::device::CpuInfo;
 use crate::error::{Error, Result};
-use crate::runtime::{self, Found, Library};
+use crate::runtime::{self, Found, Library, PaddlePart};
 use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -173,7 +174,8 @@ impl Selector {
                 Arc::new(OpenVino::open(&found.path, found.version.as_deref())?)
             }
             BackendName::TensorRt => Arc::new(TensorRt::open(self.cache.clone())?),
-            BackendName::PaddleInfer | BackendName::PaddleTensorRt => {
+            BackendName::PaddleInfer => Arc::new(PaddleInfer::new(PaddlePart::Inference.ensure(&self.cache)?)),
+            BackendName::PaddleTensorRt => {
                 return Err(Error::backend(name.as_str(), "not in this version", "use onnx_runtime or openvino"));
             }
             BackendName::Fake => return Err(Error::config("backend", "`fake` exists for tests only")),

@@ -32,7 +32,7 @@ fn try_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Renames a finished folder or file, whose contents were flushed, and makes the new name durable. A folder
 /// that stands in the way is removed first.
-pub(super) fn publish(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn publish(from: &Path, to: &Path) -> io::Result<()> {
     if to.is_dir() {
         fs::remove_dir_all(to)?;
     }

@@ -15,7 +15,7 @@ mod pip;
 mod progress;
 mod unzip;
 
-pub(crate) use atomic::sync_folder;
+pub(crate) use atomic::{publish, sync_folder};
 pub use atomic::write_atomic;
 pub use checksum::{sha256, sha256_file};
 pub use install::{Folder, Member, Package, Wheel};

@@ -1,5 +1,6 @@
 //! What a model folder holds: the network, in one format or in several, and the description of what surrounds it.
 
+use crate::backend::paddle::PaddleFiles;
 use crate::cache::sha256_file;
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -17,24 +18,6 @@ pub struct ModelFiles {
     pub onnx: Option<PathBuf>,
     /// The network in Paddle's own format.
     pub paddle: Option<PaddleFiles>,
-}
-
-/// A network in Paddle's own format: one or two forms of the program, and the weights of both.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PaddleFiles {
-    /// `inference.pdmodel`, the program as Paddle 2 writes it.
-    pub pdmodel: Option<PathBuf>,
-    /// `inference.json`, the program as Paddle 3 writes it (PIR).
-    pub pir: Option<PathBuf>,
-    /// `inference.pdiparams`, the weights.
-    pub params: PathBuf,
-}
-
-impl PaddleFiles {
-    /// The program, the newer form if there are two.
-    pub fn program(&self) -> Option<&Path> {
-        self.pir.as_deref().or(self.pdmodel.as_deref())
-    }
 }
 
 impl ModelFiles {

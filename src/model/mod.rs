@@ -15,7 +15,7 @@ mod store;
 mod yaml;
 
 pub use catalog::Published;
-pub use files::{ModelFiles, PaddleFiles};
+pub use files::ModelFiles;
 pub use folder::ResolvedModel;
 pub use hpi::{DynamicShapes, HpiConfig, HpiHints, HpiOptions, HpiPrecision, PerDevice, RankedBackend, ShapeRange};
 pub use spec::{

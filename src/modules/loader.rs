@@ -184,7 +184,8 @@ impl Loader {
     fn load_options(&self, model: &ResolvedModel, precision: Precision, logits: bool, parallelism: Parallelism) -> Result<LoadOptions> {
         Ok(LoadOptions {
             model: model.name.clone(),
-            onnx: Onnx::File(model.onnx()?.to_owned()),
+            onnx: model.files.onnx.clone().map(Onnx::File),
+            paddle: model.files.paddle.clone().map(Into::into),
             model_sha256: model.sha256()?,
             rewrite: true,
             precision,

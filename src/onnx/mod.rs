@@ -83,6 +83,14 @@ impl Model {
         self.proto.metadata_props.iter().find(|p| p.key() == key).map(|p| p.value())
     }
 
+    /// Names of the inputs, without weights, and of the outputs.
+    pub fn io(&self) -> (Vec<String>, Vec<String>) {
+        let Some(graph) = &self.proto.graph else { return Default::default() };
+        let weights: std::collections::HashSet<&str> = graph.initializer.iter().map(|t| t.name()).collect();
+        let inputs = graph.input.iter().map(|v| v.name()).filter(|name| !weights.contains(name));
+        (inputs.map(str::to_owned).collect(), graph.output.iter().map(|v| v.name().to_owned()).collect())
+    }
+
     /// The model in file form.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.proto.encode_to_vec()

@@ -1,0 +1,106 @@
+//! Paddle's formats to ONNX, once: the product is kept in the cache under the content hash of the model and the version of
+//! the converter. The converter works in a child with bounds of time and memory; what it made is read back and compared
+//! with the program's inputs and outputs before it gets its name.
+//!
+//! `.pdmodel` goes through paddle2onnx 1.3.1, PIR through 2.1.0 with Paddle's library. Where a folder has both, `.pdmodel`
+//! is taken: it needs a download of 4 MB instead of 0.2 GB, and the newer converter's form of a loop (SLANet) is one that
+//! ONNX Runtime refuses.
+
+use super::child::Child;
+use super::program::{PaddleFiles, read_io};
+use crate::cache::{Cache, Progress, publish, sha256};
+use crate::error::{Error, Result};
+use crate::onnx::Model;
+use crate::runtime::PaddlePart;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The child's program.
+const SCRIPT: &str = include_str!("convert.py");
+
+/// Grows whenever a conversion gives another graph than before with the same converter.
+const CONVERSION_VERSION: u32 = 1;
+
+/// Folder of the cache that holds converted models.
+const FOLDER: &str = "converted";
+
+/// How long a conversion may take; the largest models of the list take half a minute.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// Memory a conversion may take: this, and so many times the size of the model. The largest need about ten times.
+const LEAST_MEMORY: u64 = 3 << 30;
+const MEMORY_PER_BYTE: u64 = 14;
+
+/// A model that was converted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// The ONNX file in the cache.
+    pub onnx: PathBuf,
+    /// What it is filed under, 64 hexadecimal digits: the hash of model and converter.
+    pub key: String,
+}
+
+/// The ONNX form of `files`, from the cache or made now. `model` names it in messages; `hash` is its content hash.
+///
+/// # Errors
+/// [`Error::Backend`] when it cannot be converted; [`Error::Missing`] when the converter cannot be installed;
+/// [`Error::Config`] when the cache cannot be written.
+pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> Result<Converted> {
+    let (program, part) = match (&files.pdmodel, &files.pir) {
+        (Some(pdmodel), _) => (pdmodel, PaddlePart::PdmodelConverter),
+        (None, Some(pir)) => (pir, PaddlePart::PirConverter),
+        (None, None) => return Err(Error::internal("conversion", format!("{} stands without a program", files.params.display()))),
+    };
+    let key = sha256(format!("{hash} paddle2onnx {} {CONVERSION_VERSION}", part.version()).as_bytes());
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.+".contains(c) { c } else { '_' };
+    let name = format!("{}-{}", model.chars().map(safe).collect::<String>(), &key[..16]);
+    let converted = Converted { onnx: cache.root().join(FOLDER).join(format!("{name}.onnx")), key };
+    if converted.onnx.is_file() {
+        return Ok(converted);
+    }
+    let expected = read_io(program)?; // a file that is no program is told before anything is installed
+    let runtime = part.ensure(cache)?;
+    let folder = cache.subdir(FOLDER)?;
+    let _lock = cache.lock(&name)?;
+    if converted.onnx.is_file() {
+        return Ok(converted); // by another process, while this one waited
+    }
+    let _progress = Progress::spinner(format!("converting {model} to ONNX"));
+    let work = tempfile::Builder::new().prefix(".hpinfer-").tempdir_in(&folder).map_err(|e| cache.refused("create", &folder, &e))?;
+    let fail = |reason: String| {
+        let next_step = match files.pdmodel {
+            Some(_) => "choose paddle_infer or openvino, which read the .pdmodel itself",
+            None => "choose paddle_infer, which reads the program itself",
+        };
+        Error::backend("paddle2onnx", format!("model {model} ({}) cannot be converted to ONNX: {reason}", program.display()), next_step)
+    };
+    let size = |path: &Path| path.metadata().map(|meta| meta.len()).map_err(Error::io("read", path));
+    let question = json!({
+        "before": runtime.before,
+        "module": runtime.module,
+        "program": program,
+        "params": files.params,
+        "folder": work.path(),
+        "seconds": LIMIT.as_secs(),
+        "memory": LEAST_MEMORY + MEMORY_PER_BYTE * (size(program)? + size(&files.params)?),
+    });
+    let mut child = Child::start(&runtime.python, SCRIPT, 1)?;
+    let bytes: u64 = child.ask(&question, LIMIT).map_err(|e| fail(e.reason()))?;
+    let made = work.path().join("model.onnx");
+    let io = Model::read(&made)?.io();
+    let names = |specs: &[crate::backend::TensorSpec]| specs.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();
+    let (mut inputs, mut wanted) = (io.0, names(&expected.inputs));
+    inputs.sort();
+    wanted.sort();
+    if inputs != wanted || io.1.len() != expected.outputs.len() {
+        return Err(fail(format!(
+            "the converter made inputs {inputs:?} and {} outputs of {wanted:?} and {}",
+            io.1.len(),
+            expected.outputs.len()
+        )));
+    }
+    publish(&made, &converted.onnx).map_err(|e| cache.refused("rename", &made, &e))?;
+    tracing::info!("{model}: converted by paddle2onnx {} to {bytes} bytes", part.version());
+    Ok(converted)
+}
