@@ -93,7 +93,8 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
 fn options(cache: &Cache, model: &ResolvedModel, threads: usize) -> Result<LoadOptions> {
     Ok(LoadOptions {
         model: model.name.clone(),
-        onnx: Onnx::File(model.onnx()?.to_owned()),
+        onnx: model.files.onnx.clone().map(Onnx::File),
+        paddle: model.files.paddle.clone().map(Into::into),
         model_sha256: model.sha256()?,
         rewrite: true,
         precision: Precision::Float32,

@@ -36,7 +36,8 @@ pub fn options() -> LoadOptions {
     LoadOptions {
         model: "sample".into(),
         model_sha256: sha256(&bytes),
-        onnx: Onnx::Bytes(Arc::new(bytes)),
+        onnx: Some(Onnx::Bytes(Arc::new(bytes))),
+        paddle: None,
         rewrite: true,
         precision: Precision::Float32,
         parallelism: Parallelism { streams: 1, threads_per_stream: 1 },

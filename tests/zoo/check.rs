@@ -28,7 +28,8 @@ pub fn check(zoo: &Zoo, name: &str, cache: &Cache) -> Row {
     assert_eq!(sha256, expected.materialized_sha256, "{name}: the restored file is not the zoo's");
     let options = LoadOptions {
         model: name.to_owned(),
-        onnx: Onnx::Bytes(Arc::new(file)),
+        onnx: Some(Onnx::Bytes(Arc::new(file))),
+        paddle: None,
         model_sha256: sha256,
         rewrite: true,
         precision: Precision::Float32,

@@ -47,13 +47,14 @@ impl TensorRt {
             let reason = format!("{} is not to be had from TensorRT here", options.precision);
             return Err(Error::backend("tensorrt", reason, "leave the precision out"));
         }
-        let model = match &options.onnx {
+        let onnx = options.require_onnx(BackendName::TensorRt)?;
+        let model = match onnx {
             backend::Onnx::File(path) => Model::read(path)?,
             backend::Onnx::Bytes(bytes) => Model::decode(bytes, &options.model)?,
         };
         let build = recipe.options(&recipe::inputs(&model), size)?;
         drop(model);
-        let source = Source { model: options.model.clone(), onnx: options.onnx.clone(), sha256: options.model_sha256.clone() };
+        let source = Source { model: options.model.clone(), onnx: onnx.clone(), sha256: options.model_sha256.clone() };
         let made = self.builder.engine(&source, &build, &options.precision.to_string(), &[])?;
         tracing::info!(
             "{}: TensorRT engine {:?}, {}, {} profiles",
