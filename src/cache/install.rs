@@ -1,7 +1,8 @@
 //! Installing parts of a pinned wheel: lock, download, check, unpack, rename.
 
 use super::atomic::{publish, remove};
-use super::{Cache, Network, pip, sha256_file, unzip};
+use super::fetch::Download;
+use super::{Cache, Network, pip, sha256_file, untar, unzip};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -172,6 +173,38 @@ impl Cache {
                 _ => self.refused("unpack to", &target, &e),
             }
         })
+    }
+
+    /// Unpacks a downloaded tar file into `target`, which appears when `check`, given the folder and the names in it, has
+    /// nothing against them; a folder that stands in the way is replaced. Otherwise nothing of it stays.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when the archive is damaged or dishonest; what `check` reports; [`Error::Config`] when the cache
+    /// cannot be written.
+    pub fn unpack_tar(
+        &self,
+        download: &Download<'_>,
+        archive: &Path,
+        target: &Path,
+        limit: u64,
+        check: impl FnOnce(&Path, &[PathBuf]) -> Result<()>,
+    ) -> Result<()> {
+        let mut partial = target.to_owned().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let unpacked = remove(&partial).and_then(|()| fs::create_dir_all(&partial)).and_then(|()| untar::unpack(archive, &partial, limit));
+        let made = unpacked
+            .map_err(|e| match e.kind() {
+                io::ErrorKind::InvalidData => download.missing(format!("cannot unpack {}: {e}", download.url)),
+                _ => self.refused("unpack to", target, &e),
+            })
+            .and_then(|names| check(&partial, &names))
+            .and_then(|()| publish(&partial, target).map_err(|e| self.refused("unpack to", target, &e)));
+        if made.is_err() {
+            // The error at hand is the one to report; the next run removes what cannot be removed now.
+            let _ = remove(&partial);
+        }
+        made
     }
 
     fn downloads(&self) -> PathBuf {

@@ -9,15 +9,18 @@
 
 mod atomic;
 mod checksum;
+mod fetch;
 mod install;
 mod lock;
 mod pip;
 mod progress;
+mod untar;
 mod unzip;
 
 pub(crate) use atomic::{publish, sync_folder};
 pub use atomic::write_atomic;
 pub use checksum::{sha256, sha256_file};
+pub use fetch::Download;
 pub use install::{Folder, Member, Package, Wheel};
 pub use lock::{Lock, lock_file};
 pub use progress::Progress;

@@ -79,7 +79,7 @@ fn entry(zip: &mut Archive, name: &str, target: &Path, limit: u64) -> io::Result
 }
 
 /// Whether a name inside an archive means a place below the folder it is unpacked to, on any system.
-fn stays_inside(name: &str) -> bool {
+pub(super) fn stays_inside(name: &str) -> bool {
     !name.contains(['\\', '\0', ':']) && Path::new(name).components().all(|c| matches!(c, Component::Normal(_)))
 }
 

@@ -2,6 +2,7 @@
 //! a network in one or several formats ([`ModelFiles`]) and a [`ModelSpec`]; the [`Store`] turns a known name or a
 //! folder of the user's into both.
 
+mod archive;
 mod catalog;
 mod files;
 mod folder;

@@ -1,12 +1,13 @@
 //! Finding, downloading and checking models.
 
+use super::archive;
 use super::catalog::{self, Known, Published};
 use super::files::ModelFiles;
 use super::folder::{self, ResolvedModel};
 use super::hpi::{DynamicShapes, HpiHints, PerDevice, RankedBackend};
 use super::near::is_near;
 use super::spec::{ModelSpec, Module};
-use crate::cache::{Cache, Network, Package, sha256_file};
+use crate::cache::{Cache, Folder, Network, Package, sha256_file};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -76,18 +77,22 @@ pub struct Store {
     known: &'static [Known],
     /// The folder in which PaddleX keeps its own models.
     paddlex: Option<PathBuf>,
+    /// Where archives are fetched from, in place of the vendor's server.
+    mirror: Option<String>,
 }
 
 impl Store {
     /// The models of `cache`, which also says whether downloads are allowed, and of PaddleX's own cache
-    /// (`$PADDLE_PDX_CACHE_HOME`, else `~/.paddlex`).
+    /// (`$PADDLE_PDX_CACHE_HOME`, else `~/.paddlex`). Archives are fetched from below `$HPINFER_MODEL_URL` where it is set.
     ///
     /// # Errors
     /// [`Error::Internal`] when a built-in recipe cannot be read.
     pub fn new(cache: &Cache) -> Result<Self> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let paddlex = set("PADDLE_PDX_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".paddlex")));
-        Ok(Self { cache: cache.clone(), known: catalog::known()?, paddlex: paddlex.map(|root| root.join("official_models")) })
+        let mirror = std::env::var("HPINFER_MODEL_URL").ok().filter(|url| !url.is_empty());
+        let paddlex = paddlex.map(|root| root.join("official_models"));
+        Ok(Self { cache: cache.clone(), known: catalog::known()?, paddlex, mirror })
     }
 
     /// A model by PaddleX's name, downloaded when it is not on this machine, or a folder with the network and
@@ -197,7 +202,7 @@ impl Store {
         let own = self.own_folder(model);
         let whole = match &model.wheel {
             Some(wheel) if self.cache.holds(&wheel.folder(&model.name)) => true,
-            _ => folder::is_whole(&own),
+            _ => archive::is_here(&self.cache, model, &own),
         };
         if whole {
             return Some(own);
@@ -213,36 +218,35 @@ impl Store {
     }
 
     fn check(&self, model: &Known) -> Result<Integrity> {
-        let Some(wheel) = &model.wheel else {
-            return Ok(self.locate(model).map_or(Integrity::Absent, |_| Integrity::Unrecorded));
+        let own = self.own_folder(model);
+        let onnx = own.join(Known::ONNX);
+        let found = match &model.wheel {
+            Some(wheel) if onnx.exists() => match sha256_file(&onnx)? {
+                found if found == wheel.sha256 => Integrity::Intact,
+                found => Integrity::Damaged(format!("{} has SHA-256 {found}, expected {}", onnx.display(), wheel.sha256)),
+            },
+            _ => archive::check(&self.cache, model, &own)?,
         };
-        let onnx = self.own_folder(model).join(Known::ONNX);
-        if !onnx.exists() {
-            return Ok(self.locate(model).map_or(Integrity::Absent, |_| Integrity::Unrecorded));
+        match found {
+            Integrity::Absent if self.locate(model).is_some() => Ok(Integrity::Unrecorded), // in PaddleX's cache
+            found => Ok(found),
         }
-        let found = sha256_file(&onnx)?;
-        Ok(match found == wheel.sha256 {
-            true => Integrity::Intact,
-            false => Integrity::Damaged(format!("{} has SHA-256 {found}, expected {}", onnx.display(), wheel.sha256)),
-        })
     }
 
     fn discard(&self, model: &Known) -> Result<()> {
-        match &model.wheel {
-            Some(wheel) => self.cache.discard(&wheel.folder(&model.name)),
-            None => Ok(()),
-        }
+        self.cache.discard(&Folder { path: Path::new("official_models").join(&model.name), members: Vec::new() })
     }
 
     /// Makes a model whole in this program's cache, and says where.
     fn install(&self, model: &Known) -> Result<PathBuf> {
         let Some(source) = &model.wheel else {
             let own = self.own_folder(model);
-            return Err(Error::missing(
-                format!("model {}", model.name),
-                format!("it is neither in {} nor in PaddleX's cache", own.display()),
-                format!("download {} and unpack it there, or name a model folder", model.archive_url()),
-            ));
+            let url = match &self.mirror {
+                Some(mirror) => format!("{}/{}", mirror.trim_end_matches('/'), model.archive_file()),
+                None => model.archive_url(),
+            };
+            archive::install(&self.cache, model, &url, &own)?;
+            return Ok(own);
         };
         let wheel = source.wheel();
         let next_step = format!(

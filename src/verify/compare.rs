@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn probabilities_show_whether_classes_agree() {
         let a = floats(&[2, 2], &[0.25, 0.75, 0.5, 0.5]);
-        let d = compare(&[a.clone()], &[floats(&[2, 2], &[0.25, 0.75, 0.501, 0.499])]).unwrap();
+        let d = compare(std::slice::from_ref(&a), &[floats(&[2, 2], &[0.25, 0.75, 0.501, 0.499])]).unwrap();
         assert_eq!(d[0].labels, Some(Share { equal: 1, of: 2 }));
         assert_eq!(compare(&[floats(&[1, 2], &[1.0, 2.0])], &[floats(&[1, 2], &[1.0, 2.0])]).unwrap()[0].labels, None);
     }
@@ -242,8 +242,8 @@ mod tests {
     #[test]
     fn what_cannot_be_compared_says_why() {
         let y = floats(&[2], &[0.0; 2]);
-        assert!(compare(&[y.clone()], &[]).unwrap_err().contains("0 outputs"));
-        assert!(compare(&[y.clone()], &[floats(&[1, 2], &[0.0; 2])]).unwrap_err().contains("[1x2]"));
+        assert!(compare(std::slice::from_ref(&y), &[]).unwrap_err().contains("0 outputs"));
+        assert!(compare(std::slice::from_ref(&y), &[floats(&[1, 2], &[0.0; 2])]).unwrap_err().contains("[1x2]"));
         assert!(compare(&[y], &[integers(&[2], &[0; 2])]).is_err());
     }
 
