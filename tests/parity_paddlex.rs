@@ -3,8 +3,8 @@
 
 use hpinfer::backend::fake::{FakeEngine, Input, Output, Values};
 use hpinfer::cache::Cache;
-use hpinfer::image::decode::Decoder;
 use hpinfer::image::ImageBuf;
+use hpinfer::image::decode::Decoder;
 use hpinfer::model::{ModelSpec, Store};
 use hpinfer::modules::network::Share;
 use hpinfer::modules::{Classify, PictureModule};
@@ -139,7 +139,8 @@ fn classification_and_orientation() {
         let expected = &case.json["expected"];
         let ids: Vec<u64> = found[0].class_ids.iter().map(|&id| u64::from(id)).collect();
         // Newer releases give a list per picture.
-        let one = |key: &str| expected[key].as_array().and_then(|v| v.first().filter(|v| v.is_array()).cloned()).unwrap_or(expected[key].clone());
+        let one =
+            |key: &str| expected[key].as_array().and_then(|v| v.first().filter(|v| v.is_array()).cloned()).unwrap_or(expected[key].clone());
         assert_eq!(ids, one("class_ids").as_array().expect("ids").iter().filter_map(Value::as_u64).collect::<Vec<_>>(), "{name}");
         assert_eq!(found[0].scores, floats(&one("scores")), "{name}");
         assert_eq!(serde_json::json!(found[0].label_names), one("label_names"), "{name}");

@@ -5,8 +5,9 @@
 use super::onnxruntime::OnnxRuntime;
 use super::openvino::OpenVino;
 use super::paddle::PaddleInfer;
+use super::paddle::convert::{Converted, to_onnx};
 use super::tensorrt::session::TensorRt;
-use super::{Backend, BackendName, Engine, LoadOptions, Precision, Session};
+use super::{Backend, BackendName, Engine, LoadOptions, Onnx, Precision, Session};
 use crate::cache::Cache;
 use crate::device::CpuInfo;
 use crate::error::{Error, Result};
@@ -130,9 +131,17 @@ impl Selector {
         Self { cache, libraries, opened: Mutex::default() }
     }
 
-    /// Loads a model on the backend the user wants, else on the fastest one for the inputs of `probe`.
+    /// Loads a model on the backend the user wants, else on the fastest one for the inputs of `probe`. A model that is in
+    /// Paddle's own format only is converted first, once, unless Paddle Inference is to run it.
     pub fn load(&self, wanted: impl Into<Wanted>, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
         let wanted = wanted.into();
+        let options = &match (&options.onnx, &options.paddle) {
+            (None, Some(program)) if wanted.backend != Some(BackendName::PaddleInfer) => {
+                let Converted { onnx, key } = to_onnx(&self.cache, &options.model, &program.files, &options.model_sha256)?;
+                LoadOptions { onnx: Some(Onnx::File(onnx)), model_sha256: key, ..options.clone() }
+            }
+            _ => options.clone(),
+        };
         if let Some(name) = wanted.backend {
             tracing::info!("{}: {name}, as asked for", options.model);
             return self.open(name)?.load(options);

@@ -17,8 +17,8 @@ mod progress;
 mod untar;
 mod unzip;
 
-pub(crate) use atomic::{publish, sync_folder};
 pub use atomic::write_atomic;
+pub(crate) use atomic::{publish, sync_folder};
 pub use checksum::{sha256, sha256_file};
 pub use fetch::Download;
 pub use install::{Folder, Member, Package, Wheel};

@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn what_is_no_honest_archive_is_refused() {
-        let cases: [(&[(&str, EntryType, &[u8])], &str); 9] = [
+        type Entry<'a> = (&'a str, EntryType, &'a [u8]);
+        let cases: [(&[Entry], &str); 9] = [
             (&[("../evil", FILE, b"x")], "leaves the folder"),
             (&[("m/../../evil", FILE, b"x")], "leaves the folder"),
             (&[("/evil", FILE, b"x")], "leaves the folder"),

@@ -1,7 +1,8 @@
-//! `hpinfer model list | info | pull | verify`.
+//! `hpinfer model list | info | pull | verify | convert`.
 
 use super::model_info;
 use super::table::{write_json, write_table, write_text};
+use crate::backend::paddle::convert;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::model::{Integrity, ModelStatus, Store};
@@ -37,6 +38,11 @@ pub enum ModelCommand {
         /// Model names; all that are on this machine when none is given
         names: Vec<String>,
     },
+    /// Convert a model in Paddle's own format to ONNX, once; prints where the file is
+    Convert {
+        /// Model name, or the folder of an exported model
+        name: String,
+    },
 }
 
 const HEADINGS: [&str; 4] = ["MODEL", "MODULE", "SIZE", "WHERE"];
@@ -67,6 +73,14 @@ impl ModelCommand {
                 write_table(out, HEADINGS, &rows)
             }
             Self::Verify { names } => verify(&store, names, out),
+            Self::Convert { name } => {
+                let model = store.resolve(name)?;
+                let onnx = match (&model.files.onnx, &model.files.paddle) {
+                    (None, Some(paddle)) => convert::to_onnx(cache, &model.name, paddle, &model.sha256()?)?.onnx,
+                    _ => model.onnx()?.to_owned(),
+                };
+                write_text(out, &format!("{}\n", onnx.display()))
+            }
         }
     }
 }

@@ -44,7 +44,11 @@ impl ResolvedModel {
         self.files.onnx.as_deref().ok_or_else(|| {
             let found = self.files.paddle.as_ref().and_then(|paddle| paddle.program());
             let reason = found.map_or("the folder has none".into(), |program| format!("the folder has only {}", program.display()));
-            Error::missing(format!("inference.onnx of {}", self.name), reason, "convert it with paddle2onnx")
+            Error::missing(
+                format!("inference.onnx of {}", self.name),
+                reason,
+                "convert it with `hpinfer model convert`, or choose --backend paddle_infer",
+            )
         })
     }
 

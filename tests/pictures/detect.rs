@@ -177,12 +177,8 @@ fn rows_of_a_batch_go_to_their_pictures_and_picodet_runs_one_by_one() {
 fn masks_follow_their_rows_and_are_cut_to_their_boxes() {
     let size = Size::new(7, 5);
     // The mask of row n is 1 where (x + y + n) is even; the middle row is no result.
-    let rows = vec![
-        [0.0, 0.9, 1.4, 0.5, 4.5, 3.5],
-        [1.0, 0.2, 0.0, 0.0, 7.0, 5.0],
-        [2.0, 0.8, -2.0, 1.5, 3.0, 9.0],
-        [1.0, 0.7, 5.0, 2.0, 3.0, 4.0],
-    ];
+    let rows =
+        [[0.0, 0.9, 1.4, 0.5, 4.5, 3.5], [1.0, 0.2, 0.0, 0.0, 7.0, 5.0], [2.0, 0.8, -2.0, 1.5, 3.0, 9.0], [1.0, 0.7, 5.0, 2.0, 3.0, 4.0]];
     let (engine, fed) = remembering(&DETR, 3, move |_| {
         let on = |i: usize| i32::from((i % 7 + i / 7 % 5 + i / 35).is_multiple_of(2));
         let masks = Output::i32(&[4, 5, 7], (0..140).map(on).collect());

@@ -113,7 +113,8 @@ fn whatever_an_engine_depends_on_makes_another_one() {
 
 #[test]
 fn a_file_that_is_not_what_was_written_is_made_again_with_one_warning() {
-    let damages: [(&str, fn(&Path)); 6] = [
+    type Damage = (&'static str, fn(&Path));
+    let damages: [Damage; 6] = [
         ("checksum differs", |path| {
             let mut bytes = fs::read(path).unwrap();
             *bytes.last_mut().unwrap() ^= 1;
@@ -199,7 +200,7 @@ fn engines_lie_beside_their_model_where_that_can_be_written() {
     let path = home.get(&key(), Some(&model)).unwrap().2.unwrap();
     assert_eq!(path.parent().unwrap(), model.join(".cache/tensorrt"));
     assert_eq!(home.get(&key(), Some(&model)).unwrap().1, Origin::Loaded);
-    assert_eq!((home.cache().list(&[]).len(), home.cache().list(&[model.clone()]).len()), (0, 1));
+    assert_eq!((home.cache().list(&[]).len(), home.cache().list(std::slice::from_ref(&model)).len()), (0, 1));
     // A folder that nobody can write, not even root.
     let (path, lines) = warnings(|| home.get(&key(), Some(Path::new("/proc/self"))).unwrap().2.unwrap());
     assert_eq!((path.parent().unwrap(), lines.len()), (home.cache().folder().as_path(), 0));

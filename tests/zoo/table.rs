@@ -80,7 +80,7 @@ pub fn differences(committed: &Row, fresh: &Row) -> Vec<String> {
     };
     let grown = |column: &&str| {
         let (old, new) = (cell(committed, column), cell(fresh, column));
-        let numbers = |text: &str| text.split("; ").map(|part| leading_number(part)).collect::<Vec<_>>();
+        let numbers = |text: &str| text.split("; ").map(leading_number).collect::<Vec<_>>();
         let more = |(old, new): (&f64, &f64)| *new > (GROWTH * old).max(SMALL);
         let (a, b) = (numbers(&old), numbers(&new));
         (a.len() != b.len() || a.iter().zip(&b).any(more)).then(|| format!("{column}: was {old}, is {new}"))

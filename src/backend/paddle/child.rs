@@ -167,6 +167,22 @@ impl Child {
         let _ = self.process.kill(); // an error means that it has ended
         let _ = self.process.wait();
     }
+
+    /// Closes the pipe and waits for the child to end by itself, `limit` at most; the error says what went wrong.
+    #[cfg(test)]
+    pub fn finish(mut self, limit: Duration) -> Result<(), String> {
+        self.questions = None;
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.process.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(how_it_ended(status)),
+                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+                Ok(None) => return Err("it did not end".into()),
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+    }
 }
 
 impl Drop for Child {
