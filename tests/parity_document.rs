@@ -4,6 +4,7 @@
 mod parity_document {
     mod curves;
     mod polygons;
+    mod tables;
 }
 
 fn fixtures() -> std::path::PathBuf {

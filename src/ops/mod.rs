@@ -5,10 +5,12 @@
 
 pub mod ctc;
 pub mod db;
+pub mod layout;
 pub mod mask;
 pub mod nms;
 pub mod resize_norm;
 pub mod sampling;
 pub mod simd;
+pub mod table;
 pub mod warp;
 pub mod yuv;

@@ -5,8 +5,10 @@ mod classification;
 mod detection;
 pub mod json;
 mod ocr;
+pub mod page;
 pub mod render;
 mod segmentation;
+pub mod table;
 
 pub use classification::ClassificationResult;
 pub use detection::{DetectedBox, DetectionResult, InstanceResult, Mask};

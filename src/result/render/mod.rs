@@ -7,11 +7,14 @@ mod classification;
 mod detection;
 pub mod encode;
 pub mod font;
+pub mod html;
 mod label;
+pub mod markdown;
 mod ocr;
 mod palette;
 pub mod save;
 mod text;
+pub mod xlsx;
 
 pub use classification::draw_classification;
 pub use detection::{draw_detection, draw_instances};

@@ -1,0 +1,73 @@
+//! Tables as HTML. Whatever is in a picture stays text: what has a meaning in HTML is escaped.
+
+use crate::result::table::Table;
+use std::borrow::Cow;
+
+/// The table as PaddleX writes it, `<html><body><table>` and their ends around it, with the texts escaped.
+pub fn table(table: &Table) -> String {
+    format!("<html><body>{}</body></html>", element(table))
+}
+
+/// The table as a file that browsers show with the right characters and with lines between the cells.
+pub fn document(table: &Table) -> String {
+    const HEAD: &str = "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><style>table{border-collapse:collapse}td{border:1px solid #888;padding:2px 6px}</style></head><body>\n";
+    format!("{HEAD}{}\n</body></html>\n", element(table))
+}
+
+/// The `<table>` element alone.
+pub fn element(table: &Table) -> String {
+    let mut out = String::from("<table>");
+    let mut texts = table.texts.iter();
+    for token in &table.structure {
+        if !token.contains("</td>") {
+            out += token;
+            continue;
+        }
+        let is_whole = token == "<td></td>";
+        out += if is_whole { "<td>" } else { "" };
+        out += &texts.next().map_or(Cow::Borrowed(""), |text| escaped(text));
+        out += if is_whole { "</td>" } else { token };
+    }
+    out + "</table>"
+}
+
+/// `text` with `& < > " '` as references.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>', '"', '\'']) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => out += "&amp;",
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '"' => out += "&quot;",
+            '\'' => out += "&#39;",
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::table::tests as sample;
+
+    #[test]
+    fn cells_hold_their_texts() {
+        let found = table(&sample::table(sample::SPANS, "表头,left,a,b,c,d"));
+        let expected = "<html><body><table><thead><tr><td colspan=\"3\">表头</td></tr></thead><tbody><tr><td rowspan=\"2\">left</td><td>a</td><td>b</td></tr><tr><td>c</td><td>d</td></tr></tbody></table></body></html>";
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn text_never_becomes_markup() {
+        let hostile = r#"<script>alert("x" & 'y')</script>"#;
+        let mut one = sample::table("<tr>|<td></td>|</tr>", "");
+        one.texts = vec![hostile.into()];
+        let html = document(&one);
+        assert!(html.contains("<td>&lt;script&gt;alert(&quot;x&quot; &amp; &#39;y&#39;)&lt;/script&gt;</td>"), "{html}");
+    }
+}
