@@ -41,6 +41,21 @@ impl Stage {
     /// Stages of a pipeline with one network, in the order in which they run.
     pub const ONE_NETWORK: [Self; 4] = [Self::Decode, Self::Pre, Self::Infer, Self::Post];
 
+    /// Stages of a document pipeline; those of layout and table networks are summed, as are those of all texts.
+    pub const DOCUMENT: [Self; 11] = [
+        Self::Decode,
+        Self::Pre,
+        Self::Infer,
+        Self::Post,
+        Self::DetPre,
+        Self::DetInfer,
+        Self::DetPost,
+        Self::Crop,
+        Self::RecPre,
+        Self::RecInfer,
+        Self::RecPost,
+    ];
+
     /// The name in `timings_ms`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -145,6 +145,8 @@ fn throughput(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, rep
 fn lines(result: &PipelineResult) -> usize {
     match result {
         PipelineResult::Ocr(result) => result.rec_text.len(),
+        PipelineResult::Seals(result) => result.seals.iter().map(|seal| seal.text.rec_text.len()).sum(),
+        PipelineResult::Tables(result) => result.ocr.rec_text.len(),
         _ => 0,
     }
 }

@@ -173,6 +173,13 @@ pub struct EngineArgs {
     /// Score that an object needs to exceed, 0 to 1 [default: the pipeline file's, else the model's]
     #[arg(long, value_name = "SCORE")]
     pub threshold: Option<f32>,
+    /// Layout model of a document pipeline: a name or a model folder; `none` takes every picture for one seal [default: the
+    /// pipeline file's]
+    #[arg(long, value_name = "MODEL", alias = "layout_model")]
+    pub layout_model: Option<String>,
+    /// Table structure model: a name or a model folder [default: the pipeline file's]
+    #[arg(long, value_name = "MODEL", alias = "table_model")]
+    pub table_model: Option<String>,
     /// Text detection model: a name or a model folder [default: the pipeline file's]
     #[arg(long, value_name = "MODEL", alias = "text_det_model")]
     pub text_det_model: Option<String>,
@@ -271,6 +278,11 @@ impl EngineArgs {
             ("--text-rec-padding", self.text_rec_padding != PaddingArg::default()),
             ("--text-det-score-mode", self.text_det_score_mode.is_some()),
         ])
+    }
+
+    /// The first flag given that is about documents alone.
+    pub(super) fn first_of_document(&self) -> Option<&'static str> {
+        first_given(&[("--layout-model", self.layout_model.is_some()), ("--table-model", self.table_model.is_some())])
     }
 
     /// The first flag given that is about pipelines with one network.

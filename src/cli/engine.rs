@@ -210,6 +210,7 @@ fn models_of(pipeline: &str) -> Result<Vec<String>> {
     let models = match pipeline_config(pipeline)? {
         PipelineConfig::Ocr(config) => vec![config.text_det_model, config.text_rec_model],
         PipelineConfig::Picture(config) => vec![config.model],
+        PipelineConfig::Document(config) => config.models(),
     };
     Ok(models.into_iter().map(|model| model.name_or_dir).collect())
 }

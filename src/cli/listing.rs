@@ -1,6 +1,6 @@
 //! A result for people, on a terminal.
 
-use crate::result::{ClassificationResult, DetectedBox, Header, LabelMap, OcrResult, PipelineResult};
+use crate::result::{ClassificationResult, DetectedBox, Header, LabelMap, OcrResult, PipelineResult, SealResult, Table};
 
 /// A picture's name, what ran, and what was found.
 pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
@@ -14,6 +14,8 @@ pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
         PipelineResult::Classification(result) => classes(result),
         PipelineResult::Detection(result) => boxes(&result.boxes, |_| String::new()),
         PipelineResult::Segmentation(result) => shares(&result.pred),
+        PipelineResult::Seals(result) => boxes(&result.layout, |_| String::new()) + &seals(result),
+        PipelineResult::Tables(result) => boxes(&result.layout, |_| String::new()) + &texts(&result.ocr) + &tables(&result.tables),
         PipelineResult::Instances(result) => boxes(&result.boxes, |index| {
             let pixels = result.masks.get(index).map_or(0, |mask| mask.inside().iter().filter(|&&v| v == 1).count());
             format!(", {pixels} pixels")
@@ -36,6 +38,26 @@ fn texts(result: &OcrResult) -> String {
         format!("  {score:.2}  {corner:>12}  {text}\n")
     });
     lines.collect()
+}
+
+/// The text of each seal.
+fn seals(result: &SealResult) -> String {
+    let one = |(index, seal): (usize, &crate::result::Seal)| format!("  seal {index}\n{}", texts(&seal.text));
+    result.seals.iter().enumerate().map(one).collect()
+}
+
+/// Sizes and rows of tables.
+fn tables(tables: &[Table]) -> String {
+    let one = |(index, table): (usize, &Table)| {
+        let grid = table.grid();
+        let mut out = format!("  table {index}: {} rows, {} columns\n", grid.rows, grid.columns);
+        for row in 0..grid.rows {
+            let cells: Vec<String> = grid.cells.iter().filter(|c| c.row == row).map(|c| printable(&c.text)).collect();
+            out += &format!("    {}\n", cells.join(" | "));
+        }
+        out
+    };
+    tables.iter().enumerate().map(one).collect()
 }
 
 /// Classes with scores.

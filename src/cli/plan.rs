@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::modules::batch::{BatchLimits, Padding};
 use crate::modules::{Loader, LoaderOptions};
 use crate::ops::db::ScoreMode;
-use crate::pipeline::{OcrConfig, PictureConfig, Pipeline, PipelineConfig, PipelineName};
+use crate::pipeline::{DocumentConfig, OcrConfig, PictureConfig, Pipeline, PipelineConfig, PipelineName};
 use std::path::Path;
 
 /// Lines a recognition run in the pipeline file that PaddleX 3.x ships.
@@ -28,8 +28,11 @@ impl Plan {
         let mut config = pipeline_config(pipeline)?;
         let name = config.name();
         let foreign = match &mut config {
-            PipelineConfig::Ocr(config) => engine.apply_to_ocr(config).map(|()| engine.first_of_picture()),
-            PipelineConfig::Picture(config) => engine.apply_to_picture(config).map(|()| engine.first_of_ocr()),
+            PipelineConfig::Ocr(config) => engine.apply_to_ocr(config).map(|()| engine.first_of_picture().or(engine.first_of_document())),
+            PipelineConfig::Picture(config) => {
+                engine.apply_to_picture(config).map(|()| engine.first_of_ocr().or(engine.first_of_document()))
+            }
+            PipelineConfig::Document(config) => engine.apply_to_document(config).map(|()| engine.first_of_picture()),
         }?;
         if let Some(flag) = foreign {
             return Err(Error::config(flag, format!("{name} does not have this setting; leave it out")));
@@ -72,6 +75,18 @@ impl EngineArgs {
                 ScoreModeArg::Fast => ScoreMode::Fast,
                 ScoreModeArg::Slow => ScoreMode::Slow,
             });
+        }
+        Ok(())
+    }
+
+    fn apply_to_document(&self, config: &mut DocumentConfig) -> Result<()> {
+        self.apply_to_ocr(&mut config.text)?;
+        for (flag, key, name) in
+            [("--layout-model", "layout_model", &self.layout_model), ("--table-model", "table_model", &self.table_model)]
+        {
+            if let Some(name) = name {
+                config.set_model(key, Some(name), flag)?;
+            }
         }
         Ok(())
     }

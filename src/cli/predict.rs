@@ -76,7 +76,10 @@ fn predict(args: &PredictArgs, global: &GlobalArgs, plan: &Plan) -> Result<u8> {
         },
     };
     let fonts = fonts(args, global)?;
-    let suffix = if plan.config.name() == PipelineName::Ocr { save::OCR_SUFFIX } else { save::PICTURE_SUFFIX };
+    let suffix = match plan.config.name() {
+        PipelineName::Ocr => save::OCR_SUFFIX,
+        PipelineName::Picture(_) | PipelineName::Document(_) => save::PICTURE_SUFFIX,
+    };
     let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema, suffix)).transpose()?;
     let source_options =
         SourceOptions { offline: global.offline, limits: decoder.limits, pdf: args.pdf.options()?, ..SourceOptions::default() };

@@ -36,6 +36,26 @@ pub struct ImageView<'a> {
     pub format: PixelFormat,
 }
 
+impl ImageView<'_> {
+    /// A copy of the pixels of columns `left..right` and rows `top..bottom`, in the order left, top, right, bottom, as far as they
+    /// lie in the picture; `None` when there are none.
+    ///
+    /// # Errors
+    /// Those of [`ImageBuf::new`], when the pixels do not fit the size.
+    pub fn part(&self, [left, top, right, bottom]: [i32; 4]) -> Result<Option<ImageBuf>> {
+        let inside = |v: i32, side: u32| (v.max(0) as u32).min(side) as usize;
+        let (left, right) = (inside(left, self.size.width), inside(right, self.size.width));
+        let (top, bottom) = (inside(top, self.size.height), inside(bottom, self.size.height));
+        if left >= right || top >= bottom {
+            return Ok(None);
+        }
+        let bytes = self.format.bytes();
+        let rows = self.data.chunks_exact(self.size.width as usize * bytes).skip(top).take(bottom - top);
+        let data = rows.flat_map(|row| &row[left * bytes..right * bytes]).copied().collect();
+        ImageBuf::new(data, Size::new((right - left) as u32, (bottom - top) as u32), self.format).map(Some)
+    }
+}
+
 /// Owned pixels, rows packed without padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageBuf {

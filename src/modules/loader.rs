@@ -5,7 +5,7 @@
 use super::network::Engines;
 use super::text_detect::DetectionOverrides;
 use super::text_recognise::WidthRule;
-use super::{Classify, Detect, Segment, SegmentInstances, TextDetect, TextRecognise};
+use super::{Classify, Detect, Segment, SegmentInstances, TableStructure, TextDetect, TextRecognise};
 use crate::backend::record::Recording;
 use crate::backend::select::{Libraries, Probe, Selector};
 use crate::backend::{BackendName, Engine, LoadOptions, Onnx, Parallelism, Precision};
@@ -13,7 +13,7 @@ use crate::cache::Cache;
 use crate::device::{self, CpuInfo};
 use crate::error::{Error, Result};
 use crate::image::Size;
-use crate::model::{BoxType, Canvas, ClassResize, ClassificationSpec, DetectionSpec, ModelSpec, ResolvedModel, Store};
+use crate::model::{Canvas, ClassResize, ClassificationSpec, DetectionSpec, ModelSpec, ResolvedModel, Store};
 use crate::tensor::Shape;
 use std::sync::Arc;
 
@@ -91,15 +91,12 @@ impl Loader {
         self.options.threads
     }
 
-    /// Opens a text detector.
+    /// Opens a detector of text, straight or curved.
     pub fn text_detect(&self, choice: &ModelChoice, overrides: &DetectionOverrides) -> Result<TextDetect> {
         let model = self.store.resolve(&choice.name_or_dir)?;
         let ModelSpec::TextDetection(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a text detector"));
         };
-        if spec.boxes != BoxType::Quad {
-            return Err(wrong_kind(&model, "a detector of straight text"));
-        }
         let spec = overrides.apply(spec.clone());
         let probe = [(640, 640), (736, 960), (960, 672), (544, 960)].map(|(h, w)| Probe::only(Shape::new(&[1, 3, h, w])));
         Ok(TextDetect::new(self.shared_engines(choice, &model, &probe)?, spec))
@@ -164,6 +161,16 @@ impl Loader {
         };
         let probe = vec![Probe::only(picture_shape(SEGMENTATION_PROBE)); 2];
         Ok(Segment::new(self.shared_engines(choice, &model, &probe)?, spec.clone()))
+    }
+
+    /// Opens a recogniser of table structure.
+    pub fn table(&self, choice: &ModelChoice) -> Result<TableStructure> {
+        let model = self.store.resolve(&choice.name_or_dir)?;
+        let ModelSpec::Table(spec) = &model.spec else {
+            return Err(wrong_kind(&model, "a recogniser of table structure"));
+        };
+        let probe = vec![Probe::only(picture_shape(spec.canvas)); 2];
+        Ok(TableStructure::new(self.shared_engines(choice, &model, &probe)?, spec.clone()))
     }
 
     /// Engines for pictures in float32: one that uses all cores, and where there are several another for one of them.

@@ -11,6 +11,7 @@ pub mod loader;
 pub mod network;
 pub mod picture;
 pub mod segment;
+pub mod table;
 pub mod text_detect;
 pub mod text_recognise;
 
@@ -20,5 +21,6 @@ pub use instances::SegmentInstances;
 pub use loader::{Loader, LoaderOptions};
 pub use picture::PictureModule;
 pub use segment::Segment;
+pub use table::TableStructure;
 pub use text_detect::TextDetect;
 pub use text_recognise::TextRecognise;

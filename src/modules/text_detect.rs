@@ -1,12 +1,15 @@
-//! Text detection: a picture → quadrilaterals with scores, in reading order.
+//! Text detection: a picture → regions with scores. Straight text gives quadrilaterals in reading order, curved text
+//! (seals) polygons in the order in which they are found.
 
 use super::network::{Engines, Network, Share, Worker};
 use crate::backend::RunInfo;
 use crate::error::Result;
-use crate::image::{ImageBuf, ImageView, Size};
-use crate::model::{DetResize, LimitType, TextDetectionSpec};
-use crate::ops::db::{self, ProbabilityMap, ScoreMode, TextBox};
+use crate::image::{ImageBuf, ImageView, PointI, Size};
+use crate::model::{BoxType, DetResize, LimitType, TextDetectionSpec};
+use crate::ops::db::{self, ProbabilityMap, ScoreMode, TextBox, TextPolygon};
 use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
+use crate::ops::warp::CropPlan;
+use crate::ops::warp::curve::CurvePlan;
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
 
@@ -70,12 +73,23 @@ impl TextDetect {
         self.network.info()
     }
 
-    /// Finds the text regions of `image` (BGR), in reading order.
-    pub fn detect(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Vec<TextBox>> {
+    /// How the line in `region` is cut out of the picture of size `picture` it was found in.
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::Error::Input) for a side of more than 32767 pixels.
+    pub fn crop(&self, region: &TextPolygon, picture: Size) -> Result<CurvePlan> {
+        match (self.spec.boxes, <&[PointI; 4]>::try_from(region.points.as_slice())) {
+            (BoxType::Quad, Ok(quad)) => CropPlan::from_quad(quad).map(CurvePlan::Rectangle),
+            _ => CurvePlan::from_polygon(&region.points, picture),
+        }
+    }
+
+    /// Finds the text regions of `image` (BGR).
+    pub fn detect(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Vec<TextPolygon>> {
         self.network.with(share, |worker| self.detect_with(worker, image, times))
     }
 
-    fn detect_with(&self, worker: &mut Worker<Scratch>, image: ImageView<'_>, times: &mut StageTimes) -> Result<Vec<TextBox>> {
+    fn detect_with(&self, worker: &mut Worker<Scratch>, image: ImageView<'_>, times: &mut StageTimes) -> Result<Vec<TextPolygon>> {
         let padded = pad_tiny(image)?;
         let src = padded.as_ref().map_or(image, ImageBuf::view);
         let canvas = self.spec.resize.target(src.size);
@@ -94,9 +108,12 @@ impl TextDetect {
                 return Err(self.network.fault(found));
             }
             let map = ProbabilityMap { data: output.as_f32()?, size: canvas, original: src.size };
+            if self.spec.boxes == BoxType::Poly {
+                return db::polygons(map, &self.spec.db, &mut worker.scratch.db);
+            }
             let mut boxes = db::cpu::boxes(map, &self.spec.db, &mut worker.scratch.db)?;
             db::order::reading_order(&mut boxes);
-            Ok(boxes)
+            Ok(boxes.into_iter().map(|TextBox { quad, score }| TextPolygon { points: quad.to_vec(), score }).collect())
         })
     }
 }

@@ -6,7 +6,8 @@ use crate::image::{ImageView, PixelFormat, Size};
 use crate::model::TextRecognitionSpec;
 use crate::ops::ctc::{self, ScoreKind};
 use crate::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Planes};
-use crate::ops::warp::{self, CropPlan};
+use crate::ops::warp;
+use crate::ops::warp::curve::{self, CurvePlan};
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub struct Line<'a> {
     /// The picture (BGR).
     pub image: ImageView<'a>,
     /// The crop.
-    pub crop: &'a CropPlan,
+    pub crop: &'a CurvePlan,
 }
 
 /// What a line says.
@@ -105,7 +106,7 @@ impl TextRecognise {
         let plane = 3 * canvas.area() as usize;
         let input = worker.session.input(0, Shape::new(&[lines.len(), 3, height as usize, width as usize]))?;
         for (line, out) in lines.iter().zip(input.chunks_exact_mut(plane)) {
-            times.measure(Stage::Crop, || warp::cpu::warp(line.image, line.crop, &mut worker.crop, &mut worker.warp))?;
+            times.measure(Stage::Crop, || curve::warp(line.image, line.crop, &mut worker.crop, &mut worker.warp))?;
             times.measure(Stage::RecPre, || {
                 let src = ImageView { data: &worker.crop, size: line.crop.size(), format: PixelFormat::Bgr };
                 let own = Size::new(self.input_width(line.crop.size()).min(width), height);

@@ -1,24 +1,32 @@
 //! Pipelines by PaddleX name: a struct of modules and straight-line steps over a batch of frames, run on one
 //! pool of workers. [`Pipeline`] is what they have in common, `config` reads pipeline files. There is one file per pipeline;
-//! those with one network share `picture`.
+//! those with one network share `picture`, those for documents `crew` (workers), `layout` (regions), `reader` (text) and `tables`.
 
 pub mod config;
+mod crew;
 mod image_classification;
 mod instance_segmentation;
+mod layout;
 mod name;
 mod object_detection;
 pub mod ocr;
 mod picture;
+mod reader;
+mod seal_recognition;
 mod semantic_segmentation;
+mod table_recognition;
+mod tables;
 
-pub use config::{OcrConfig, PictureConfig, PipelineConfig};
+pub use config::{DocumentConfig, OcrConfig, PictureConfig, PipelineConfig};
 pub use image_classification::ImageClassification;
 pub use instance_segmentation::InstanceSegmentation;
-pub use name::{PipelineName, Task};
+pub use name::{DocumentTask, PipelineName, Task};
 pub use object_detection::ObjectDetection;
 pub use ocr::Ocr;
 pub use picture::{PictureModuleResult, PicturePipeline};
+pub use seal_recognition::SealRecognition;
 pub use semantic_segmentation::SemanticSegmentation;
+pub use table_recognition::TableRecognition;
 
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
@@ -51,6 +59,11 @@ pub trait Pipeline: Send + Sync {
 pub fn process_one(pipeline: &dyn Pipeline, frame: &Frame) -> Result<(PipelineResult, StageTimes)> {
     let only = pipeline.process(std::slice::from_ref(frame)).pop();
     only.unwrap_or_else(|| Err(Error::internal("pipeline", "no result for a frame")))
+}
+
+/// A fault of the work that `count` frames share, as the outcome of each.
+fn all_failed<T>(count: usize, stage: &str, error: &Error) -> Vec<Result<T>> {
+    (0..count).map(|_| Err(Error::internal(stage, error.to_string()))).collect()
 }
 
 fn workers(threads: usize) -> Result<rayon::ThreadPool> {

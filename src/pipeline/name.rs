@@ -10,6 +10,17 @@ pub enum PipelineName {
     Ocr,
     /// One network on whole pictures.
     Picture(Task),
+    /// Layout, then what its regions hold.
+    Document(DocumentTask),
+}
+
+/// What a pipeline for documents does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DocumentTask {
+    /// Reads the seals of a page.
+    Seals,
+    /// Reads the text and the tables of a page.
+    Tables,
 }
 
 /// What a pipeline with one network does.
@@ -27,16 +38,18 @@ pub enum Task {
 
 impl PipelineName {
     /// The pipelines of this version.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Picture(Task::ImageClassification),
         Self::Picture(Task::ObjectDetection),
         Self::Picture(Task::SemanticSegmentation),
         Self::Picture(Task::InstanceSegmentation),
         Self::Ocr,
+        Self::Document(DocumentTask::Seals),
+        Self::Document(DocumentTask::Tables),
     ];
 
     /// Pipelines of PaddleX's plugin that are not in this version, to be told apart from misspelt names.
-    const ABSENT: [&str; 3] = ["seal_recognition", "table_recognition", "PP-ChatOCRv3-doc"];
+    const ABSENT: [&str; 1] = ["PP-ChatOCRv3-doc"];
 
     /// The name as PaddleX writes it.
     pub const fn as_str(self) -> &'static str {
@@ -46,6 +59,8 @@ impl PipelineName {
             Self::Picture(Task::ObjectDetection) => "object_detection",
             Self::Picture(Task::SemanticSegmentation) => "semantic_segmentation",
             Self::Picture(Task::InstanceSegmentation) => "instance_segmentation",
+            Self::Document(DocumentTask::Seals) => "seal_recognition",
+            Self::Document(DocumentTask::Tables) => "table_recognition",
         }
     }
 
@@ -57,6 +72,8 @@ impl PipelineName {
             Self::Picture(Task::ObjectDetection) => include_str!("shipped/object_detection.yaml"),
             Self::Picture(Task::SemanticSegmentation) => include_str!("shipped/semantic_segmentation.yaml"),
             Self::Picture(Task::InstanceSegmentation) => include_str!("shipped/instance_segmentation.yaml"),
+            Self::Document(DocumentTask::Seals) => include_str!("shipped/seal_recognition.yaml"),
+            Self::Document(DocumentTask::Tables) => include_str!("shipped/table_recognition.yaml"),
         }
     }
 
@@ -98,6 +115,12 @@ impl Task {
     /// Whether results are objects with scores.
     pub const fn has_scores(self) -> bool {
         matches!(self, Self::ObjectDetection | Self::InstanceSegmentation)
+    }
+}
+
+impl fmt::Display for DocumentTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PipelineName::Document(*self).as_str())
     }
 }
 

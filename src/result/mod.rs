@@ -7,13 +7,16 @@ pub mod json;
 mod ocr;
 pub mod page;
 pub mod render;
+mod seal;
 mod segmentation;
 pub mod table;
 
 pub use classification::ClassificationResult;
 pub use detection::{DetectedBox, DetectionResult, InstanceResult, Mask};
 pub use ocr::OcrResult;
+pub use seal::{Seal, SealResult};
 pub use segmentation::{LabelMap, SegmentationResult};
+pub use table::{Table, TableResult};
 
 use crate::image::FrameId;
 use serde::{Deserialize, Serialize};
@@ -71,6 +74,10 @@ pub enum PipelineResult {
     Segmentation(SegmentationResult),
     /// Of instance segmentation.
     Instances(InstanceResult),
+    /// Of seal recognition.
+    Seals(SealResult),
+    /// Of table recognition.
+    Tables(TableResult),
 }
 
 impl PipelineResult {
@@ -82,6 +89,8 @@ impl PipelineResult {
             Self::Detection(r) => &r.header,
             Self::Segmentation(r) => &r.header,
             Self::Instances(r) => &r.header,
+            Self::Seals(r) => &r.header,
+            Self::Tables(r) => &r.header,
         }
     }
 
@@ -93,6 +102,8 @@ impl PipelineResult {
             Self::Detection(r) => &mut r.header,
             Self::Segmentation(r) => &mut r.header,
             Self::Instances(r) => &mut r.header,
+            Self::Seals(r) => &mut r.header,
+            Self::Tables(r) => &mut r.header,
         }
     }
 }
@@ -124,5 +135,17 @@ impl From<SegmentationResult> for PipelineResult {
 impl From<InstanceResult> for PipelineResult {
     fn from(result: InstanceResult) -> Self {
         Self::Instances(result)
+    }
+}
+
+impl From<SealResult> for PipelineResult {
+    fn from(result: SealResult) -> Self {
+        Self::Seals(result)
+    }
+}
+
+impl From<TableResult> for PipelineResult {
+    fn from(result: TableResult) -> Self {
+        Self::Tables(result)
     }
 }

@@ -10,7 +10,7 @@ pub struct OcrResult {
     pub header: Header,
     /// Text regions, clockwise from the top-left corner.
     pub dt_polys: Vec<Vec<PointI>>,
-    /// Detection score of each region, 0..1.
+    /// Detection score of each region, 0..1; of a page with tables none, as the reference has it.
     pub dt_scores: Vec<f32>,
     /// Text of each region.
     pub rec_text: Vec<String>,

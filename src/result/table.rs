@@ -1,6 +1,20 @@
 //! A table: structure tokens, the texts of its cells, and where those stand.
 
+use super::{DetectedBox, Header, OcrResult};
 use crate::image::PointF;
+
+/// The text and the tables of a picture.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableResult {
+    /// Which picture, what ran, how long.
+    pub header: Header,
+    /// All regions of the picture.
+    pub layout: Vec<DetectedBox>,
+    /// The text outside of the tables, then that of each table; in pixels of the picture.
+    pub ocr: OcrResult,
+    /// The tables, in the order of the layout.
+    pub tables: Vec<Table>,
+}
 
 /// One table of a picture or page.
 #[derive(Clone, Debug, Default, PartialEq)]

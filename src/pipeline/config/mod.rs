@@ -2,13 +2,18 @@
 //! `Pipeline`) and PaddleX 3.x (`pipeline_name` + nested `SubModules`). Unknown keys are errors with their
 //! place; a known key that asks for what this version does not do is an error too, never ignored.
 
+mod document;
 mod ocr;
 mod picture;
 
+pub use document::DocumentConfig;
 pub use ocr::OcrConfig;
 pub use picture::PictureConfig;
 
-use super::{ImageClassification, InstanceSegmentation, ObjectDetection, Ocr, Pipeline, PipelineName, SemanticSegmentation, Task};
+use super::{
+    DocumentTask, ImageClassification, InstanceSegmentation, ObjectDetection, Ocr, Pipeline, PipelineName, SealRecognition,
+    SemanticSegmentation, TableRecognition, Task,
+};
 use crate::backend::BackendName;
 use crate::error::{Error, Result};
 use crate::modules::Loader;
@@ -48,6 +53,8 @@ pub enum PipelineConfig {
     Ocr(OcrConfig),
     /// Of a pipeline with one network.
     Picture(PictureConfig),
+    /// Of a pipeline for documents.
+    Document(DocumentConfig),
 }
 
 impl PipelineConfig {
@@ -56,6 +63,7 @@ impl PipelineConfig {
         match name {
             PipelineName::Ocr => Self::Ocr(OcrConfig::default()),
             PipelineName::Picture(task) => Self::Picture(PictureConfig::new(task)),
+            PipelineName::Document(task) => Self::Document(DocumentConfig::new(task)),
         }
     }
 
@@ -71,6 +79,7 @@ impl PipelineConfig {
         let config = match named_pipeline(text, dialect, place)? {
             PipelineName::Ocr => Self::Ocr(OcrConfig::parse(text, dialect, place)?),
             PipelineName::Picture(task) => Self::Picture(PictureConfig::parse(text, task, dialect, place)?),
+            PipelineName::Document(task) => Self::Document(DocumentConfig::parse(text, task, dialect, place)?),
         };
         Ok((config, dialect))
     }
@@ -80,6 +89,7 @@ impl PipelineConfig {
         match self {
             Self::Ocr(_) => PipelineName::Ocr,
             Self::Picture(config) => PipelineName::Picture(config.task),
+            Self::Document(config) => PipelineName::Document(config.task),
         }
     }
 
@@ -88,6 +98,7 @@ impl PipelineConfig {
         match self {
             Self::Ocr(config) => config.device.as_deref(),
             Self::Picture(config) => config.device.as_deref(),
+            Self::Document(config) => config.text.device.as_deref(),
         }
     }
 
@@ -95,6 +106,10 @@ impl PipelineConfig {
     pub fn open(&self, loader: &Loader) -> Result<Box<dyn Pipeline>> {
         Ok(match self {
             Self::Ocr(config) => Box::new(Ocr::open(config, loader)?),
+            Self::Document(config) => match config.task {
+                DocumentTask::Seals => Box::new(SealRecognition::open(config, loader)?),
+                DocumentTask::Tables => Box::new(TableRecognition::open(config, loader)?),
+            },
             Self::Picture(config) => match config.task {
                 Task::ImageClassification => Box::new(ImageClassification::open(config, loader)?),
                 Task::ObjectDetection => Box::new(ObjectDetection::open(config, loader)?),

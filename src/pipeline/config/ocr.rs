@@ -215,7 +215,7 @@ mod v3 {
 impl OcrConfig {
     /// A batch size of 1 is the files' default and the reference's only working one; results do not depend on it,
     /// so only a greater one replaces our own limits.
-    fn set_batch_size(&mut self, size: Option<usize>) {
+    pub(super) fn set_batch_size(&mut self, size: Option<usize>) {
         if let Some(items) = size.filter(|&n| n > 1) {
             self.batch = BatchLimits { items, cost: items * 320 };
         }

@@ -17,8 +17,13 @@ const MASK_LIGHT: f32 = 0.4;
 
 /// Draws the boxes of `result` over `image`, the picture it was made from. Returns RGB pixels of the same size.
 pub fn draw_detection(image: ImageView<'_>, result: &DetectionResult, fonts: &Fonts) -> Result<ImageBuf> {
+    boxes_over(image, &result.boxes, fonts)
+}
+
+/// `boxes` over `image`.
+pub(super) fn boxes_over(image: ImageView<'_>, boxes: &[DetectedBox], fonts: &Fonts) -> Result<ImageBuf> {
     let mut canvas = Canvas::new(image)?;
-    draw_boxes(&mut canvas, &result.boxes, fonts);
+    draw_boxes(&mut canvas, boxes, fonts);
     canvas.finish()
 }
 

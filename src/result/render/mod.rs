@@ -5,6 +5,7 @@
 mod canvas;
 mod classification;
 mod detection;
+mod document;
 pub mod encode;
 pub mod font;
 pub mod html;
@@ -18,6 +19,7 @@ pub mod xlsx;
 
 pub use classification::draw_classification;
 pub use detection::{draw_detection, draw_instances};
+pub use document::{Part, PartContent, seal_files, table_files};
 pub use ocr::draw_ocr;
 
 use super::{LabelMap, PipelineResult};
@@ -32,6 +34,8 @@ pub enum Drawing<'a> {
     Pixels(ImageBuf),
     /// Classes, each in its colour of the palette: for a PNG with that palette, whatever the suffix of its name.
     Classes(&'a LabelMap),
+    /// Several files.
+    Parts(Vec<Part>),
 }
 
 /// The picture of `result`; most are drawn over `image`, the picture it was made from.
@@ -42,5 +46,7 @@ pub fn draw<'a>(image: ImageView<'_>, result: &'a PipelineResult, fonts: &Fonts)
         PipelineResult::Detection(result) => draw_detection(image, result, fonts)?,
         PipelineResult::Instances(result) => draw_instances(image, result, fonts)?,
         PipelineResult::Segmentation(result) => return Ok(Drawing::Classes(&result.pred)),
+        PipelineResult::Seals(result) => return seal_files(image, result, fonts).map(Drawing::Parts),
+        PipelineResult::Tables(result) => return table_files(image, result, fonts).map(Drawing::Parts),
     }))
 }

@@ -54,7 +54,7 @@ pub fn draw_ocr(image: ImageView<'_>, result: &OcrResult, fonts: &Fonts) -> Resu
 
 /// Through the centres of the pixels that `points` name. What lies far outside of the panel is cut off first, at a
 /// distance where the cut is not seen: the rasteriser cannot take large coordinates.
-fn closed(points: &[PointI], panel: Size) -> Option<Path> {
+pub(super) fn closed(points: &[PointI], panel: Size) -> Option<Path> {
     const MARGIN: f64 = 64.0;
     let mut points: Vec<_> = points.iter().map(|p| [f64::from(p.x) + 0.5, f64::from(p.y) + 0.5]).collect();
     for (axis, side) in [(0, panel.width), (1, panel.height)] {

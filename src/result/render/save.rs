@@ -3,7 +3,7 @@
 //! files of this run and the input itself never are.
 
 use super::encode::{PictureFormat, encode, encode_classes};
-use super::{Drawing, draw, font::Fonts};
+use super::{Drawing, PartContent, draw, font::Fonts};
 use crate::error::{Error, Result};
 use crate::image::{FrameId, ImageView};
 use crate::result::PipelineResult;
@@ -41,7 +41,7 @@ enum Target {
 pub struct Slot {
     /// The JSON file.
     pub json: Option<PathBuf>,
-    /// The picture.
+    /// The picture; a result of several files puts them beside this name, each with its own ending after the stem.
     pub picture: Option<PathBuf>,
 }
 
@@ -121,6 +121,20 @@ impl Saver {
             match draw(image, result, &self.fonts)? {
                 Drawing::Pixels(picture) => replace(path, |file| encode(picture.view(), format, file))?,
                 Drawing::Classes(map) => replace(path, |file| encode_classes(map, file))?,
+                Drawing::Parts(parts) => {
+                    for part in parts {
+                        let mut name = path.file_stem().unwrap_or(OsStr::new("image")).to_owned();
+                        name.push(&part.ending);
+                        let path = path.with_file_name(name);
+                        let suffix = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix);
+                        match part.content {
+                            PartContent::Picture(picture) => {
+                                replace(&path, |file| encode(picture.view(), suffix.unwrap_or(PictureFormat::Jpeg), file))?;
+                            }
+                            PartContent::Bytes(bytes) => replace(&path, |file| file.write_all(&bytes))?,
+                        }
+                    }
+                }
             }
         }
         Ok(())

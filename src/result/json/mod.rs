@@ -2,6 +2,8 @@
 //! Texts stay UTF-8. Floats print as the shortest decimal that reads back as the same `f32`
 //! (0.8417, not 0.8417000174522400); what is not a number becomes `null`.
 
+mod document;
+
 use super::{Header, LabelMap, Mask, OcrResult, PipelineResult};
 use crate::error::Error;
 use crate::image::PointI;
@@ -71,6 +73,8 @@ impl Serialize for Json<'_> {
                 out.serialize_entry("boxes", &result.boxes)?;
                 out.serialize_entry("masks", &result.masks)?;
             }
+            PipelineResult::Seals(result) => document::seals(&mut out, result, self.schema)?,
+            PipelineResult::Tables(result) => document::tables(&mut out, result, self.schema)?,
         }
         out.serialize_entry("run", run)?;
         if let Some(timings) = timings_ms {
@@ -83,7 +87,9 @@ impl Serialize for Json<'_> {
 fn ocr<M: SerializeMap>(out: &mut M, result: &OcrResult, schema: Schema) -> Result<(), M::Error> {
     let polys: Vec<Vec<_>> = result.dt_polys.iter().map(|polygon| polygon.iter().map(|&PointI { x, y }| [x, y]).collect()).collect();
     out.serialize_entry("dt_polys", &polys)?;
-    out.serialize_entry("dt_scores", &result.dt_scores)?;
+    if result.dt_scores.len() == result.dt_polys.len() {
+        out.serialize_entry("dt_scores", &result.dt_scores)?;
+    }
     let (text, score) = match schema {
         Schema::V3Beta1 => ("rec_text", "rec_score"),
         Schema::V3 => ("rec_texts", "rec_scores"),

@@ -1,0 +1,74 @@
+//! Table structure: the picture of a table → structure tokens and cell corners.
+
+use super::network::{Engines, Network, Share};
+use crate::backend::RunInfo;
+use crate::error::Result;
+use crate::image::geometry::round_even;
+use crate::image::{ImageView, Size};
+use crate::model::{CellScale, TableSpec};
+use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
+use crate::ops::table::{self, Scale, Structure};
+use crate::tensor::Shape;
+use crate::trace::{Stage, StageTimes};
+
+/// Values of a step in the output of cell corners.
+const CORNER_VALUES: usize = 8;
+
+/// A loaded recogniser of table structure, shared by workers.
+pub struct TableStructure {
+    spec: TableSpec,
+    network: Network<resize_norm::cpu::Scratch>,
+}
+
+impl TableStructure {
+    /// A recogniser that runs `engines` by the rules of `spec`.
+    pub fn new(engines: impl Into<Engines>, spec: TableSpec) -> Self {
+        Self { spec, network: Network::new(engines) }
+    }
+
+    /// What runs.
+    pub fn info(&self) -> &RunInfo {
+        self.network.info()
+    }
+
+    /// The structure of the table that fills `image` (BGR). The number of steps of the decoder depends on the picture, so
+    /// tables do not share runs.
+    pub fn recognise(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Structure> {
+        self.network.with(share, |worker| {
+            times.measure(Stage::Pre, || {
+                let (canvas, normalize) = (self.spec.canvas, self.spec.normalize);
+                let params = Params { canvas, interpolation: Interpolation::Linear, normalize, pad: 0.0, planes: Planes::Bgr };
+                let input = worker.session.input(0, Shape::new(&[1, 3, canvas.height as usize, canvas.width as usize]))?;
+                resize_norm::cpu::run(&[Item::whole(image, self.resized(image.size))], &params, input, &mut worker.scratch)
+            })?;
+            times.measure(Stage::Infer, || worker.session.run())?;
+            times.measure(Stage::Post, || {
+                let (first, second) = (worker.session.output(0)?, worker.session.output(1)?);
+                let is_corners = |shape: &Shape| shape.dims().last() == Some(&CORNER_VALUES);
+                let (corners, probabilities) = if is_corners(&first.shape) { (first, second) } else { (second, first) };
+                let steps = |shape: &Shape, values: usize| match *shape.dims() {
+                    [1, steps, last] if last == values => Some(steps),
+                    _ => None,
+                };
+                let classes = self.spec.tokens.len();
+                let (cells, tokens) = (steps(&corners.shape, CORNER_VALUES), steps(&probabilities.shape, classes));
+                if cells.is_none() || cells != tokens {
+                    let found = format!("outputs {} and {}", corners.shape, probabilities.shape);
+                    return Err(self.network.fault(format!("{found}; [1 x steps x 8] and [1 x steps x {classes}] are expected")));
+                }
+                let scale = match self.spec.cells {
+                    CellScale::Picture => Scale::of_picture(image.size),
+                    CellScale::Canvas => Scale::of_canvas(self.spec.canvas, image.size),
+                };
+                table::decode(probabilities.as_f32()?, corners.as_f32()?, &self.spec.tokens, scale)
+            })
+        })
+    }
+
+    /// The longer side at its length, both rounded half to even.
+    fn resized(&self, picture: Size) -> Size {
+        let ratio = f64::from(self.spec.max_len) / f64::from(picture.width.max(picture.height).max(1));
+        let side = |side: u32, most: u32| (round_even(f64::from(side) * ratio) as u32).clamp(1, most);
+        Size::new(side(picture.width, self.spec.canvas.width), side(picture.height, self.spec.canvas.height))
+    }
+}

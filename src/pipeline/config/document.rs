@@ -1,0 +1,137 @@
+//! Configuration of the pipelines for documents.
+
+use super::{Dialect, HpiConfig, HpiParams, OcrConfig, read_yaml};
+use crate::error::{Error, Result};
+use crate::modules::loader::ModelChoice;
+use crate::pipeline::DocumentTask;
+use serde::Deserialize;
+
+/// Name in the place of a model that leaves its step out.
+const NONE: &str = "none";
+
+/// Configuration of a pipeline for documents.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DocumentConfig {
+    /// Which pipeline.
+    pub task: DocumentTask,
+    /// Layout detector. Without one a picture is one seal.
+    pub layout_model: Option<ModelChoice>,
+    /// Recogniser of table structure.
+    pub table_model: Option<ModelChoice>,
+    /// Detection and recognition of text; for seals the detector is that of seals.
+    pub text: OcrConfig,
+}
+
+impl DocumentConfig {
+    /// The defaults of `task`, those of the reference's pipeline file.
+    pub fn new(task: DocumentTask) -> Self {
+        let model = |name: &str| ModelChoice { name_or_dir: name.into(), backend: None };
+        let (layout, table, detector, recogniser) = match task {
+            DocumentTask::Seals => ("RT-DETR-H_layout_3cls", None, "PP-OCRv4_server_seal_det", "PP-OCRv4_server_rec"),
+            DocumentTask::Tables => ("PicoDet_layout_1x", Some("SLANet_plus"), "PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec"),
+        };
+        Self {
+            task,
+            layout_model: Some(model(layout)),
+            table_model: table.map(model),
+            text: OcrConfig { text_det_model: model(detector), text_rec_model: model(recogniser), ..OcrConfig::default() },
+        }
+    }
+
+    /// The models, by name or folder.
+    pub fn models(self) -> Vec<ModelChoice> {
+        let optional = self.layout_model.into_iter().chain(self.table_model);
+        optional.chain([self.text.text_det_model, self.text.text_rec_model]).collect()
+    }
+
+    /// Puts `name` in the place of the model at `key` of a pipeline file; `place` is where the name stands. `None`, and the name
+    /// `none`, leave the model's step out.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the pipeline has no such model, or cannot do without it.
+    pub fn set_model(&mut self, key: &str, name: Option<&str>, place: &str) -> Result<()> {
+        let task = self.task;
+        let name = name.filter(|name| *name != NONE);
+        let refused = |reason: &str| Err(Error::config(place, format!("{task} {reason}")));
+        let (slot, needed) = match (key, task) {
+            ("layout_model", _) => (&mut self.layout_model, task != DocumentTask::Seals),
+            ("table_model", DocumentTask::Tables) => (&mut self.table_model, true),
+            _ => return refused(&format!("has no `{key}`; leave it out")),
+        };
+        if name.is_none() && needed {
+            return refused(&format!("needs a `{key}`"));
+        }
+        let backend = slot.as_ref().and_then(|choice| choice.backend);
+        *slot = name.map(|name| ModelChoice { name_or_dir: name.into(), backend });
+        Ok(())
+    }
+
+    /// Parses the text of a pipeline file; `place` names it in errors.
+    pub(super) fn parse(text: &str, task: DocumentTask, dialect: Dialect, place: &str) -> Result<Self> {
+        if dialect == Dialect::V3 {
+            let reason =
+                format!("files of PaddleX 3.x for {task} are not in this version; `--get-pipeline-config {task}` writes one that is");
+            return Err(Error::config(place, reason));
+        }
+        read_yaml::<File>(text, place)?.into_config(task, place)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(rename = "Global")]
+    _global: super::Global,
+    #[serde(rename = "Pipeline", default)]
+    pipeline: Section,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    layout_model: Option<String>,
+    table_model: Option<String>,
+    text_det_model: Option<String>,
+    text_rec_model: Option<String>,
+    text_rec_batch_size: Option<usize>,
+    // Results do not depend on how pages share runs; here they do not.
+    #[serde(rename = "layout_batch_size")]
+    _layout_batch_size: Option<usize>,
+    #[serde(rename = "table_batch_size")]
+    _table_batch_size: Option<usize>,
+    #[serde(rename = "text_det_batch_size")]
+    _text_det_batch_size: Option<usize>,
+    device: Option<String>,
+    hpi_config: Option<HpiConfig>,
+    // Compatibility switches without an effect here: this program is the plugin, and needs no licence.
+    #[serde(rename = "use_hpip")]
+    _use_hpip: Option<bool>,
+    #[serde(rename = "hpi_params")]
+    _hpi_params: Option<HpiParams>,
+}
+
+impl File {
+    fn into_config(self, task: DocumentTask, place: &str) -> Result<DocumentConfig> {
+        let section = self.pipeline;
+        let mut config = DocumentConfig::new(task);
+        for (key, name) in [("layout_model", section.layout_model), ("table_model", section.table_model)] {
+            if let Some(name) = name {
+                config.set_model(key, Some(&name), place)?;
+            }
+        }
+        let text = &mut config.text;
+        for (choice, name) in [(&mut text.text_det_model, section.text_det_model), (&mut text.text_rec_model, section.text_rec_model)] {
+            if let Some(name) = name {
+                choice.name_or_dir = name;
+            }
+        }
+        text.set_batch_size(section.text_rec_batch_size);
+        text.device = section.device;
+        let backend = HpiConfig::backend(&section.hpi_config)?;
+        let choices = [&mut text.text_det_model, &mut text.text_rec_model];
+        for choice in choices.into_iter().chain(config.layout_model.as_mut()).chain(config.table_model.as_mut()) {
+            choice.backend = backend;
+        }
+        Ok(config)
+    }
+}

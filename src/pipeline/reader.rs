@@ -1,0 +1,175 @@
+//! Reads the text of pictures: detects on all of them, flattens the regions of all, recognises them in batches of equal
+//! width, scatters the texts back. Grouping changes neither text nor boxes nor order, unless the configuration asks for the
+//! padding of PaddleX 3.x. Pictures are whole frames or parts of them; pipelines differ in which.
+
+use super::config::OcrConfig;
+use super::crew::share_of;
+use super::record;
+use crate::error::{Error, Result};
+use crate::image::{Frame, PointI};
+use crate::modules::batch::{self, Batch, BatchLimits, Padding};
+use crate::modules::network::Share;
+use crate::modules::text_recognise::{Line, Text};
+use crate::modules::{TextDetect, TextRecognise};
+use crate::ops::db::TextPolygon;
+use crate::ops::warp::curve::CurvePlan;
+use crate::result::{Header, OcrResult, RunRecord};
+use crate::trace::StageTimes;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// A detector and a recogniser of text.
+pub(super) struct TextReader {
+    detect: TextDetect,
+    recognise: Arc<TextRecognise>,
+    limits: BatchLimits,
+    padding: Padding,
+    score_thresh: f32,
+}
+
+/// What detection found in one frame.
+struct Found {
+    boxes: Vec<TextPolygon>,
+    crops: Vec<CurvePlan>,
+    times: StageTimes,
+}
+
+/// One text region of one frame of a batch.
+struct Region {
+    frame: usize,
+    crop: CurvePlan,
+}
+
+impl TextReader {
+    /// A reader over loaded modules.
+    pub fn new(detect: TextDetect, recognise: Arc<TextRecognise>, config: &OcrConfig) -> Self {
+        Self { detect, recognise, limits: config.batch, padding: config.padding, score_thresh: config.score_thresh }
+    }
+
+    /// What runs: detector, recogniser.
+    pub fn run_records(&self) -> [RunRecord; 2] {
+        [self.detect.info(), self.recognise.info()].map(record)
+    }
+
+    /// The text of each of `frames` (BGR), with the time each spent in each stage; headers say nothing of what ran. Only
+    /// regions for which `keep`, told the number of the frame and the outline, says so are recognised and returned.
+    pub fn read(
+        &self,
+        frames: &[Frame],
+        share: Share,
+        keep: impl Fn(usize, &[PointI]) -> bool + Sync,
+    ) -> Vec<Result<(OcrResult, StageTimes)>> {
+        let share = share_of(frames.len(), share);
+        let detected: Vec<Result<Found>> = frames
+            .par_iter()
+            .enumerate()
+            .with_max_len(1)
+            .map(|(index, frame)| {
+                let mut times = StageTimes::default();
+                let mut boxes = self.detect.detect(frame.image.view(), share, &mut times)?;
+                boxes.retain(|found| keep(index, &found.points));
+                let crops = boxes.iter().map(|found| self.detect.crop(found, frame.size())).collect::<Result<_>>()?;
+                Ok(Found { boxes, crops, times })
+            })
+            .collect();
+        let crops = |(frame, found): (usize, &Result<Found>)| {
+            let crops = found.as_ref().map_or(&[][..], |f| &f.crops);
+            crops.iter().map(move |crop| Region { frame, crop: crop.clone() }).collect::<Vec<_>>()
+        };
+        let regions: Vec<Region> = detected.iter().enumerate().flat_map(crops).collect();
+        let texts = self.recognise_all(frames, &regions);
+        self.assemble(frames, detected, &regions, texts)
+    }
+
+    /// Texts of `regions`, in their order, with the time each took. A region without pixels holds no text.
+    fn recognise_all(&self, frames: &[Frame], regions: &[Region]) -> Vec<Result<(Text, StageTimes)>> {
+        let mut texts: Vec<Result<(Text, StageTimes)>> = regions.iter().map(|_| Ok(Default::default())).collect();
+        let live: Vec<&Region> = regions.iter().filter(|r| !r.crop.is_empty()).collect();
+        let place: Vec<usize> = (0..regions.len()).filter(|&i| !regions[i].crop.is_empty()).collect();
+        let widths: Vec<u32> = live.iter().map(|r| self.recognise.input_width(r.crop.size())).collect();
+        let batches = match self.padding {
+            Padding::Own => batch::plan(&widths, self.limits),
+            Padding::Widest => self.padded_batches(&live, &widths),
+        };
+        let read: Vec<_> = batches.par_iter().with_max_len(1).map(|b| (b, self.read_batch(frames, &live, b))).collect();
+        for (batch, outcome) in read {
+            match outcome {
+                Ok((found, times)) => {
+                    let mut share = StageTimes::default();
+                    share.add_share(&times, 1.0 / found.len() as f64);
+                    for (&i, text) in batch.items.iter().zip(found) {
+                        texts[place[i]] = Ok((text, share));
+                    }
+                }
+                Err(e) => {
+                    // The error belongs to every frame of the batch; each names the same cause.
+                    let reason = e.to_string();
+                    for &i in &batch.items {
+                        texts[place[i]] = Err(Error::device("cpu", "text recognition", reason.clone()));
+                    }
+                }
+            }
+        }
+        texts
+    }
+
+    /// Batches as in PaddleX 3.x, which never hold lines of two frames.
+    fn padded_batches(&self, regions: &[&Region], widths: &[u32]) -> Vec<Batch> {
+        let ratio = |r: &&Region| f64::from(r.crop.size().width) / f64::from(r.crop.size().height);
+        let ratios: Vec<f64> = regions.iter().map(ratio).collect();
+        let mut batches = Vec::new();
+        let mut start = 0;
+        for of_frame in regions.chunk_by(|a, b| a.frame == b.frame) {
+            let end = start + of_frame.len();
+            let mut plan = batch::plan_padded(&ratios[start..end], &widths[start..end], self.limits.items);
+            plan.iter_mut().flat_map(|b| &mut b.items).for_each(|i| *i += start);
+            batches.append(&mut plan);
+            start = end;
+        }
+        batches
+    }
+
+    fn read_batch(&self, frames: &[Frame], regions: &[&Region], batch: &Batch) -> Result<(Vec<Text>, StageTimes)> {
+        let line = |&i: &usize| Line { image: frames[regions[i].frame].image.view(), crop: &regions[i].crop };
+        let lines: Vec<Line> = batch.items.iter().map(line).collect();
+        let mut times = StageTimes::default();
+        let texts = self.recognise.recognise(&lines, batch.width, &mut times)?;
+        Ok((texts, times))
+    }
+
+    fn assemble(
+        &self,
+        frames: &[Frame],
+        detected: Vec<Result<Found>>,
+        regions: &[Region],
+        texts: Vec<Result<(Text, StageTimes)>>,
+    ) -> Vec<Result<(OcrResult, StageTimes)>> {
+        let mut texts = regions.iter().zip(texts).peekable();
+        let mut results = Vec::with_capacity(frames.len());
+        for (index, (frame, found)) in frames.iter().zip(detected).enumerate() {
+            let mut of_frame = Vec::new();
+            while let Some((_, text)) = texts.next_if(|(region, _)| region.frame == index) {
+                of_frame.push(text);
+            }
+            results.push(found.and_then(|found| self.result(frame, found, of_frame)));
+        }
+        results
+    }
+
+    fn result(&self, frame: &Frame, found: Found, texts: Vec<Result<(Text, StageTimes)>>) -> Result<(OcrResult, StageTimes)> {
+        let mut result = OcrResult { header: Header::new(&frame.id, &[]), ..OcrResult::default() };
+        let mut times = found.times;
+        for (found, text) in found.boxes.into_iter().zip(texts) {
+            let (text, spent) = text?;
+            times.add_share(&spent, 1.0);
+            if text.score < self.score_thresh {
+                continue;
+            }
+            result.dt_polys.push(found.points);
+            result.dt_scores.push(found.score);
+            result.rec_text.push(text.text);
+            result.rec_score.push(text.score);
+        }
+        Ok((result, times))
+    }
+}

@@ -1,0 +1,122 @@
+//! Seal recognition: the seals of every page by its layout, then the text of each, straight or curved.
+
+use super::config::DocumentConfig;
+use super::crew::Crew;
+use super::layout::{self, Layout, Part};
+use super::reader::TextReader;
+use super::{Pipeline, record};
+use crate::error::Result;
+use crate::image::Frame;
+use crate::modules::network::Share;
+use crate::modules::{Detect, Loader, PictureModule, TextDetect, TextRecognise};
+use crate::result::{Header, PipelineResult, RunRecord, Seal, SealResult};
+use crate::trace::{Stage, StageTimes};
+use std::sync::Arc;
+
+/// Class of the regions that are read.
+const SEAL: &str = "seal";
+
+/// A loaded seal recognition pipeline. Calls from several threads share its workers.
+pub struct SealRecognition {
+    layout: Option<Detect>,
+    reader: TextReader,
+    crew: Crew,
+    run: Vec<RunRecord>,
+}
+
+impl SealRecognition {
+    /// Finds, fetches and opens the networks of `config`.
+    pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
+        let layout = config.layout_model.as_ref().map(|choice| loader.detect(choice, None)).transpose()?;
+        let detect = loader.text_detect(&config.text.text_det_model, &config.text.detection)?;
+        let recognise = loader.text_recognise(&config.text.text_rec_model)?;
+        Self::new(layout, detect, recognise, config, loader.threads())
+    }
+
+    /// A pipeline over loaded modules that works on `threads` cores; without a layout every picture is one seal.
+    pub fn new(
+        layout: Option<Detect>,
+        detect: TextDetect,
+        recognise: TextRecognise,
+        config: &DocumentConfig,
+        threads: usize,
+    ) -> Result<Self> {
+        let reader = TextReader::new(detect, Arc::new(recognise), &config.text);
+        let run = layout.iter().map(|layout| record(layout.info())).chain(reader.run_records()).collect();
+        Ok(Self { layout, reader, crew: Crew::new(threads)?, run })
+    }
+
+    /// The seals of `frames` (BGR), in their order. A frame that fails leaves the others untouched.
+    pub fn predict(&self, frames: &[Frame]) -> Vec<Result<SealResult>> {
+        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, _)| result)).collect()
+    }
+
+    /// As [`predict`](Self::predict), with the time each frame spent in each stage.
+    pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(SealResult, StageTimes)>> {
+        self.crew.run(frames.len(), |share| self.predict_here(frames, share))
+    }
+
+    fn predict_here(&self, frames: &[Frame], share: Share) -> Vec<Result<(SealResult, StageTimes)>> {
+        let (layouts, parts) = match &self.layout {
+            Some(layout) => {
+                let layouts = layout::find(layout, frames, share);
+                let parts = layout::parts(frames, &layouts, SEAL);
+                (layouts, parts)
+            }
+            None => (frames.iter().map(|_| Ok(Default::default())).collect(), Ok(whole(frames))),
+        };
+        let parts = match parts {
+            Ok(parts) => parts,
+            Err(e) => return super::all_failed(frames.len(), "seals", &e),
+        };
+        let pictures: Vec<Frame> = parts.iter().map(|part| part.picture.clone()).collect();
+        let mut seals = parts.iter().zip(self.reader.read(&pictures, share, |_, _| true)).peekable();
+        let mut results = Vec::with_capacity(frames.len());
+        for (index, (frame, layout)) in frames.iter().zip(layouts).enumerate() {
+            let mut of_frame = Vec::new();
+            while let Some((part, read)) = seals.next_if(|(part, _)| part.frame == index) {
+                of_frame.push(read.map(|(text, times)| (Seal { bbox: part.bbox, text }, times)));
+            }
+            results.push(self.result(frame, layout, of_frame));
+        }
+        results
+    }
+
+    fn result(&self, frame: &Frame, layout: Layout, seals: Vec<Result<(Seal, StageTimes)>>) -> Result<(SealResult, StageTimes)> {
+        let (layout, mut times) = layout?;
+        let mut result = SealResult { header: Header::new(&frame.id, &self.run), layout, seals: Vec::new() };
+        for seal in seals {
+            let (seal, spent) = seal?;
+            times.add_share(&spent, 1.0);
+            result.seals.push(seal);
+        }
+        Ok((result, times))
+    }
+}
+
+/// Each frame as one part.
+fn whole(frames: &[Frame]) -> Vec<Part> {
+    let part = |(frame, picture): (usize, &Frame)| {
+        let bbox = [0, 0, picture.size().width as i32, picture.size().height as i32];
+        Part { frame, bbox, picture: picture.clone() }
+    };
+    frames.iter().enumerate().map(part).collect()
+}
+
+impl Pipeline for SealRecognition {
+    fn process(&self, frames: &[Frame]) -> Vec<Result<(PipelineResult, StageTimes)>> {
+        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, times)| (result.into(), times))).collect()
+    }
+
+    fn run_records(&self) -> &[RunRecord] {
+        &self.run
+    }
+
+    fn workers(&self) -> &rayon::ThreadPool {
+        self.crew.workers()
+    }
+
+    fn stages(&self) -> &'static [Stage] {
+        &Stage::DOCUMENT
+    }
+}

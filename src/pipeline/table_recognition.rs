@@ -1,0 +1,128 @@
+//! Table recognition: the layout and the text of every page, the structure of every table in it, texts in cells.
+
+use super::config::DocumentConfig;
+use super::crew::Crew;
+use super::layout::{self, Layout};
+use super::reader::TextReader;
+use super::tables::{self, Found};
+use super::{Pipeline, record};
+use crate::error::{Error, Result};
+use crate::image::Frame;
+use crate::modules::network::Share;
+use crate::modules::{Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise};
+use crate::result::{Header, OcrResult, PipelineResult, RunRecord, TableResult};
+use crate::trace::{Stage, StageTimes};
+use std::sync::Arc;
+
+/// Class of the regions that are tables.
+const TABLE: &str = "table";
+
+/// A loaded table recognition pipeline. Calls from several threads share its workers.
+pub struct TableRecognition {
+    layout: Detect,
+    structure: TableStructure,
+    reader: TextReader,
+    crew: Crew,
+    run: Vec<RunRecord>,
+}
+
+impl TableRecognition {
+    /// Finds, fetches and opens the networks of `config`.
+    ///
+    /// # Errors
+    /// Also [`Error::Config`] when the configuration names no layout or table model.
+    pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
+        let missing = |key: &str| Error::config(key, "table_recognition needs this model");
+        let layout = loader.detect(config.layout_model.as_ref().ok_or_else(|| missing("layout_model"))?, None)?;
+        let structure = loader.table(config.table_model.as_ref().ok_or_else(|| missing("table_model"))?)?;
+        let detect = loader.text_detect(&config.text.text_det_model, &config.text.detection)?;
+        let recognise = loader.text_recognise(&config.text.text_rec_model)?;
+        Self::new(layout, structure, detect, recognise, config, loader.threads())
+    }
+
+    /// A pipeline over loaded modules that works on `threads` cores.
+    pub fn new(
+        layout: Detect,
+        structure: TableStructure,
+        detect: TextDetect,
+        recognise: TextRecognise,
+        config: &DocumentConfig,
+        threads: usize,
+    ) -> Result<Self> {
+        let reader = TextReader::new(detect, Arc::new(recognise), &config.text);
+        let run = [layout.info(), structure.info()].map(record).into_iter().chain(reader.run_records()).collect();
+        Ok(Self { layout, structure, reader, crew: Crew::new(threads)?, run })
+    }
+
+    /// The tables of `frames` (BGR), in their order. A frame that fails leaves the others untouched.
+    pub fn predict(&self, frames: &[Frame]) -> Vec<Result<TableResult>> {
+        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, _)| result)).collect()
+    }
+
+    /// As [`predict`](Self::predict), with the time each frame spent in each stage.
+    pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(TableResult, StageTimes)>> {
+        self.crew.run(frames.len(), |share| self.predict_here(frames, share))
+    }
+
+    fn predict_here(&self, frames: &[Frame], share: Share) -> Vec<Result<(TableResult, StageTimes)>> {
+        let layouts = layout::find(&self.layout, frames, share);
+        let parts = match layout::parts(frames, &layouts, TABLE) {
+            Ok(parts) => parts,
+            Err(e) => return super::all_failed(frames.len(), "tables", &e),
+        };
+        // The reference reads all of the page, and then throws the lines away that lie on a table.
+        let outside = |frame: usize, outline: &[_]| !parts.iter().any(|p| p.frame == frame && tables::overlaps(outline, p.bbox));
+        let pages = self.reader.read(frames, share, outside);
+        let mut found = parts.iter().zip(tables::read(&self.structure, &self.reader, &parts, share)).peekable();
+        let mut results = Vec::with_capacity(frames.len());
+        for (index, ((frame, layout), page)) in frames.iter().zip(layouts).zip(pages).enumerate() {
+            let mut of_frame = Vec::new();
+            while let Some((_, table)) = found.next_if(|(part, _)| part.frame == index) {
+                of_frame.push(table);
+            }
+            results.push(self.result(frame, layout, page, of_frame));
+        }
+        results
+    }
+
+    fn result(
+        &self,
+        frame: &Frame,
+        layout: Layout,
+        page: Result<(OcrResult, StageTimes)>,
+        found: Vec<Result<Found>>,
+    ) -> Result<(TableResult, StageTimes)> {
+        let (layout, mut times) = layout?;
+        let (mut ocr, spent) = page?;
+        times.add_share(&spent, 1.0);
+        let mut tables = Vec::with_capacity(found.len());
+        for found in found {
+            let Found { table, text, times: spent } = found?;
+            times.add_share(&spent, 1.0);
+            ocr.dt_polys.extend(text.dt_polys);
+            ocr.rec_text.extend(text.rec_text);
+            ocr.rec_score.extend(text.rec_score);
+            ocr.dt_scores.clear();
+            tables.push(table);
+        }
+        Ok((TableResult { header: Header::new(&frame.id, &self.run), layout, ocr, tables }, times))
+    }
+}
+
+impl Pipeline for TableRecognition {
+    fn process(&self, frames: &[Frame]) -> Vec<Result<(PipelineResult, StageTimes)>> {
+        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, times)| (result.into(), times))).collect()
+    }
+
+    fn run_records(&self) -> &[RunRecord] {
+        &self.run
+    }
+
+    fn workers(&self) -> &rayon::ThreadPool {
+        self.crew.workers()
+    }
+
+    fn stages(&self) -> &'static [Stage] {
+        &Stage::DOCUMENT
+    }
+}

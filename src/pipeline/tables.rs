@@ -1,0 +1,58 @@
+//! Tables of pages: the structure of each cut-out table, its texts, and which text belongs to which cell.
+
+use super::layout::Part;
+use super::reader::TextReader;
+use crate::error::Result;
+use crate::image::{Frame, PointF, PointI};
+use crate::modules::TableStructure;
+use crate::modules::network::Share;
+use crate::ops::table::{Structure, cell_texts, nearest_cells};
+use crate::result::OcrResult;
+use crate::result::table::Table;
+use crate::trace::StageTimes;
+use rayon::prelude::*;
+
+/// A table in pixels of its page.
+pub(super) struct Found {
+    pub table: Table,
+    /// Its texts, as lines of the page.
+    pub text: OcrResult,
+    pub times: StageTimes,
+}
+
+/// The tables that fill `parts`, in their order. The texts of all share the recognition batches.
+pub(super) fn read(structure: &TableStructure, reader: &TextReader, parts: &[Part], share: Share) -> Vec<Result<Found>> {
+    let pictures: Vec<Frame> = parts.iter().map(|part| part.picture.clone()).collect();
+    let share = super::crew::share_of(parts.len(), share);
+    let structures: Vec<Result<(Structure, StageTimes)>> = pictures
+        .par_iter()
+        .with_max_len(1)
+        .map(|picture| {
+            let mut times = StageTimes::default();
+            structure.recognise(picture.image.view(), share, &mut times).map(|found| (found, times))
+        })
+        .collect();
+    let texts = reader.read(&pictures, share, |_, _| true);
+    let found = parts.iter().zip(structures).zip(texts);
+    found.map(|((part, structure), text)| Ok(filled(part, structure?, text?))).collect()
+}
+
+fn filled(part: &Part, (structure, mut times): (Structure, StageTimes), (mut text, spent): (OcrResult, StageTimes)) -> Found {
+    times.add_share(&spent, 1.0);
+    let places = nearest_cells(&structure.cells, &text.dt_polys);
+    let count = structure.tokens.iter().filter(|token| token.contains("</td>")).count();
+    let texts = cell_texts(&text.rec_text, &places, count);
+    let [left, top, ..] = part.bbox;
+    let moved = |p: PointI| PointI::new(p.x.saturating_add(left), p.y.saturating_add(top));
+    text.dt_polys.iter_mut().flatten().for_each(|p| *p = moved(*p));
+    let cell = |corners: [PointI; 4]| corners.map(|p| moved(p).to_f());
+    let cells: Vec<[PointF; 4]> = structure.cells.into_iter().map(cell).collect();
+    Found { table: Table { layout_bbox: part.bbox, cells, structure: structure.tokens, texts }, text, times }
+}
+
+/// Whether the rectangle around `outline` has pixels in common with `bbox`.
+pub(super) fn overlaps(outline: &[PointI], bbox: [i32; 4]) -> bool {
+    let start = [i32::MAX, i32::MAX, i32::MIN, i32::MIN];
+    let [x0, y0, x1, y1] = outline.iter().fold(start, |[a, b, c, d], p| [a.min(p.x), b.min(p.y), c.max(p.x), d.max(p.y)]);
+    x0.max(bbox[0]) < x1.min(bbox[2]) && y0.max(bbox[1]) < y1.min(bbox[3])
+}

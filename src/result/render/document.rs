@@ -1,0 +1,86 @@
+//! The files of document results: one picture per stage, and one file per table.
+
+use super::canvas::{Canvas, Colour, Panel, Stencil};
+use super::detection::boxes_over;
+use super::font::Fonts;
+use super::ocr::{closed, draw_ocr};
+use super::{html, xlsx};
+use crate::error::Result;
+use crate::image::{ImageBuf, ImageView, PointI};
+use crate::result::{SealResult, Table, TableResult};
+use tiny_skia::Stroke;
+
+const CELL_LINE: Colour = [255, 0, 0];
+const CELL_LINE_PX: f32 = 2.0;
+
+/// One of several files of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// What its name has after the stem of the input, with the suffix.
+    pub ending: String,
+    /// What it holds.
+    pub content: PartContent,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PartContent {
+    /// A picture, RGB.
+    Picture(ImageBuf),
+    /// Bytes as they are.
+    Bytes(Vec<u8>),
+}
+
+impl Part {
+    fn picture(ending: impl Into<String>, picture: ImageBuf) -> Self {
+        Self { ending: ending.into(), content: PartContent::Picture(picture) }
+    }
+
+    pub(super) fn bytes(ending: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { ending: ending.into(), content: PartContent::Bytes(bytes.into()) }
+    }
+}
+
+/// `_layout.jpg`, and for each seal `_<i>_seal_ocr.jpg`.
+pub fn seal_files(image: ImageView<'_>, result: &SealResult, fonts: &Fonts) -> Result<Vec<Part>> {
+    let mut parts = vec![Part::picture("_layout.jpg", boxes_over(image, &result.layout, fonts)?)];
+    for (index, seal) in result.seals.iter().enumerate() {
+        if let Some(pixels) = image.part(seal.bbox)? {
+            parts.push(Part::picture(format!("_{index}_seal_ocr.jpg"), draw_ocr(pixels.view(), &seal.text, fonts)?));
+        }
+    }
+    Ok(parts)
+}
+
+/// `_layout.jpg`, `_ocr.jpg`, and for each table `_table_<i>` as picture, HTML and spreadsheet.
+pub fn table_files(image: ImageView<'_>, result: &TableResult, fonts: &Fonts) -> Result<Vec<Part>> {
+    let mut parts = vec![
+        Part::picture("_layout.jpg", boxes_over(image, &result.layout, fonts)?),
+        Part::picture("_ocr.jpg", draw_ocr(image, &result.ocr, fonts)?),
+    ];
+    files_of_tables(image, &result.tables, &mut parts)?;
+    Ok(parts)
+}
+
+pub(super) fn files_of_tables(image: ImageView<'_>, tables: &[Table], parts: &mut Vec<Part>) -> Result<()> {
+    for (index, table) in tables.iter().enumerate() {
+        parts.push(Part::picture(format!("_table_{index}.jpg"), draw_cells(image, table)?));
+        parts.push(Part::bytes(format!("_table_{index}.html"), html::document(table)));
+        parts.push(Part::bytes(format!("_table_{index}.xlsx"), xlsx::workbook(&[table])?));
+    }
+    Ok(())
+}
+
+/// The picture with the cells of `table` outlined.
+fn draw_cells(image: ImageView<'_>, table: &Table) -> Result<ImageBuf> {
+    let mut canvas = Canvas::new(image)?;
+    let stroke = Stroke { width: CELL_LINE_PX, ..Stroke::default() };
+    for cell in &table.cells {
+        let corners = cell.map(|p| PointI::new(p.x as i32, p.y as i32));
+        let line = closed(&corners, image.size).and_then(|path| path.stroke(&stroke, 1.0));
+        if let Some(line) = line.and_then(|path| Stencil::fill(path, image.size)) {
+            canvas.paint(Panel::Picture, &line, CELL_LINE);
+        }
+    }
+    canvas.finish()
+}

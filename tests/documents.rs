@@ -1,0 +1,261 @@
+//! Pipelines for documents, on networks whose outputs are known: every stage is made of drawn pixels, so that what
+//! comes out says which pixels went where.
+
+use hpinfer::backend::fake::{FakeEngine, Input, Output};
+use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
+use hpinfer::model::{BoxType, Canvas, CellScale, DetResize, DetectionSpec, LimitType, TableSpec, TextDetectionSpec, TextRecognitionSpec};
+use hpinfer::modules::text_recognise::WidthRule;
+use hpinfer::modules::{Detect, TableStructure, TextDetect, TextRecognise};
+use hpinfer::ops::db::DbParams;
+use hpinfer::ops::resize_norm::{Interpolation, Normalize};
+use hpinfer::pipeline::{DocumentConfig, DocumentTask, SealRecognition, TableRecognition};
+use hpinfer::result::PipelineResult;
+use hpinfer::result::json::{Schema, to_line};
+use hpinfer::result::render::font::Fonts;
+use hpinfer::result::render::save::Saver;
+use hpinfer::tensor::Shape;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Sides are multiples of 32, which text detection leaves as they are.
+const PAGE: Size = Size::new(416, 320);
+/// Grey of ink, and the text that the recogniser reads in it.
+const INKS: [(u8, &str); 3] = [(0, "one"), (40, "<script>&"), (80, "three")];
+
+/// A white page with bars of ink: left, top, width, height, grey.
+fn page(bars: &[(u32, u32, u32, u32, u8)]) -> Frame {
+    let mut data = vec![255; PAGE.area() as usize * 3];
+    for &(left, top, width, height, grey) in bars {
+        for y in top..top + height {
+            let at = ((y * PAGE.width + left) * 3) as usize;
+            data[at..at + width as usize * 3].fill(grey);
+        }
+    }
+    Frame::from_image(ImageBuf::new(data, PAGE, PixelFormat::Bgr).expect("a page"))
+}
+
+/// A layout network that finds these regions in every picture: class, left, top, right, bottom.
+fn layout(regions: &[[f32; 5]]) -> Detect {
+    let rows: Vec<f32> = regions.iter().flat_map(|&[class, x1, y1, x2, y2]| [class, 0.9, x1, y1, x2, y2]).collect();
+    let count = regions.len();
+    let network = move |_: &[Input]| Ok(vec![Output::f32(&[count, 6], rows.clone()), Output::i32(&[1], vec![count as i32])]);
+    let inputs: [(&str, &[Option<usize>]); 2] = [("image", &[None; 4]), ("scale_factor", &[None; 2])];
+    let spec = DetectionSpec {
+        target: Size::new(64, 64),
+        keep_ratio: false,
+        interpolation: Interpolation::Cubic,
+        normalize: Some(Normalize::IMAGENET),
+        canvas: Canvas::Resized,
+        draw_threshold: 0.5,
+        labels: ["Text", "Table", "Seal"].map(String::from).to_vec(),
+        masks: false,
+    };
+    Detect::new(Arc::new(FakeEngine::with_io("layout", &inputs, 2, network)), spec).expect("a layout detector")
+}
+
+/// Text wherever there is ink.
+fn detector(boxes: BoxType) -> TextDetect {
+    let network = |inputs: &[Input]| {
+        let (shape, data) = &inputs[0];
+        let &[_, _, height, width] = shape.dims() else { panic!("{shape}") };
+        let map = data[..height * width].iter().map(|&v| if v < 0.0 { 0.9 } else { 0.0 }).collect();
+        Ok((Shape::new(&[1, 1, height, width]), map))
+    };
+    let spec = TextDetectionSpec {
+        resize: DetResize::Limit { side_len: 960, limit_type: LimitType::Max },
+        normalize: Normalize::IMAGENET,
+        db: DbParams { unclip_ratio: if boxes == BoxType::Poly { 0.5 } else { 1.5 }, ..DbParams::default() },
+        boxes,
+    };
+    TextDetect::new(Arc::new(FakeEngine::new("det", network)), spec)
+}
+
+/// The text of a line by the grey in its middle.
+fn recogniser() -> TextRecognise {
+    let classes = INKS.len() + 2;
+    let network = move |inputs: &[Input]| {
+        let (shape, data) = &inputs[0];
+        let &[lines, 3, height, width] = shape.dims() else { panic!("{shape}") };
+        let plane = height * width;
+        let mut out = vec![0.0; lines * 2 * classes];
+        for (line, out) in data.chunks_exact(3 * plane).zip(out.chunks_exact_mut(2 * classes)) {
+            let grey = (line[height / 2 * width + 20] + 1.0) * 127.5;
+            let nearest = (0..INKS.len()).min_by_key(|&i| (f32::from(INKS[i].0) - grey).abs() as i32).expect("inks");
+            out[nearest + 1] = 0.95;
+            out[classes] = 0.9; // a blank
+        }
+        Ok((Shape::new(&[lines, 2, classes]), out))
+    };
+    let characters = std::iter::once("blank").chain(INKS.map(|(_, text)| text)).chain([" "]).map(String::from).collect();
+    let spec = TextRecognitionSpec { image_shape: [3, 48, 320], characters };
+    TextRecognise::new(Arc::new(FakeEngine::new("rec", network)), spec, WidthRule::Reference)
+}
+
+/// A head over two cells.
+fn structure() -> TableStructure {
+    const TOKENS: [&str; 12] =
+        ["sos", "<thead>", "</thead>", "<tr>", "</tr>", "<td", ">", "</td>", " colspan=\"2\"", "<td></td>", "<tbody>", "eos"];
+    let steps = [3, 5, 8, 6, 7, 4, 3, 9, 9, 4, 11];
+    let cells = [(1, [0.0, 0.0, 1.0, 0.5]), (7, [0.0, 0.5, 0.5, 1.0]), (8, [0.5, 0.5, 1.0, 1.0])];
+    let network = move |_: &[Input]| {
+        let mut tokens = vec![0.0; steps.len() * TOKENS.len()];
+        steps.iter().enumerate().for_each(|(step, &token)| tokens[step * TOKENS.len() + token] = 0.9);
+        let mut corners = vec![0.0; steps.len() * 8];
+        for (step, [x1, y1, x2, y2]) in cells {
+            corners[step * 8..step * 8 + 8].copy_from_slice(&[x1, y1, x2, y1, x2, y2, x1, y2]);
+        }
+        Ok(vec![Output::f32(&[1, steps.len(), 8], corners), Output::f32(&[1, steps.len(), TOKENS.len()], tokens)])
+    };
+    let spec = TableSpec {
+        max_len: 488,
+        normalize: Normalize::IMAGENET,
+        canvas: Size::new(488, 488),
+        tokens: TOKENS.map(String::from).to_vec(),
+        cells: CellScale::Picture,
+    };
+    TableStructure::new(Arc::new(FakeEngine::with_io("table", &[("x", &[None; 4])], 2, network)), spec)
+}
+
+fn tables(regions: &[[f32; 5]]) -> TableRecognition {
+    let config = DocumentConfig::new(DocumentTask::Tables);
+    TableRecognition::new(layout(regions), structure(), detector(BoxType::Quad), recogniser(), &config, 2).expect("a pipeline")
+}
+
+fn json(result: PipelineResult) -> Value {
+    serde_json::from_str(&to_line(&result, Schema::V3Beta1)).expect("JSON")
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+/// Names of the files in `folder`, sorted.
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut names: Vec<String> = entries.map(|e| e.expect("an entry").file_name().into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn texts_of_a_table_stand_in_its_cells_and_the_others_outside() {
+    // Outside; then the head, the left and the right cell of the table.
+    let frame = page(&[(32, 16, 80, 20, 80), (110, 72, 80, 20, 40), (70, 124, 60, 20, 0), (180, 124, 60, 20, 80)]);
+    let table = [1.0, 64.0, 64.0, 256.0, 160.0];
+    let outcome = tables(&[[0.0, 20.0, 10.0, 130.0, 40.0], table]).predict(&[frame.clone(), frame.clone()]);
+    for result in outcome {
+        let result = result.expect("a result");
+        assert_eq!(result.ocr.rec_text, ["three", "<script>&", "one", "three"]);
+        assert_eq!(result.tables.len(), 1);
+        assert_eq!(result.tables[0].texts, ["<script>&", "one", "three"]);
+        assert_eq!(result.tables[0].layout_bbox, [64, 64, 256, 160]);
+        let heads: Vec<_> = result.ocr.dt_polys.iter().map(|polygon| polygon[0]).collect();
+        for (found, (x, y)) in heads.iter().zip([(32, 16), (110, 72), (70, 124), (180, 124)]) {
+            assert!((x - 12..=x).contains(&found.x) && (y - 12..=y).contains(&found.y), "{found:?} for {x}, {y}");
+        }
+        let value = json(result.into());
+        assert_eq!(keys(&value), ["input_path", "layout_result", "ocr_result", "table_result", "run"]);
+        assert_eq!(keys(&value["layout_result"]), ["input_path", "boxes"]);
+        assert_eq!(keys(&value["ocr_result"]), ["input_path", "dt_polys", "rec_text", "rec_score"]);
+        assert_eq!(keys(&value["table_result"][0]), ["input_path", "layout_bbox", "bbox", "img_idx", "html"]);
+        assert_eq!(value["table_result"][0]["bbox"][0], serde_json::json!([64.0, 64.0, 256.0, 64.0, 256.0, 112.0, 64.0, 112.0]));
+        let html = "<html><body><table><tr><td colspan=\"2\">&lt;script&gt;&amp;</td></tr><tr><td>one</td><td>three</td></tr></table></body></html>";
+        assert_eq!(value["table_result"][0]["html"], html);
+    }
+}
+
+#[test]
+fn every_table_has_its_own_files() {
+    let frame = page(&[(110, 72, 80, 20, 40), (110, 232, 80, 20, 0)]);
+    let two = [[1.0, 64.0, 64.0, 256.0, 160.0], [1.0, 64.0, 200.0, 256.0, 296.0], [1.0, 300.0, 20.0, 300.4, 60.0]];
+    let result = tables(&two).predict(&[frame.clone()]).pop().expect("one").expect("a result");
+    assert_eq!(result.tables.len(), 2, "the one without pixels is left out");
+    let folder = tempfile::tempdir().expect("a folder");
+    let saver = Saver::new(folder.path(), Fonts::new(None).expect("fonts"), Schema::V3Beta1, "_res").expect("a saver");
+    saver.save(&result.into(), frame.image.view(), Path::new("")).expect("saved");
+    let mut expected = vec!["image.json", "image_layout.jpg", "image_ocr.jpg"];
+    expected.extend(["image_table_0.html", "image_table_0.jpg", "image_table_0.xlsx"]);
+    expected.extend(["image_table_1.html", "image_table_1.jpg", "image_table_1.xlsx"]);
+    assert_eq!(files(folder.path()), expected);
+    let html = std::fs::read_to_string(folder.path().join("image_table_0.html")).expect("HTML");
+    assert!(html.contains("&lt;script&gt;&amp;") && !html.contains("<script"), "{html}");
+    assert!(std::fs::read(folder.path().join("image_table_1.xlsx")).expect("a workbook").starts_with(b"PK"));
+}
+
+#[test]
+fn a_page_without_tables_is_read_as_ocr_reads_it() {
+    let result = tables(&[]).predict(&[page(&[(32, 16, 80, 20, 0)])]).pop().expect("one").expect("a result");
+    let value = json(result.into());
+    assert_eq!(keys(&value["ocr_result"]), ["input_path", "dt_polys", "dt_scores", "rec_text", "rec_score"]);
+    assert_eq!(value["table_result"], serde_json::json!([]));
+}
+
+/// Half a ring of ink, 20 pixels thick.
+fn seal() -> Frame {
+    let mut data = vec![255; PAGE.area() as usize * 3];
+    for y in 0..PAGE.height {
+        for x in 0..PAGE.width {
+            let (dx, dy) = (f64::from(x) - 208.0, f64::from(y) - 176.0);
+            if (60.0..80.0).contains(&dx.hypot(dy)) && dy < 0.0 {
+                data[((y * PAGE.width + x) * 3) as usize..][..3].fill(40);
+            }
+        }
+    }
+    Frame::from_image(ImageBuf::new(data, PAGE, PixelFormat::Bgr).expect("a page"))
+}
+
+#[test]
+fn curved_text_of_a_seal_is_read_in_pixels_of_the_seal() {
+    let config = DocumentConfig::new(DocumentTask::Seals);
+    let layout = layout(&[[0.0, 5.0, 5.0, 60.0, 20.0], [2.0, 112.0, 64.0, 304.0, 256.0]]);
+    let pipeline = SealRecognition::new(Some(layout), detector(BoxType::Poly), recogniser(), &config, 2).expect("a pipeline");
+    let frame = seal();
+    let result = pipeline.predict(&[frame.clone()]).pop().expect("one").expect("a result");
+    assert_eq!((result.layout.len(), result.seals.len()), (2, 1));
+    let text = &result.seals[0].text;
+    assert_eq!(text.rec_text, ["<script>&"]);
+    assert!(text.dt_polys[0].len() > 8, "{:?}", text.dt_polys);
+    assert!(text.dt_polys[0].iter().all(|p| (0..=192).contains(&p.x) && (0..=192).contains(&p.y)), "{:?}", text.dt_polys);
+    let folder = tempfile::tempdir().expect("a folder");
+    let saver = Saver::new(folder.path(), Fonts::new(None).expect("fonts"), Schema::V3Beta1, "_res").expect("a saver");
+    let result = PipelineResult::from(result);
+    saver.save(&result, frame.image.view(), Path::new("")).expect("saved");
+    assert_eq!(files(folder.path()), ["image.json", "image_0_seal_ocr.jpg", "image_layout.jpg"]);
+    let value = json(result);
+    assert_eq!(keys(&value), ["input_path", "layout_result", "ocr_result", "run"]);
+    assert_eq!(keys(&value["ocr_result"][0]), ["input_path", "dt_polys", "dt_scores", "rec_text", "rec_score"]);
+}
+
+#[test]
+fn without_a_layout_a_picture_is_one_seal() {
+    let config = DocumentConfig { layout_model: None, ..DocumentConfig::new(DocumentTask::Seals) };
+    let pipeline = SealRecognition::new(None, detector(BoxType::Poly), recogniser(), &config, 1).expect("a pipeline");
+    for result in pipeline.predict(&[seal(), page(&[])]).into_iter().zip([1, 0]) {
+        let (result, texts) = (result.0.expect("a result"), result.1);
+        assert_eq!((result.layout.len(), result.seals.len(), result.seals[0].text.rec_text.len()), (0, 1, texts));
+    }
+}
+
+#[test]
+fn pipeline_files_name_models_and_refuse_what_has_no_place() {
+    use hpinfer::pipeline::PipelineConfig;
+    let file = |name: &str, rest: &str| format!("Global:\n  pipeline_name: {name}\nPipeline:\n{rest}");
+    let parse = |text: &str| PipelineConfig::parse(text, "p.yaml").map(|(config, _)| config);
+    let read = parse(&file("table_recognition", "  table_model: SLANet\n  table_batch_size: 1\n  text_rec_batch_size: 4\n"));
+    let Ok(PipelineConfig::Document(config)) = read else { panic!("{read:?}") };
+    let names: Vec<String> = config.models().into_iter().map(|model| model.name_or_dir).collect();
+    assert_eq!(names, ["PicoDet_layout_1x", "SLANet", "PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec"]);
+    for (name, rest, says) in [
+        ("seal_recognition", "  table_model: SLANet\n", "seal_recognition has no `table_model`"),
+        ("table_recognition", "  layout_model: none\n", "needs a `layout_model`"),
+        ("table_recognition", "  colour: red\n", "colour"),
+    ] {
+        let error = parse(&file(name, rest)).expect_err("refused").to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    for shipped in hpinfer::pipeline::PipelineName::ALL {
+        let config = parse(shipped.shipped_config()).expect("what ships is read");
+        assert_eq!(config, PipelineConfig::of(shipped), "what ships are the defaults");
+    }
+}
