@@ -3,14 +3,18 @@
 
 use hpinfer::backend::fake::{FakeEngine, Input, Output};
 use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
-use hpinfer::model::{BoxType, Canvas, CellScale, DetResize, DetectionSpec, LimitType, TableSpec, TextDetectionSpec, TextRecognitionSpec};
+use hpinfer::model::{
+    BoxType, Canvas, CellScale, ClassResize, ClassificationSpec, DetResize, DetectionSpec, LimitType, TableSpec, TextDetectionSpec,
+    TextRecognitionSpec, UnwarpingSpec,
+};
 use hpinfer::modules::text_recognise::WidthRule;
-use hpinfer::modules::{Detect, TableStructure, TextDetect, TextRecognise};
+use hpinfer::modules::{Classify, Detect, TableStructure, TextDetect, TextRecognise, Unwarp};
 use hpinfer::ops::db::DbParams;
 use hpinfer::ops::resize_norm::{Interpolation, Normalize};
-use hpinfer::pipeline::{DocumentConfig, DocumentTask, SealRecognition, TableRecognition};
+use hpinfer::pipeline::{DocumentConfig, DocumentTask, PageModules, Pages, SealRecognition, TableRecognition};
 use hpinfer::result::PipelineResult;
 use hpinfer::result::json::{Schema, to_line};
+use hpinfer::result::page::VisualInfo;
 use hpinfer::result::render::font::Fonts;
 use hpinfer::result::render::save::Saver;
 use hpinfer::tensor::Shape;
@@ -48,7 +52,7 @@ fn layout(regions: &[[f32; 5]]) -> Detect {
         normalize: Some(Normalize::IMAGENET),
         canvas: Canvas::Resized,
         draw_threshold: 0.5,
-        labels: ["Text", "Table", "Seal"].map(String::from).to_vec(),
+        labels: ["Text", "Table", "Seal", "Figure"].map(String::from).to_vec(),
         masks: false,
     };
     Detect::new(Arc::new(FakeEngine::with_io("layout", &inputs, 2, network)), spec).expect("a layout detector")
@@ -80,7 +84,7 @@ fn recogniser() -> TextRecognise {
         let plane = height * width;
         let mut out = vec![0.0; lines * 2 * classes];
         for (line, out) in data.chunks_exact(3 * plane).zip(out.chunks_exact_mut(2 * classes)) {
-            let grey = (line[height / 2 * width + 20] + 1.0) * 127.5;
+            let grey = (line[height / 2 * width + 40] + 1.0) * 127.5;
             let nearest = (0..INKS.len()).min_by_key(|&i| (f32::from(INKS[i].0) - grey).abs() as i32).expect("inks");
             out[nearest + 1] = 0.95;
             out[classes] = 0.9; // a blank
@@ -169,7 +173,7 @@ fn texts_of_a_table_stand_in_its_cells_and_the_others_outside() {
 fn every_table_has_its_own_files() {
     let frame = page(&[(110, 72, 80, 20, 40), (110, 232, 80, 20, 0)]);
     let two = [[1.0, 64.0, 64.0, 256.0, 160.0], [1.0, 64.0, 200.0, 256.0, 296.0], [1.0, 300.0, 20.0, 300.4, 60.0]];
-    let result = tables(&two).predict(&[frame.clone()]).pop().expect("one").expect("a result");
+    let result = tables(&two).predict(std::slice::from_ref(&frame)).pop().expect("one").expect("a result");
     assert_eq!(result.tables.len(), 2, "the one without pixels is left out");
     let folder = tempfile::tempdir().expect("a folder");
     let saver = Saver::new(folder.path(), Fonts::new(None).expect("fonts"), Schema::V3Beta1, "_res").expect("a saver");
@@ -211,7 +215,7 @@ fn curved_text_of_a_seal_is_read_in_pixels_of_the_seal() {
     let layout = layout(&[[0.0, 5.0, 5.0, 60.0, 20.0], [2.0, 112.0, 64.0, 304.0, 256.0]]);
     let pipeline = SealRecognition::new(Some(layout), detector(BoxType::Poly), recogniser(), &config, 2).expect("a pipeline");
     let frame = seal();
-    let result = pipeline.predict(&[frame.clone()]).pop().expect("one").expect("a result");
+    let result = pipeline.predict(std::slice::from_ref(&frame)).pop().expect("one").expect("a result");
     assert_eq!((result.layout.len(), result.seals.len()), (2, 1));
     let text = &result.seals[0].text;
     assert_eq!(text.rec_text, ["<script>&"]);
@@ -257,5 +261,92 @@ fn pipeline_files_name_models_and_refuse_what_has_no_place() {
     for shipped in hpinfer::pipeline::PipelineName::ALL {
         let config = parse(shipped.shipped_config()).expect("what ships is read");
         assert_eq!(config, PipelineConfig::of(shipped), "what ships are the defaults");
+    }
+}
+
+/// A classifier that says that every page is turned by a quarter.
+fn quarter_turn() -> Classify {
+    let network = |_: &[Input]| Ok((Shape::new(&[1, 4]), vec![0.1, 0.7, 0.1, 0.1]));
+    let spec = ClassificationSpec {
+        resize: ClassResize::Fixed(Size::new(32, 32)),
+        interpolation: Interpolation::Linear,
+        crop: None,
+        normalize: Normalize::IMAGENET,
+        topk: 1,
+        labels: ["0", "90", "180", "270"].map(String::from).to_vec(),
+    };
+    Classify::new(Arc::new(FakeEngine::new("orientation", network)), spec).expect("a classifier")
+}
+
+/// A network that takes every page for flat.
+fn flat() -> Unwarp {
+    let network = |inputs: &[Input]| Ok(inputs[0].clone());
+    let scale = hpinfer::ops::resize_norm::Scale::Times(1.0 / 255.0);
+    let normalize = Normalize { scale, mean: [0.0; 3], std: [1.0; 3] };
+    Unwarp::new(Arc::new(FakeEngine::new("unwarp", network)), UnwarpingSpec { normalize })
+}
+
+#[test]
+fn a_page_is_set_upright_and_read_in_order() {
+    // A title; a loose line; a table of two texts; a seal, here a bar; a figure with text in it.
+    let bars = [
+        (60, 8, 80, 20, 0),
+        (230, 40, 80, 20, 80),
+        (110, 72, 80, 20, 40),
+        (70, 124, 60, 20, 0),
+        (40, 200, 60, 20, 40),
+        (250, 260, 80, 20, 0),
+    ];
+    let regions = [
+        [1.0, 64.0, 64.0, 256.0, 160.0],
+        [3.0, 240.0, 240.0, 400.0, 300.0],
+        [0.0, 20.0, 4.0, 400.0, 32.0],
+        [2.0, 32.0, 180.0, 160.0, 244.0],
+    ];
+    for recovery in [true, false] {
+        let config = DocumentConfig { recovery, ..DocumentConfig::new(DocumentTask::Pages) };
+        let modules = PageModules {
+            orientation: Some(quarter_turn()),
+            unwarp: Some(flat()),
+            layout: layout(&regions),
+            structure: structure(),
+            text: detector(BoxType::Quad),
+            seals: Some(detector(BoxType::Poly)),
+            recognise: recogniser(),
+        };
+        let pipeline = Pages::new(modules, &config, 2).expect("a pipeline");
+        let frame = page(&bars);
+        let lying = Frame::from_image(hpinfer::image::turn::counter_clockwise(&frame.image, 3).expect("turned"));
+        let result = pipeline.predict(&[lying]).pop().expect("one").expect("a result");
+        let off = result.page.data().iter().zip(frame.image.data()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(off <= Some(1), "upright, and flat as it was: {off:?}");
+        let ran: Vec<&str> = result.header.run.iter().map(|run| run.model.as_str()).collect();
+        assert_eq!(ran, ["orientation", "unwarp", "layout", "table", "det", "rec", "det"]);
+        let mut info = VisualInfo::default();
+        info.add(&result);
+        let texts = serde_json::to_value(&info).expect("JSON");
+        let expected = serde_json::json!([{"text": "one", "words in text block": "three\n one", "印章": "<script>&"}]);
+        assert_eq!(texts["ocr_text"], expected);
+        assert_eq!(texts["table_text"], serde_json::json!(["<script>& one "]));
+        let folder = tempfile::tempdir().expect("a folder");
+        let saver = Saver::new(folder.path(), Fonts::new(None).expect("fonts"), Schema::V3Beta1, "_res").expect("a saver");
+        let result = PipelineResult::from(result);
+        saver.save(&result, frame.image.view(), Path::new("")).expect("saved");
+        let expected = ["image.json", "image.md", "image_curve_0.jpg", "image_layout.jpg", "image_ocr.jpg", "image_table_0.html"];
+        assert_eq!(files(folder.path())[..6], expected);
+        let markdown = std::fs::read_to_string(folder.path().join("image.md")).expect("Markdown");
+        assert!(markdown.contains("&lt;script&gt;&amp;") && !markdown.contains("<script"), "{markdown}");
+        let value = json(result);
+        let found = ["input_path", "layout_result", "ocr_result", "table_ocr_result", "table_result", "layout_parsing_result"];
+        assert_eq!(keys(&value)[..6], found);
+        assert_eq!(keys(&value)[6..], ["oricls_result", "unwarp_result", "curve_result", "run"]);
+        let blocks = value["layout_parsing_result"]["parsing_result"].as_array().expect("blocks");
+        let order: Vec<&str> = blocks.iter().map(|block| keys(block)[1]).collect();
+        // A title over both columns; the left one with table and seal; the right one with the loose lines.
+        assert_eq!(order[0], "text");
+        assert_eq!(order.len(), 5, "{order:?}");
+        assert_eq!(value["ocr_result"]["rec_text"], serde_json::json!(["three", "one", "one"]));
+        let first = &value["ocr_result"]["dt_polys"][2][0];
+        assert!((40..=60).contains(&first[0].as_i64().expect("x")) && (0..=8).contains(&first[1].as_i64().expect("y")), "{first}");
     }
 }

@@ -147,6 +147,7 @@ fn lines(result: &PipelineResult) -> usize {
         PipelineResult::Ocr(result) => result.rec_text.len(),
         PipelineResult::Seals(result) => result.seals.iter().map(|seal| seal.text.rec_text.len()).sum(),
         PipelineResult::Tables(result) => result.ocr.rec_text.len(),
+        PipelineResult::Page(result) => result.ocr.rec_text.len(),
         _ => 0,
     }
 }

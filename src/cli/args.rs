@@ -180,6 +180,15 @@ pub struct EngineArgs {
     /// Table structure model: a name or a model folder [default: the pipeline file's]
     #[arg(long, value_name = "MODEL", alias = "table_model")]
     pub table_model: Option<String>,
+    /// Detection model for the seals of a page: a name or a model folder; `none` reads them as other text
+    #[arg(long, value_name = "MODEL", alias = "seal_text_det_model")]
+    pub seal_text_det_model: Option<String>,
+    /// Model that finds how a page is turned: a name or a model folder; `none` leaves pages as they are
+    #[arg(long, value_name = "MODEL", alias = "doc_image_ori_cls_model")]
+    pub doc_image_ori_cls_model: Option<String>,
+    /// Model that makes photographs of pages flat: a name or a model folder; `none` leaves pages as they are
+    #[arg(long, value_name = "MODEL", alias = "doc_image_unwarp_model")]
+    pub doc_image_unwarp_model: Option<String>,
     /// Text detection model: a name or a model folder [default: the pipeline file's]
     #[arg(long, value_name = "MODEL", alias = "text_det_model")]
     pub text_det_model: Option<String>,
@@ -282,7 +291,13 @@ impl EngineArgs {
 
     /// The first flag given that is about documents alone.
     pub(super) fn first_of_document(&self) -> Option<&'static str> {
-        first_given(&[("--layout-model", self.layout_model.is_some()), ("--table-model", self.table_model.is_some())])
+        first_given(&[
+            ("--layout-model", self.layout_model.is_some()),
+            ("--table-model", self.table_model.is_some()),
+            ("--seal-text-det-model", self.seal_text_det_model.is_some()),
+            ("--doc-image-ori-cls-model", self.doc_image_ori_cls_model.is_some()),
+            ("--doc-image-unwarp-model", self.doc_image_unwarp_model.is_some()),
+        ])
     }
 
     /// The first flag given that is about pipelines with one network.

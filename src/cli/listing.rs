@@ -1,5 +1,6 @@
 //! A result for people, on a terminal.
 
+use crate::result::render::markdown;
 use crate::result::{ClassificationResult, DetectedBox, Header, LabelMap, OcrResult, PipelineResult, SealResult, Table};
 
 /// A picture's name, what ran, and what was found.
@@ -15,6 +16,7 @@ pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
         PipelineResult::Detection(result) => boxes(&result.boxes, |_| String::new()),
         PipelineResult::Segmentation(result) => shares(&result.pred),
         PipelineResult::Seals(result) => boxes(&result.layout, |_| String::new()) + &seals(result),
+        PipelineResult::Page(result) => markdown::page(&result.blocks).lines().map(|line| format!("  {}\n", printable(line))).collect(),
         PipelineResult::Tables(result) => boxes(&result.layout, |_| String::new()) + &texts(&result.ocr) + &tables(&result.tables),
         PipelineResult::Instances(result) => boxes(&result.boxes, |index| {
             let pixels = result.masks.get(index).map_or(0, |mask| mask.inside().iter().filter(|&&v| v == 1).count());

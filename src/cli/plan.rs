@@ -81,9 +81,13 @@ impl EngineArgs {
 
     fn apply_to_document(&self, config: &mut DocumentConfig) -> Result<()> {
         self.apply_to_ocr(&mut config.text)?;
-        for (flag, key, name) in
-            [("--layout-model", "layout_model", &self.layout_model), ("--table-model", "table_model", &self.table_model)]
-        {
+        for (flag, key, name) in [
+            ("--layout-model", "layout_model", &self.layout_model),
+            ("--table-model", "table_model", &self.table_model),
+            ("--seal-text-det-model", "seal_text_det_model", &self.seal_text_det_model),
+            ("--doc-image-ori-cls-model", "doc_image_ori_cls_model", &self.doc_image_ori_cls_model),
+            ("--doc-image-unwarp-model", "doc_image_unwarp_model", &self.doc_image_unwarp_model),
+        ] {
             if let Some(name) = name {
                 config.set_model(key, Some(name), flag)?;
             }

@@ -5,7 +5,7 @@
 use super::network::Engines;
 use super::text_detect::DetectionOverrides;
 use super::text_recognise::WidthRule;
-use super::{Classify, Detect, Segment, SegmentInstances, TableStructure, TextDetect, TextRecognise};
+use super::{Classify, Detect, Segment, SegmentInstances, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::backend::record::Recording;
 use crate::backend::select::{Libraries, Probe, Selector};
 use crate::backend::{BackendName, Engine, LoadOptions, Onnx, Parallelism, Precision};
@@ -32,6 +32,9 @@ fn fast_widths(backend: BackendName) -> WidthRule {
 
 /// Pictures for segmenters have any size; some forms of them take this one only.
 const SEGMENTATION_PROBE: Size = Size::new(512, 512);
+
+/// A photograph of a page: any size will do.
+const UNWARPING_PROBE: Size = Size::new(384, 512);
 
 /// A network named by a configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,6 +174,16 @@ impl Loader {
         };
         let probe = vec![Probe::only(picture_shape(spec.canvas)); 2];
         Ok(TableStructure::new(self.shared_engines(choice, &model, &probe)?, spec.clone()))
+    }
+
+    /// Opens a network that makes photographs of pages flat.
+    pub fn unwarp(&self, choice: &ModelChoice) -> Result<Unwarp> {
+        let model = self.store.resolve(&choice.name_or_dir)?;
+        let ModelSpec::Unwarping(spec) = &model.spec else {
+            return Err(wrong_kind(&model, "a network that makes pages flat"));
+        };
+        let probe = vec![Probe::only(picture_shape(UNWARPING_PROBE)); 2];
+        Ok(Unwarp::new(self.shared_engines(choice, &model, &probe)?, spec.clone()))
     }
 
     /// Engines for pictures in float32: one that uses all cores, and where there are several another for one of them.

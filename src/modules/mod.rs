@@ -14,6 +14,7 @@ pub mod segment;
 pub mod table;
 pub mod text_detect;
 pub mod text_recognise;
+pub mod unwarp;
 
 pub use classify::Classify;
 pub use detect::Detect;
@@ -24,3 +25,4 @@ pub use segment::Segment;
 pub use table::TableStructure;
 pub use text_detect::TextDetect;
 pub use text_recognise::TextRecognise;
+pub use unwarp::Unwarp;

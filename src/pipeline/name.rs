@@ -21,6 +21,8 @@ pub enum DocumentTask {
     Seals,
     /// Reads the text and the tables of a page.
     Tables,
+    /// Reads all of a page, in reading order.
+    Pages,
 }
 
 /// What a pipeline with one network does.
@@ -38,7 +40,7 @@ pub enum Task {
 
 impl PipelineName {
     /// The pipelines of this version.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Picture(Task::ImageClassification),
         Self::Picture(Task::ObjectDetection),
         Self::Picture(Task::SemanticSegmentation),
@@ -46,10 +48,8 @@ impl PipelineName {
         Self::Ocr,
         Self::Document(DocumentTask::Seals),
         Self::Document(DocumentTask::Tables),
+        Self::Document(DocumentTask::Pages),
     ];
-
-    /// Pipelines of PaddleX's plugin that are not in this version, to be told apart from misspelt names.
-    const ABSENT: [&str; 1] = ["PP-ChatOCRv3-doc"];
 
     /// The name as PaddleX writes it.
     pub const fn as_str(self) -> &'static str {
@@ -61,6 +61,7 @@ impl PipelineName {
             Self::Picture(Task::InstanceSegmentation) => "instance_segmentation",
             Self::Document(DocumentTask::Seals) => "seal_recognition",
             Self::Document(DocumentTask::Tables) => "table_recognition",
+            Self::Document(DocumentTask::Pages) => "PP-ChatOCRv3-doc",
         }
     }
 
@@ -74,6 +75,7 @@ impl PipelineName {
             Self::Picture(Task::InstanceSegmentation) => include_str!("shipped/instance_segmentation.yaml"),
             Self::Document(DocumentTask::Seals) => include_str!("shipped/seal_recognition.yaml"),
             Self::Document(DocumentTask::Tables) => include_str!("shipped/table_recognition.yaml"),
+            Self::Document(DocumentTask::Pages) => include_str!("shipped/PP-ChatOCRv3-doc.yaml"),
         }
     }
 
@@ -81,9 +83,6 @@ impl PipelineName {
     pub fn find(name: &str, place: &str) -> Result<Self> {
         if let Some(found) = Self::ALL.into_iter().find(|known| known.as_str() == name) {
             return Ok(found);
-        }
-        if Self::ABSENT.contains(&name) {
-            return Err(Error::config(place, format!("the pipeline `{name}` is not in this version; known: {}", Self::known())));
         }
         let reason = format!("the pipeline `{name}` does not exist; give a name ({}) or the path of a pipeline file", Self::known());
         Err(Error::config(place, reason))

@@ -14,6 +14,7 @@ pub mod table;
 pub use classification::ClassificationResult;
 pub use detection::{DetectedBox, DetectionResult, InstanceResult, Mask};
 pub use ocr::OcrResult;
+pub use page::PageResult;
 pub use seal::{Seal, SealResult};
 pub use segmentation::{LabelMap, SegmentationResult};
 pub use table::{Table, TableResult};
@@ -78,6 +79,8 @@ pub enum PipelineResult {
     Seals(SealResult),
     /// Of table recognition.
     Tables(TableResult),
+    /// Of PP-ChatOCRv3-doc: a whole page.
+    Page(PageResult),
 }
 
 impl PipelineResult {
@@ -91,6 +94,7 @@ impl PipelineResult {
             Self::Instances(r) => &r.header,
             Self::Seals(r) => &r.header,
             Self::Tables(r) => &r.header,
+            Self::Page(r) => &r.header,
         }
     }
 
@@ -104,6 +108,7 @@ impl PipelineResult {
             Self::Instances(r) => &mut r.header,
             Self::Seals(r) => &mut r.header,
             Self::Tables(r) => &mut r.header,
+            Self::Page(r) => &mut r.header,
         }
     }
 }
@@ -147,5 +152,11 @@ impl From<SealResult> for PipelineResult {
 impl From<TableResult> for PipelineResult {
     fn from(result: TableResult) -> Self {
         Self::Tables(result)
+    }
+}
+
+impl From<PageResult> for PipelineResult {
+    fn from(result: PageResult) -> Self {
+        Self::Page(result)
     }
 }

@@ -66,6 +66,11 @@ struct Parsed<'a> {
 }
 
 impl Table {
+    /// The texts of the cells without their spaces, one after the other.
+    pub fn plain_text(&self) -> String {
+        self.texts.iter().map(|text| text.replace(' ', "")).collect::<Vec<_>>().join(" ")
+    }
+
     /// The cells on a grid, placed as browsers place them: each at the first free column of its row. Tokens that make
     /// no sense are passed over. A span ends where the table or the free place ends.
     pub fn grid(&self) -> Grid {

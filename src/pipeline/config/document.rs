@@ -18,6 +18,14 @@ pub struct DocumentConfig {
     pub layout_model: Option<ModelChoice>,
     /// Recogniser of table structure.
     pub table_model: Option<ModelChoice>,
+    /// Detector for seals, in the place of that for other text.
+    pub seal_text_det_model: Option<ModelChoice>,
+    /// Classifier of page orientation: sets pages upright.
+    pub doc_image_ori_cls_model: Option<ModelChoice>,
+    /// Network that makes photographs of pages flat.
+    pub doc_image_unwarp_model: Option<ModelChoice>,
+    /// Whether the regions of a page are read on a white page each, in their place; else as small pictures of their own.
+    pub recovery: bool,
     /// Detection and recognition of text; for seals the detector is that of seals.
     pub text: OcrConfig,
 }
@@ -28,19 +36,25 @@ impl DocumentConfig {
         let model = |name: &str| ModelChoice { name_or_dir: name.into(), backend: None };
         let (layout, table, detector, recogniser) = match task {
             DocumentTask::Seals => ("RT-DETR-H_layout_3cls", None, "PP-OCRv4_server_seal_det", "PP-OCRv4_server_rec"),
+            DocumentTask::Pages => ("RT-DETR-H_layout_3cls", Some("SLANet_plus"), "PP-OCRv4_server_det", "PP-OCRv4_server_rec"),
             DocumentTask::Tables => ("PicoDet_layout_1x", Some("SLANet_plus"), "PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec"),
         };
         Self {
             task,
             layout_model: Some(model(layout)),
             table_model: table.map(model),
+            seal_text_det_model: (task == DocumentTask::Pages).then(|| model("PP-OCRv4_server_seal_det")),
+            doc_image_ori_cls_model: None,
+            doc_image_unwarp_model: None,
+            recovery: true,
             text: OcrConfig { text_det_model: model(detector), text_rec_model: model(recogniser), ..OcrConfig::default() },
         }
     }
 
     /// The models, by name or folder.
     pub fn models(self) -> Vec<ModelChoice> {
-        let optional = self.layout_model.into_iter().chain(self.table_model);
+        let steps = [self.doc_image_ori_cls_model, self.doc_image_unwarp_model, self.seal_text_det_model];
+        let optional = self.layout_model.into_iter().chain(self.table_model).chain(steps.into_iter().flatten());
         optional.chain([self.text.text_det_model, self.text.text_rec_model]).collect()
     }
 
@@ -55,7 +69,10 @@ impl DocumentConfig {
         let refused = |reason: &str| Err(Error::config(place, format!("{task} {reason}")));
         let (slot, needed) = match (key, task) {
             ("layout_model", _) => (&mut self.layout_model, task != DocumentTask::Seals),
-            ("table_model", DocumentTask::Tables) => (&mut self.table_model, true),
+            ("table_model", DocumentTask::Tables | DocumentTask::Pages) => (&mut self.table_model, true),
+            ("seal_text_det_model", DocumentTask::Pages) => (&mut self.seal_text_det_model, false),
+            ("doc_image_ori_cls_model", DocumentTask::Pages) => (&mut self.doc_image_ori_cls_model, false),
+            ("doc_image_unwarp_model", DocumentTask::Pages) => (&mut self.doc_image_unwarp_model, false),
             _ => return refused(&format!("has no `{key}`; leave it out")),
         };
         if name.is_none() && needed {
@@ -91,6 +108,15 @@ struct File {
 struct Section {
     layout_model: Option<String>,
     table_model: Option<String>,
+    seal_text_det_model: Option<String>,
+    doc_image_ori_cls_model: Option<String>,
+    doc_image_unwarp_model: Option<String>,
+    recovery: Option<bool>,
+    // The questions to a language model have settings of their own; keys have no place in a file that is passed around.
+    #[serde(rename = "llm_name")]
+    _llm_name: Option<String>,
+    #[serde(rename = "llm_params")]
+    _llm_params: Option<serde::de::IgnoredAny>,
     text_det_model: Option<String>,
     text_rec_model: Option<String>,
     text_rec_batch_size: Option<usize>,
@@ -114,11 +140,18 @@ impl File {
     fn into_config(self, task: DocumentTask, place: &str) -> Result<DocumentConfig> {
         let section = self.pipeline;
         let mut config = DocumentConfig::new(task);
-        for (key, name) in [("layout_model", section.layout_model), ("table_model", section.table_model)] {
+        for (key, name) in [
+            ("layout_model", section.layout_model),
+            ("table_model", section.table_model),
+            ("seal_text_det_model", section.seal_text_det_model),
+            ("doc_image_ori_cls_model", section.doc_image_ori_cls_model),
+            ("doc_image_unwarp_model", section.doc_image_unwarp_model),
+        ] {
             if let Some(name) = name {
                 config.set_model(key, Some(&name), place)?;
             }
         }
+        config.recovery = section.recovery.unwrap_or(config.recovery);
         let text = &mut config.text;
         for (choice, name) in [(&mut text.text_det_model, section.text_det_model), (&mut text.text_rec_model, section.text_rec_model)] {
             if let Some(name) = name {
@@ -129,7 +162,13 @@ impl File {
         text.device = section.device;
         let backend = HpiConfig::backend(&section.hpi_config)?;
         let choices = [&mut text.text_det_model, &mut text.text_rec_model];
-        for choice in choices.into_iter().chain(config.layout_model.as_mut()).chain(config.table_model.as_mut()) {
+        let steps = [
+            &mut config.seal_text_det_model,
+            &mut config.doc_image_ori_cls_model,
+            &mut config.doc_image_unwarp_model,
+            &mut config.layout_model,
+        ];
+        for choice in choices.into_iter().chain(steps.into_iter().flatten()).chain(config.table_model.as_mut()) {
             choice.backend = backend;
         }
         Ok(config)

@@ -11,7 +11,7 @@ pub use ocr::OcrConfig;
 pub use picture::PictureConfig;
 
 use super::{
-    DocumentTask, ImageClassification, InstanceSegmentation, ObjectDetection, Ocr, Pipeline, PipelineName, SealRecognition,
+    DocumentTask, ImageClassification, InstanceSegmentation, ObjectDetection, Ocr, Pages, Pipeline, PipelineName, SealRecognition,
     SemanticSegmentation, TableRecognition, Task,
 };
 use crate::backend::BackendName;
@@ -109,6 +109,7 @@ impl PipelineConfig {
             Self::Document(config) => match config.task {
                 DocumentTask::Seals => Box::new(SealRecognition::open(config, loader)?),
                 DocumentTask::Tables => Box::new(TableRecognition::open(config, loader)?),
+                DocumentTask::Pages => Box::new(Pages::open(config, loader)?),
             },
             Self::Picture(config) => match config.task {
                 Task::ImageClassification => Box::new(ImageClassification::open(config, loader)?),

@@ -1,6 +1,7 @@
 //! The nested results of document pipelines.
 
 use super::{Schema, ocr};
+use crate::result::page::{Block, BlockContent, PageResult};
 use crate::result::render::html;
 use crate::result::{DetectedBox, Header, OcrResult, SealResult, Table, TableResult};
 use serde::ser::SerializeMap;
@@ -18,6 +19,50 @@ pub(super) fn tables<M: SerializeMap>(out: &mut M, result: &TableResult, schema:
     let tables = result.tables.iter().enumerate();
     let tables: Vec<_> = tables.map(|(img_idx, table)| TableEntry::new(Some(&result.header), img_idx, table)).collect();
     out.serialize_entry("table_result", &tables)
+}
+
+pub(super) fn page<M: SerializeMap>(out: &mut M, result: &PageResult, schema: Schema) -> Result<(), M::Error> {
+    let empty = serde_json::Map::new;
+    layout(out, &result.header, &result.layout)?;
+    out.serialize_entry("ocr_result", &Text { header: &result.header, result: &result.ocr, schema })?;
+    out.serialize_entry("table_ocr_result", &result.tables.iter().map(Table::plain_text).collect::<Vec<_>>())?;
+    let tables = result.tables.iter().enumerate();
+    out.serialize_entry("table_result", &tables.map(|(index, table)| TableEntry::new(None, index, table)).collect::<Vec<_>>())?;
+    let parsing_result: Vec<_> = result.blocks.iter().map(BlockEntry).collect();
+    out.serialize_entry("layout_parsing_result", &Parsing { input_path: &result.header.input_path, parsing_result })?;
+    match &result.orientation {
+        Some(orientation) => out.serialize_entry("oricls_result", orientation)?,
+        None => out.serialize_entry("oricls_result", &empty())?,
+    }
+    let mut unwarped = empty();
+    if result.is_unwarped {
+        unwarped.insert("doctr_img".into(), "...".into());
+    }
+    out.serialize_entry("unwarp_result", &unwarped)?;
+    let seals = result.seals.iter().map(|seal| Text { header: &result.header, result: &seal.text, schema });
+    out.serialize_entry("curve_result", &seals.collect::<Vec<_>>())
+}
+
+#[derive(Serialize)]
+struct Parsing<'a> {
+    input_path: &'a Option<String>,
+    parsing_result: Vec<BlockEntry<'a>>,
+}
+
+struct BlockEntry<'a>(&'a Block);
+
+impl Serialize for BlockEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(None)?;
+        out.serialize_entry("layout_bbox", &self.0.layout_bbox)?;
+        match (&self.0.content, self.0.content.text()) {
+            (BlockContent::Table(table), _) => out.serialize_entry("table", &html::table(table))?,
+            (_, Some((key, text))) => out.serialize_entry(key, &text)?,
+            (_, None) => {}
+        }
+        out.serialize_entry("layout", if self.0.in_column { "double" } else { "single" })?;
+        out.end()
+    }
 }
 
 fn layout<M: SerializeMap>(out: &mut M, header: &Header, boxes: &[DetectedBox]) -> Result<(), M::Error> {

@@ -74,6 +74,7 @@ impl Serialize for Json<'_> {
                 out.serialize_entry("masks", &result.masks)?;
             }
             PipelineResult::Seals(result) => document::seals(&mut out, result, self.schema)?,
+            PipelineResult::Page(result) => document::page(&mut out, result, self.schema)?,
             PipelineResult::Tables(result) => document::tables(&mut out, result, self.schema)?,
         }
         out.serialize_entry("run", run)?;

@@ -4,10 +4,10 @@ use super::canvas::{Canvas, Colour, Panel, Stencil};
 use super::detection::boxes_over;
 use super::font::Fonts;
 use super::ocr::{closed, draw_ocr};
-use super::{html, xlsx};
+use super::{html, markdown, xlsx};
 use crate::error::Result;
 use crate::image::{ImageBuf, ImageView, PointI};
-use crate::result::{SealResult, Table, TableResult};
+use crate::result::{PageResult, SealResult, Table, TableResult};
 use tiny_skia::Stroke;
 
 const CELL_LINE: Colour = [255, 0, 0];
@@ -59,6 +59,29 @@ pub fn table_files(image: ImageView<'_>, result: &TableResult, fonts: &Fonts) ->
         Part::picture("_ocr.jpg", draw_ocr(image, &result.ocr, fonts)?),
     ];
     files_of_tables(image, &result.tables, &mut parts)?;
+    Ok(parts)
+}
+
+/// `_uvdoc.jpg` for a page that was made flat, else `_oricls.jpg` for one that was turned, `_layout.jpg`, `_ocr.jpg`, `_curve_<i>.jpg` for each seal,
+/// the files of tables, and the page as `.md`.
+pub fn page_files(result: &PageResult, fonts: &Fonts) -> Result<Vec<Part>> {
+    let image = result.page.view();
+    let mut parts = Vec::new();
+    let picture = |ending: &str| Ok(Part::picture(ending, Canvas::new(image)?.finish()?));
+    match (&result.orientation, result.is_unwarped) {
+        (_, true) => parts.push(picture("_uvdoc.jpg")?),
+        (Some(_), false) => parts.push(picture("_oricls.jpg")?),
+        (None, false) => {}
+    }
+    parts.push(Part::picture("_layout.jpg", boxes_over(image, &result.layout, fonts)?));
+    parts.push(Part::picture("_ocr.jpg", draw_ocr(image, &result.ocr, fonts)?));
+    for (index, seal) in result.seals.iter().enumerate() {
+        if let Some(pixels) = image.part(seal.bbox)? {
+            parts.push(Part::picture(format!("_curve_{index}.jpg"), draw_ocr(pixels.view(), &seal.text, fonts)?));
+        }
+    }
+    files_of_tables(image, &result.tables, &mut parts)?;
+    parts.push(Part::bytes(".md", markdown::page(&result.blocks)));
     Ok(parts)
 }
 

@@ -19,7 +19,7 @@ pub mod xlsx;
 
 pub use classification::draw_classification;
 pub use detection::{draw_detection, draw_instances};
-pub use document::{Part, PartContent, seal_files, table_files};
+pub use document::{Part, PartContent, page_files, seal_files, table_files};
 pub use ocr::draw_ocr;
 
 use super::{LabelMap, PipelineResult};
@@ -47,6 +47,7 @@ pub fn draw<'a>(image: ImageView<'_>, result: &'a PipelineResult, fonts: &Fonts)
         PipelineResult::Instances(result) => draw_instances(image, result, fonts)?,
         PipelineResult::Segmentation(result) => return Ok(Drawing::Classes(&result.pred)),
         PipelineResult::Seals(result) => return seal_files(image, result, fonts).map(Drawing::Parts),
+        PipelineResult::Page(result) => return page_files(result, fonts).map(Drawing::Parts),
         PipelineResult::Tables(result) => return table_files(image, result, fonts).map(Drawing::Parts),
     }))
 }

@@ -1,0 +1,54 @@
+//! Unwarping: the photograph of a page → the page made flat.
+
+use super::network::{Engines, Network, Share};
+use crate::backend::RunInfo;
+use crate::error::Result;
+use crate::image::{ImageBuf, ImageView, PixelFormat};
+use crate::model::UnwarpingSpec;
+use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
+use crate::tensor::Shape;
+use crate::trace::{Stage, StageTimes};
+
+/// A loaded network that flattens pages, shared by workers.
+pub struct Unwarp {
+    spec: UnwarpingSpec,
+    network: Network<resize_norm::cpu::Scratch>,
+}
+
+impl Unwarp {
+    /// One that runs `engines` by the rules of `spec`.
+    pub fn new(engines: impl Into<Engines>, spec: UnwarpingSpec) -> Self {
+        Self { spec, network: Network::new(engines) }
+    }
+
+    /// What runs.
+    pub fn info(&self) -> &RunInfo {
+        self.network.info()
+    }
+
+    /// The page on `image`, flat: BGR, of the same size. Values outside of 0..1 are clamped, which the reference leaves out; the
+    /// colours are those of the picture, which depend on the way to the file there.
+    pub fn flatten(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<ImageBuf> {
+        let size = image.size;
+        self.network.with(share, |worker| {
+            times.measure(Stage::Pre, || {
+                let (interpolation, normalize) = (Interpolation::Linear, self.spec.normalize);
+                let params = Params { canvas: size, interpolation, normalize, pad: 0.0, planes: Planes::Rgb };
+                let input = worker.session.input(0, Shape::new(&[1, 3, size.height as usize, size.width as usize]))?;
+                resize_norm::cpu::run(&[Item::whole(image, size)], &params, input, &mut worker.scratch)
+            })?;
+            times.measure(Stage::Infer, || worker.session.run())?;
+            times.measure(Stage::Post, || {
+                let output = worker.session.output(0)?;
+                let area = size.area() as usize;
+                if output.shape.elements() != 3 * area {
+                    return Err(self.network.fault(format!("output {} for a picture of {size}; the same size is expected", output.shape)));
+                }
+                let planes = output.as_f32()?;
+                let sample = |v: f32| (v * 255.0).clamp(0.0, 255.0) as u8;
+                let data = (0..area).flat_map(|at| [2, 1, 0].map(|plane| sample(planes[plane * area + at]))).collect();
+                ImageBuf::new(data, size, PixelFormat::Bgr)
+            })
+        })
+    }
+}
