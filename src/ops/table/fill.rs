@@ -17,7 +17,7 @@ pub fn nearest_cells(cells: &[[PointI; 4]], regions: &[Vec<PointI>]) -> Vec<usiz
     regions.iter().filter_map(|region| nearest(rect(region))).collect()
 }
 
-/// Contents of `count` cells: the texts of each, in their order, as [`joined`] joins them. `places` holds the cell of
+/// Contents of `count` cells: the texts of each, in their order, with spaces between them. `places` holds the cell of
 /// each text; a place beyond the cells loses its text, as the reference has it.
 pub fn cell_texts(texts: &[String], places: &[usize], count: usize) -> Vec<String> {
     let mut cells: Vec<Vec<&str>> = vec![Vec::new(); count];
