@@ -12,6 +12,7 @@ pub mod paddle;
 pub mod record;
 mod rewrite;
 pub mod select;
+mod shapes;
 pub mod tensorrt;
 
 use crate::error::{Error, Result};
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use paddle::{PaddleFiles, PaddleProgram, PaddleRunMode};
+pub use shapes::{DynamicShapes, ShapeRange};
 
 /// The engines this build knows, by PaddleX's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -223,6 +225,8 @@ pub struct LoadOptions {
     pub parallelism: Parallelism,
     /// Whether outputs may be logits where the graph ends in a softmax; [`Engine::logits`] says what came of it.
     pub logits: bool,
+    /// Shapes to build an engine for, by input; empty leaves them to the backend. Backends that take any shape have no use for it.
+    pub shapes: DynamicShapes,
     /// Folder for rewritten and compiled forms of a model that is a file; `None` keeps nothing.
     pub cache_dir: Option<PathBuf>,
 }

@@ -7,7 +7,7 @@ use super::openvino::OpenVino;
 use super::paddle::PaddleInfer;
 use super::paddle::convert::{Converted, to_onnx};
 use super::tensorrt::session::TensorRt;
-use super::{Backend, BackendName, Engine, LoadOptions, Onnx, Precision, Session};
+use super::{Backend, BackendName, DynamicShapes, Engine, LoadOptions, Onnx, PaddleRunMode, Parallelism, Precision, Session};
 use crate::cache::Cache;
 use crate::device::CpuInfo;
 use crate::error::{Error, Result};
@@ -39,23 +39,52 @@ impl Libraries {
 }
 
 /// Which backend a model is to run on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The user's choice: there or not at all.
     pub backend: Option<BackendName>,
     /// What the makers of the model found best: preferred among nearly equal ones.
     pub hint: Option<BackendName>,
+    /// What single backends are told in place of what all of them are.
+    pub adjustments: BTreeMap<BackendName, Adjustment>,
+}
+
+/// What a configuration asks of one backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adjustment {
+    /// Most threads inside one run.
+    pub most_threads: Option<usize>,
+    /// Shapes to build an engine for.
+    pub shapes: DynamicShapes,
+    /// How Paddle Inference runs.
+    pub run_mode: Option<PaddleRunMode>,
+}
+
+impl Adjustment {
+    fn apply(&self, options: &LoadOptions) -> LoadOptions {
+        let Parallelism { streams, threads_per_stream } = options.parallelism;
+        let most = self.most_threads.unwrap_or(usize::MAX).max(1);
+        let mut options =
+            LoadOptions { parallelism: Parallelism { streams, threads_per_stream: threads_per_stream.min(most) }, ..options.clone() };
+        if !self.shapes.is_empty() {
+            options.shapes.clone_from(&self.shapes);
+        }
+        if let (Some(program), Some(run_mode)) = (&mut options.paddle, self.run_mode) {
+            program.run_mode = run_mode;
+        }
+        options
+    }
 }
 
 impl Wanted {
     /// This backend or none.
     pub const fn exactly(backend: BackendName) -> Self {
-        Self { backend: Some(backend), hint: None }
+        Self { backend: Some(backend), hint: None, adjustments: BTreeMap::new() }
     }
 
     /// The backends to choose from, in order of preference: the hint, then ONNX Runtime, which needs a fraction of the
     /// memory and no preparation for new shapes.
-    fn candidates(self, precision: Precision) -> Vec<BackendName> {
+    fn candidates(&self, precision: Precision) -> Vec<BackendName> {
         let mut candidates = match precision {
             Precision::Float32 => vec![BackendName::OnnxRuntime, BackendName::OpenVino],
             Precision::Bfloat16 => vec![BackendName::OpenVino],
@@ -63,11 +92,16 @@ impl Wanted {
         candidates.sort_by_key(|name| Some(*name) != self.hint); // stable: the rest keeps its order
         candidates
     }
+
+    /// `options` as `backend` is to be told them.
+    fn adjusted(&self, backend: BackendName, options: &LoadOptions) -> LoadOptions {
+        self.adjustments.get(&backend).map_or_else(|| options.clone(), |adjustment| adjustment.apply(options))
+    }
 }
 
 impl From<Option<BackendName>> for Wanted {
     fn from(backend: Option<BackendName>) -> Self {
-        Self { backend, hint: None }
+        Self { backend, ..Self::default() }
     }
 }
 
@@ -134,7 +168,15 @@ impl Selector {
     /// Loads a model on the backend the user wants, else on the fastest one for the inputs of `probe`. A model that is in
     /// Paddle's own format only is converted first, once, unless Paddle Inference is to run it.
     pub fn load(&self, wanted: impl Into<Wanted>, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
-        let wanted = wanted.into();
+        let mut wanted = wanted.into();
+        if wanted.backend == Some(BackendName::PaddleTensorRt) {
+            tracing::warn!(
+                "{}: paddle_tensorrt is tensorrt here: it runs the whole graph, with the same shapes and precision",
+                options.model
+            );
+            wanted.backend = Some(BackendName::TensorRt);
+        }
+        let wanted = &wanted;
         let options = &match (&options.onnx, &options.paddle) {
             (None, Some(program)) if wanted.backend != Some(BackendName::PaddleInfer) => {
                 let Converted { onnx, key } = to_onnx(&self.cache, &options.model, &program.files, &options.model_sha256)?;
@@ -144,15 +186,15 @@ impl Selector {
         };
         if let Some(name) = wanted.backend {
             tracing::info!("{}: {name}, as asked for", options.model);
-            return self.open(name)?.load(options);
+            return self.open(name)?.load(&wanted.adjusted(name, options));
         }
         let candidates = wanted.candidates(options.precision);
         if let [only] = candidates[..] {
             tracing::info!("{}: {only}, the only backend with {} here", options.model, options.precision);
-            return self.open(only)?.load(options);
+            return self.open(only)?.load(&wanted.adjusted(only, options));
         }
         if let Some(known) = self.known(wanted, options) {
-            match self.open(known.backend).and_then(|b| b.load(options)) {
+            match self.open(known.backend).and_then(|b| b.load(&wanted.adjusted(known.backend, options))) {
                 Ok(engine) => {
                     tracing::info!("{}: {} was measured as the fastest here: {:?} ms", options.model, known.backend, known.milliseconds);
                     return Ok(engine);
@@ -160,7 +202,7 @@ impl Selector {
                 Err(e) => tracing::warn!("{e}; measuring the backends again"),
             }
         }
-        let (engine, measured) = self.measure(&candidates, options, probe)?;
+        let (engine, measured) = self.measure(wanted, &candidates, options, probe)?;
         if let Some(measured) = measured {
             tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
             self.remember(wanted, options, &measured);
@@ -182,11 +224,8 @@ impl Selector {
                 let found = self.library(Library::OpenVino)?;
                 Arc::new(OpenVino::open(&found.path, found.version.as_deref())?)
             }
-            BackendName::TensorRt => Arc::new(TensorRt::open(self.cache.clone())?),
+            BackendName::TensorRt | BackendName::PaddleTensorRt => Arc::new(TensorRt::open(self.cache.clone())?),
             BackendName::PaddleInfer => Arc::new(PaddleInfer::new(PaddlePart::Inference.ensure(&self.cache)?)),
-            BackendName::PaddleTensorRt => {
-                return Err(Error::backend(name.as_str(), "not in this version", "use onnx_runtime or openvino"));
-            }
             BackendName::Fake => return Err(Error::config("backend", "`fake` exists for tests only")),
         };
         opened.insert(name.as_str(), backend.clone());
@@ -197,12 +236,19 @@ impl Selector {
         runtime::ensure(library, &self.cache, self.libraries.named(library))
     }
 
-    fn measure(&self, candidates: &[BackendName], options: &LoadOptions, probe: &[Probe]) -> Result<(Arc<dyn Engine>, Option<Measured>)> {
+    fn measure(
+        &self,
+        wanted: &Wanted,
+        candidates: &[BackendName],
+        options: &LoadOptions,
+        probe: &[Probe],
+    ) -> Result<(Arc<dyn Engine>, Option<Measured>)> {
         let mut milliseconds = BTreeMap::new();
         let mut best: Option<(f64, BackendName, Arc<dyn Engine>)> = None;
         let mut failures = Vec::new();
         for &name in candidates {
-            let timed = self.open(name).and_then(|b| b.load(options)).and_then(|engine| Ok((run_time_ms(&*engine, probe)?, engine)));
+            let loaded = self.open(name).and_then(|b| b.load(&wanted.adjusted(name, options)));
+            let timed = loaded.and_then(|engine| Ok((run_time_ms(&*engine, probe)?, engine)));
             match timed {
                 Ok((ms, engine)) => {
                     milliseconds.insert(name.to_string(), (ms * 100.0).round() / 100.0);
@@ -225,12 +271,12 @@ impl Selector {
         }
     }
 
-    fn known(&self, wanted: Wanted, options: &LoadOptions) -> Option<Measured> {
+    fn known(&self, wanted: &Wanted, options: &LoadOptions) -> Option<Measured> {
         let text = std::fs::read(self.file(wanted, options).ok()?).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    fn remember(&self, wanted: Wanted, options: &LoadOptions, measured: &Measured) {
+    fn remember(&self, wanted: &Wanted, options: &LoadOptions, measured: &Measured) {
         let written = self.file(wanted, options).and_then(|path| {
             let text = serde_json::to_vec_pretty(measured).map_err(|e| Error::internal("measured choice", e.to_string()))?;
             crate::cache::write_atomic(&path, &text)
@@ -242,16 +288,16 @@ impl Selector {
 
     /// Where the measurement is kept. The name holds all it depends on: model, candidates, arithmetic, threads,
     /// processor and libraries. Locating a library is a look at the file system; nothing is opened.
-    fn file(&self, wanted: Wanted, options: &LoadOptions) -> Result<PathBuf> {
+    fn file(&self, wanted: &Wanted, options: &LoadOptions) -> Result<PathBuf> {
         let mut hash = Sha256::new();
-        let p = options.parallelism;
+        let candidates = wanted.candidates(options.precision);
+        let threads: Vec<_> = candidates.iter().map(|&name| wanted.adjusted(name, options).parallelism).collect();
         let key = (
             &options.model_sha256,
-            wanted.candidates(options.precision),
+            candidates,
             options.logits,
             options.precision.to_string(),
-            p.streams,
-            p.threads_per_stream,
+            threads,
             CpuInfo::read().model,
             env!("CARGO_PKG_VERSION"),
         );
@@ -294,13 +340,39 @@ fn run_time_ms(engine: &dyn Engine, probe: &[Probe]) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::ShapeRange;
 
     #[test]
     fn a_hint_goes_first_and_adds_nothing() {
         use BackendName::{OnnxRuntime, OpenVino, PaddleInfer};
-        let order = |hint| Wanted { backend: None, hint }.candidates(Precision::Float32);
+        let order = |hint| Wanted { hint, ..Wanted::default() }.candidates(Precision::Float32);
         assert_eq!(order(None), [OnnxRuntime, OpenVino]);
         assert_eq!(order(Some(OpenVino)), [OpenVino, OnnxRuntime]);
         assert_eq!(order(Some(PaddleInfer)), [OnnxRuntime, OpenVino]);
+    }
+
+    #[test]
+    fn a_backend_is_told_what_was_asked_of_it() {
+        let range = ShapeRange::new([vec![1, 3, 8, 8], vec![1, 3, 8, 8], vec![4, 3, 8, 8]]).unwrap().unwrap();
+        let options = LoadOptions {
+            model: "m".into(),
+            onnx: None,
+            paddle: None,
+            model_sha256: String::new(),
+            rewrite: true,
+            precision: Precision::Float32,
+            parallelism: Parallelism { streams: 2, threads_per_stream: 6 },
+            logits: false,
+            shapes: DynamicShapes::new(),
+            cache_dir: None,
+        };
+        let few = Adjustment { most_threads: Some(4), ..Adjustment::default() };
+        let shaped = Adjustment { most_threads: Some(64), shapes: [("x".to_owned(), range)].into(), ..Adjustment::default() };
+        let wanted =
+            Wanted { adjustments: [(BackendName::OpenVino, few), (BackendName::TensorRt, shaped.clone())].into(), ..Wanted::default() };
+        let told = |name| wanted.adjusted(name, &options);
+        assert_eq!(told(BackendName::OpenVino).parallelism, Parallelism { streams: 2, threads_per_stream: 4 });
+        assert_eq!(told(BackendName::OnnxRuntime).parallelism, options.parallelism);
+        assert_eq!((told(BackendName::TensorRt).parallelism, told(BackendName::TensorRt).shapes), (options.parallelism, shaped.shapes));
     }
 }

@@ -155,9 +155,14 @@ pub struct EngineArgs {
     /// cpu, gpu, gpu:0, gpu:0,1 [default: the pipeline file's, else cpu]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// Inference engine: openvino or onnx_runtime [default: the faster one here, measured once]
+    /// Inference engine: openvino, onnx_runtime, paddle_infer, tensorrt, paddle_tensorrt [default: the faster one of the
+    /// first two here, measured once]
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
+    /// Engine and options of all networks as PaddleX's hpi_config, in JSON: {"backend": "openvino", "backend_config":
+    /// {"cpu_num_threads": 4}}; wins over the pipeline file, --backend and --threads win over it
+    #[arg(long, value_name = "JSON", alias = "hpi_config")]
+    pub hpi_config: Option<String>,
     /// Recognition in bfloat16 where the processor has it, on narrow line inputs: texts may differ slightly
     #[arg(long)]
     pub fast: bool,

@@ -4,8 +4,9 @@ use super::args::{EngineArgs, GlobalArgs, PaddingArg, ScoreModeArg};
 use crate::cache::{Cache, Network};
 use crate::device::{self, DeviceSpec};
 use crate::error::{Error, Result};
+use crate::model::HpiConfig;
 use crate::modules::batch::{BatchLimits, Padding};
-use crate::modules::{Loader, LoaderOptions};
+use crate::modules::{CoreLimits, Loader, LoaderOptions};
 use crate::ops::db::ScoreMode;
 use crate::pipeline::{DocumentConfig, OcrConfig, PictureConfig, Pipeline, PipelineConfig, PipelineName};
 use std::path::Path;
@@ -38,13 +39,16 @@ impl Plan {
             return Err(Error::config(flag, format!("{name} does not have this setting; leave it out")));
         }
         check_device(engine.device.as_deref().or(config.device()))?;
+        let core_limits = if threads.is_some() { CoreLimits::Overruled } else { CoreLimits::Heeded };
         let threads = match threads {
             Some(0) => return Err(Error::config("--threads", "0 cores; give 1 or more, or leave it out for all")),
             Some(n) => n,
             None => device::available_threads(),
         };
         let backend = engine.backend.as_deref().map(str::parse).transpose()?;
-        Ok(Self { config, loader: LoaderOptions { threads, backend, fast: engine.fast, ..LoaderOptions::default() } })
+        let hpi = engine.hpi_config.as_deref().map_or(Ok(HpiConfig::default()), |json| HpiConfig::from_json(json, "--hpi-config"))?;
+        let loader = LoaderOptions { threads, backend, hpi, core_limits, fast: engine.fast, ..LoaderOptions::default() };
+        Ok(Self { config, loader })
     }
 
     /// Opens the pipeline.

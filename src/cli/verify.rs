@@ -100,6 +100,7 @@ fn options(cache: &Cache, model: &ResolvedModel, threads: usize) -> Result<LoadO
         precision: Precision::Float32,
         parallelism: Parallelism { streams: 1, threads_per_stream: threads },
         logits: false,
+        shapes: Default::default(),
         cache_dir: Some(cache.subdir("compiled")?),
     })
 }

@@ -1,9 +1,10 @@
 //! The models this program knows by name, out of the recipes in `engines/`.
 
-use super::hpi::{DynamicShapes, HpiHints, PerDevice, RankedBackend, shapes};
+use super::hpi::{HpiHints, PerDevice, RankedBackend, shapes};
 use super::inference_yml::InferenceYml;
 use super::spec::{ModelSpec, Module};
 use super::{labels, yaml};
+use crate::backend::DynamicShapes;
 use crate::cache::{Folder, Member, Wheel};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -2,10 +2,11 @@
 
 use super::catalog::{self, Known};
 use super::files::{self, ModelFiles};
-use super::hpi::{DynamicShapes, HpiHints, PerDevice, RankedBackend};
+use super::hpi::{HpiHints, PerDevice, RankedBackend};
 use super::inference_yml::{InferenceYml, Labels};
 use super::spec::{ModelSpec, Module};
 use super::{labels, metadata};
+use crate::backend::DynamicShapes;
 use crate::error::{Error, Result};
 use std::fs::{self, File};
 use std::io::Read;

@@ -4,7 +4,7 @@
 //! Two forms are read: PaddleX 3.0-beta1 (`selected_backends`, `supported_backends`, `backend_config`) and later releases
 //! (`backend_configs`); and [`HpiConfig`], the `hpi_config` of later releases' pipeline files.
 
-use crate::backend::BackendName;
+use crate::backend::{BackendName, DynamicShapes, ShapeRange};
 use crate::error::{Error, Result};
 use serde::de::{Deserializer, Error as _, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -58,35 +58,6 @@ pub enum HpiPrecision {
     /// 16-bit floats.
     #[serde(alias = "FP16")]
     Fp16,
-}
-
-/// Shapes of one input: the least, the usual, the greatest. Written as `[min, opt, max]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ShapeRange {
-    /// No dimension is smaller.
-    pub min: Vec<usize>,
-    /// What an engine is tuned for.
-    pub opt: Vec<usize>,
-    /// No dimension is greater.
-    pub max: Vec<usize>,
-}
-
-/// Shapes by name of the input.
-pub type DynamicShapes = BTreeMap<String, ShapeRange>;
-
-impl ShapeRange {
-    fn new([min, opt, max]: [Vec<usize>; 3]) -> Result<Option<Self>, String> {
-        if min.is_empty() && opt.is_empty() && max.is_empty() {
-            return Ok(None); // an exporter's way to say that it knows no size
-        }
-        let ordered = min.len() == opt.len()
-            && opt.len() == max.len()
-            && min.iter().zip(&opt).zip(&max).all(|((min, opt), max)| 0 < *min && min <= opt && opt <= max);
-        match ordered {
-            true => Ok(Some(Self { min, opt, max })),
-            false => Err(format!("{min:?}, {opt:?}, {max:?} are not the least, usual and greatest of one shape")),
-        }
-    }
 }
 
 /// Options of one engine.
@@ -177,12 +148,24 @@ pub struct HpiConfig {
     /// The engine; `None` leaves the choice open.
     pub backend: Option<BackendName>,
     /// Options of that engine.
-    pub backend_config: Option<HpiOptions>,
+    pub backend_config: Option<Box<HpiOptions>>,
     /// Whether Paddle's own formats are converted to ONNX for engines that need it; they are unless this says no.
     pub auto_paddle2onnx: Option<bool>,
 }
 
 impl HpiConfig {
+    /// What stands here, and what `general` says where nothing does: the deeper place wins. Options stay with the engine that they
+    /// were written for.
+    pub fn over(&self, general: &Self) -> Self {
+        let same_engine = self.backend.is_none() || general.backend.is_none() || self.backend == general.backend;
+        Self {
+            auto_config: self.auto_config.or(general.auto_config),
+            backend: self.backend.or(general.backend),
+            backend_config: self.backend_config.clone().or_else(|| general.backend_config.clone().filter(|_| same_engine)),
+            auto_paddle2onnx: self.auto_paddle2onnx.or(general.auto_paddle2onnx),
+        }
+    }
+
     /// Reads the JSON of a command-line flag named `place`.
     ///
     /// # Errors
@@ -248,6 +231,17 @@ backend_configs:
         assert_eq!((json.backend, json.auto_config), (Some(BackendName::OnnxRuntime), Some(false)));
         let message = HpiConfig::from_json("{backend}", "--hpi_config").unwrap_err().to_string();
         assert!(message.starts_with("--hpi_config: "), "{message}");
+    }
+
+    #[test]
+    fn the_deeper_place_wins_and_options_stay_with_their_engine() {
+        let config = |text| yaml::parse::<HpiConfig>(text, "p").unwrap();
+        let general = config("{backend: onnxruntime, backend_config: {cpu_num_threads: 2}, auto_paddle2onnx: false}");
+        assert_eq!(HpiConfig::default().over(&general), general);
+        let own = config("{backend: openvino}").over(&general);
+        assert_eq!((own.backend, &own.backend_config, own.auto_paddle2onnx), (Some(BackendName::OpenVino), &None, Some(false)));
+        let own = config("{backend_config: {cpu_num_threads: 1}}").over(&general);
+        assert_eq!((own.backend, own.backend_config.unwrap().cpu_num_threads), (Some(BackendName::OnnxRuntime), Some(1)));
     }
 
     #[test]

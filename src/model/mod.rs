@@ -15,10 +15,11 @@ mod spec;
 mod store;
 mod yaml;
 
+pub use crate::backend::{DynamicShapes, ShapeRange};
 pub use catalog::Published;
 pub use files::ModelFiles;
 pub use folder::ResolvedModel;
-pub use hpi::{DynamicShapes, HpiConfig, HpiHints, HpiOptions, HpiPrecision, PerDevice, RankedBackend, ShapeRange};
+pub use hpi::{HpiConfig, HpiHints, HpiOptions, HpiPrecision, PerDevice, RankedBackend};
 pub use spec::{
     BoxType, Canvas, CellScale, ClassResize, ClassificationSpec, DetResize, DetectionSpec, LimitType, ModelSpec, Module, SegResize,
     SegSize, SegmentationSpec, TableSpec, TextDetectionSpec, TextRecognitionSpec, UnwarpingSpec,

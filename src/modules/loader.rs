@@ -2,18 +2,19 @@
 //! What takes whole pictures gets an engine that uses all cores for a lone one, and at first need one that leaves the other
 //! cores to other pictures; recognition always runs line batches side by side on one core each.
 
+use super::engine_choice::{self, CoreLimits};
 use super::network::Engines;
 use super::text_detect::DetectionOverrides;
 use super::text_recognise::WidthRule;
 use super::{Classify, Detect, Segment, SegmentInstances, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::backend::record::Recording;
-use crate::backend::select::{Libraries, Probe, Selector};
-use crate::backend::{BackendName, Engine, LoadOptions, Onnx, Parallelism, Precision};
+use crate::backend::select::{Libraries, Probe, Selector, Wanted};
+use crate::backend::{BackendName, DynamicShapes, Engine, LoadOptions, Onnx, Parallelism, Precision};
 use crate::cache::Cache;
 use crate::device::{self, CpuInfo};
 use crate::error::{Error, Result};
 use crate::image::Size;
-use crate::model::{Canvas, ClassResize, ClassificationSpec, DetectionSpec, ModelSpec, ResolvedModel, Store};
+use crate::model::{Canvas, ClassResize, ClassificationSpec, DetectionSpec, HpiConfig, ModelSpec, ResolvedModel, Store};
 use crate::tensor::Shape;
 use std::sync::Arc;
 
@@ -41,8 +42,8 @@ const UNWARPING_PROBE: Size = Size::new(384, 512);
 pub struct ModelChoice {
     /// Model name, or the folder of an exported model.
     pub name_or_dir: String,
-    /// The engine asked for; `None` leaves the choice to a measurement.
-    pub backend: Option<BackendName>,
+    /// The engine asked for, with its options; where none is, a measurement chooses.
+    pub hpi: Box<HpiConfig>,
 }
 
 /// How networks are opened.
@@ -52,6 +53,10 @@ pub struct LoaderOptions {
     pub threads: usize,
     /// The engine for all networks; wins over the configuration.
     pub backend: Option<BackendName>,
+    /// What wins over the `hpi_config` of the configuration, but not over `backend`.
+    pub hpi: HpiConfig,
+    /// Whether `cpu_num_threads` of a configuration counts.
+    pub core_limits: CoreLimits,
     /// Recognition in bfloat16 where the processor has it, on narrow line inputs: texts may differ slightly. Detection
     /// stays in float32: in bfloat16 it loses lines, and it is a tenth of the work.
     pub fast: bool,
@@ -64,7 +69,15 @@ pub struct LoaderOptions {
 impl Default for LoaderOptions {
     /// All cores of this process, measured backends, reference arithmetic.
     fn default() -> Self {
-        Self { threads: device::available_threads(), backend: None, fast: false, libraries: Libraries::default(), recording: None }
+        Self {
+            threads: device::available_threads(),
+            backend: None,
+            hpi: HpiConfig::default(),
+            core_limits: CoreLimits::default(),
+            fast: false,
+            libraries: Libraries::default(),
+            recording: None,
+        }
     }
 }
 
@@ -116,7 +129,7 @@ impl Loader {
         let probe = [0, 11, 97, 203, 369, 581, 882].map(|more| Probe::only(Shape::new(&[1, c, h, w + more])));
         let precision = if self.options.fast && CpuInfo::read().has_bfloat16() { Precision::Bfloat16 } else { Precision::Float32 };
         let options = self.load_options(&model, precision, true, Parallelism { streams: self.options.threads, threads_per_stream: 1 })?;
-        let engine = self.engine(choice, &options, &probe)?;
+        let engine = self.engine(self.wanted(choice, &model)?, &options, &probe)?;
         let rule = if self.options.fast { fast_widths(engine.info().backend) } else { WidthRule::Reference };
         Ok(TextRecognise::new(engine, spec.clone(), rule))
     }
@@ -190,14 +203,16 @@ impl Loader {
     fn shared_engines(&self, choice: &ModelChoice, model: &ResolvedModel, probe: &[Probe]) -> Result<Engines> {
         let threads = self.options.threads;
         let mut options = self.load_options(model, Precision::Float32, false, Parallelism { streams: 1, threads_per_stream: threads })?;
-        let whole = self.engine(choice, &options, probe)?;
+        let wanted = self.wanted(choice, model)?;
+        let whole = self.engine(wanted.clone(), &options, probe)?;
         if threads == 1 {
             return Ok(whole.into());
         }
         // The second engine is of the same backend: one model, one record of what ran.
         options.parallelism = Parallelism { streams: threads, threads_per_stream: 1 };
-        let (selector, backend, recording) = (self.selector.clone(), whole.info().backend, self.options.recording.clone());
-        let load = move || Ok(recorded(selector.load(Some(backend), &options, &[])?, recording.as_ref()));
+        let wanted = Wanted { backend: Some(whole.info().backend), ..wanted };
+        let (selector, recording) = (self.selector.clone(), self.options.recording.clone());
+        let load = move || Ok(recorded(selector.load(wanted.clone(), &options, &[])?, recording.as_ref()));
         Ok(Engines { whole, one_core: Some(Box::new(load)) })
     }
 
@@ -211,12 +226,18 @@ impl Loader {
             precision,
             parallelism,
             logits,
+            shapes: DynamicShapes::new(),
             cache_dir: Some(self.cache.subdir("compiled")?),
         })
     }
 
-    fn engine(&self, choice: &ModelChoice, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
-        let engine = self.selector.load(self.options.backend.or(choice.backend), options, probe)?;
+    fn wanted(&self, choice: &ModelChoice, model: &ResolvedModel) -> Result<Wanted> {
+        let config = self.options.hpi.over(&choice.hpi);
+        engine_choice::wanted(model, self.options.backend, &config, self.options.core_limits)
+    }
+
+    fn engine(&self, wanted: Wanted, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
+        let engine = self.selector.load(wanted, options, probe)?;
         Ok(recorded(engine, self.options.recording.as_ref()))
     }
 }

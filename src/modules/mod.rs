@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod classify;
 pub mod detect;
+mod engine_choice;
 pub mod instances;
 pub mod loader;
 pub mod network;
@@ -18,6 +19,7 @@ pub mod unwarp;
 
 pub use classify::Classify;
 pub use detect::Detect;
+pub use engine_choice::CoreLimits;
 pub use instances::SegmentInstances;
 pub use loader::{Loader, LoaderOptions};
 pub use picture::PictureModule;

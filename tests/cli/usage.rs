@@ -87,6 +87,11 @@ fn pipeline_files_of_both_dialects() {
         (format!("{beta}  device: gpu:0\n"), "this version runs on the CPU only"),
         (format!("{beta}  hpi_config:\n    backend: tensorrt\n"), "backend tensorrt: "),
         (beta.replace("name: OCR", "name: PP-Chat"), "`PP-Chat` does not exist"),
+        (format!("{beta}  hpi_config: {{backend: paddle_tensorrt}}\n"), "paddle_tensorrt is tensorrt here"),
+        (format!("{beta}  hpi_config: {{backend: openvino, backend_config: {{cpu_num_threads: 1}}}}\n"), ""),
+        (format!("{beta}  hpi_config: {{backend: openvino, backend_config: {{precision: fp16}}}}\n"), "fp16 is not in this version"),
+        (format!("{beta}  hpi_config: {{backend: onnx}}\n"), "`onnx` is not a backend"),
+        (nested("thresh: 0.3", "thresh: 0.3\n    hpi_config: {backend: onnxruntime}"), ""),
         (nested("use_doc_preprocessor: False", "use_doc_preprocessor: True"), "`use_doc_preprocessor: True` is not in this version"),
         (nested("thresh: 0.3", "thresh: much"), ":6:"),
         (nested("thresh:", "threshold:"), "threshold"),
@@ -101,6 +106,29 @@ fn pipeline_files_of_both_dialects() {
         let expected = if says.is_empty() { Some(0) } else { Some(2) };
         assert_eq!(ran.code, expected, "{text}: {}", ran.stderr);
         assert!(ran.stderr.contains(says), "{text}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn engines_are_chosen_on_the_command_line_then_in_hpi_config() {
+    let engines = |flags: &[&str]| {
+        let ran = run(hpinfer().args(["--pipeline", "OCR", "--input", DEMO]).args(flags));
+        let models = ran.lines().first().map(|line| line["run"].clone()).unwrap_or_default();
+        let backends = models.as_array().into_iter().flatten().map(|m| m["backend"].as_str().unwrap_or_default().to_owned());
+        (backends.collect::<Vec<_>>(), ran.stderr)
+    };
+    let config = r#"{"backend": "onnxruntime", "backend_config": {"cpu_num_threads": 1}}"#;
+    let (chosen, said) = engines(&["--hpi-config", config]);
+    assert_eq!(chosen, ["onnx_runtime"; 2], "{said}");
+    let (chosen, said) = engines(&["--hpi_config", config, "--backend", "openvino"]);
+    assert_eq!(chosen, ["openvino"; 2], "{said}");
+    for (flags, says) in [
+        (&["--hpi-config", "{backend}"][..], "--hpi-config: "),
+        (&["--hpi-config", r#"{"backend": "onnx"}"#], "`onnx` is not a backend"),
+        (&["--backend", "paddle_tensorrt"], "backend tensorrt: "),
+    ] {
+        let (chosen, said) = engines(flags);
+        assert!(chosen.is_empty() && said.contains(says), "{said}");
     }
 }
 

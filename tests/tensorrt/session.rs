@@ -42,6 +42,7 @@ pub fn options() -> LoadOptions {
         precision: Precision::Float32,
         parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
         logits: false,
+        shapes: Default::default(),
         cache_dir: None,
     }
 }

@@ -98,6 +98,7 @@ fn run(model: &ModelProto, inputs: &[(&str, &[usize], &[f32])]) -> Vec<(String, 
         precision: Precision::Float32,
         parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
         logits: false,
+        shapes: Default::default(),
         cache_dir: None,
     };
     let engine = OnnxRuntime::open(&found.path, found.version.as_deref()).unwrap().load(&options).unwrap();

@@ -35,6 +35,7 @@ pub fn check(zoo: &Zoo, name: &str, cache: &Cache) -> Row {
         precision: Precision::Float32,
         parallelism: Parallelism { streams: 1, threads_per_stream: device::available_threads() },
         logits: false,
+        shapes: Default::default(),
         cache_dir: None,
     };
     let selector = Selector::new(cache.clone(), Libraries::default());

@@ -1,6 +1,7 @@
 //! Recipes: what `engines/tensorrt.yaml` says of a kind of module, applied to the inputs of a graph.
 
 use super::ffi::{BuildOptions, Range};
+use crate::backend::DynamicShapes;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use serde::Deserialize;
@@ -96,6 +97,54 @@ impl Recipe {
         let profiles = if free { self.profiles.iter().map(profile).collect::<Result<_>>()? } else { Vec::new() };
         Ok(BuildOptions { profiles, workspace: Some(self.workspace_mib << 20), optimization_level: self.level, ..BuildOptions::default() })
     }
+
+    /// The same with one profile of the shapes that a model or a user states, where they state any. The batch
+    /// reaches at least as far as the recipe's: exported models state one picture, which would allow no batch at all.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming an input that the shapes do not fit.
+    pub fn options_for(&self, inputs: &[Input], size: FixedSize, shapes: &DynamicShapes) -> Result<BuildOptions> {
+        if shapes.is_empty() || !inputs.iter().any(|input| input.dims.contains(&None)) {
+            return self.options(inputs, size);
+        }
+        // An input of which nothing is stated goes with the others: as many rows as pictures.
+        let batches = inputs.iter().filter_map(|input| shapes.get(&input.name)).map(|range| [range.min[0], range.opt[0], range.max[0]]);
+        let pictures = batches.map(|batch| batch.map(|n| i64::try_from(n).unwrap_or(i64::MAX))).next();
+        let own = self.profiles.first().map_or([1; 3], |profile| profile.batch);
+        let batch = pictures.map_or(own, |[min, opt, max]| [min.min(own[0]), opt, max.max(own[2])]);
+        let profile = inputs.iter().map(|input| stated(input, shapes, batch)).collect::<Result<_>>()?;
+        Ok(BuildOptions {
+            profiles: vec![profile],
+            workspace: Some(self.workspace_mib << 20),
+            optimization_level: self.level,
+            ..BuildOptions::default()
+        })
+    }
+}
+
+/// The range of an input by the stated shapes; one that has no other free dimension than the batch needs none.
+fn stated(input: &Input, shapes: &DynamicShapes, batch: [i64; 3]) -> Result<Range> {
+    let refused = |reason: String| Error::config("dynamic_shapes", format!("input `{}` ({:?}): {reason}", input.name, input.dims));
+    let range = shapes.get(&input.name);
+    if range.is_some_and(|range| range.min.len() != input.dims.len()) {
+        return Err(refused("the stated shapes have another number of dimensions".into()));
+    }
+    let wide = |d: usize| i64::try_from(d).unwrap_or(i64::MAX);
+    let dims = input.dims.iter().enumerate().map(|(axis, dim)| {
+        let said = range.map(|range| [range.min[axis], range.opt[axis], range.max[axis]].map(wide));
+        match (dim, said, axis) {
+            (Some(d), Some(said), _) if said != [*d; 3] => {
+                Err(refused(format!("dimension {axis} is {d} in the graph, {said:?} is stated")))
+            }
+            (Some(d), ..) => Ok([*d; 3]),
+            (None, _, 0) => Ok(batch),
+            (None, Some(said), _) => Ok(said),
+            (None, None, _) => Err(refused(format!("dimension {axis} is free, and no shape is stated"))),
+        }
+    });
+    let dims: Vec<[i64; 3]> = dims.collect::<Result<_>>()?;
+    let pick = |which: usize| dims.iter().map(|d| d[which]).collect();
+    Ok(Range { input: input.name.clone(), min: pick(0), opt: pick(1), max: pick(2) })
 }
 
 impl Shapes {
@@ -138,6 +187,7 @@ pub fn inputs(model: &Model) -> Vec<Input> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::ShapeRange;
 
     fn input(name: &str, dims: &[i64]) -> Input {
         Input { name: name.into(), dims: dims.iter().map(|d| (*d >= 0).then_some(*d)).collect() }
@@ -166,6 +216,22 @@ mod tests {
                 .to_string()
                 .contains("input `image`")
         );
+        let range = |dims: [[usize; 4]; 3]| ShapeRange::new(dims.map(Vec::from)).unwrap().unwrap();
+        let stated = |name: &str, dims| [(name.to_owned(), range(dims))].into();
+        let detect = Recipe::for_module("object_detection").unwrap();
+        let free = [input("image", &[-1, 3, -1, -1]), input("scale_factor", &[-1, 2])];
+        let shapes = stated("image", [[1, 3, 64, 64], [2, 3, 64, 96], [16, 3, 64, 128]]);
+        let made = detect.options_for(&free, FixedSize::default(), &shapes).unwrap();
+        let [image, pair] = &made.profiles[0][..] else { panic!("{made:?}") };
+        assert_eq!((&image.min, &image.opt, &image.max), (&vec![1, 3, 64, 64], &vec![2, 3, 64, 96], &vec![16, 3, 64, 128]));
+        assert_eq!((&pair.min, &pair.opt, &pair.max), (&vec![1, 2], &vec![2, 2], &vec![16, 2]));
+        let shapes = stated("image", [[1, 3, 32, 32]; 3]);
+        assert_eq!(
+            detect.options_for(&detector, FixedSize::default(), &stated("x", [[1, 3, 32, 32]; 3])).unwrap().profiles[0][1].max[0],
+            8
+        );
+        let refused = detect.options_for(&detector, FixedSize::default(), &shapes).unwrap_err().to_string();
+        assert!(refused.contains("dimension 2 is 640 in the graph"), "{refused}");
         assert!(Recipe::for_module("dancing").unwrap_err().to_string().contains("`dancing`"));
         assert!(options("image_classification", &[input("x", &[1, 3, 224, 224])], size).unwrap().profiles.is_empty());
     }

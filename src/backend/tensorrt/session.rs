@@ -52,7 +52,7 @@ impl TensorRt {
             backend::Onnx::File(path) => Model::read(path)?,
             backend::Onnx::Bytes(bytes) => Model::decode(bytes, &options.model)?,
         };
-        let build = recipe.options(&recipe::inputs(&model), size)?;
+        let build = recipe.options_for(&recipe::inputs(&model), size, &options.shapes)?;
         drop(model);
         let source = Source { model: options.model.clone(), onnx: onnx.clone(), sha256: options.model_sha256.clone() };
         let made = self.builder.engine(&source, &build, &options.precision.to_string(), &[])?;

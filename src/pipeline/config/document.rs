@@ -1,7 +1,8 @@
 //! Configuration of the pipelines for documents.
 
-use super::{Dialect, HpiConfig, HpiParams, OcrConfig, read_yaml};
+use super::{Dialect, HpiParams, OcrConfig, read_yaml};
 use crate::error::{Error, Result};
+use crate::model::HpiConfig;
 use crate::modules::loader::ModelChoice;
 use crate::pipeline::DocumentTask;
 use serde::Deserialize;
@@ -33,7 +34,7 @@ pub struct DocumentConfig {
 impl DocumentConfig {
     /// The defaults of `task`, those of the reference's pipeline file.
     pub fn new(task: DocumentTask) -> Self {
-        let model = |name: &str| ModelChoice { name_or_dir: name.into(), backend: None };
+        let model = |name: &str| ModelChoice { name_or_dir: name.into(), hpi: Box::default() };
         let (layout, table, detector, recogniser) = match task {
             DocumentTask::Seals => ("RT-DETR-H_layout_3cls", None, "PP-OCRv4_server_seal_det", "PP-OCRv4_server_rec"),
             DocumentTask::Pages => ("RT-DETR-H_layout_3cls", Some("SLANet_plus"), "PP-OCRv4_server_det", "PP-OCRv4_server_rec"),
@@ -78,8 +79,8 @@ impl DocumentConfig {
         if name.is_none() && needed {
             return refused(&format!("needs a `{key}`"));
         }
-        let backend = slot.as_ref().and_then(|choice| choice.backend);
-        *slot = name.map(|name| ModelChoice { name_or_dir: name.into(), backend });
+        let hpi = slot.as_ref().map(|choice| choice.hpi.clone()).unwrap_or_default();
+        *slot = name.map(|name| ModelChoice { name_or_dir: name.into(), hpi });
         Ok(())
     }
 
@@ -128,7 +129,8 @@ struct Section {
     #[serde(rename = "text_det_batch_size")]
     _text_det_batch_size: Option<usize>,
     device: Option<String>,
-    hpi_config: Option<HpiConfig>,
+    #[serde(default)]
+    hpi_config: HpiConfig,
     // Compatibility switches without an effect here: this program is the plugin, and needs no licence.
     #[serde(rename = "use_hpip")]
     _use_hpip: Option<bool>,
@@ -160,7 +162,6 @@ impl File {
         }
         text.set_batch_size(section.text_rec_batch_size);
         text.device = section.device;
-        let backend = HpiConfig::backend(&section.hpi_config)?;
         let choices = [&mut text.text_det_model, &mut text.text_rec_model];
         let steps = [
             &mut config.seal_text_det_model,
@@ -169,7 +170,7 @@ impl File {
             &mut config.layout_model,
         ];
         for choice in choices.into_iter().chain(steps.into_iter().flatten()).chain(config.table_model.as_mut()) {
-            choice.backend = backend;
+            choice.hpi = section.hpi_config.clone().into();
         }
         Ok(config)
     }

@@ -14,7 +14,6 @@ use super::{
     DocumentTask, ImageClassification, InstanceSegmentation, ObjectDetection, Ocr, Pages, Pipeline, PipelineName, SealRecognition,
     SemanticSegmentation, TableRecognition, Task,
 };
-use crate::backend::BackendName;
 use crate::error::{Error, Result};
 use crate::modules::Loader;
 use serde::Deserialize;
@@ -141,19 +140,6 @@ fn named_pipeline(text: &str, dialect: Dialect, place: &str) -> Result<PipelineN
 
 fn read_yaml<T: for<'de> Deserialize<'de>>(text: &str, place: &str) -> Result<T> {
     serde_saphyr::from_str(text).map_err(|e| Error::config(place, e.to_string()))
-}
-
-/// The part of `hpi_config` (later releases) that chooses an engine.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HpiConfig {
-    backend: Option<String>,
-}
-
-impl HpiConfig {
-    fn backend(this: &Option<Self>) -> Result<Option<BackendName>> {
-        this.as_ref().and_then(|h| h.backend.as_deref()).map(str::parse).transpose()
-    }
 }
 
 /// `Global` of a 3.0-beta1 file; its name has been read.

@@ -1,8 +1,8 @@
 //! Configuration of OCR.
 
-use super::{Dialect, HpiConfig, HpiParams, read_yaml};
+use super::{Dialect, HpiParams, read_yaml};
 use crate::error::{Error, Result};
-use crate::model::LimitType;
+use crate::model::{HpiConfig, LimitType};
 use crate::modules::batch::{BatchLimits, Padding};
 use crate::modules::loader::ModelChoice;
 use crate::modules::text_detect::DetectionOverrides;
@@ -34,7 +34,7 @@ const DEFAULT_BATCH: BatchLimits = BatchLimits { items: 2, cost: 2 * 320 };
 
 impl Default for OcrConfig {
     fn default() -> Self {
-        let model = |name: &str| ModelChoice { name_or_dir: name.into(), backend: None };
+        let model = |name: &str| ModelChoice { name_or_dir: name.into(), hpi: Box::default() };
         Self {
             text_det_model: model("PP-OCRv4_mobile_det"),
             text_rec_model: model("PP-OCRv4_mobile_rec"),
@@ -77,7 +77,8 @@ mod beta1 {
         text_rec_batch_size: Option<usize>,
         text_det_batch_size: Option<usize>,
         device: Option<String>,
-        hpi_config: Option<HpiConfig>,
+        #[serde(default)]
+        hpi_config: HpiConfig,
         // Compatibility switches without an effect here: this program is the plugin, and needs no licence.
         #[serde(rename = "use_hpip")]
         _use_hpip: Option<bool>,
@@ -89,9 +90,8 @@ mod beta1 {
         pub fn into_config(self, place: &str) -> Result<OcrConfig> {
             let p = self.pipeline;
             let mut config = OcrConfig::default();
-            let backend = HpiConfig::backend(&p.hpi_config)?;
             for (choice, name) in [(&mut config.text_det_model, p.text_det_model), (&mut config.text_rec_model, p.text_rec_model)] {
-                choice.backend = backend;
+                choice.hpi = p.hpi_config.clone().into();
                 if let Some(name) = name {
                     choice.name_or_dir = name;
                 }
@@ -125,7 +125,8 @@ mod v3 {
         #[serde(rename = "SubPipelines")]
         _sub_pipelines: Option<serde::de::IgnoredAny>,
         device: Option<String>,
-        hpi_config: Option<HpiConfig>,
+        #[serde(default)]
+        hpi_config: HpiConfig,
         #[serde(rename = "use_hpip")]
         _use_hpip: Option<bool>,
         #[serde(rename = "batch_size")]
@@ -158,7 +159,8 @@ mod v3 {
         box_thresh: Option<f64>,
         unclip_ratio: Option<f64>,
         score_mode: Option<ScoreMode>,
-        hpi_config: Option<HpiConfig>,
+        #[serde(default)]
+        hpi_config: HpiConfig,
     }
 
     #[derive(Deserialize)]
@@ -170,7 +172,8 @@ mod v3 {
         model_dir: Option<String>,
         batch_size: Option<usize>,
         score_thresh: Option<f32>,
-        hpi_config: Option<HpiConfig>,
+        #[serde(default)]
+        hpi_config: HpiConfig,
     }
 
     impl File {
@@ -186,14 +189,14 @@ mod v3 {
                 return Err(Error::config(place, format!("text_type `{kind}` is not in this version; known: general")));
             }
             let (d, r) = (self.modules.detection, self.modules.recognition);
-            let general = HpiConfig::backend(&self.hpi_config)?;
-            let choice = |name: String, dir: Option<String>, own: &Option<HpiConfig>| {
-                let backend = HpiConfig::backend(own)?.or(general);
-                Ok(ModelChoice { name_or_dir: dir.unwrap_or(name), backend })
+            let general = self.hpi_config;
+            let choice = |name: String, dir: Option<String>, own: &HpiConfig| ModelChoice {
+                name_or_dir: dir.unwrap_or(name),
+                hpi: own.over(&general).into(),
             };
             let mut config = OcrConfig {
-                text_det_model: choice(d.model_name, d.model_dir, &d.hpi_config)?,
-                text_rec_model: choice(r.model_name, r.model_dir, &r.hpi_config)?,
+                text_det_model: choice(d.model_name, d.model_dir, &d.hpi_config),
+                text_rec_model: choice(r.model_name, r.model_dir, &r.hpi_config),
                 detection: DetectionOverrides {
                     limit_side_len: d.limit_side_len,
                     limit_type: d.limit_type,

@@ -1,7 +1,8 @@
 //! Configuration of the pipelines with one network.
 
-use super::{Dialect, HpiConfig, HpiParams, read_yaml};
+use super::{Dialect, HpiParams, read_yaml};
 use crate::error::{Error, Result};
+use crate::model::HpiConfig;
 use crate::modules::loader::ModelChoice;
 use crate::pipeline::Task;
 use serde::Deserialize;
@@ -27,14 +28,14 @@ pub struct PictureConfig {
 impl PictureConfig {
     /// The defaults of `task`.
     pub fn new(task: Task) -> Self {
-        let model = ModelChoice { name_or_dir: task.default_model().into(), backend: None };
+        let model = ModelChoice { name_or_dir: task.default_model().into(), hpi: Box::default() };
         Self { task, model, batch_size: 1, topk: None, threshold: None, device: None }
     }
 
     /// Parses the text of a pipeline file; `place` names it in errors.
     pub(super) fn parse(text: &str, task: Task, dialect: Dialect, place: &str) -> Result<Self> {
         let config = match dialect {
-            Dialect::V3Beta1 => read_yaml::<beta1::File>(text, place)?.into_config(task)?,
+            Dialect::V3Beta1 => read_yaml::<beta1::File>(text, place)?.into_config(task),
             Dialect::V3 => read_yaml::<v3::File>(text, place)?.into_config(task, place)?,
         };
         config.check(place)?;
@@ -81,7 +82,8 @@ mod beta1 {
         topk: Option<usize>,
         threshold: Option<f32>,
         device: Option<String>,
-        hpi_config: Option<HpiConfig>,
+        #[serde(default)]
+        hpi_config: HpiConfig,
         // Compatibility switches without an effect here: this program is the plugin, and needs no licence.
         #[serde(rename = "use_hpip")]
         _use_hpip: Option<bool>,
@@ -90,20 +92,17 @@ mod beta1 {
     }
 
     impl File {
-        pub fn into_config(self, task: Task) -> Result<PictureConfig> {
+        pub fn into_config(self, task: Task) -> PictureConfig {
             let p = self.pipeline;
             let defaults = PictureConfig::new(task);
-            Ok(PictureConfig {
+            PictureConfig {
                 task,
-                model: ModelChoice {
-                    name_or_dir: p.model.unwrap_or(defaults.model.name_or_dir),
-                    backend: HpiConfig::backend(&p.hpi_config)?,
-                },
+                model: ModelChoice { name_or_dir: p.model.unwrap_or(defaults.model.name_or_dir), hpi: p.hpi_config.into() },
                 batch_size: p.batch_size.unwrap_or(defaults.batch_size),
                 topk: p.topk,
                 threshold: p.threshold,
                 device: p.device,
-            })
+            }
         }
     }
 }
@@ -119,7 +118,8 @@ mod v3 {
         #[serde(rename = "SubModules")]
         modules: SubModules,
         device: Option<String>,
-        hpi_config: Option<HpiConfig>,
+        #[serde(default)]
+        hpi_config: HpiConfig,
         #[serde(rename = "use_hpip")]
         _use_hpip: Option<bool>,
     }
@@ -149,7 +149,8 @@ mod v3 {
         threshold: Option<f32>,
         img_size: Option<IgnoredAny>,
         target_size: Option<IgnoredAny>,
-        hpi_config: Option<HpiConfig>,
+        #[serde(default)]
+        hpi_config: HpiConfig,
     }
 
     impl File {
@@ -169,10 +170,10 @@ mod v3 {
                 }
             }
             let defaults = PictureConfig::new(task);
-            let backend = HpiConfig::backend(&module.hpi_config)?.or(HpiConfig::backend(&self.hpi_config)?);
+            let hpi = module.hpi_config.over(&self.hpi_config).into();
             Ok(PictureConfig {
                 task,
-                model: ModelChoice { name_or_dir: module.model_dir.unwrap_or(module.model_name), backend },
+                model: ModelChoice { name_or_dir: module.model_dir.unwrap_or(module.model_name), hpi },
                 batch_size: module.batch_size.unwrap_or(defaults.batch_size),
                 topk: module.topk,
                 threshold: module.threshold,
