@@ -13,12 +13,12 @@ use crate::device::CpuInfo;
 use crate::error::{Error, Result};
 use crate::runtime::{self, Found, Library, PaddlePart};
 use crate::tensor::Shape;
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 /// Library files that a configuration names; what is not named is searched for, then installed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,6 +148,8 @@ pub struct Selector {
     cache: Cache,
     libraries: Libraries,
     opened: Mutex<BTreeMap<&'static str, Arc<dyn Backend>>>,
+    /// Held while backends are timed.
+    measuring: Mutex<()>,
 }
 
 /// A measured choice, as kept in the cache folder.
@@ -162,7 +164,7 @@ struct Measured {
 impl Selector {
     /// A selector that keeps measurements in `cache` and prefers the files of `libraries`.
     pub fn new(cache: Cache, libraries: Libraries) -> Self {
-        Self { cache, libraries, opened: Mutex::default() }
+        Self { cache, libraries, opened: Mutex::default(), measuring: Mutex::default() }
     }
 
     /// Loads a model on the backend the user wants, else on the fastest one for the inputs of `probe`. A model that is in
@@ -202,7 +204,10 @@ impl Selector {
                 Err(e) => tracing::warn!("{e}; measuring the backends again"),
             }
         }
+        // One at a time: two would measure each other.
+        let measuring = self.measuring.lock().unwrap_or_else(PoisonError::into_inner);
         let (engine, measured) = self.measure(wanted, &candidates, options, probe)?;
+        drop(measuring);
         if let Some(measured) = measured {
             tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
             self.remember(wanted, options, &measured);
@@ -248,7 +253,7 @@ impl Selector {
         let mut failures = Vec::new();
         for &name in candidates {
             let loaded = self.open(name).and_then(|b| b.load(&wanted.adjusted(name, options)));
-            let timed = loaded.and_then(|engine| Ok((run_time_ms(&*engine, probe)?, engine)));
+            let timed = loaded.and_then(|engine| Ok((run_time_ms(&*engine, probe, options.parallelism)?, engine)));
             match timed {
                 Ok((ms, engine)) => {
                     milliseconds.insert(name.to_string(), (ms * 100.0).round() / 100.0);
@@ -323,18 +328,34 @@ pub fn measured_choices(cache: &Cache) -> Vec<(String, BackendName, String)> {
 
 /// Milliseconds for one run on each of `probe` but the first, which warms up. Every shape is met for the first time, as
 /// pictures bring them: an engine that compiles for each new shape pays for it here too.
-fn run_time_ms(engine: &dyn Engine, probe: &[Probe]) -> Result<f64> {
+///
+/// With one thread a run the processor's time counts: other programs make it hardly longer, and the choice is kept for good.
+fn run_time_ms(engine: &dyn Engine, probe: &[Probe], parallelism: Parallelism) -> Result<f64> {
     let mut session = engine.session()?;
+    let clock = Clock { processor: parallelism.threads_per_stream == 1 };
     let mut total = 0.0;
     for (index, probe) in probe.iter().enumerate() {
         probe.feed(engine, session.as_mut())?;
-        let start = Instant::now();
+        let start = clock.now();
         session.run()?;
         if index > 0 {
-            total += start.elapsed().as_secs_f64() * 1e3;
+            total += (clock.now() - start) * 1e3;
         }
     }
     Ok(total)
+}
+
+/// Seconds of processor time of this process, or of the wall.
+struct Clock {
+    processor: bool,
+}
+
+impl Clock {
+    fn now(&self) -> f64 {
+        let id = if self.processor { ClockId::ProcessCPUTime } else { ClockId::Monotonic };
+        let time = clock_gettime(id);
+        time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+    }
 }
 
 #[cfg(test)]
