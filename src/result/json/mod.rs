@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn file_text_is_laid_out_as_python_does() {
-        let result = OcrResult { dt_polys: vec![vec![PointI::new(1, -2)]], ..Default::default() };
+        let result = OcrResult { dt_polys: vec![vec![PointI::new(1, -2)]], dt_scores: vec![0.5], ..Default::default() };
         let expected = r#"{
     "input_path": null,
     "dt_polys": [
@@ -231,7 +231,9 @@ mod tests {
             ]
         ]
     ],
-    "dt_scores": [],
+    "dt_scores": [
+        0.5
+    ],
     "rec_text": [],
     "rec_score": [],
     "run": []
