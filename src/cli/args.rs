@@ -7,6 +7,7 @@ use super::engine::EngineCommand;
 use super::model::ModelCommand;
 use super::pdf::PdfArgs;
 use super::runtime::RuntimeCommand;
+use super::stream::StreamArgs;
 use super::verify::VerifyArgs;
 use crate::trace::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -74,6 +75,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Run models on every backend with the same inputs and compare what comes out
     Verify(VerifyArgs),
+    /// Run a pipeline over videos, network streams, cameras and raw frames
+    Stream(Box<StreamArgs>),
     /// Measure a pipeline and the floor under it
     Bench(Box<BenchCommand>),
     /// Print a shell completion script

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod predict;
 pub mod report;
 pub mod runtime;
+pub mod stream;
 pub mod table;
 pub mod verify;
 
@@ -60,6 +61,7 @@ fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
     let mut out = io::stdout().lock();
     match command {
         Command::RenderPdf => {} // done above, without the lock
+        Command::Stream(args) => return stream::run(&args, global),
         Command::Completions { shell } => {
             let mut script = Vec::new(); // the generator panics when it cannot write
             clap_complete::generate(shell, &mut Cli::command(), "hpinfer", &mut script);

@@ -5,6 +5,7 @@
 
 pub mod ctc;
 pub mod db;
+pub mod difference;
 pub mod layout;
 pub mod mask;
 pub mod nms;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 /// Suffixes looked for in folders, in any case. The reference knows jpg, png, jpeg, JPEG, JPG, bmp, pdf and PDF.
-const SUFFIXES: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "pdf"];
+pub(super) const SUFFIXES: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "pdf"];
 
 /// Items of one path or pattern; never none.
 pub(super) fn expand(input: &OsStr) -> VecDeque<InputItem> {

@@ -10,6 +10,7 @@ mod list;
 mod pages;
 pub mod pdf;
 mod url;
+pub mod video;
 
 pub use item::{InputItem, InputKind};
 pub use pdf::PdfOptions;

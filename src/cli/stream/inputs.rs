@@ -1,0 +1,93 @@
+//! What was named as input, as feeds of the graph.
+
+use super::stages::{FrameStages, Output, Picture, Tag};
+use crate::error::{Error, Result};
+use crate::schedule::graph::{Feed, Offer};
+use crate::schedule::{DropPolicy, WhenFull};
+use crate::source::video::{Moment, RawFrames, RawLayout, Video, VideoEvent, VideoKind, VideoOptions, names_video};
+use crate::source::{STANDARD_INPUT, Source, SourceOptions};
+use std::path::Path;
+
+enum Kind {
+    Video,
+    Raw(RawLayout),
+    Pictures,
+}
+
+/// Checked inputs.
+pub(super) struct Inputs {
+    inputs: Vec<(String, Kind, DropPolicy)>,
+    video: VideoOptions,
+    rate: f64,
+}
+
+impl Inputs {
+    /// Checks what can be checked before anything starts: names, policies, and ffmpeg where something needs it.
+    pub fn new(
+        names: &[String],
+        drop: Option<&str>,
+        video: VideoOptions,
+        raw: Option<RawLayout>,
+        rate: f64,
+        offline: bool,
+    ) -> Result<Self> {
+        let mut inputs: Vec<(String, Kind, DropPolicy)> = Vec::new();
+        for name in names {
+            let kind = kind(name, raw)?;
+            if offline && name.contains("://") && !name.starts_with("file://") {
+                return Err(Error::config("--input", format!("{name}: not reached: --offline is set")));
+            }
+            if name == STANDARD_INPUT && inputs.iter().any(|(earlier, ..)| earlier == name) {
+                return Err(Error::config("--input", "standard input is named twice and can be read once"));
+            }
+            let live = matches!(kind, Kind::Video) && VideoKind::of(name).is_live();
+            let policy = if live { DropPolicy::LATEST } else { DropPolicy::BLOCK };
+            let parse = |text| DropPolicy::parse(text, if live { WhenFull::DropOldest } else { WhenFull::Wait });
+            let policy = drop.map_or(Ok(policy), parse).map_err(|reason| Error::config("--drop", reason))?;
+            inputs.push((name.clone(), kind, policy));
+        }
+        if inputs.iter().any(|(_, kind, _)| matches!(kind, Kind::Video)) {
+            let version = video.ffmpeg_version()?;
+            tracing::info!("decode: host, by {version}");
+        }
+        Ok(Self { inputs, video, rate })
+    }
+
+    /// One feed an input.
+    pub fn feeds<'a>(self) -> Vec<Feed<'a, FrameStages<'a>>> {
+        let Self { inputs, video, rate } = self;
+        let feed = |(stream, (name, kind, policy)): (usize, (String, Kind, DropPolicy))| {
+            let tag = move |moment| Tag { stream, moment };
+            let event = move |event| match event {
+                VideoEvent::Frame(moment, image) => Offer::Item(tag(moment), Picture::Pixels(image)),
+                VideoEvent::Fault(moment, error) => Offer::Output(tag(moment), Output::Failed(error)),
+            };
+            let offers: Box<dyn Iterator<Item = _> + Send> = match kind {
+                Kind::Video => Box::new(Video::new(&name, video.clone()).map(event)),
+                Kind::Raw(layout) => Box::new(RawFrames::new(&name, std::io::stdin(), layout, video.stop.clone()).map(event)),
+                Kind::Pictures => Box::new((0u64..).zip(Source::new(&[name], SourceOptions::default())).map(move |(frame_id, item)| {
+                    let moment = Moment { frame_id, timestamp_ms: frame_id as f64 * 1e3 / rate };
+                    Offer::Item(tag(moment), Picture::Item(item))
+                })),
+            };
+            Feed { offers, policy }
+        };
+        inputs.into_iter().enumerate().map(feed).collect()
+    }
+}
+
+fn kind(name: &str, raw: Option<RawLayout>) -> Result<Kind> {
+    if name == STANDARD_INPUT {
+        let reason = "raw frames on standard input have no size of their own; give --raw-size WxH (and --raw-format)";
+        return raw.map(Kind::Raw).ok_or_else(|| Error::config("--input -", reason));
+    }
+    let path = Path::new(name);
+    if VideoKind::of(name) != VideoKind::File || name.starts_with("file://") {
+        return Ok(Kind::Video);
+    }
+    let pattern = name.contains(['*', '?', '[']) && !path.exists();
+    if !pattern && !path.exists() {
+        return Err(Error::config("--input", format!("{name}: no such file or folder")));
+    }
+    Ok(if !pattern && names_video(path) { Kind::Video } else { Kind::Pictures })
+}

@@ -1,0 +1,41 @@
+//! JSON Lines of streams: `stream` (its place among the inputs, from 0), `frame_id` (from 0), `timestamp_ms`; then the keys
+//! of the result or error as any other line has them. A result that was carried over says from which frame.
+
+use super::stages::{Output, Tag};
+use crate::result::json::{Schema, error_line, to_line};
+
+/// Writes lines; remembers the last result of each stream.
+pub(super) struct Lines<'a> {
+    names: &'a [String],
+    schema: Schema,
+    last: Vec<String>,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(names: &'a [String], schema: Schema) -> Self {
+        Self { names, schema, last: vec![String::new(); names.len()] }
+    }
+
+    /// The line of a frame, without a line feed. The frames of a stream must come in their order.
+    pub fn line(&mut self, tag: &Tag, output: &Output) -> String {
+        let (stream, name) = (tag.stream, &self.names[tag.stream]);
+        let mut carried = String::new();
+        let body = match output {
+            Output::Result(result) => {
+                self.last[stream] = to_line(result, self.schema);
+                &self.last[stream]
+            }
+            Output::SameAs(frame_id) => {
+                carried = format!(r#""carried_over_from":{frame_id},"#);
+                &self.last[stream]
+            }
+            Output::Failed(error) => {
+                tracing::error!("stream {stream}: {error}");
+                self.last[stream] = error_line(name, error);
+                &self.last[stream]
+            }
+        };
+        let (moment, rest) = (tag.moment, body.strip_prefix('{').unwrap_or("}"));
+        format!(r#"{{"stream":{stream},"frame_id":{},"timestamp_ms":{},{carried}{rest}"#, moment.frame_id, moment.timestamp_ms)
+    }
+}

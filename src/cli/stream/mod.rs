@@ -1,0 +1,154 @@
+//! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `inputs` turns what was named into feeds,
+//! `stages` is the work on a frame, `line` what is written about it, `progress` the figures meanwhile.
+
+mod inputs;
+mod line;
+mod progress;
+mod stages;
+
+use super::args::{EngineArgs, GlobalArgs};
+use super::plan::{self, Plan};
+use super::{ALL_DONE, SOME_FAILED};
+use crate::error::{Error, Result};
+use crate::image::Size;
+use crate::result::json::Schema;
+use crate::result::render::font::Fonts;
+use crate::result::render::save::{PICTURE_SUFFIX, Saver};
+use crate::runtime;
+use crate::schedule::Batching;
+use crate::schedule::gauges::Gauges;
+use crate::schedule::graph::{self, Settings};
+use crate::schedule::stop::Stop;
+use crate::source::video::{RawFormat, RawLayout, VideoOptions};
+use crate::trace::display;
+use inputs::Inputs;
+use stages::{FrameStages, Output};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Most pixels of the frames of a batch together, 32 of 1080p.
+const BATCH_PIXELS: u64 = 64 << 20;
+
+/// `hpinfer stream`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StreamArgs {
+    /// Pipeline name or pipeline file; a path that exists wins over a name
+    #[arg(long, value_name = "NAME|FILE")]
+    pipeline: Option<String>,
+    /// Video file, RTSP or HTTP address, /dev/videoN or camera:N, folder or glob of pictures, or `-` for raw frames on
+    /// standard input. Given several times: streams side by side
+    #[arg(short, long, value_name = "INPUT", required = true)]
+    input: Vec<String>,
+    /// Frames that come too fast. block: the source waits. latest: the oldest waiting frame is dropped. every:N: only every
+    /// Nth is looked at [default: latest for live streams and cameras, block for the rest]
+    #[arg(long, value_name = "POLICY")]
+    drop: Option<String>,
+    /// Frames of a stream that may wait
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    queue: usize,
+    /// How long a frame may wait for others to share its batch, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    batch_delay: u64,
+    /// Take the result of the last frame looked at for a frame that differs from it by at most so many levels (0 to 255), as
+    /// the mean over the 32 x 32 pixels that differ most; 2 suits screens [default: off]
+    #[arg(long, value_name = "LEVELS")]
+    carry_over: Option<f32>,
+    /// Folder for every frame with its result drawn in: DIR/STREAM/frame_NNNNNNNN.jpg
+    #[arg(long, value_name = "DIR")]
+    save_frames: Option<PathBuf>,
+    /// The ffmpeg program that decodes videos and streams
+    #[arg(long, value_name = "PATH", env = "HPINFER_FFMPEG", default_value = "ffmpeg")]
+    ffmpeg: PathBuf,
+    /// Report and reconnect a live stream that is silent for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    stall: f64,
+    /// Attempts in a row to reach a stream, or to read a file over which ffmpeg was killed
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    attempts: u32,
+    /// Size of raw frames, as 1920x1080
+    #[arg(long, value_name = "WxH")]
+    raw_size: Option<String>,
+    /// Samples of raw frames: bgr24, rgb24, gray, nv12
+    #[arg(long, value_name = "FORMAT", default_value = "bgr24")]
+    raw_format: String,
+    /// Frames a second of raw frames and picture sequences, for their timestamps
+    #[arg(long, value_name = "N", default_value_t = 25.0)]
+    fps: f64,
+    /// Cores to work on, over all pools [default: all this process may use]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
+    threads: Option<usize>,
+    /// Font for the texts in saved frames [default: the system's, else one is installed]
+    #[arg(long, value_name = "FILE")]
+    font: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+impl StreamArgs {
+    fn video(&self, stop: &Stop) -> Result<VideoOptions> {
+        let stall = Duration::try_from_secs_f64(self.stall).ok().filter(|stall| !stall.is_zero());
+        let stall = stall.ok_or_else(|| Error::config("--stall", format!("{} is no time above 0", self.stall)))?;
+        Ok(VideoOptions { ffmpeg: self.ffmpeg.clone(), stop: stop.flag(), stall, attempts: self.attempts, ..VideoOptions::default() })
+    }
+
+    fn raw(&self) -> Result<Option<RawLayout>> {
+        if !(self.fps.is_finite() && self.fps > 0.0) {
+            return Err(Error::config("--fps", format!("{} is no number above 0", self.fps)));
+        }
+        let format: RawFormat = self.raw_format.parse()?;
+        let Some(text) = &self.raw_size else { return Ok(None) };
+        let size = text.split_once('x').and_then(|(w, h)| Some(Size::new(w.parse().ok()?, h.parse().ok()?)));
+        let size = size.filter(|size| (1..=VideoOptions::default().max_pixels).contains(&size.area()));
+        let size = size.ok_or_else(|| Error::config("--raw-size", format!("{text:?} is no size such as 1920x1080")))?;
+        Ok(Some(RawLayout { size, format, rate: self.fps }))
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
+    let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.threads, &args.engine)?;
+    if args.carry_over.is_some_and(|levels| !(0.0..=255.0).contains(&levels)) {
+        return Err(Error::config("--carry-over", "a number of levels is 0 to 255"));
+    }
+    let stop = Stop::default();
+    let inputs = Inputs::new(&args.input, args.drop.as_deref(), args.video(&stop)?, args.raw()?, args.fps, global.offline)?;
+    let cache = plan::cache(global)?;
+    let fonts = Fonts::new(args.font.as_deref())?.with_installer(Box::new(move || runtime::font::install(&cache)));
+    let pipeline = plan.open(global)?;
+    stop.on_signals()?;
+    let saver = |folder| Ok::<_, Error>((Saver::new(folder, fonts, Schema::default(), PICTURE_SUFFIX)?, folder));
+    let saver = args.save_frames.as_deref().map(saver).transpose()?;
+    let stages = FrameStages::new(pipeline.as_ref(), &args.input, args.carry_over, saver);
+    let delay = Duration::from_millis(args.batch_delay);
+    let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
+    let mut settings = Settings { queue: args.queue.max(1), ..Settings::new(plan.loader.threads + 1, batching) };
+    if args.carry_over.is_some() {
+        settings.decoders = 1; // the comparison needs each stream in its order
+    }
+    let gauges = Gauges::new(args.input.len());
+    let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let mut lines = line::Lines::new(&args.input, Schema::default());
+    let mut written = Ok(());
+    std::thread::scope(|scope| {
+        scope.spawn(|| progress::show(&gauges, &over, global.quiet));
+        graph::run(&stages, inputs.feeds(), &settings, &gauges, &stop, |delivery| {
+            let Some(output) = delivery.output else { return };
+            failed.fetch_or(matches!(output, Output::Failed(_)), Ordering::Relaxed);
+            let line = lines.line(&delivery.tag, &output);
+            if written.is_ok() {
+                let mut out = io::stdout().lock();
+                written = display().suspend(|| writeln!(out, "{line}").and_then(|()| out.flush()));
+                if written.is_err() {
+                    stop.set(); // nobody reads any further
+                }
+            }
+        });
+        over.store(true, Ordering::SeqCst);
+    });
+    match written {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to", std::path::Path::new("standard output"))(e)),
+        _ => Ok(if failed.into_inner() { SOME_FAILED } else { ALL_DONE }),
+    }
+}

@@ -1,0 +1,118 @@
+//! The work on a frame.
+
+use crate::error::{Error, Result};
+use crate::image::decode::Decoder;
+use crate::image::{Frame, FrameId, ImageBuf};
+use crate::ops::difference::cpu::largest_tile_difference;
+use crate::pipeline::Pipeline;
+use crate::result::PipelineResult;
+use crate::result::render::save::{Saver, Slot};
+use crate::schedule::graph::Stages;
+use crate::source::InputItem;
+use crate::source::video::Moment;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A frame of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tag {
+    pub stream: usize,
+    pub moment: Moment,
+}
+
+/// What a stream yields.
+pub(super) enum Picture {
+    Pixels(ImageBuf),
+    Item(InputItem),
+}
+
+/// What became of a frame.
+pub(super) enum Output {
+    Result(Box<PipelineResult>),
+    /// It is as good as this earlier frame of its stream.
+    SameAs(u64),
+    Failed(Error),
+}
+
+/// The last frame of a stream that was looked at.
+type Reference = Mutex<Option<(u64, Arc<ImageBuf>)>>;
+
+/// A pipeline and what is done around it.
+pub(super) struct FrameStages<'a> {
+    pipeline: &'a dyn Pipeline,
+    names: &'a [String],
+    decoder: Decoder,
+    carry_over: Option<f32>,
+    references: Vec<Reference>,
+    /// What saves frames, and the folder for them.
+    saver: Option<(Saver, &'a Path)>,
+}
+
+impl<'a> FrameStages<'a> {
+    pub fn new(pipeline: &'a dyn Pipeline, names: &'a [String], carry_over: Option<f32>, saver: Option<(Saver, &'a Path)>) -> Self {
+        let references = names.iter().map(|_| Mutex::default()).collect();
+        Self { pipeline, names, decoder: Decoder::default(), carry_over, references, saver }
+    }
+
+    /// The earlier frame whose result holds for `image` as well; else this one becomes the one to compare with.
+    fn same_as(&self, tag: &Tag, image: &Arc<ImageBuf>) -> Option<u64> {
+        let most = self.carry_over?;
+        let mut reference = self.references[tag.stream].lock().unwrap_or_else(PoisonError::into_inner);
+        let same = reference.as_ref().filter(|(_, of)| largest_tile_difference(of.view(), image.view()).is_some_and(|d| d <= most));
+        let same = same.map(|(frame_id, _)| *frame_id);
+        if same.is_none() {
+            *reference = Some((tag.moment.frame_id, image.clone()));
+        }
+        same
+    }
+
+    fn save((saver, folder): &(Saver, &Path), tag: &Tag, frame: &Frame, result: &PipelineResult) -> Result<()> {
+        let suffix = if matches!(result, PipelineResult::Segmentation(_)) { "png" } else { "jpg" };
+        let path = folder.join(tag.stream.to_string()).join(format!("frame_{:08}.{suffix}", tag.moment.frame_id));
+        saver.write(&Slot { json: None, picture: Some(path) }, result, frame.image.view())
+    }
+}
+
+impl Stages for FrameStages<'_> {
+    type Tag = Tag;
+    type Raw = Picture;
+    type Ready = Frame;
+    type Done = Result<PipelineResult>;
+    type Out = Output;
+    type Worker = ();
+
+    fn decode(&self, tag: &Tag, raw: Picture) -> Result<Frame, Output> {
+        let frame = match raw {
+            Picture::Item(item) => item.load(&self.decoder).map_err(Output::Failed)?,
+            Picture::Pixels(image) => {
+                let id = FrameId { input_path: Some(self.names[tag.stream].clone()), page_index: None };
+                Frame { id, image: Arc::new(image) }
+            }
+        };
+        self.same_as(tag, &frame.image).map_or(Ok(frame), |earlier| Err(Output::SameAs(earlier)))
+    }
+
+    fn cost(&self, frame: &Frame) -> u64 {
+        frame.size().area()
+    }
+
+    fn worker(&self, _: usize) -> Result<()> {
+        Ok(()) // calls from several threads share the pipeline's own workers
+    }
+
+    fn work(&self, (): &mut (), batch: &[Frame]) -> Vec<Result<PipelineResult>> {
+        self.pipeline.process(batch).into_iter().map(|outcome| outcome.map(|(result, _)| result)).collect()
+    }
+
+    fn finish(&self, tag: &Tag, frame: Frame, done: Result<PipelineResult>) -> Output {
+        let saved = done.and_then(|result| {
+            self.saver.as_ref().map_or(Ok(()), |saver| Self::save(saver, tag, &frame, &result))?;
+            Ok(result)
+        });
+        saved.map_or_else(Output::Failed, |result| Output::Result(Box::new(result)))
+    }
+
+    fn fault(&self, tag: &Tag, reason: String) -> Output {
+        Output::Failed(Error::input(format!("{}, frame {}", self.names[tag.stream], tag.moment.frame_id), reason))
+    }
+}

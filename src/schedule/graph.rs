@@ -1,0 +1,360 @@
+//! The stages of streams, joined by bounded queues: sources → decode pool → workers → finishing pool → sink. Every source
+//! has a thread and a queue of its own, so that a slow one holds up nobody; the pools and workers serve all streams; the sink runs
+//! in the caller's thread and sees each stream in its order. Nothing is lost in silence: every item that a source yields
+//! comes to the sink, as an output or as dropped.
+
+use super::batcher::{Batcher, Batching};
+use super::drops::{DropPolicy, Inbox};
+use super::gauges::Gauges;
+use super::reorder::Reorder;
+use super::stop::Stop;
+use crate::error::Result;
+use crossbeam::channel::{self, Receiver, Select, Sender};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What the stages do. Calls come from many threads. A call that panics costs its item, never the run.
+pub trait Stages: Sync {
+    /// Identity of an item; stays with it through all stages.
+    type Tag: Send;
+    /// What a source yields.
+    type Raw: Send;
+    /// What a worker takes.
+    type Ready: Send;
+    /// What a worker makes of it.
+    type Done: Send;
+    /// What the sink gets.
+    type Out: Send;
+    /// What a worker keeps between batches.
+    type Worker;
+
+    /// Decode pool: makes an item ready for the workers, or finishes it here.
+    fn decode(&self, tag: &Self::Tag, raw: Self::Raw) -> Result<Self::Ready, Self::Out>;
+
+    /// Cost of an item, in the unit of [`Batching::cost`].
+    fn cost(&self, ready: &Self::Ready) -> u64;
+
+    /// A new worker number `index`; called in its thread, and again when it died.
+    fn worker(&self, index: usize) -> Result<Self::Worker>;
+
+    /// Worker: one output per item of `batch`, in its order.
+    fn work(&self, worker: &mut Self::Worker, batch: &[Self::Ready]) -> Vec<Self::Done>;
+
+    /// Finishing pool: draws, encodes, saves.
+    fn finish(&self, tag: &Self::Tag, ready: Self::Ready, done: Self::Done) -> Self::Out;
+
+    /// The output of an item that a stage could not do, and why.
+    fn fault(&self, tag: &Self::Tag, reason: String) -> Self::Out;
+}
+
+/// What a source yields.
+pub enum Offer<S: Stages + ?Sized> {
+    /// An item for the stages.
+    Item(S::Tag, S::Raw),
+    /// An output that needs no stage and is never dropped; it comes to the sink in its turn.
+    Output(S::Tag, S::Out),
+}
+
+/// A source and what happens when its items come too fast.
+pub struct Feed<'a, S: Stages + ?Sized> {
+    /// The items. Where it waits for something, it must look at [`Stop`] meanwhile and end when that is set.
+    pub offers: Box<dyn Iterator<Item = Offer<S>> + Send + 'a>,
+    /// Which of them are worked on.
+    pub policy: DropPolicy,
+}
+
+/// How many threads and how much room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Threads of the decode pool. With one, [`Stages::decode`] sees each stream in its order.
+    pub decoders: usize,
+    /// Workers.
+    pub workers: usize,
+    /// Threads of the finishing pool.
+    pub finishers: usize,
+    /// Items a source may be ahead of the decode pool.
+    pub queue: usize,
+    /// Items of all streams between decoding and sink.
+    pub window: usize,
+    /// When a batch is full.
+    pub batching: Batching,
+}
+
+impl Settings {
+    /// Enough to keep `workers` busy with such batches.
+    pub fn new(workers: usize, batching: Batching) -> Self {
+        let workers = workers.max(1);
+        Self { decoders: workers, workers, finishers: workers, queue: 4, window: 4 * workers * batching.items.max(1), batching }
+    }
+}
+
+/// What comes to the sink.
+pub struct Delivery<S: Stages + ?Sized> {
+    /// The stream, by its place among the feeds.
+    pub stream: usize,
+    /// The item.
+    pub tag: S::Tag,
+    /// Its output; `None` when it was dropped or left out.
+    pub output: Option<S::Out>,
+    /// From the source to here.
+    pub latency: Duration,
+}
+
+/// An item's place in its stream.
+struct Ticket<T> {
+    stream: usize,
+    number: u64,
+    arrived: Instant,
+    tag: T,
+}
+
+/// An item with its ticket, as it passes from stage to stage.
+type Ticketed<S, T> = (Ticket<<S as Stages>::Tag>, T);
+
+/// An item that a worker is done with.
+type Worked<S> = (Ticketed<S, <S as Stages>::Ready>, <S as Stages>::Done);
+
+/// What arrives at the sink, in any order.
+struct Arrival<S: Stages> {
+    ticket: Ticket<S::Tag>,
+    output: Option<S::Out>,
+    /// Whether it takes up a place of the window.
+    in_window: bool,
+}
+
+/// Queues between the stages, and what all of them share.
+struct Graph<'a, S: Stages> {
+    stages: &'a S,
+    settings: &'a Settings,
+    gauges: &'a Gauges,
+    stop: &'a Stop,
+}
+
+/// Runs `feeds` to their ends, or until `stop` is set, through `stages`; calls `sink` with every item of every stream, the
+/// items of one stream in their order. `gauges` must have one entry per feed.
+pub fn run<S: Stages>(
+    stages: &S,
+    feeds: Vec<Feed<'_, S>>,
+    settings: &Settings,
+    gauges: &Gauges,
+    stop: &Stop,
+    mut sink: impl FnMut(Delivery<S>),
+) {
+    let graph = Graph { stages, settings, gauges, stop };
+    let graph = &graph;
+    let (free_in, free) = channel::bounded::<()>(settings.window.max(1));
+    for _ in 0..settings.window.max(1) {
+        let _ = free_in.send(());
+    }
+    let (ready_in, ready) = channel::bounded(settings.batching.items.max(settings.workers).max(1));
+    let (done_in, done) = channel::bounded(settings.window.max(1));
+    let (arrivals_in, arrivals) = channel::bounded::<Arrival<S>>(settings.window.max(1));
+    let batcher = Mutex::new(Batcher::new(ready));
+    let mut reorder = Reorder::new(feeds.len());
+    thread::scope(|scope| {
+        let mut inboxes = Vec::new();
+        for (stream, Feed { offers, policy }) in feeds.into_iter().enumerate() {
+            let (items_in, items) = channel::bounded(settings.queue.max(1));
+            inboxes.push(items.clone());
+            let (inbox, arrivals) = (Inbox { items_in, items, when_full: policy.when_full }, arrivals_in.clone());
+            scope.spawn(move || graph.read(stream, offers, policy, &inbox, &arrivals));
+        }
+        for _ in 0..settings.decoders.max(1) {
+            let (inboxes, free, free_in) = (inboxes.clone(), free.clone(), free_in.clone());
+            let (ready, arrivals) = (ready_in.clone(), arrivals_in.clone());
+            scope.spawn(move || graph.decode(&inboxes, (&free, &free_in), &ready, &arrivals));
+        }
+        for index in 0..settings.workers.max(1) {
+            let (batcher, done, arrivals) = (&batcher, done_in.clone(), arrivals_in.clone());
+            scope.spawn(move || graph.work(index, batcher, &done, &arrivals));
+        }
+        for _ in 0..settings.finishers.max(1) {
+            let (done, arrivals) = (done.clone(), arrivals_in.clone());
+            scope.spawn(move || graph.finish(&done, &arrivals));
+        }
+        // A queue ends when all that write into it have ended: none of its ends may stay here.
+        drop((inboxes, ready_in, done_in, done, arrivals_in));
+        for arrival in arrivals {
+            let (stream, number) = (arrival.ticket.stream, arrival.ticket.number);
+            reorder.put(stream, number, arrival, |arrival| {
+                if arrival.in_window {
+                    let _ = free_in.try_send(());
+                }
+                sink(graph.deliver(arrival));
+            });
+        }
+    });
+}
+
+impl<S: Stages> Graph<'_, S> {
+    /// The thread of one source.
+    fn read(
+        &self,
+        stream: usize,
+        offers: impl Iterator<Item = Offer<S>>,
+        policy: DropPolicy,
+        inbox: &Inbox<Ticketed<S, S::Raw>>,
+        arrivals: &Sender<Arrival<S>>,
+    ) {
+        let gauges = &self.gauges.streams[stream];
+        let (mut numbers, mut items) = (0.., 0..);
+        let arrive = |ticket, output| {
+            let _ = arrivals.send(Arrival { ticket, output, in_window: false });
+        };
+        for offer in offers {
+            let ticket = |tag, number| Ticket { stream, number, arrived: Instant::now(), tag };
+            let number = numbers.next().unwrap_or_default();
+            match offer {
+                Offer::Output(tag, output) => arrive(ticket(tag, number), Some(output)),
+                Offer::Item(tag, raw) => {
+                    gauges.offered.fetch_add(1, Relaxed);
+                    if policy.skips(items.next().unwrap_or_default()) {
+                        gauges.skipped.fetch_add(1, Relaxed);
+                        arrive(ticket(tag, number), None);
+                    } else {
+                        gauges.queued.fetch_add(1, Relaxed);
+                        inbox.put((ticket(tag, number), raw), |(ticket, _)| {
+                            gauges.queued.fetch_sub(1, Relaxed);
+                            gauges.dropped.fetch_add(1, Relaxed);
+                            arrive(ticket, None);
+                        });
+                    }
+                }
+            }
+            if self.stop.is_set() {
+                return;
+            }
+        }
+    }
+
+    /// A thread of the decode pool: takes from whichever stream has something, once there is a place in the window.
+    fn decode(
+        &self,
+        inboxes: &[Receiver<Ticketed<S, S::Raw>>],
+        (free, free_in): (&Receiver<()>, &Sender<()>),
+        ready: &Sender<Ticketed<S, S::Ready>>,
+        arrivals: &Sender<Arrival<S>>,
+    ) {
+        let mut open: Vec<&Receiver<_>> = inboxes.iter().collect();
+        while !open.is_empty() && free.recv().is_ok() {
+            let mut select = Select::new();
+            open.iter().for_each(|inbox| {
+                select.recv(inbox);
+            });
+            let chosen = select.select(); // at random among those that have something
+            let index = chosen.index();
+            let Ok((ticket, raw)) = chosen.recv(open[index]) else {
+                open.swap_remove(index);
+                let _ = free_in.try_send(());
+                continue;
+            };
+            self.gauges.streams[ticket.stream].queued.fetch_sub(1, Relaxed);
+            let decoded = caught(|| self.stages.decode(&ticket.tag, raw));
+            match decoded.unwrap_or_else(|reason| Err(self.stages.fault(&ticket.tag, format!("decoding failed: {reason}")))) {
+                Ok(item) => {
+                    self.gauges.ready.fetch_add(1, Relaxed);
+                    let _ = ready.send((ticket, item));
+                }
+                Err(output) => arrive(arrivals, ticket, output),
+            }
+        }
+    }
+
+    /// The thread of a worker. When it dies over a batch, a new one tries each item of it once more, alone: one of them may be
+    /// what it died of, the others are not to suffer for it.
+    fn work(&self, index: usize, batcher: &Mutex<Batcher<Ticketed<S, S::Ready>>>, done: &Sender<Worked<S>>, arrivals: &Sender<Arrival<S>>) {
+        let mut worker = None;
+        loop {
+            let batch = batcher.lock().unwrap_or_else(PoisonError::into_inner);
+            let batch = { batch }.next(&self.settings.batching, |(_, ready)| self.stages.cost(ready));
+            if batch.is_empty() {
+                return;
+            }
+            self.gauges.ready.fetch_sub(batch.len(), Relaxed);
+            let (tickets, ready): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+            let hand_on = |ticket, ready, outcome: Result<S::Done, String>| match outcome {
+                Ok(output) => {
+                    self.gauges.done.fetch_add(1, Relaxed);
+                    let _ = done.send(((ticket, ready), output));
+                }
+                Err(reason) => {
+                    let output = self.stages.fault(&ticket.tag, reason);
+                    arrive(arrivals, ticket, output);
+                }
+            };
+            match self.attempt(index, &mut worker, &ready) {
+                Ok(outputs) => {
+                    for ((ticket, ready), output) in tickets.into_iter().zip(ready).zip(outputs) {
+                        hand_on(ticket, ready, Ok(output));
+                    }
+                }
+                Err(_) => {
+                    for (ticket, ready) in tickets.into_iter().zip(ready) {
+                        let again = self.attempt(index, &mut worker, std::slice::from_ref(&ready));
+                        let only = again.and_then(|mut outputs| outputs.pop().ok_or_else(|| "no output".into()));
+                        hand_on(ticket, ready, only.map_err(|reason| format!("it failed twice: {reason}")));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One batch by `worker`, which is made when there is none, and is gone after a failure.
+    fn attempt(&self, index: usize, worker: &mut Option<S::Worker>, batch: &[S::Ready]) -> Result<Vec<S::Done>, String> {
+        let mut living = match worker.take() {
+            Some(worker) => worker,
+            None => caught(|| self.stages.worker(index)).and_then(|made| made.map_err(|e| e.to_string()))?,
+        };
+        let outcome = caught(|| self.stages.work(&mut living, batch)).and_then(|outputs| match outputs.len() == batch.len() {
+            true => Ok(outputs),
+            false => Err(format!("{} outputs for {} items", outputs.len(), batch.len())),
+        });
+        match &outcome {
+            Ok(_) => *worker = Some(living),
+            Err(reason) => {
+                self.gauges.replaced.fetch_add(1, Relaxed);
+                tracing::warn!("worker {index} died and is replaced: {reason}");
+            }
+        }
+        outcome
+    }
+
+    /// A thread of the finishing pool.
+    fn finish(&self, done: &Receiver<Worked<S>>, arrivals: &Sender<Arrival<S>>) {
+        for ((ticket, ready), output) in done {
+            self.gauges.done.fetch_sub(1, Relaxed);
+            let finished = caught(|| self.stages.finish(&ticket.tag, ready, output));
+            let output = finished.unwrap_or_else(|reason| self.stages.fault(&ticket.tag, format!("finishing failed: {reason}")));
+            arrive(arrivals, ticket, output);
+        }
+    }
+
+    fn deliver(&self, Arrival { ticket, output, in_window }: Arrival<S>) -> Delivery<S> {
+        let latency = ticket.arrived.elapsed();
+        if in_window {
+            self.gauges.streams[ticket.stream].delivered.fetch_add(1, Relaxed);
+            self.gauges.add_latency(latency);
+        }
+        Delivery { stream: ticket.stream, tag: ticket.tag, output, latency }
+    }
+}
+
+/// Hands the output of an item in the window to the sink.
+fn arrive<S: Stages>(arrivals: &Sender<Arrival<S>>, ticket: Ticket<S::Tag>, output: S::Out) {
+    let _ = arrivals.send(Arrival { ticket, output: Some(output), in_window: true });
+}
+
+/// The value of `call`, or the message of its panic.
+fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic: Box<dyn Any + Send>| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        text.unwrap_or("a panic without a message").to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Overlap across pictures whose number is finite and of which none may be lost: a few drivers take items as they come,
+//! and outputs leave in input order. A lone item is never held back.
+
+use crossbeam::channel;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+/// How much may be under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Groups of items that are worked on at the same time.
+    pub drivers: usize,
+    /// Most items a driver takes at once; it takes what is there and never waits for more.
+    pub batch: usize,
+    /// Items between source and sink: bounds memory when one slow item holds back the order.
+    pub window: usize,
+}
+
+impl Limits {
+    /// Enough to keep `threads` cores busy: one picture more than cores, so that a core that finishes finds work.
+    pub fn for_threads(threads: usize) -> Self {
+        Self { drivers: threads + 1, batch: 1, window: 4 * (threads + 1) }
+    }
+
+    /// The same for groups of up to `batch` items.
+    #[must_use]
+    pub fn with_batch(self, batch: usize) -> Self {
+        Self { batch, window: self.window.max(self.drivers * batch), ..self }
+    }
+}
+
+/// Draws items from `source`, hands groups of them to `work` on several threads, and calls `sink` with every
+/// output in the order of the source, as soon as its turn comes. `work` must return one output per item.
+pub fn ordered<I: Send, O: Send>(
+    source: impl Iterator<Item = I> + Send,
+    limits: Limits,
+    work: impl Fn(Vec<I>) -> Vec<O> + Sync,
+    mut sink: impl FnMut(O),
+) {
+    let (items_in, items) = channel::bounded::<(usize, I)>(limits.batch.max(1));
+    let (outputs_in, outputs) = channel::unbounded::<(usize, O)>();
+    let (free, free_slots) = channel::bounded::<()>(limits.window.max(1));
+    for _ in 0..limits.window.max(1) {
+        let _ = free.send(());
+    }
+    // Taking one item and what lies behind it is one step: otherwise drivers would take turns and split groups.
+    let items = Mutex::new(items);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for numbered in source.enumerate() {
+                if free_slots.recv().is_err() || items_in.send(numbered).is_err() {
+                    return; // the sink is gone
+                }
+            }
+        });
+        for _ in 0..limits.drivers.max(1) {
+            let (items, outputs_in, work) = (&items, outputs_in.clone(), &work);
+            scope.spawn(move || {
+                loop {
+                    let group = take_group(&items.lock().unwrap_or_else(std::sync::PoisonError::into_inner), limits.batch);
+                    let (numbers, group): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+                    if numbers.is_empty() {
+                        return;
+                    }
+                    for numbered in numbers.into_iter().zip(work(group)) {
+                        let _ = outputs_in.send(numbered);
+                    }
+                }
+            });
+        }
+        drop(outputs_in);
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        for (number, output) in outputs {
+            early.insert(number, output);
+            while let Some(output) = early.remove(&next) {
+                sink(output);
+                next += 1;
+                let _ = free.try_send(());
+            }
+        }
+    });
+}
+
+/// Waits for one item, then takes what else is there; empty when the source has ended.
+fn take_group<I>(items: &channel::Receiver<I>, most: usize) -> Vec<I> {
+    let first = items.recv().ok();
+    let mut group: Vec<I> = first.into_iter().collect();
+    while !group.is_empty() && group.len() < most {
+        match items.try_recv() {
+            Ok(item) => group.push(item),
+            Err(_) => break,
+        }
+    }
+    group
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    #[test]
+    fn outputs_keep_the_order_whatever_finishes_first() {
+        for batch in [1, 3] {
+            let limits = Limits { drivers: 4, batch, window: 6 };
+            let mut seen = Vec::new();
+            let work = |group: Vec<u64>| {
+                for &i in &group {
+                    std::thread::sleep(Duration::from_micros((i * 7919) % 900));
+                }
+                group
+            };
+            ordered(0..200u64, limits, work, |o| seen.push(o));
+            assert_eq!(seen, (0..200).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_slow_item_bounds_what_is_under_way() {
+        let (under_way, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let source = (0..50).inspect(|_| {
+            most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        });
+        let work = |group: Vec<i32>| {
+            if group.contains(&0) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            group
+        };
+        ordered(source, Limits { drivers: 3, batch: 1, window: 5 }, work, |_| {
+            under_way.fetch_sub(1, Ordering::SeqCst);
+        });
+        // The source is asked for one more item before it waits for a free slot.
+        assert!(most.load(Ordering::SeqCst) <= 6, "{most:?}");
+    }
+
+    #[test]
+    fn a_lone_item_is_not_held_back() {
+        let (send, receive) = channel::unbounded::<u32>();
+        let (done, results) = channel::unbounded();
+        let run = std::thread::spawn(move || {
+            ordered(receive.into_iter(), Limits { drivers: 2, batch: 8, window: 4 }, |g| g, |o| done.send(o).expect("test listens"));
+        });
+        send.send(7).expect("source listens");
+        assert_eq!(results.recv_timeout(Duration::from_secs(5)), Ok(7), "before the source has ended");
+        drop(send);
+        run.join().expect("no panic");
+    }
+}

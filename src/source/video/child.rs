@@ -1,0 +1,196 @@
+//! The ffmpeg child. Pixels come on its standard output, frame after frame without a header. What size a frame has and when
+//! it was is told by the filter `showinfo` on standard error, one line before each frame: so a stream may change
+//! its resolution, which a header at the beginning could not tell. Written for ffmpeg 5.1 and later.
+
+use crate::image::{ImageBuf, PixelFormat, Size};
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{self, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// Decoded frames that may wait; ffmpeg itself holds more.
+const AHEAD: usize = 2;
+/// Messages of ffmpeg that are kept: the last ones say why it ended.
+const MESSAGES: usize = 4;
+
+/// A frame as ffmpeg hands it over.
+pub(super) struct Decoded {
+    /// Its presentation time, where it has one.
+    pub timestamp_ms: Option<f64>,
+    /// The pixels, BGR.
+    pub image: ImageBuf,
+}
+
+/// How a child ended.
+pub(super) struct End {
+    /// With status 0.
+    pub success: bool,
+    /// By a signal, not of its own will.
+    pub killed: bool,
+    /// What it said was wrong, the last few.
+    pub errors: Vec<String>,
+}
+
+impl End {
+    /// In words.
+    pub fn reason(&self) -> String {
+        match (self.errors.is_empty(), self.killed, self.success) {
+            (false, ..) => self.errors.join("; "),
+            (true, true, _) => "ffmpeg was killed".into(),
+            (true, false, true) => "it ended".into(),
+            (true, false, false) => "ffmpeg failed without a message".into(),
+        }
+    }
+}
+
+/// A running ffmpeg; killed when dropped.
+pub(super) struct Child {
+    process: process::Child,
+    pub frames: Receiver<Decoded>,
+    errors: Arc<Mutex<VecDeque<String>>>,
+    stderr: Option<thread::JoinHandle<()>>,
+}
+
+/// What precedes the pixels of a frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Head {
+    size: Size,
+    timestamp_ms: Option<f64>,
+}
+
+impl Child {
+    /// Starts ffmpeg on `input`, its arguments up to and with the address.
+    pub fn start(program: &Path, input: &[String], max_pixels: u64) -> io::Result<Self> {
+        let mut process = Command::new(program)
+            .args(["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"])
+            .args(input)
+            .args(["-map", "0:v:0", "-vf", "showinfo=checksum=0", "-noautoscale", "-fps_mode", "passthrough"])
+            .args(["-f", "rawvideo", "-pix_fmt", "bgr24", "pipe:1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let (heads_in, heads) = unbounded();
+        let (frames_in, frames) = bounded(AHEAD);
+        let errors = Arc::new(Mutex::new(VecDeque::new()));
+        let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
+        let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
+            let _ = process.kill();
+            return Err(io::Error::other("its output cannot be read"));
+        };
+        let of_pixels = errors.clone();
+        thread::spawn(move || {
+            if let Err(reason) = pass_frames(stdout, &heads, &frames_in, max_pixels) {
+                keep(&of_pixels, reason);
+            }
+        });
+        let of_lines = errors.clone();
+        let stderr = thread::spawn(move || read_lines(stderr, &heads_in, &of_lines));
+        Ok(Self { process, frames, errors, stderr: Some(stderr) })
+    }
+
+    /// Ends it now.
+    pub fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// How it ended, once its frames have ended.
+    pub fn end(&mut self) -> End {
+        let status = self.process.wait();
+        if let Some(Err(_)) = self.stderr.take().map(thread::JoinHandle::join) {
+            keep(&self.errors, "its messages cannot be read".into());
+        }
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        let code = status.ok().and_then(|status| status.code());
+        End { success: code == Some(0), killed: code.is_none(), errors }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Pixels to frames, as their heads say. Ends with the pixels, or when nobody takes frames any more.
+fn pass_frames(mut pixels: impl Read, heads: &Receiver<Head>, frames: &Sender<Decoded>, max_pixels: u64) -> Result<(), String> {
+    let mut last: Option<Size> = None;
+    for Head { size, timestamp_ms } in heads {
+        if size.area() > max_pixels {
+            return Err(format!("a frame of {size} is {} pixels, the limit is {max_pixels}", size.area()));
+        }
+        if last.replace(size).is_some_and(|last| last != size) {
+            tracing::info!("frames are {size} from now on");
+        }
+        let mut data = vec![0; size.area() as usize * PixelFormat::Bgr.bytes()];
+        if pixels.read_exact(&mut data).is_err() {
+            return Ok(()); // announced, but not delivered: the end of the process says why
+        }
+        let image = ImageBuf::new(data, size, PixelFormat::Bgr).map_err(|e| e.to_string())?;
+        if frames.send(Decoded { timestamp_ms, image }).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Sorts ffmpeg's lines into heads of frames and messages worth keeping.
+fn read_lines(stderr: impl Read, heads: &Sender<Head>, errors: &Mutex<VecDeque<String>>) {
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        if let Some(head) = head(&line) {
+            let _ = heads.send(head);
+        } else if let Some(message) = ["[error] ", "[fatal] ", "[panic] "].iter().find_map(|level| line.split_once(level)) {
+            keep(errors, message.1.trim().to_owned());
+        } else {
+            tracing::trace!("ffmpeg: {line}");
+        }
+    }
+}
+
+fn keep(errors: &Mutex<VecDeque<String>>, message: String) {
+    let mut errors = errors.lock().unwrap_or_else(PoisonError::into_inner);
+    if errors.back() != Some(&message) {
+        errors.push_back(message);
+    }
+    if errors.len() > MESSAGES {
+        errors.pop_front();
+    }
+}
+
+/// The head in a line of `showinfo`: `... n:   4 pts:   2048 pts_time:0.16 ... s:320x240 i:P ...`.
+fn head(line: &str) -> Option<Head> {
+    let (_, line) = line.split_once("showinfo")?;
+    let after = |key: &str| line.split_once(key).map(|(_, rest)| rest.split_whitespace().next().unwrap_or_default());
+    let timestamp = after(" pts_time:")?;
+    let (width, height) = after(" s:")?.split_once('x')?;
+    let size = Size::new(width.parse().ok()?, height.parse().ok()?);
+    Some(Head { size, timestamp_ms: timestamp.parse::<f64>().ok().filter(|t| t.is_finite()).map(|seconds| seconds * 1e3) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_told_from_other_lines() {
+        // Lines of ffmpeg 5.1 and 7.1.
+        let line = "[Parsed_showinfo_0 @ 0x55d0] [info] n:   4 pts:   2048 pts_time:0.16    pos:    12345 fmt:yuv420p sar:1/1 s:320x240 i:P iskey:0 type:B ";
+        assert_eq!(head(line), Some(Head { size: Size::new(320, 240), timestamp_ms: Some(160.0) }));
+        let line = "[Parsed_showinfo_0 @ 0x1] [info] n:0 pts:NOPTS pts_time:NOPTS duration:1 fmt:bgr24 cl:unspecified sar:0/1 s:8x6 i:P";
+        assert_eq!(head(line), Some(Head { size: Size::new(8, 6), timestamp_ms: None }));
+        for line in [
+            "[Parsed_showinfo_0 @ 0x1] [info] config in time_base: 1/12800, frame_rate: 25/1",
+            "[Parsed_showinfo_0 @ 0x1] [info] color_range:unknown color_space:unknown",
+            "[info]   Stream #0:0: Video: h264, yuv420p, 320x240, 25 fps",
+            "",
+        ] {
+            assert_eq!(head(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Moving pictures: files, network streams and cameras through an ffmpeg child ([`Video`]), raw frames from a pipe
+//! ([`RawFrames`]). Both are iterators of [`VideoEvent`]s: frames, and what went wrong in between. A child that dies, a stream that
+//! stops or ends and a change of resolution are survived; every such fault is an event in its place.
+
+mod child;
+mod raw;
+
+pub use raw::{RawFormat, RawFrames, RawLayout};
+
+use crate::error::{Error, Result};
+use crate::image::ImageBuf;
+use child::{Child, Decoded, End};
+use crossbeam::channel::RecvTimeoutError;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often whatever waits looks whether it should stop.
+const GLANCE: Duration = Duration::from_millis(50);
+/// Longest pause between two attempts to reach a stream.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// When a frame was.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moment {
+    /// Frames of this stream before it, over all connections.
+    pub frame_id: u64,
+    /// Milliseconds: presentation time in a file, time since the first frame in a live stream.
+    pub timestamp_ms: f64,
+}
+
+/// What a stream yields.
+#[derive(Debug)]
+pub enum VideoEvent {
+    /// A picture (BGR).
+    Frame(Moment, ImageBuf),
+    /// Something that went wrong. The stream goes on where it can.
+    Fault(Moment, Error),
+}
+
+/// How a stream is decoded and what it may do.
+#[derive(Clone, Debug)]
+pub struct VideoOptions {
+    /// The ffmpeg program, a name in `PATH` or a path.
+    pub ffmpeg: PathBuf,
+    /// Ends the stream when set.
+    pub stop: Arc<AtomicBool>,
+    /// A live stream without a frame for so long is reported and connected anew.
+    pub stall: Duration,
+    /// Attempts in a row, without a frame between them, after which a stream is given up.
+    pub attempts: u32,
+    /// Pause before the second attempt; it doubles with every further one, up to 30 seconds.
+    pub pause: Duration,
+    /// Most pixels of a frame.
+    pub max_pixels: u64,
+}
+
+impl Default for VideoOptions {
+    fn default() -> Self {
+        Self {
+            ffmpeg: "ffmpeg".into(),
+            stop: Arc::default(),
+            stall: Duration::from_secs(10),
+            attempts: 10,
+            pause: Duration::from_millis(500),
+            max_pixels: 1 << 28,
+        }
+    }
+}
+
+impl VideoOptions {
+    /// Whether the ffmpeg program is there and starts; its first line of `-version`.
+    pub fn ffmpeg_version(&self) -> Result<String> {
+        let output =
+            Command::new(&self.ffmpeg).arg("-version").stdin(Stdio::null()).output().map_err(|e| self.no_ffmpeg(&e.to_string()))?;
+        if !output.status.success() {
+            return Err(self.no_ffmpeg(&format!("`-version` ends with {}", output.status)));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned())
+    }
+
+    fn no_ffmpeg(&self, reason: &str) -> Error {
+        let name = self.ffmpeg.display();
+        let next_step = "install it (Debian, Ubuntu: apt-get install ffmpeg), or name it with --ffmpeg PATH or HPINFER_FFMPEG";
+        Error::missing("ffmpeg", format!("videos and streams are decoded by it, and {name} cannot be run: {reason}"), next_step)
+    }
+}
+
+/// What kind of stream an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VideoKind {
+    /// Its frames wait for whoever reads them.
+    File,
+    /// Reached by HTTP: a file or a live stream. It ends where it ends, and is connected anew when it breaks.
+    Http,
+    /// It goes on whether or not anyone reads, and is connected anew whenever it ends.
+    Live,
+    /// A camera of this machine; live.
+    Camera,
+}
+
+impl VideoKind {
+    /// The kind behind `input`, a path, an address, `/dev/videoN` or `camera:N`.
+    pub fn of(input: &str) -> Self {
+        let scheme = input.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        match scheme.as_deref() {
+            Some("http" | "https") => Self::Http,
+            Some("file") => Self::File,
+            Some(_) => Self::Live,
+            None if input.starts_with("/dev/video") || input.starts_with("camera:") => Self::Camera,
+            None => Self::File,
+        }
+    }
+
+    /// Whether frames that nobody takes are lost anyway.
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Live | Self::Camera)
+    }
+
+    /// Arguments of ffmpeg for such an input.
+    fn arguments(self, input: &str) -> Vec<String> {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        match self {
+            Self::Camera => {
+                words(&["-f", "v4l2", "-i", &input.strip_prefix("camera:").map_or(input.to_owned(), |n| format!("/dev/video{n}"))])
+            }
+            Self::Live if input.to_ascii_lowercase().starts_with("rtsp") => words(&["-rtsp_transport", "tcp", "-i", input]),
+            Self::Live | Self::Http => words(&["-i", input]),
+            // The prefix keeps a name such as "concat:a|b" from being more than a name.
+            Self::File => words(&["-i", &format!("file:{}", input.strip_prefix("file://").unwrap_or(input))]),
+        }
+    }
+}
+
+enum State {
+    /// The next attempt is due then.
+    Pausing(Instant),
+    Running(Child),
+    Over,
+}
+
+/// A video or stream, decoded by ffmpeg.
+pub struct Video {
+    input: String,
+    kind: VideoKind,
+    options: VideoOptions,
+    state: State,
+    /// Frames yielded.
+    frames: u64,
+    /// Frames of the running child.
+    of_child: u64,
+    /// Attempts since the last frame.
+    attempts: u32,
+    last_frame: Instant,
+    began: Option<Instant>,
+    /// Timestamps of this child become ours by adding this, in milliseconds.
+    offset_ms: Option<f64>,
+    last_ms: f64,
+}
+
+impl Video {
+    /// Opens `input` when the first event is asked for.
+    pub fn new(input: &str, options: VideoOptions) -> Self {
+        let now = Instant::now();
+        Self {
+            input: input.into(),
+            kind: VideoKind::of(input),
+            options,
+            state: State::Pausing(now),
+            frames: 0,
+            of_child: 0,
+            attempts: 0,
+            last_frame: now,
+            began: None,
+            offset_ms: None,
+            last_ms: 0.0,
+        }
+    }
+
+    fn fault(&self, reason: impl Into<String>) -> VideoEvent {
+        VideoEvent::Fault(Moment { frame_id: self.frames, timestamp_ms: self.last_ms }, Error::input(&self.input, reason))
+    }
+
+    fn start(&mut self) -> Option<VideoEvent> {
+        self.attempts += 1;
+        self.of_child = 0;
+        self.offset_ms = None;
+        self.last_frame = Instant::now();
+        match Child::start(&self.options.ffmpeg, &self.kind.arguments(&self.input), self.options.max_pixels) {
+            Ok(child) => {
+                self.state = State::Running(child);
+                None
+            }
+            Err(error) => {
+                self.state = State::Over;
+                let moment = Moment { frame_id: self.frames, timestamp_ms: self.last_ms };
+                Some(VideoEvent::Fault(moment, self.options.no_ffmpeg(&error.to_string())))
+            }
+        }
+    }
+
+    /// The event of a decoded frame; `None` when an earlier child has yielded it already.
+    fn frame(&mut self, frame: Decoded) -> Option<VideoEvent> {
+        let now = Instant::now();
+        self.last_frame = now;
+        self.of_child += 1;
+        if self.kind == VideoKind::File && self.of_child <= self.frames {
+            return None;
+        }
+        self.attempts = 0;
+        let timestamp_ms = if self.kind == VideoKind::File {
+            frame.timestamp_ms.unwrap_or(self.last_ms)
+        } else {
+            let since = now.duration_since(*self.began.get_or_insert(now)).as_secs_f64() * 1e3;
+            let own = frame.timestamp_ms.unwrap_or(since);
+            own + *self.offset_ms.get_or_insert(since - own)
+        };
+        self.last_ms = (timestamp_ms * 1e3).round() / 1e3;
+        let moment = Moment { frame_id: self.frames, timestamp_ms: self.last_ms };
+        self.frames += 1;
+        Some(VideoEvent::Frame(moment, frame.image))
+    }
+
+    /// After the end of a child: the event that says so, if it is worth one, and what comes next.
+    fn after(&mut self, end: End) -> Option<VideoEvent> {
+        let again = match self.kind {
+            // A file does not change: only what happened to the child may turn out otherwise.
+            VideoKind::File => end.killed,
+            VideoKind::Http => !end.success,
+            VideoKind::Live | VideoKind::Camera => true,
+        };
+        if !again {
+            self.state = State::Over;
+            return match (end.success && end.errors.is_empty(), self.frames) {
+                (true, 0) => Some(self.fault("ffmpeg finds no frame in it; check that it is a video")),
+                (true, _) => None,
+                (false, _) => Some(self.fault(format!("damaged or cut short after {} frames: {}", self.frames, end.reason()))),
+            };
+        }
+        if self.attempts >= self.options.attempts {
+            self.state = State::Over;
+            return Some(self.fault(format!("given up after {} attempts: {}", self.attempts, end.reason())));
+        }
+        let pause = self.options.pause.saturating_mul(1 << self.attempts.min(16)).min(LONGEST_PAUSE);
+        self.state = State::Pausing(Instant::now() + pause);
+        let frames = self.frames;
+        Some(self.fault(format!("broke off after {frames} frames ({}); next attempt in {:.1} s", end.reason(), pause.as_secs_f64())))
+    }
+}
+
+impl Iterator for Video {
+    type Item = VideoEvent;
+
+    fn next(&mut self) -> Option<VideoEvent> {
+        loop {
+            if self.options.stop.load(Ordering::SeqCst) {
+                self.state = State::Over; // drops the child, which ends it
+            }
+            match &mut self.state {
+                State::Over => return None,
+                State::Pausing(until) => {
+                    let wait = until.saturating_duration_since(Instant::now());
+                    if !wait.is_zero() {
+                        std::thread::sleep(wait.min(GLANCE));
+                    } else if let Some(event) = self.start() {
+                        return Some(event);
+                    }
+                }
+                State::Running(child) => match child.frames.recv_timeout(GLANCE) {
+                    Ok(frame) => {
+                        if let Some(event) = self.frame(frame) {
+                            return Some(event);
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) if self.kind != VideoKind::File && self.last_frame.elapsed() > self.options.stall => {
+                        let reason = format!("no frame for {:.1} s", self.options.stall.as_secs_f64());
+                        child.kill();
+                        let end = End { success: false, killed: true, errors: vec![reason] };
+                        if let Some(event) = self.after(end) {
+                            return Some(event);
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => {
+                        let end = child.end();
+                        if let Some(event) = self.after(end) {
+                            return Some(event);
+                        }
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// Whether `path` names something that a video is read from: anything but a folder or a picture.
+pub fn names_video(path: &Path) -> bool {
+    let suffix = path.extension().and_then(|s| s.to_str()).unwrap_or_default();
+    !path.is_dir() && !super::files::SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known))
+}

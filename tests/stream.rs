@@ -1,0 +1,89 @@
+//! `hpinfer stream` as its users meet it, with the real pipeline. A script stands in for ffmpeg.
+#![cfg(unix)]
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const STAND_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stream/ffmpeg");
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/delivery_note.png");
+
+fn stream() -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+    for variable in ["HPINFER_THREADS", "HPINFER_LOG", "RUST_LOG", "ORT_DYLIB_PATH", "OPENVINO_LIB_PATH", "HPINFER_FFMPEG"] {
+        command.env_remove(variable);
+    }
+    command.env("HPINFER_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).stdin(Stdio::null());
+    command.args(["stream", "--pipeline", "OCR", "--backend", "openvino", "--ffmpeg", STAND_IN]);
+    command
+}
+
+/// Exit code, lines, standard error.
+fn run(command: &mut Command) -> (Option<i32>, Vec<Value>, String) {
+    let output = command.output().expect("the command starts");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let lines = text(output.stdout).lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+    (output.status.code(), lines, text(output.stderr))
+}
+
+fn of_stream(lines: &[Value], stream: u64) -> Vec<&Value> {
+    lines.iter().filter(|line| line["stream"] == stream).collect()
+}
+
+#[test]
+fn two_streams_keep_their_order_and_a_fault_of_one_stays_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("video.mp4");
+    std::fs::write(&script, "frame 64 48 0\nframe 96 64 0.04\nsay [mov] [error] moov atom not found\nexit 1\n").expect("written");
+    let pictures = folder.path().join("pictures");
+    std::fs::create_dir(&pictures).expect("a folder");
+    for name in ["a.png", "b.png"] {
+        std::fs::copy(DEMO, pictures.join(name)).expect("copied");
+    }
+    let frames = folder.path().join("frames");
+    let (code, lines, stderr) =
+        run(stream().args(["--carry-over", "1", "--input"]).arg(&script).arg("--input").arg(&pictures).arg("--save-frames").arg(&frames));
+    assert_eq!((code, lines.len()), (Some(1), 5), "{stderr}");
+    let ids: Vec<_> = of_stream(&lines, 0).iter().map(|l| l["frame_id"].as_u64().expect("a number")).collect();
+    assert_eq!(ids, [0, 1, 2]);
+    assert_eq!((&lines[0]["rec_text"], of_stream(&lines, 0)[1]["timestamp_ms"].as_f64()), (&Value::Array(vec![]), Some(40.0)));
+    assert!(of_stream(&lines, 0)[2]["error"]["message"].as_str().is_some_and(|m| m.contains("moov atom not found")));
+    let [first, second] = of_stream(&lines, 1)[..] else { panic!("two pictures: {lines:?}") };
+    assert!(first["rec_text"].as_array().is_some_and(|texts| texts.len() > 5) && first["carried_over_from"].is_null());
+    assert_eq!(
+        (&second["rec_text"], &second["carried_over_from"], second["timestamp_ms"].as_f64()),
+        (&first["rec_text"], &0.into(), Some(40.0))
+    );
+    assert!(frames.join("1/frame_00000000.jpg").is_file() && frames.join("0/frame_00000001.jpg").is_file());
+    assert!(stderr.contains("latency p50"), "{stderr}");
+}
+
+#[test]
+fn raw_frames_come_on_standard_input() {
+    let mut command = stream();
+    command.args(["--quiet", "--input", "-", "--raw-size", "64x48", "--raw-format", "nv12"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the command starts");
+    child.stdin.take().expect("a pipe").write_all(&[128; 3 * 64 * 48 * 3 / 2]).expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).lines().count()), (Some(0), 3));
+}
+
+#[test]
+fn what_cannot_run_is_said_before_anything_does() {
+    for (arguments, expected) in [
+        (&["--input", "-"][..], "--raw-size"),
+        (&["--input", "nowhere.mp4"], "no such file"),
+        (&["--input", DEMO, "--drop", "sometimes"], "block, latest, every:N"),
+        (&["--input", "rtsp://h/s", "--offline"], "--offline"),
+        (&["--input", "rtsp://h/s", "--ffmpeg", "/nowhere/ffmpeg"], "apt-get install ffmpeg"),
+    ] {
+        let mut command = stream();
+        if arguments.contains(&"--ffmpeg") {
+            command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+            command.args(["stream", "--pipeline", "OCR"]);
+        }
+        let (code, lines, stderr) = run(command.args(arguments));
+        assert!(code == Some(2) && lines.is_empty() && stderr.contains(expected), "{arguments:?}: {code:?} {stderr}");
+    }
+}

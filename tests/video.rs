@@ -1,0 +1,144 @@
+//! Videos and streams through an ffmpeg child: what it says and what it dies of. A script stands in for ffmpeg, so that
+//! every fault happens where the test wants it; `HPINFER_FFMPEG`, where set, names a real one for the last test.
+#![cfg(unix)]
+
+use hpinfer::image::Size;
+use hpinfer::source::video::{RawFormat, RawFrames, RawLayout, Video, VideoEvent, VideoOptions};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+fn options() -> VideoOptions {
+    VideoOptions {
+        ffmpeg: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stream/ffmpeg"),
+        stall: Duration::from_millis(400),
+        attempts: 3,
+        pause: Duration::from_millis(1),
+        ..VideoOptions::default()
+    }
+}
+
+struct Script(tempfile::TempDir);
+
+impl Script {
+    fn new(lines: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lines = lines.replace("$HERE", &folder.path().display().to_string());
+        std::fs::write(folder.path().join("script"), lines).expect("written");
+        Self(folder)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("script")
+    }
+
+    /// Events as words: `id@ms WxH`, or the text of a fault without the name.
+    fn events(&self, options: VideoOptions) -> Vec<String> {
+        let name = self.path().display().to_string();
+        words(Video::new(&name, options), &name)
+    }
+}
+
+fn words(events: impl Iterator<Item = VideoEvent>, name: &str) -> Vec<String> {
+    let word = |event| match event {
+        VideoEvent::Frame(moment, image) => format!("{}@{} {}", moment.frame_id, moment.timestamp_ms, image.size()),
+        VideoEvent::Fault(moment, error) => format!("{}: {}", moment.frame_id, error.to_string().replace(&format!("{name}: "), "")),
+    };
+    events.map(word).collect()
+}
+
+#[test]
+fn frames_have_numbers_times_and_sizes_also_when_the_size_changes() {
+    let script = Script::new("frame 8 6 0\nframe 8 6 0.04\nframe 4 2 0.08\nframe 8 6 0.12\n");
+    let size = |w, h| Size::new(w, h).to_string();
+    let expected = [(0, 0, size(8, 6)), (1, 40, size(8, 6)), (2, 80, size(4, 2)), (3, 120, size(8, 6))];
+    assert_eq!(script.events(options()), expected.map(|(id, ms, size)| format!("{id}@{ms} {size}")));
+}
+
+#[test]
+fn a_file_is_read_on_after_ffmpeg_was_killed() {
+    let script = Script::new("frame 8 6 0\nframe 8 6 0.04\nonce $HERE/killed\nsleep 0.2\nkill\nend\nframe 8 6 0.08\n");
+    let events = script.events(options());
+    assert_eq!(events.len(), 4, "{events:?}");
+    assert!(events[2].starts_with("2: broke off after 2 frames (ffmpeg was killed)"), "{events:?}");
+    assert!(events[3].starts_with("2@80 "), "no frame twice, none left out: {events:?}");
+}
+
+#[test]
+fn a_file_over_which_ffmpeg_always_dies_is_given_up() {
+    let events = Script::new("frame 8 6 0\nsleep 0.1\nkill\n").events(options());
+    assert!(events[0].starts_with("0@0 ") && events.last().is_some_and(|e| e.contains("given up after 3 attempts")), "{events:?}");
+}
+
+#[test]
+fn a_truncated_file_gives_its_frames_and_says_what_is_wrong() {
+    let events = Script::new("frame 8 6 0\nsay [mov] [error] moov atom not found\nexit 1\n").events(options());
+    assert!(events[0].starts_with("0@0 "), "{events:?}");
+    assert_eq!(events[1..], ["1: damaged or cut short after 1 frames: moov atom not found"]);
+    let events = Script::new("").events(options());
+    assert_eq!(events, ["0: ffmpeg finds no frame in it; check that it is a video"]);
+}
+
+#[test]
+fn a_live_stream_that_stops_or_ends_is_connected_anew() {
+    // The address says that it is live; this stand-in reads its script whatever the address.
+    let script =
+        Script::new("frame 8 6 5\nonce $HERE/a\nsleep 3\nend\nframe 8 6 5.04\nonce $HERE/b\nexit 1\nend\nframe 8 6 5.08\nexit 0\n");
+    let address = "udp://script";
+    let ffmpeg = script.0.path().join("ffmpeg");
+    let text = format!("#!/bin/sh\nexec {} -i {}\n", options().ffmpeg.display(), script.path().display());
+    std::fs::write(&ffmpeg, text).expect("written");
+    Command::new("chmod").arg("+x").arg(&ffmpeg).status().expect("chmod");
+    let events = words(Video::new(address, VideoOptions { ffmpeg, ..options() }).take(8), address);
+    let faults: Vec<_> = events.iter().filter(|e| e.contains("broke off")).collect();
+    assert!(faults[0].contains("no frame for 0.4 s") && faults[1].contains("ffmpeg failed without a message"), "{events:?}");
+    let ids: Vec<_> = events.iter().filter_map(|e| e.split_once('@')).map(|(id, _)| id.parse::<u64>().expect("a number")).collect();
+    assert_eq!(ids, (0..ids.len() as u64).collect::<Vec<_>>(), "{events:?}");
+}
+
+#[test]
+fn without_ffmpeg_the_next_step_is_named() {
+    let missing = VideoOptions { ffmpeg: "/nowhere/ffmpeg".into(), ..options() };
+    let message = missing.ffmpeg_version().expect_err("there is none").to_string();
+    assert!(message.contains("/nowhere/ffmpeg") && message.contains("--ffmpeg"), "{message}");
+    let events = Script::new("frame 8 6 0\n").events(missing);
+    assert!(events.len() == 1 && events[0].contains("--ffmpeg"), "{events:?}");
+    assert_eq!(options().ffmpeg_version().expect("the stand-in"), "ffmpeg version stand-in");
+}
+
+#[test]
+fn raw_frames_are_counted_and_a_broken_one_is_told() {
+    let layout = |format| RawLayout { size: Size::new(4, 2), format, rate: 25.0 };
+    for (format, bytes) in [(RawFormat::Bgr24, 24), (RawFormat::Rgb24, 24), (RawFormat::Gray, 8), (RawFormat::Nv12, 12)] {
+        let pipe = std::io::Cursor::new(vec![7; 2 * bytes + 3]);
+        let events = words(RawFrames::new("-", pipe, layout(format), Default::default()), "-");
+        let size = Size::new(4, 2);
+        assert_eq!(events, [format!("0@0 {size}"), format!("1@40 {size}"), format!("2: broke off within frame 2: 3 of {bytes} bytes")]);
+    }
+    let mut frames = RawFrames::new("-", std::io::Cursor::new([1, 2, 3].repeat(8)), layout(RawFormat::Rgb24), Default::default());
+    let Some(VideoEvent::Frame(_, image)) = frames.next() else { panic!("a frame") };
+    assert_eq!(image.data()[..3], [3, 2, 1]);
+}
+
+#[test]
+fn a_real_ffmpeg_changes_resolution_without_a_fault() {
+    let Some(ffmpeg) = std::env::var_os("HPINFER_FFMPEG").map(PathBuf::from) else {
+        eprintln!("skipped: HPINFER_FFMPEG names no ffmpeg");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut stream = Vec::new();
+    for size in ["320x240", "160x120"] {
+        let part = folder.path().join("part.mpg");
+        let source = format!("testsrc=s={size}:r=25:d=1");
+        let made = Command::new(&ffmpeg).args(["-loglevel", "error", "-y", "-f", "lavfi", "-i", &source]).arg(&part).status();
+        assert!(made.expect("ffmpeg starts").success());
+        stream.extend(std::fs::read(&part).expect("written"));
+    }
+    let path = folder.path().join("both.mpg");
+    std::fs::write(&path, stream).expect("written");
+    let name = path.display().to_string();
+    let events = words(Video::new(&name, VideoOptions { ffmpeg, ..options() }), &name);
+    let of = |size: Size| events.iter().filter(|e| e.ends_with(&format!(" {size}"))).count();
+    assert!(of(Size::new(320, 240)) >= 20 && of(Size::new(160, 120)) >= 20, "{events:?}");
+}
