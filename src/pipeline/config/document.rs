@@ -91,7 +91,11 @@ impl DocumentConfig {
                 format!("files of PaddleX 3.x for {task} are not in this version; `--get-pipeline-config {task}` writes one that is");
             return Err(Error::config(place, reason));
         }
-        read_yaml::<File>(text, place)?.into_config(task, place)
+        let file = read_yaml::<File>(text, place)?;
+        if file.pipeline.llm_name.is_some() || file.pipeline.llm_params.is_some() {
+            tracing::warn!("{place}: `llm_name` and `llm_params` have no effect: questions to a language model are not in this version");
+        }
+        file.into_config(task, place)
     }
 }
 
@@ -113,11 +117,8 @@ struct Section {
     doc_image_ori_cls_model: Option<String>,
     doc_image_unwarp_model: Option<String>,
     recovery: Option<bool>,
-    // The questions to a language model have settings of their own; keys have no place in a file that is passed around.
-    #[serde(rename = "llm_name")]
-    _llm_name: Option<String>,
-    #[serde(rename = "llm_params")]
-    _llm_params: Option<serde::de::IgnoredAny>,
+    llm_name: Option<String>,
+    llm_params: Option<serde::de::IgnoredAny>,
     text_det_model: Option<String>,
     text_rec_model: Option<String>,
     text_rec_batch_size: Option<usize>,
