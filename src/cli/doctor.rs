@@ -1,5 +1,7 @@
 //! `hpinfer doctor`: what this machine has, which backend would run, and what to do about what is missing.
 
+mod gpu;
+
 use super::ALL_DONE;
 use super::args::{DoctorArgs, GlobalArgs};
 use super::plan;
@@ -32,7 +34,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     let asked: DeviceSpec = args.device.as_deref().unwrap_or("cpu").parse()?;
     let cache = plan::cache(global)?;
     let mut findings = processor();
-    findings.push(gpu(&asked));
+    findings.extend(gpu::findings(&asked));
     for status in runtime::list(&cache) {
         let (name, version) = (status.library.to_string(), status.library.pinned_version());
         findings.push(match status.found {
@@ -114,18 +116,6 @@ fn tensorrt() -> Finding {
         Err(e) => (false, e.to_string()),
     };
     Finding { topic: "library", name: "tensorrt".into(), ok, found, next_step: None }
-}
-
-/// What is known of graphics processors without opening their driver.
-fn gpu(asked: &DeviceSpec) -> Finding {
-    let driver = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
-    let driver = driver.as_deref().and_then(|t| t.lines().next()).map(str::trim);
-    let found = match driver {
-        Some(version) => format!("NVIDIA driver present ({version}), not used: this version runs on the CPU only"),
-        None => "no NVIDIA driver on this machine (/proc/driver/nvidia is absent)".to_owned(),
-    };
-    let next_step = (*asked != DeviceSpec::Cpu).then(|| format!("`--device {asked}` is not in this version; leave it out, or give cpu"));
-    Finding { topic: "gpu", name: "cuda".into(), ok: *asked == DeviceSpec::Cpu, found, next_step }
 }
 
 /// Paddle's own libraries: nothing is wrong while no model needs them.

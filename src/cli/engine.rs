@@ -9,6 +9,7 @@ use crate::backend::tensorrt::ffi::Abi;
 use crate::backend::tensorrt::recipe::{self, FixedSize, Recipe};
 use crate::backend::tensorrt::{find, selftest};
 use crate::cache::Cache;
+use crate::device::{self, DeviceSpec, GpuId};
 use crate::error::{Error, Result};
 use crate::model::{Canvas, ClassResize, ModelSpec, ResolvedModel, SegSize, Store};
 use crate::onnx::Model;
@@ -81,7 +82,7 @@ pub struct BuildArgs {
     pipeline: Option<String>,
     /// Number of the GPU
     #[arg(long, value_name = "gpu:N", default_value = "gpu:0")]
-    device: crate::device::DeviceSpec,
+    device: DeviceSpec,
     /// Build for another GPU than this one's, by compute capability: sm75, sm86; TensorRT-RTX only
     #[arg(long, value_name = "smNN", value_parser = target)]
     target: Option<i32>,
@@ -150,8 +151,14 @@ impl EngineCommand {
 impl BuildArgs {
     fn run(&self, cache: &Cache, engines: EngineCache, out: &mut impl Write) -> Result<()> {
         let device = match &self.device {
-            crate::device::DeviceSpec::Gpu(ids) => ids.first().copied().unwrap_or(0),
-            crate::device::DeviceSpec::Cpu => return Err(Error::config("--device", "TensorRT engines are for GPUs; give gpu:0")),
+            DeviceSpec::Gpu(ids) if ids.is_empty() => 0,
+            DeviceSpec::Gpu(ids) => match (&ids[..], device::probe()) {
+                ([GpuId::Number(number)], _) => *number, // TensorRT-RTX builds for other GPUs where there is none
+                ([_], Ok(gpus)) => gpus.select(ids)?[0].number,
+                ([_], Err(unavailable)) => return Err(unavailable.error(self.device.to_string())),
+                _ => return Err(Error::config("--device", "engines are built on one GPU at a time; give one")),
+            },
+            DeviceSpec::Cpu => return Err(Error::config("--device", "TensorRT engines are for GPUs; give gpu:0")),
         };
         let builder = Builder::new(find::open(self.library.as_deref())?, device, engines)?;
         let store = Store::new(cache)?;

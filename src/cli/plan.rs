@@ -132,9 +132,10 @@ pub(super) fn pipeline_config(name_or_file: &str) -> Result<PipelineConfig> {
     PipelineName::find(name_or_file, "--pipeline").map(PipelineConfig::of)
 }
 
+/// Refuses a device that is not there, and one that this version does not run pipelines on.
 fn check_device(device: Option<&str>) -> Result<()> {
-    match device.map(str::parse).transpose()? {
-        None | Some(DeviceSpec::Cpu) => Ok(()),
-        Some(gpu) => Err(Error::backend(gpu.to_string(), "this version runs on the CPU only", "leave --device out, or give cpu")),
-    }
+    let spec: DeviceSpec = device.map_or(Ok(DeviceSpec::default()), str::parse)?;
+    let DeviceSpec::Gpu(ids) = &spec else { return Ok(()) };
+    device::probe().map_err(|unavailable| unavailable.error(spec.to_string()))?.select(ids)?;
+    Err(Error::backend(spec.to_string(), "it is there, but this version runs pipelines on the CPU only", "leave --device out, or give cpu"))
 }

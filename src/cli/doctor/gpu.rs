@@ -1,0 +1,47 @@
+//! What `doctor` says of graphics processors.
+
+use super::Finding;
+use crate::device::{self, DeviceSpec, GpuInfo, Image, Nvml, image_for};
+
+/// The driver and its devices, or why there are none. Only what was asked for can be wrong.
+pub(super) fn findings(asked: &DeviceSpec) -> Vec<Finding> {
+    let finding = |name: String, ok, found, next_step| Finding { topic: "gpu", name, ok, found, next_step };
+    let ids = match asked {
+        DeviceSpec::Cpu => None,
+        DeviceSpec::Gpu(ids) => Some(ids),
+    };
+    let gpus = match device::probe() {
+        Ok(gpus) => gpus,
+        Err(unavailable) => {
+            let next_step = ids.map(|_| unavailable.next_step().to_owned());
+            return vec![finding("cuda".into(), ids.is_none(), unavailable.reason(), next_step)];
+        }
+    };
+    let nvml = Nvml::open();
+    let version = nvml.as_ref().ok().and_then(Nvml::driver_version);
+    let driver = format!("{}for CUDA {} and older", version.map_or(String::new(), |v| format!("driver {v}, ")), gpus.cuda);
+    let mut findings = vec![finding("cuda".into(), true, driver, None)];
+    for gpu in &gpus.devices {
+        let refusal = gpu.refusal();
+        let (ok, state) = (refusal.is_none(), state(gpu, &nvml));
+        findings.push(finding(format!("gpu:{}", gpu.number), ok, format!("{gpu}; {}", refusal.unwrap_or(state)), None));
+    }
+    if let Some(Err(e)) = ids.map(|ids| gpus.select(ids)) {
+        findings.push(finding(asked.to_string(), false, e.to_string(), None));
+    }
+    findings
+}
+
+/// The kernels for `gpu`, and what it is doing.
+fn state(gpu: &GpuInfo, nvml: &Result<Nvml, String>) -> String {
+    let kernels = match image_for((gpu.capability.0, gpu.capability.1)) {
+        Some(Image::Cubin(_)) => "own kernels are machine code",
+        Some(Image::Ptx(_)) => "own kernels are compiled by the driver (needs R575 or later)",
+        None => "no kernels",
+    };
+    let facts = match nvml {
+        Ok(nvml) => nvml.facts(gpu.uuid).map(|facts| facts.to_string()),
+        Err(e) => Err(e.clone()),
+    };
+    format!("{kernels}; {}", facts.unwrap_or_else(|e| format!("its state is unknown: {e}")))
+}

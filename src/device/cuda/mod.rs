@@ -1,0 +1,3 @@
+//! CUDA by its driver, `libcuda`, which is opened at run time.
+
+pub(super) mod driver;
