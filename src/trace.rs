@@ -79,9 +79,38 @@ impl Stage {
     }
 }
 
-/// Time spent per stage, summed over the work of one picture.
+/// What was moved between the host and a device for one picture. Of what is moved for several at once each has its share.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Transfers {
+    /// Pictures brought to the device.
+    pub frames: f64,
+    /// Transfers to the device, those of pictures included: tables of pictures and crops are the others.
+    pub uploads: f64,
+    /// Their bytes.
+    pub uploaded_bytes: f64,
+    /// Transfers to the host.
+    pub downloads: f64,
+    /// Their bytes.
+    pub downloaded_bytes: f64,
+}
+
+impl Transfers {
+    fn add_share(&mut self, other: &Self, share: f64) {
+        self.frames += other.frames * share;
+        self.uploads += other.uploads * share;
+        self.uploaded_bytes += other.uploaded_bytes * share;
+        self.downloads += other.downloads * share;
+        self.downloaded_bytes += other.downloaded_bytes * share;
+    }
+}
+
+/// Time spent per stage and transfers made, summed over the work of one picture.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StageTimes([Duration; Stage::COUNT]);
+pub struct StageTimes {
+    times: [Duration; Stage::COUNT],
+    /// What was moved to and from a device.
+    pub transfers: Transfers,
+}
 
 impl StageTimes {
     /// Runs `work` and books its wall time under `stage`.
@@ -94,19 +123,20 @@ impl StageTimes {
 
     /// Books `time` under `stage`.
     pub fn add(&mut self, stage: Stage, time: Duration) {
-        self.0[stage as usize] += time;
+        self.times[stage as usize] += time;
     }
 
     /// Adds `share` (0..1) of every stage of `other`: how the cost of a batch is split over its pictures.
     pub fn add_share(&mut self, other: &Self, share: f64) {
-        for (a, b) in self.0.iter_mut().zip(other.0) {
+        for (a, b) in self.times.iter_mut().zip(other.times) {
             *a += b.mul_f64(share);
         }
+        self.transfers.add_share(&other.transfers, share);
     }
 
     /// Time booked under `stage`.
     pub fn get(&self, stage: Stage) -> Duration {
-        self.0[stage as usize]
+        self.times[stage as usize]
     }
 
     /// Milliseconds per stage of `stages` by name, and `total`: the wall time given by the caller. In this order.

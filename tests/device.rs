@@ -7,6 +7,7 @@ mod device {
     mod db;
     mod emulator;
     mod inputs;
+    mod library;
     mod mask;
     mod nms;
     mod resize_norm;

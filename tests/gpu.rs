@@ -1,7 +1,14 @@
 //! Graphics processors without one: stand-ins for the driver's libraries, built from `tests/gpu`. A process opens the driver
-//! once and for all, so that every case is a process of its own.
+//! once and for all, so that every broken one is met by a process of its own. Where it works, its device is the emulation of
+//! `tests/device`, and streams put their work off as long as they may.
+
+#[path = "device/library.rs"]
+mod library;
 
 mod gpu {
+    mod memory;
+    mod ocr;
     mod probe;
-    pub mod stub;
+    mod run;
+    mod stub;
 }

@@ -15,12 +15,13 @@ pub mod select;
 mod shapes;
 pub mod tensorrt;
 
+use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Shape, TensorRef};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 pub use paddle::{PaddleFiles, PaddleProgram, PaddleRunMode};
 pub use shapes::{DynamicShapes, ShapeRange};
@@ -259,6 +260,10 @@ pub trait Engine: Send + Sync {
     fn logits(&self) -> bool;
     /// A session for one worker.
     fn session(&self) -> Result<Box<dyn Session>>;
+    /// Most sessions that are worth having at one time: each takes memory of a device.
+    fn most_sessions(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Exclusive use of a network. Call [`input`](Self::input) for every input, then [`run`](Self::run), then [`output`](Self::output).
@@ -269,37 +274,117 @@ pub trait Session: Send {
     fn run(&mut self) -> Result<()>;
     /// Output `index` of the last run, in place.
     fn output(&self, index: usize) -> Result<TensorRef<'_>>;
+    /// The same where inputs and outputs are memory of a GPU; `None` for an engine that works on the host.
+    fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
+        None
+    }
+}
+
+/// Exclusive use of a network on a GPU, in the order of a stream: inputs are filled by work that is put into the stream before
+/// [`run`](Self::run), and outputs are there for work that is put into it afterwards.
+pub trait GpuSession {
+    /// The stream.
+    fn stream(&self) -> &Stream;
+    /// Lends the memory of float input `index`, made `shape`.
+    fn input(&mut self, index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>>;
+    /// Puts a run of the network on the inputs lent last into the stream.
+    fn run(&mut self) -> Result<()>;
+    /// Float output `index` of the last run, in place.
+    fn output(&self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)>;
 }
 
 /// Idle things of one kind, lent to whichever worker asks: sessions with their buffers.
 /// Grows to the greatest number in use at one time and never shrinks.
+/// With a limit on that number, whoever comes later waits.
 pub struct Pool<T> {
-    idle: Mutex<Vec<T>>,
+    idle: Mutex<Idle<T>>,
+    given_back: Condvar,
+    most: usize,
     make: Box<dyn Fn() -> Result<T> + Send + Sync>,
+}
+
+struct Idle<T> {
+    things: Vec<T>,
+    lent: usize,
 }
 
 impl<T> Pool<T> {
     /// An empty pool that makes what it lacks with `make`.
     pub fn new(make: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
-        Self { idle: Mutex::new(Vec::new()), make: Box::new(make) }
+        Self::with_most(usize::MAX, make)
+    }
+
+    /// An empty pool that lends no more than `most` things at one time (at least one).
+    pub fn with_most(most: usize, make: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
+        let idle = Mutex::new(Idle { things: Vec::new(), lent: 0 });
+        Self { idle, given_back: Condvar::new(), most: most.max(1), make: Box::new(make) }
     }
 
     /// Lends an idle thing, or a new one, to `work`. After an error it is dropped: its state is not to be trusted.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut thing = match idle {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while idle.lent >= self.most {
+            idle = self.given_back.wait(idle).unwrap_or_else(PoisonError::into_inner);
+        }
+        idle.lent += 1;
+        let known = idle.things.pop();
+        drop(idle);
+        // Also when `work` panics, somebody may be waiting.
+        let mut lent = Lent { pool: self, thing: None };
+        let mut thing = match known {
             Some(thing) => thing,
             None => (self.make)()?,
         };
         let out = work(&mut thing)?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
+        lent.thing = Some(thing);
         Ok(out)
+    }
+}
+
+/// A place in the pool, given back with the thing that is still good.
+struct Lent<'a, T> {
+    pool: &'a Pool<T>,
+    thing: Option<T>,
+}
+
+impl<T> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.lent -= 1;
+        idle.things.extend(self.thing.take());
+        self.pool.given_back.notify_one();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn a_pool_lends_no_more_than_its_limit() {
+        let (made, at_once, most_at_once) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0), AtomicUsize::new(0));
+        let counted = made.clone();
+        let pool = Pool::with_most(2, move || Ok(counted.fetch_add(1, Ordering::SeqCst)));
+        std::thread::scope(|scope| {
+            for worker in 0..8 {
+                let (pool, at_once, most_at_once) = (&pool, &at_once, &most_at_once);
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let _ = pool.with(|_| {
+                            most_at_once.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            std::thread::yield_now();
+                            at_once.fetch_sub(1, Ordering::SeqCst);
+                            // What failed is not lent again, and its place is free.
+                            if worker == 0 && round % 10 == 0 { Err(Error::internal("test", "")) } else { Ok(()) }
+                        });
+                    }
+                });
+            }
+        });
+        assert!(most_at_once.into_inner() <= 2);
+        assert!((1..=7).contains(&made.load(Ordering::SeqCst)), "{made:?}");
+    }
 
     #[test]
     fn names_of_all_releases_are_read() {

@@ -1,7 +1,7 @@
 //! An engine that notes the inputs of its runs, for benchmarks: replaying them gives the time the engine alone
 //! needs for the very tensors a pipeline fed it.
 
-use super::{Engine, IoSpec, RunInfo, Session};
+use super::{Engine, GpuSession, IoSpec, RunInfo, Session};
 use crate::error::Result;
 use crate::tensor::{Shape, TensorRef};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,6 +90,10 @@ impl Engine for RecordingEngine {
         self.engine.logits()
     }
 
+    fn most_sessions(&self) -> usize {
+        self.engine.most_sessions()
+    }
+
     fn session(&self) -> Result<Box<dyn Session>> {
         let shapes = vec![Shape::new(&[0]); self.io().inputs.len()];
         let session = self.engine.session()?;
@@ -127,5 +131,10 @@ impl Session for RecordingSession {
 
     fn output(&self, index: usize) -> Result<TensorRef<'_>> {
         self.session.output(index)
+    }
+
+    /// Inputs on a GPU are not noted.
+    fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
+        self.session.on_gpu()
     }
 }

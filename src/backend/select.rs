@@ -9,8 +9,9 @@ use super::paddle::convert::{Converted, to_onnx};
 use super::tensorrt::session::TensorRt;
 use super::{Backend, BackendName, DynamicShapes, Engine, LoadOptions, Onnx, PaddleRunMode, Parallelism, Precision, Session};
 use crate::cache::Cache;
-use crate::device::CpuInfo;
+use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
+use crate::runtime::gpu::{CudaRelease, GpuRuntime};
 use crate::runtime::{self, Found, Library, PaddlePart};
 use crate::tensor::Shape;
 use rustix::time::{ClockId, clock_gettime};
@@ -84,8 +85,9 @@ impl Wanted {
 
     /// The backends to choose from, in order of preference: the hint, then ONNX Runtime, which needs a fraction of the
     /// memory and no preparation for new shapes.
-    fn candidates(&self, precision: Precision) -> Vec<BackendName> {
+    fn candidates(&self, device: &Device, precision: Precision) -> Vec<BackendName> {
         let mut candidates = match precision {
+            Precision::Float32 if device.gpu().is_some() => vec![BackendName::OnnxRuntime],
             Precision::Float32 => vec![BackendName::OnnxRuntime, BackendName::OpenVino],
             Precision::Bfloat16 => vec![BackendName::OpenVino],
         };
@@ -145,6 +147,7 @@ impl Probe {
 
 /// Opens backends at first need and chooses between them.
 pub struct Selector {
+    device: Device,
     cache: Cache,
     libraries: Libraries,
     opened: Mutex<BTreeMap<&'static str, Arc<dyn Backend>>>,
@@ -162,9 +165,14 @@ struct Measured {
 }
 
 impl Selector {
-    /// A selector that keeps measurements in `cache` and prefers the files of `libraries`.
+    /// A selector for networks on the processor that keeps measurements in `cache` and prefers the files of `libraries`.
     pub fn new(cache: Cache, libraries: Libraries) -> Self {
-        Self { cache, libraries, opened: Mutex::default(), measuring: Mutex::default() }
+        Self::on(Device::Cpu, cache, libraries)
+    }
+
+    /// A selector for networks on `device`.
+    pub fn on(device: Device, cache: Cache, libraries: Libraries) -> Self {
+        Self { device, cache, libraries, opened: Mutex::default(), measuring: Mutex::default() }
     }
 
     /// Loads a model on the backend the user wants, else on the fastest one for the inputs of `probe`. A model that is in
@@ -190,9 +198,9 @@ impl Selector {
             tracing::info!("{}: {name}, as asked for", options.model);
             return self.open(name)?.load(&wanted.adjusted(name, options));
         }
-        let candidates = wanted.candidates(options.precision);
+        let candidates = wanted.candidates(&self.device, options.precision);
         if let [only] = candidates[..] {
-            tracing::info!("{}: {only}, the only backend with {} here", options.model, options.precision);
+            tracing::info!("{}: {only}, the only backend with {} on {}", options.model, options.precision, self.device);
             return self.open(only)?.load(&wanted.adjusted(only, options));
         }
         if let Some(known) = self.known(wanted, options) {
@@ -221,10 +229,20 @@ impl Selector {
             return Ok(backend.clone());
         }
         let backend: Arc<dyn Backend> = match name {
-            BackendName::OnnxRuntime => {
-                let found = self.library(Library::OnnxRuntime)?;
-                Arc::new(OnnxRuntime::open(&found.path, found.version.as_deref())?)
+            BackendName::OpenVino | BackendName::PaddleInfer if self.device.gpu().is_some() => {
+                let next_step = "choose onnx_runtime, leave --backend out, or use --device cpu";
+                return Err(Error::backend(name.as_str(), format!("it runs on the CPU only here, not on {}", self.device), next_step));
             }
+            BackendName::OnnxRuntime => match self.device.gpu() {
+                Some(gpu) => {
+                    let GpuRuntime { library, before } = self.gpu_library()?;
+                    Arc::new(OnnxRuntime::open(&library.path, library.version.as_deref())?.on(gpu.clone(), before))
+                }
+                None => {
+                    let found = self.library(Library::OnnxRuntime)?;
+                    Arc::new(OnnxRuntime::open(&found.path, found.version.as_deref())?)
+                }
+            },
             BackendName::OpenVino => {
                 let found = self.library(Library::OpenVino)?;
                 Arc::new(OpenVino::open(&found.path, found.version.as_deref())?)
@@ -239,6 +257,13 @@ impl Selector {
 
     fn library(&self, library: Library) -> Result<Found> {
         runtime::ensure(library, &self.cache, self.libraries.named(library))
+    }
+
+    /// ONNX Runtime in the version that the driver can run.
+    fn gpu_library(&self) -> Result<GpuRuntime> {
+        let gpus = device::probe().map_err(|unavailable| unavailable.error(self.device.to_string()))?;
+        let release = CudaRelease::for_driver(gpus.cuda.major());
+        runtime::gpu::ensure(release, &self.cache, self.libraries.onnx_runtime.as_deref())
     }
 
     fn measure(
@@ -295,7 +320,7 @@ impl Selector {
     /// processor and libraries. Locating a library is a look at the file system; nothing is opened.
     fn file(&self, wanted: &Wanted, options: &LoadOptions) -> Result<PathBuf> {
         let mut hash = Sha256::new();
-        let candidates = wanted.candidates(options.precision);
+        let candidates = wanted.candidates(&self.device, options.precision);
         let threads: Vec<_> = candidates.iter().map(|&name| wanted.adjusted(name, options).parallelism).collect();
         let key = (
             &options.model_sha256,
@@ -303,7 +328,7 @@ impl Selector {
             options.logits,
             options.precision.to_string(),
             threads,
-            CpuInfo::read().model,
+            (self.device.identity(), CpuInfo::read().model),
             env!("CARGO_PKG_VERSION"),
         );
         hash.update(format!("{key:?}"));
@@ -366,7 +391,7 @@ mod tests {
     #[test]
     fn a_hint_goes_first_and_adds_nothing() {
         use BackendName::{OnnxRuntime, OpenVino, PaddleInfer};
-        let order = |hint| Wanted { hint, ..Wanted::default() }.candidates(Precision::Float32);
+        let order = |hint| Wanted { hint, ..Wanted::default() }.candidates(&Device::Cpu, Precision::Float32);
         assert_eq!(order(None), [OnnxRuntime, OpenVino]);
         assert_eq!(order(Some(OpenVino)), [OpenVino, OnnxRuntime]);
         assert_eq!(order(Some(PaddleInfer)), [OnnxRuntime, OpenVino]);

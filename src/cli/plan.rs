@@ -2,7 +2,7 @@
 
 use super::args::{EngineArgs, GlobalArgs, PaddingArg, ScoreModeArg};
 use crate::cache::{Cache, Network};
-use crate::device::{self, DeviceSpec};
+use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::modules::batch::{BatchLimits, Padding};
@@ -38,7 +38,7 @@ impl Plan {
         if let Some(flag) = foreign {
             return Err(Error::config(flag, format!("{name} does not have this setting; leave it out")));
         }
-        check_device(engine.device.as_deref().or(config.device()))?;
+        let device = open_device(engine.device.as_deref().or(config.device()), name)?;
         let core_limits = if threads.is_some() { CoreLimits::Overruled } else { CoreLimits::Heeded };
         let threads = match threads {
             Some(0) => return Err(Error::config("--threads", "0 cores; give 1 or more, or leave it out for all")),
@@ -47,7 +47,7 @@ impl Plan {
         };
         let backend = engine.backend.as_deref().map(str::parse).transpose()?;
         let hpi = engine.hpi_config.as_deref().map_or(Ok(HpiConfig::default()), |json| HpiConfig::from_json(json, "--hpi-config"))?;
-        let loader = LoaderOptions { threads, backend, hpi, core_limits, fast: engine.fast, ..LoaderOptions::default() };
+        let loader = LoaderOptions { device, threads, backend, hpi, core_limits, fast: engine.fast, ..LoaderOptions::default() };
         Ok(Self { config, loader })
     }
 
@@ -132,10 +132,14 @@ pub(super) fn pipeline_config(name_or_file: &str) -> Result<PipelineConfig> {
     PipelineName::find(name_or_file, "--pipeline").map(PipelineConfig::of)
 }
 
-/// Refuses a device that is not there, and one that this version does not run pipelines on.
-fn check_device(device: Option<&str>) -> Result<()> {
+/// Opens the device for a run of `pipeline`.
+fn open_device(device: Option<&str>, pipeline: PipelineName) -> Result<Device> {
     let spec: DeviceSpec = device.map_or(Ok(DeviceSpec::default()), str::parse)?;
-    let DeviceSpec::Gpu(ids) = &spec else { return Ok(()) };
-    device::probe().map_err(|unavailable| unavailable.error(spec.to_string()))?.select(ids)?;
-    Err(Error::backend(spec.to_string(), "it is there, but this version runs pipelines on the CPU only", "leave --device out, or give cpu"))
+    let opened = Device::open(&spec)?;
+    match (&opened, pipeline) {
+        (Device::Cpu, _) | (Device::Gpu(_), PipelineName::Ocr) => Ok(opened),
+        (Device::Gpu(_), other) => {
+            Err(Error::backend(spec.to_string(), format!("{other} runs on the CPU only in this version"), "use --device cpu"))
+        }
+    }
 }

@@ -2,7 +2,9 @@
 
 use super::table::{write_json, write_table};
 use crate::cache::Cache;
+use crate::device;
 use crate::error::{Error, Result};
+use crate::runtime::gpu::CudaRelease;
 use crate::runtime::{self, Found, Library, Origin, PaddlePart, PaddleRuntime, Status, font};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -21,7 +23,8 @@ pub enum RuntimeCommand {
     /// Install them into the cache, even when the system has some
     Install {
         /// onnx_runtime, openvino, font (for saved pictures); all three when none is given. Also paddle (the engine
-        /// paddle_infer) and paddle2onnx (Paddle's own model formats), 0.2 GB to download and 0.7 GB installed
+        /// paddle_infer) and paddle2onnx (Paddle's own model formats), 0.2 GB to download and 0.7 GB installed; and gpu, ONNX
+        /// Runtime for the GPU with CUDA's libraries as the driver here can run them, 1.5 GB (CUDA 13) or 1.9 GB (CUDA 12)
         names: Vec<Part>,
     },
 }
@@ -37,11 +40,13 @@ pub enum Part {
     Paddle,
     /// The converters of Paddle's formats to ONNX.
     Paddle2Onnx,
+    /// ONNX Runtime for the GPU of this machine.
+    Gpu,
 }
 
 impl Part {
-    const ALL: [Self; 5] =
-        [Self::Library(Library::OnnxRuntime), Self::Library(Library::OpenVino), Self::Font, Self::Paddle, Self::Paddle2Onnx];
+    const ALL: [Self; 6] =
+        [Self::Library(Library::OnnxRuntime), Self::Library(Library::OpenVino), Self::Font, Self::Paddle, Self::Paddle2Onnx, Self::Gpu];
 
     /// What a run with default settings may need.
     const USUAL: [Self; 3] = [Self::Library(Library::OnnxRuntime), Self::Library(Library::OpenVino), Self::Font];
@@ -52,6 +57,7 @@ impl Part {
             Self::Font => font::NAME,
             Self::Paddle => PaddlePart::Inference.name(),
             Self::Paddle2Onnx => PaddlePart::PirConverter.name(),
+            Self::Gpu => "gpu",
         }
     }
 
@@ -62,6 +68,12 @@ impl Part {
             Self::Font => font::install(cache).map(|path| vec![font_row(Some(&path))]),
             Self::Paddle => paddle(&[PaddlePart::Inference]),
             Self::Paddle2Onnx => paddle(&[PaddlePart::PdmodelConverter, PaddlePart::PirConverter]),
+            Self::Gpu => {
+                let gpus = device::probe().map_err(|unavailable| unavailable.error("gpu"))?;
+                gpus.select(&[])?;
+                let library = CudaRelease::for_driver(gpus.cuda.major()).install(cache)?.library;
+                Ok(vec![["gpu".into(), library.version.unwrap_or_default(), "cache".into(), library.path.display().to_string()]])
+            }
         }
     }
 }

@@ -6,15 +6,18 @@ mod cuda;
 mod images;
 mod kernels;
 mod nvml;
+mod place;
 mod probe;
 mod queue;
 mod spec;
 mod unavailable;
 
 pub use cpu::{CpuInfo, available_threads};
+pub use cuda::{DeviceBuffer, Gpu, Pinned, Stopwatch, Stream};
 pub use images::{Image, image_for};
 pub use kernels::Kernel;
 pub use nvml::{Facts, Nvml};
+pub use place::Device;
 pub use probe::{Capability, CudaVersion, GpuInfo, Gpus, Uuid, probe};
 pub use queue::{DeviceSlice, DeviceSliceMut, FloatsMut, Launch, Queue, tiles};
 pub use spec::{DeviceSpec, GpuId};

@@ -7,9 +7,11 @@ pub mod frame;
 pub mod geometry;
 pub mod palette;
 pub mod polygon;
+pub mod resident;
 pub mod surface;
 pub mod turn;
 
 pub use frame::{Frame, FrameId, ImageBuf, ImageView, PixelFormat};
 pub use geometry::{PointF, PointI, Size};
+pub use resident::Resident;
 pub use surface::{Surface, SurfaceFormat};

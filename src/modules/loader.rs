@@ -11,10 +11,11 @@ use crate::backend::record::Recording;
 use crate::backend::select::{Libraries, Probe, Selector, Wanted};
 use crate::backend::{BackendName, DynamicShapes, Engine, LoadOptions, Onnx, Parallelism, Precision};
 use crate::cache::Cache;
-use crate::device::{self, CpuInfo};
+use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::image::Size;
-use crate::model::{Canvas, ClassResize, ClassificationSpec, DetectionSpec, HpiConfig, ModelSpec, ResolvedModel, Store};
+use crate::model::{BoxType, Canvas, ClassResize, ClassificationSpec, DetectionSpec, HpiConfig, ModelSpec, ResolvedModel, Store};
+use crate::ops::db::ScoreMode;
 use crate::tensor::Shape;
 use std::sync::Arc;
 
@@ -49,6 +50,8 @@ pub struct ModelChoice {
 /// How networks are opened.
 #[derive(Clone)]
 pub struct LoaderOptions {
+    /// What networks and the operations around them run on.
+    pub device: Device,
     /// Cores to work on.
     pub threads: usize,
     /// The engine for all networks; wins over the configuration.
@@ -70,6 +73,7 @@ impl Default for LoaderOptions {
     /// All cores of this process, measured backends, reference arithmetic.
     fn default() -> Self {
         Self {
+            device: Device::Cpu,
             threads: device::available_threads(),
             backend: None,
             hpi: HpiConfig::default(),
@@ -98,8 +102,13 @@ impl Loader {
     /// A loader over `cache`.
     pub fn new(cache: Cache, options: LoaderOptions) -> Result<Self> {
         let store = Store::new(&cache)?;
-        let selector = Arc::new(Selector::new(cache.clone(), options.libraries.clone()));
+        let selector = Arc::new(Selector::on(options.device.clone(), cache.clone(), options.libraries.clone()));
         Ok(Self { cache, store, selector, options })
+    }
+
+    /// What the networks run on.
+    pub fn device(&self) -> &Device {
+        &self.options.device
     }
 
     /// Cores the networks are opened for.
@@ -114,6 +123,14 @@ impl Loader {
             return Err(wrong_kind(&model, "a text detector"));
         };
         let spec = overrides.apply(spec.clone());
+        let cpu_only = match (spec.boxes, spec.db.score_mode) {
+            (BoxType::Poly, _) => Some("curved text"),
+            (_, ScoreMode::Slow) => Some("score_mode `slow`"),
+            _ => None,
+        };
+        if let (Some(gpu), Some(what)) = (self.options.device.gpu(), cpu_only) {
+            return Err(Error::config(&model.name, format!("{what} runs on the CPU only, not on {gpu}; use device `cpu`")));
+        }
         let probe = [(640, 640), (736, 960), (960, 672), (544, 960)].map(|(h, w)| Probe::only(Shape::new(&[1, 3, h, w])));
         Ok(TextDetect::new(self.shared_engines(choice, &model, &probe)?, spec))
     }
@@ -127,7 +144,11 @@ impl Loader {
         let [c, h, w] = spec.image_shape.map(|v| v as usize);
         // Widths without a common factor, as lines have them: an engine that prepares itself for each meets all as new.
         let probe = [0, 11, 97, 203, 369, 581, 882].map(|more| Probe::only(Shape::new(&[1, c, h, w + more])));
-        let precision = if self.options.fast && CpuInfo::read().has_bfloat16() { Precision::Bfloat16 } else { Precision::Float32 };
+        let precision = if self.options.fast && self.options.device.gpu().is_none() && CpuInfo::read().has_bfloat16() {
+            Precision::Bfloat16
+        } else {
+            Precision::Float32
+        };
         let options = self.load_options(&model, precision, true, Parallelism { streams: self.options.threads, threads_per_stream: 1 })?;
         let engine = self.engine(self.wanted(choice, &model)?, &options, &probe)?;
         let rule = if self.options.fast { fast_widths(engine.info().backend) } else { WidthRule::Reference };
@@ -205,7 +226,7 @@ impl Loader {
         let mut options = self.load_options(model, Precision::Float32, false, Parallelism { streams: 1, threads_per_stream: threads })?;
         let wanted = self.wanted(choice, model)?;
         let whole = self.engine(wanted.clone(), &options, probe)?;
-        if threads == 1 {
+        if threads == 1 || self.options.device.gpu().is_some() {
             return Ok(whole.into());
         }
         // The second engine is of the same backend: one model, one record of what ran.

@@ -76,7 +76,8 @@ impl<S: Default> Network<S> {
                 Worker::new(&**engine)
             })
         });
-        Self { info, io, whole: Pool::new(move || Worker::new(&*whole)), one_core }
+        let most = whole.most_sessions();
+        Self { info, io, whole: Pool::with_most(most, move || Worker::new(&*whole)), one_core }
     }
 
     /// What runs.

@@ -6,6 +6,7 @@ use super::crew::Crew;
 use super::reader::TextReader;
 use crate::error::Result;
 use crate::image::Frame;
+use crate::modules::batch::BatchLimits;
 use crate::modules::{Loader, TextDetect, TextRecognise};
 use crate::result::{OcrResult, PipelineResult, RunRecord};
 use crate::trace::{Stage, StageTimes};
@@ -16,21 +17,34 @@ pub struct Ocr {
     reader: TextReader,
     crew: Crew,
     run: Vec<RunRecord>,
+    batch_size: usize,
 }
+
+/// Frames that a GPU gains from having at once: some are brought there while others are worked on.
+const GPU_FRAMES: usize = 8;
+/// Lines of one width that share a run on a GPU, as far as the width allows.
+const GPU_BATCH: BatchLimits = BatchLimits { items: 32, cost: 32 * 320 };
 
 impl Ocr {
     /// Finds, fetches and opens the networks of `config`.
     pub fn open(config: &OcrConfig, loader: &Loader) -> Result<Self> {
         let (detect, recognise) =
             rayon::join(|| loader.text_detect(&config.text_det_model, &config.detection), || loader.text_recognise(&config.text_rec_model));
-        Self::new(detect?, recognise?, config, loader.threads())
+        if loader.device().gpu().is_none() {
+            return Self::new(detect?, recognise?, config, loader.threads());
+        }
+        let mut config = config.clone();
+        if config.batch == OcrConfig::default().batch {
+            config.batch = GPU_BATCH;
+        }
+        Ok(Self { batch_size: GPU_FRAMES, ..Self::new(detect?, recognise?, &config, loader.threads())? })
     }
 
     /// A pipeline over loaded modules that works on `threads` cores.
     pub fn new(detect: TextDetect, recognise: TextRecognise, config: &OcrConfig, threads: usize) -> Result<Self> {
         let reader = TextReader::new(detect, Arc::new(recognise), config);
         let run = reader.run_records().to_vec();
-        Ok(Self { reader, crew: Crew::new(threads)?, run })
+        Ok(Self { reader, crew: Crew::new(threads)?, run, batch_size: 1 })
     }
 
     /// Reads the text of `frames` (BGR), as one batch. A frame that fails leaves the others untouched.
@@ -64,5 +78,9 @@ impl Pipeline for Ocr {
 
     fn stages(&self) -> &'static [Stage] {
         &Stage::OCR
+    }
+
+    fn batch_size(&self) -> usize {
+        self.batch_size
     }
 }

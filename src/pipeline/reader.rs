@@ -6,9 +6,10 @@ use super::config::OcrConfig;
 use super::crew::share_of;
 use super::record;
 use crate::error::{Error, Result};
-use crate::image::{Frame, PointI};
+use crate::image::{Frame, PointI, Resident};
 use crate::modules::batch::{self, Batch, BatchLimits, Padding};
 use crate::modules::network::Share;
+use crate::modules::text_detect::Detected;
 use crate::modules::text_recognise::{Line, Text};
 use crate::modules::{TextDetect, TextRecognise};
 use crate::ops::db::TextPolygon;
@@ -30,9 +31,14 @@ pub(super) struct TextReader {
 /// What detection found in one frame.
 struct Found {
     boxes: Vec<TextPolygon>,
+    /// The frame on the GPU, where that reads it; it goes when the texts are there.
+    resident: Option<Resident>,
     crops: Vec<CurvePlan>,
     times: StageTimes,
 }
+
+/// A frame, and where it lies on the GPU.
+type Placed<'a> = (&'a Frame, Option<&'a Resident>);
 
 /// One text region of one frame of a batch.
 struct Region {
@@ -66,10 +72,10 @@ impl TextReader {
             .with_max_len(1)
             .map(|(index, frame)| {
                 let mut times = StageTimes::default();
-                let mut boxes = self.detect.detect(frame.image.view(), share, &mut times)?;
+                let Detected { regions: mut boxes, resident } = self.detect.detect(frame.image.view(), share, &mut times)?;
                 boxes.retain(|found| keep(index, &found.points));
                 let crops = boxes.iter().map(|found| self.detect.crop(found, frame.size())).collect::<Result<_>>()?;
-                Ok(Found { boxes, crops, times })
+                Ok(Found { boxes, resident, crops, times })
             })
             .collect();
         let crops = |(frame, found): (usize, &Result<Found>)| {
@@ -77,12 +83,15 @@ impl TextReader {
             crops.iter().map(move |crop| Region { frame, crop: crop.clone() }).collect::<Vec<_>>()
         };
         let regions: Vec<Region> = detected.iter().enumerate().flat_map(crops).collect();
-        let texts = self.recognise_all(frames, &regions);
+        let resident = |frame: usize| detected[frame].as_ref().ok().and_then(|found| found.resident.as_ref());
+        let placed: Vec<Placed> = frames.iter().enumerate().map(|(index, frame)| (frame, resident(index))).collect();
+        let texts = self.recognise_all(&placed, &regions);
+        drop(placed);
         self.assemble(frames, detected, &regions, texts)
     }
 
     /// Texts of `regions`, in their order, with the time each took. A region without pixels holds no text.
-    fn recognise_all(&self, frames: &[Frame], regions: &[Region]) -> Vec<Result<(Text, StageTimes)>> {
+    fn recognise_all(&self, frames: &[Placed], regions: &[Region]) -> Vec<Result<(Text, StageTimes)>> {
         let mut texts: Vec<Result<(Text, StageTimes)>> = regions.iter().map(|_| Ok(Default::default())).collect();
         let live: Vec<&Region> = regions.iter().filter(|r| !r.crop.is_empty()).collect();
         let place: Vec<usize> = (0..regions.len()).filter(|&i| !regions[i].crop.is_empty()).collect();
@@ -105,7 +114,7 @@ impl TextReader {
                     // The error belongs to every frame of the batch; each names the same cause.
                     let reason = e.to_string();
                     for &i in &batch.items {
-                        texts[place[i]] = Err(Error::device("cpu", "text recognition", reason.clone()));
+                        texts[place[i]] = Err(Error::device(self.recognise.info().device.clone(), "text recognition", reason.clone()));
                     }
                 }
             }
@@ -129,8 +138,11 @@ impl TextReader {
         batches
     }
 
-    fn read_batch(&self, frames: &[Frame], regions: &[&Region], batch: &Batch) -> Result<(Vec<Text>, StageTimes)> {
-        let line = |&i: &usize| Line { image: frames[regions[i].frame].image.view(), crop: &regions[i].crop };
+    fn read_batch(&self, frames: &[Placed], regions: &[&Region], batch: &Batch) -> Result<(Vec<Text>, StageTimes)> {
+        let line = |&i: &usize| {
+            let (frame, resident) = frames[regions[i].frame];
+            Line { image: frame.image.view(), resident, crop: &regions[i].crop }
+        };
         let lines: Vec<Line> = batch.items.iter().map(line).collect();
         let mut times = StageTimes::default();
         let texts = self.recognise.recognise(&lines, batch.width, &mut times)?;

@@ -7,6 +7,7 @@
 
 mod file;
 pub mod font;
+pub mod gpu;
 mod paddle;
 mod pins;
 mod python;

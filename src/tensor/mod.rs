@@ -1,5 +1,8 @@
-//! Tensors as engines see them: a shape, an element type and host memory, row-major (C order).
+//! Tensors as engines see them: a shape, an element type and host memory, row-major (C order). [`storage`]: elements that may lie on
+//! a device.
 //! Knows nothing of images or engines; `ops` fill tensors, `backend` sessions lend and return them.
+
+pub mod storage;
 
 use crate::error::{Error, Result};
 use std::fmt;

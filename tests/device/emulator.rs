@@ -1,39 +1,21 @@
-//! Kernels on the host: builds the library, and is a queue that runs each launch at once.
+//! Kernels on the host: a queue that runs each launch at once.
 
 use hpinfer::device::{DeviceSlice, DeviceSliceMut, Kernel, Launch, Queue};
 use hpinfer::{Error, Result};
 use libloading::Library;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
-use std::path::Path;
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use super::inputs::Random;
+use super::library::kernels;
 
 type Emulate = unsafe extern "C" fn(*const c_char, *const u32, *const u32, usize, *const u8, usize, u64) -> *const c_char;
 
-/// The kernels as a library, built once per run by the C++ compiler of this machine (`$CXX`, else `c++`).
 fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kernels-{}.so", std::process::id()));
-        let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
-        let output = Command::new(&compiler)
-            // No fused multiply-add, as on the device; the checks of longjmp do not know fibers.
-            .args(["-std=c++17", "-O2", "-ffp-contract=off", "-U_FORTIFY_SOURCE", "-Wall", "-Werror", "-Wno-unknown-pragmas"])
-            .args(["-Wno-unused-function", "-fPIC", "-shared", "-o"])
-            .arg(&target)
-            .arg(root.join("tests/device/kernels.cpp"))
-            .output()
-            .unwrap_or_else(|e| panic!("the kernels need a C++ compiler: `{compiler}`: {e}; install g++ or set CXX"));
-        assert!(output.status.success(), "{compiler}:\n{}", String::from_utf8_lossy(&output.stderr));
-        // SAFETY: the library was built from this tree; loading it runs nothing.
-        let library = unsafe { Library::new(&target) }.expect("the library just built");
-        std::fs::remove_file(&target).expect("it stays loaded");
-        library
-    })
+    // SAFETY: the library was built from this tree; loading it runs nothing.
+    LIBRARY.get_or_init(|| unsafe { Library::new(kernels()) }.expect("the library just built"))
 }
 
 /// A queue of host memory. The emulation has one processor: tests take turns.

@@ -44,3 +44,13 @@ extern "C" const char* emulate(const char* name, const unsigned* grid, const uns
     }
     return "there is no such kernel";
 }
+
+/// Bytes of the arguments of a kernel; 0 when there is none of this name.
+extern "C" size_t emulate_args(const char* name) {
+    for (const Entry& e : ENTRIES) {
+        if (strcmp(e.name, name) == 0) {
+            return e.args;
+        }
+    }
+    return 0;
+}

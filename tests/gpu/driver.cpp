@@ -2,7 +2,7 @@
 // until somebody waits for it, as a device may. Kernels run in the emulation, the library $STUB_KERNELS.
 //
 // $STUB_CUDA: words `key=value` with spaces between: version (12020), init and count (error codes), devices (capabilities with
-// commas between, "9.0"), memory (bytes of each device), fail (name of a function) with code.
+// commas between, "9.0"), memory (bytes of each device), fail (name of a function) with code. `stub_setup` sets both from inside.
 #include <dlfcn.h>
 
 #include <cstdint>
@@ -20,8 +20,10 @@ namespace {
 
 enum : int { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, NOT_FOUND = 500, NOT_READY = 600, LAUNCH_FAILED = 719 };
 
+std::string given_words, given_kernels;
+
 std::string word(const char* key, const char* otherwise) {
-    const char* text = getenv("STUB_CUDA");
+    const char* text = given_words.empty() ? getenv("STUB_CUDA") : given_words.c_str();
     std::string all = std::string(" ") + (text ? text : "") + " ", start = std::string(" ") + key + "=";
     size_t at = all.find(start);
     if (at == std::string::npos) return otherwise;
@@ -126,7 +128,8 @@ using Emulate = const char* (*)(const char*, const unsigned*, const unsigned*, s
 using Args = size_t (*)(const char*);
 
 void* kernels() {
-    static void* library = dlopen(getenv("STUB_KERNELS") ? getenv("STUB_KERNELS") : "", RTLD_NOW);
+    const char* path = given_kernels.empty() ? getenv("STUB_KERNELS") : given_kernels.c_str();
+    static void* library = path ? dlopen(path, RTLD_NOW) : nullptr;
     return library;
 }
 
@@ -137,6 +140,11 @@ void* kernels() {
 extern "C" __attribute__((visibility("default"))) void stub_counts(uint64_t* out) {
     Lock lock(lock_);
     memcpy(out, counts, sizeof counts);
+}
+
+extern "C" __attribute__((visibility("default"))) void stub_setup(const char* words, const char* kernels) {
+    Lock lock(lock_);
+    given_words = words, given_kernels = kernels;
 }
 
 API cuDriverGetVersion(int* version) { return *version = number("version", 12020), OK; }
@@ -202,6 +210,7 @@ API cuMemHostAlloc(void** address, size_t bytes, unsigned) {
     Lock lock(lock_);
     if (int code = refused("cuMemHostAlloc")) return code;
     if (!current || !bytes) return current ? INVALID_VALUE : INVALID_CONTEXT;
+    if (bytes > (size_t)1 << 40) return OUT_OF_MEMORY;
     *address = aligned_alloc(512, (bytes + 511) / 512 * 512);
     memset(*address, 0x5a, bytes);
     pinned[(uintptr_t)*address] = bytes;

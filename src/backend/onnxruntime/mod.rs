@@ -3,9 +3,11 @@
 //! with one thread a stream the work runs on the calling thread.
 
 mod ffi;
+mod gpu;
 
 use super::rewrite::{self, Graph};
 use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
+use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::onnx::Target;
 use crate::tensor::{DType, Data, Shape, TensorRef};
@@ -23,6 +25,8 @@ static OPENED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 pub struct OnnxRuntime {
     environment: Environment,
     version: String,
+    /// Where networks run, if not on the processor.
+    gpu: Option<gpu::Target>,
 }
 
 impl OnnxRuntime {
@@ -45,7 +49,12 @@ impl OnnxRuntime {
                 opened.insert((path.to_owned(), environment)).1.clone()
             }
         };
-        Ok(Self { environment, version: version.unwrap_or("unknown").to_owned() })
+        Ok(Self { environment, version: version.unwrap_or("unknown").to_owned(), gpu: None })
+    }
+
+    /// The same for networks on `gpu`, by the library's CUDA provider, which is given the libraries `before`.
+    pub fn on(self, gpu: Arc<Gpu>, before: Vec<PathBuf>) -> Self {
+        Self { gpu: Some(gpu::Target { gpu, before }), ..self }
     }
 
     fn commit(&self, options: &LoadOptions, onnx: &Onnx) -> ort::Result<OrtSession> {
@@ -75,6 +84,9 @@ impl Backend for OnnxRuntime {
             return Err(Error::backend("onnx_runtime", format!("{} is not to be had on the CPU", options.precision), next_step));
         }
         let Graph { onnx, logits } = rewrite::form(options, Target::OnnxRuntime)?;
+        if let Some(target) = &self.gpu {
+            return gpu::load(&self.environment, &self.version, target, options, &onnx, logits);
+        }
         let session = self.commit(options, &onnx).map_err(|e| {
             let next_step = "check the file with `hpinfer model verify`, or choose another backend";
             Error::backend("onnx_runtime", format!("model {} ({onnx}): {e}", options.model), next_step)
@@ -132,13 +144,15 @@ impl Engine for OrtEngine {
 
     fn session(&self) -> Result<Box<dyn Session>> {
         let inputs = self.io.inputs.iter().map(|_| (Shape::new(&[0]), Vec::new())).collect();
-        Ok(Box::new(OrtWorker { session: self.session.clone(), model: self.info.model.clone(), inputs, outputs: Vec::new() }))
+        let (model, device) = (self.info.model.clone(), self.info.device.clone());
+        Ok(Box::new(OrtWorker { session: self.session.clone(), model, device, inputs, outputs: Vec::new() }))
     }
 }
 
 struct OrtWorker {
     session: Arc<ffi::SharedSession>,
     model: String,
+    device: String,
     inputs: Vec<(Shape, Vec<f32>)>,
     outputs: Vec<DynValue>,
 }
@@ -146,7 +160,11 @@ struct OrtWorker {
 impl OrtWorker {
     fn fault(&self, reason: impl std::fmt::Display) -> Error {
         let shapes: Vec<String> = self.inputs.iter().map(|(s, _)| s.to_string()).collect();
-        Error::device("cpu (onnx_runtime)", format!("model {} on {}", self.model, shapes.join(", ")), reason.to_string())
+        Error::device(
+            format!("{} (onnx_runtime)", self.device),
+            format!("model {} on {}", self.model, shapes.join(", ")),
+            reason.to_string(),
+        )
     }
 }
 

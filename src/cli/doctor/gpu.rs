@@ -19,7 +19,11 @@ pub(super) fn findings(asked: &DeviceSpec) -> Vec<Finding> {
     };
     let nvml = Nvml::open();
     let version = nvml.as_ref().ok().and_then(Nvml::driver_version);
-    let driver = format!("{}for CUDA {} and older", version.map_or(String::new(), |v| format!("driver {v}, ")), gpus.cuda);
+    let driver = format!(
+        "{}for CUDA {} and older; this version has never run on hardware",
+        version.map_or(String::new(), |v| format!("driver {v}, ")),
+        gpus.cuda
+    );
     let mut findings = vec![finding("cuda".into(), true, driver, None)];
     for gpu in &gpus.devices {
         let refusal = gpu.refusal();

@@ -1,3 +1,11 @@
-//! CUDA by its driver, `libcuda`, which is opened at run time.
+//! CUDA by its driver, `libcuda`, which is opened at run time: a [`Gpu`] with its kernels, [`Stream`]s of work on it, and memory
+//! on both sides. Nothing here has run on hardware yet; the tests run it over a stand-in for the driver.
 
 pub(super) mod driver;
+mod gpu;
+mod memory;
+mod stream;
+
+pub use gpu::Gpu;
+pub use memory::{DeviceBuffer, Pinned};
+pub use stream::{Stopwatch, Stream};

@@ -1,10 +1,12 @@
 //! Text detection: a picture → regions with scores. Straight text gives quadrilaterals in reading order, curved text
 //! (seals) polygons in the order in which they are found.
 
+mod gpu;
+
 use super::network::{Engines, Network, Share, Worker};
 use crate::backend::RunInfo;
 use crate::error::Result;
-use crate::image::{ImageBuf, ImageView, PointI, Size};
+use crate::image::{ImageBuf, ImageView, PointI, Resident, Size};
 use crate::model::{BoxType, DetResize, LimitType, TextDetectionSpec};
 use crate::ops::db::{self, ProbabilityMap, ScoreMode, TextBox, TextPolygon};
 use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
@@ -50,6 +52,14 @@ impl DetectionOverrides {
     }
 }
 
+/// What was found in a picture.
+pub struct Detected {
+    /// The regions: straight ones in reading order.
+    pub regions: Vec<TextPolygon>,
+    /// The picture, where it was brought to a GPU.
+    pub resident: Option<Resident>,
+}
+
 /// A loaded detector, shared by workers.
 pub struct TextDetect {
     spec: TextDetectionSpec,
@@ -84,12 +94,15 @@ impl TextDetect {
         }
     }
 
-    /// Finds the text regions of `image` (BGR).
-    pub fn detect(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Vec<TextPolygon>> {
-        self.network.with(share, |worker| self.detect_with(worker, image, times))
+    /// Finds the text regions of `image` (BGR). On a GPU the picture is brought there, once, and stays for what follows.
+    pub fn detect(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Detected> {
+        self.network.with(share, |worker| match worker.session.on_gpu() {
+            Some(session) => self.detect_on_gpu(session, image, times),
+            None => Ok(Detected { regions: self.detect_on_cpu(worker, image, times)?, resident: None }),
+        })
     }
 
-    fn detect_with(&self, worker: &mut Worker<Scratch>, image: ImageView<'_>, times: &mut StageTimes) -> Result<Vec<TextPolygon>> {
+    fn detect_on_cpu(&self, worker: &mut Worker<Scratch>, image: ImageView<'_>, times: &mut StageTimes) -> Result<Vec<TextPolygon>> {
         let padded = pad_tiny(image)?;
         let src = padded.as_ref().map_or(image, ImageBuf::view);
         let canvas = self.spec.resize.target(src.size);
@@ -111,20 +124,28 @@ impl TextDetect {
             if self.spec.boxes == BoxType::Poly {
                 return db::polygons(map, &self.spec.db, &mut worker.scratch.db);
             }
-            let mut boxes = db::cpu::boxes(map, &self.spec.db, &mut worker.scratch.db)?;
-            db::order::reading_order(&mut boxes);
-            Ok(boxes.into_iter().map(|TextBox { quad, score }| TextPolygon { points: quad.to_vec(), score }).collect())
+            Ok(in_reading_order(db::cpu::boxes(map, &self.spec.db, &mut worker.scratch.db)?))
         })
     }
 }
 
-/// Pictures whose sides sum to less than 64 are put on a black canvas of at least 32 x 32 (reference rule).
+fn in_reading_order(mut boxes: Vec<TextBox>) -> Vec<TextPolygon> {
+    db::order::reading_order(&mut boxes);
+    boxes.into_iter().map(|TextBox { quad, score }| TextPolygon { points: quad.to_vec(), score }).collect()
+}
+
+/// Size of the canvas a picture is put on: pictures whose sides sum to less than 64 on one of at least 32 x 32 (reference rule).
+fn canvas_of(picture: Size) -> Size {
+    let Size { width, height } = picture;
+    if width + height >= 64 { picture } else { Size::new(width.max(32), height.max(32)) }
+}
+
+/// A tiny picture on its black canvas.
 fn pad_tiny(image: ImageView<'_>) -> Result<Option<ImageBuf>> {
-    let Size { width, height } = image.size;
-    if width + height >= 64 {
+    let (Size { width, .. }, size) = (image.size, canvas_of(image.size));
+    if size == image.size {
         return Ok(None);
     }
-    let size = Size::new(width.max(32), height.max(32));
     let bytes = image.format.bytes();
     let (from, to) = (width as usize * bytes, size.width as usize * bytes);
     let mut data = vec![0; size.area() as usize * bytes];

@@ -1,14 +1,18 @@
 //! Text recognition: upright line crops of a picture → texts with scores.
 
+mod gpu;
+
 use crate::backend::{Engine, Pool, RunInfo, Session};
 use crate::error::{Error, Result};
-use crate::image::{ImageView, PixelFormat, Size};
+use crate::image::{ImageView, PixelFormat, Resident, Size};
 use crate::model::TextRecognitionSpec;
 use crate::ops::ctc::{self, ScoreKind};
 use crate::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Planes};
 use crate::ops::warp;
+use crate::ops::warp::cuda::Taps;
 use crate::ops::warp::curve::{self, CurvePlan};
 use crate::tensor::Shape;
+use crate::tensor::storage::Storage;
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
 
@@ -40,10 +44,12 @@ impl WidthRule {
 }
 
 /// One line to read: where it is cut out of which picture.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Line<'a> {
     /// The picture (BGR).
     pub image: ImageView<'a>,
+    /// The picture on the GPU, for a recogniser that runs there.
+    pub resident: Option<&'a Resident>,
     /// The crop.
     pub crop: &'a CurvePlan,
 }
@@ -71,6 +77,8 @@ struct Worker {
     crop: Vec<u8>,
     warp: warp::cpu::Scratch,
     resize: resize_norm::cpu::Scratch,
+    /// What the kernel of crops needs on the GPU, once it was brought there.
+    taps: Option<Storage<Taps>>,
 }
 
 impl TextRecognise {
@@ -78,9 +86,12 @@ impl TextRecognise {
     pub fn new(engine: Arc<dyn Engine>, spec: TextRecognitionSpec, rule: WidthRule) -> Self {
         let info = engine.info().clone();
         let kind = if engine.logits() { ScoreKind::Logits } else { ScoreKind::Probabilities };
-        let make =
-            move || Ok(Worker { session: engine.session()?, crop: Vec::new(), warp: Default::default(), resize: Default::default() });
-        Self { spec, rule, info, kind, workers: Pool::new(make) }
+        let most = engine.most_sessions();
+        let make = move || {
+            let session = engine.session()?;
+            Ok(Worker { session, crop: Vec::new(), warp: Default::default(), resize: Default::default(), taps: None })
+        };
+        Self { spec, rule, info, kind, workers: Pool::with_most(most, make) }
     }
 
     /// What runs.
@@ -95,38 +106,56 @@ impl TextRecognise {
 
     /// Reads `lines` in inputs of the width `width`, at the right of which narrower lines are padded; texts come in their order.
     pub fn recognise(&self, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
-        self.workers.with(|worker| self.recognise_with(worker, lines, width, times))
+        self.workers.with(|worker| match worker.session.on_gpu() {
+            Some(session) => self.recognise_on_gpu(session, &mut worker.taps, lines, width, times),
+            None => self.recognise_on_cpu(worker, lines, width, times),
+        })
     }
 
-    fn recognise_with(&self, worker: &mut Worker, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
-        let height = self.spec.image_shape[1];
-        let canvas = Size::new(width, height);
-        let params =
-            Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: 0.0, planes: Planes::Bgr };
+    fn recognise_on_cpu(&self, worker: &mut Worker, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
+        let params = self.params(width);
+        let (canvas, height) = (params.canvas, params.canvas.height);
         let plane = 3 * canvas.area() as usize;
         let input = worker.session.input(0, Shape::new(&[lines.len(), 3, height as usize, width as usize]))?;
         for (line, out) in lines.iter().zip(input.chunks_exact_mut(plane)) {
             times.measure(Stage::Crop, || curve::warp(line.image, line.crop, &mut worker.crop, &mut worker.warp))?;
             times.measure(Stage::RecPre, || {
                 let src = ImageView { data: &worker.crop, size: line.crop.size(), format: PixelFormat::Bgr };
-                let own = Size::new(self.input_width(line.crop.size()).min(width), height);
-                let resized = Size::new(fitted_width(line.crop.size(), own), height);
+                let resized = self.resized(line.crop.size(), canvas);
                 resize_norm::cpu::run(&[Item::whole(src, resized)], &params, out, &mut worker.resize)
             })?;
         }
         times.measure(Stage::RecInfer, || worker.session.run())?;
         times.measure(Stage::RecPost, || {
             let output = worker.session.output(0)?;
-            let &[n, steps, classes] = output.shape.dims() else {
-                return Err(self.fault(format!("output {}; [lines x steps x classes] is expected", output.shape)));
-            };
-            if n != lines.len() || classes != self.spec.characters.len() {
-                let expected = format!("{} lines and {} classes are expected", lines.len(), self.spec.characters.len());
-                return Err(self.fault(format!("output {}; {expected}", output.shape)));
-            }
+            let [steps, classes] = self.steps_and_classes(output.shape, lines.len())?;
             let scores = output.as_f32()?.chunks_exact(steps * classes);
             Ok(scores.map(|s| self.text(&ctc::cpu::decode(s, steps, classes, self.kind))).collect())
         })
+    }
+
+    /// How lines become an input of this width.
+    fn params(&self, width: u32) -> Params {
+        let canvas = Size::new(width, self.spec.image_shape[1]);
+        Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: 0.0, planes: Planes::Bgr }
+    }
+
+    /// Size of a crop in an input of the size `canvas`.
+    fn resized(&self, crop: Size, canvas: Size) -> Size {
+        let own = Size::new(self.input_width(crop).min(canvas.width), canvas.height);
+        Size::new(fitted_width(crop, own), canvas.height)
+    }
+
+    /// Steps and classes of an output for so many lines.
+    fn steps_and_classes(&self, output: Shape, lines: usize) -> Result<[usize; 2]> {
+        let &[n, steps, classes] = output.dims() else {
+            return Err(self.fault(format!("output {output}; [lines x steps x classes] is expected")));
+        };
+        if n != lines || classes != self.spec.characters.len() {
+            let expected = format!("{lines} lines and {} classes are expected", self.spec.characters.len());
+            return Err(self.fault(format!("output {output}; {expected}")));
+        }
+        Ok([steps, classes])
     }
 
     fn text(&self, decoded: &ctc::Decoded) -> Text {
@@ -135,7 +164,7 @@ impl TextRecognise {
     }
 
     fn fault(&self, found: String) -> Error {
-        Error::device("cpu", format!("model {}", self.info.model), found)
+        Error::device(self.info.device.clone(), format!("model {}", self.info.model), found)
     }
 }
 

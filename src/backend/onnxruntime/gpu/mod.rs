@@ -1,0 +1,212 @@
+//! Networks on a GPU by ONNX Runtime's CUDA provider: inputs and outputs are bound where they lie, and the library works in the
+//! stream of its session, in order with the operations around it. A provider that does not load is an error; the processor is
+//! never taken in its place. Not run on hardware yet.
+
+mod ffi;
+
+use crate::backend::{BackendName, Engine, GpuSession, IoSpec, LoadOptions, Onnx, RunInfo, Session};
+use crate::device::{DeviceBuffer, DeviceSlice, DeviceSliceMut, Gpu, Stream};
+use crate::error::{Error, Result};
+use crate::tensor::{DType, Shape, TensorRef};
+use ort::environment::Environment;
+use ort::ep::cuda::ConvAlgorithmSearch;
+use ort::session::Session as OrtSession;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::Outlet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Sessions at one time: while one waits for its results the others keep the device busy.
+const SESSIONS: usize = 3;
+
+/// Where networks run.
+pub(super) struct Target {
+    pub gpu: Arc<Gpu>,
+    /// Libraries of CUDA that the provider finds only once they are loaded.
+    pub before: Vec<PathBuf>,
+}
+
+/// Loads a network.
+pub(super) fn load(
+    environment: &Environment,
+    version: &str,
+    target: &Target,
+    options: &LoadOptions,
+    onnx: &Onnx,
+    logits: bool,
+) -> Result<Arc<dyn Engine>> {
+    for library in &target.before {
+        ffi::keep_loaded(library).map_err(|reason| unusable(&target.gpu, &options.model, reason))?;
+    }
+    let recipe = Recipe { environment: environment.clone(), gpu: target.gpu.clone(), onnx: onnx.clone(), model: options.model.clone() };
+    // The first shows what the network has, and whether all of this works at all.
+    let (session, stream) = recipe.commit()?;
+    let specs = |outlets: &[Outlet]| outlets.iter().map(|o| super::spec_of(&options.model, o)).collect::<Result<Vec<_>>>();
+    let io = IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? };
+    io.require_float_inputs(BackendName::OnnxRuntime, &options.model)?;
+    if let Some(other) = io.outputs.iter().find(|spec| spec.dtype != DType::F32) {
+        let reason = format!("model {}: output `{}` is of type {:?}, which stays on the CPU", options.model, other.name, other.dtype);
+        return Err(Error::backend("onnx_runtime", reason, "use --device cpu"));
+    }
+    let info = RunInfo {
+        model: options.model.clone(),
+        backend: BackendName::OnnxRuntime,
+        version: version.to_owned(),
+        device: target.gpu.to_string(),
+        precision: options.precision,
+    };
+    let first = Mutex::new(Some((session, stream)));
+    Ok(Arc::new(CudaEngine { recipe, first, io, info, logits }))
+}
+
+fn unusable(gpu: &Gpu, model: &str, reason: impl std::fmt::Display) -> Error {
+    let next_step = "run `hpinfer runtime install gpu`, see `hpinfer doctor --device gpu`, or use --device cpu";
+    Error::backend("onnx_runtime", format!("model {model} on {gpu}: {reason}"), next_step)
+}
+
+/// How a session is made.
+struct Recipe {
+    environment: Environment,
+    gpu: Arc<Gpu>,
+    onnx: Onnx,
+    model: String,
+}
+
+impl Recipe {
+    /// A session that works in a stream of its own, which has to outlive it.
+    fn commit(&self) -> Result<(OrtSession, Stream)> {
+        let stream = Stream::new(&self.gpu)?;
+        let cuda = ort::ep::CUDA::default()
+            .with_device_id(self.gpu.info().number as i32)
+            // Lines and pages bring new shapes for ever, and a search over all algorithms takes seconds for each.
+            .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
+            // float32 throughout, as on the processor.
+            .with_tf32(false);
+        let provider = ffi::in_stream(cuda, &stream).build().error_on_failure();
+        let built = || -> ort::Result<OrtSession> {
+            let mut builder = OrtSession::builder(&self.environment)?
+                .with_optimization_level(GraphOptimizationLevel::All)?
+                .with_intra_threads(1)?
+                .with_inter_threads(1)?
+                .with_memory_pattern(false)?
+                .with_execution_providers([provider])?;
+            match &self.onnx {
+                Onnx::File(path) => builder.commit_from_file(path),
+                Onnx::Bytes(bytes) => builder.commit_from_memory(bytes),
+            }
+        };
+        let session = built().map_err(|e| unusable(&self.gpu, &self.model, e))?;
+        Ok((session, stream))
+    }
+}
+
+struct CudaEngine {
+    recipe: Recipe,
+    /// Made when the network was loaded; the first worker takes it.
+    first: Mutex<Option<(OrtSession, Stream)>>,
+    io: IoSpec,
+    info: RunInfo,
+    logits: bool,
+}
+
+impl Engine for CudaEngine {
+    fn io(&self) -> &IoSpec {
+        &self.io
+    }
+
+    fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    fn logits(&self) -> bool {
+        self.logits
+    }
+
+    fn session(&self) -> Result<Box<dyn Session>> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (session, stream) = match first {
+            Some(first) => first,
+            None => self.recipe.commit()?,
+        };
+        let number = self.recipe.gpu.info().number;
+        let bound = ffi::Bound::new(session, number).map_err(|e| unusable(&self.recipe.gpu, &self.info.model, e))?;
+        let inputs = self.io.inputs.iter().map(|_| None).collect();
+        Ok(Box::new(CudaSession { bound, inputs, stream, model: self.info.model.clone() }))
+    }
+
+    fn most_sessions(&self) -> usize {
+        SESSIONS
+    }
+}
+
+/// A session with the memory of its inputs. The fields go in this order: the library's part before what it uses.
+struct CudaSession {
+    bound: ffi::Bound,
+    inputs: Vec<Option<(Shape, DeviceBuffer<f32>)>>,
+    stream: Stream,
+    model: String,
+}
+
+impl CudaSession {
+    fn fault(&self, reason: impl std::fmt::Display) -> Error {
+        let shapes: Vec<String> = self.inputs.iter().flatten().map(|(shape, _)| shape.to_string()).collect();
+        let device = format!("{} (onnx_runtime)", self.stream.gpu());
+        Error::device(device, format!("model {} on {}", self.model, shapes.join(", ")), reason.to_string())
+    }
+}
+
+impl GpuSession for CudaSession {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn input(&mut self, index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>> {
+        let count = self.inputs.len();
+        let Some(input) = self.inputs.get_mut(index) else {
+            return Err(Error::internal("onnx_runtime input", format!("input {index} of {count}")));
+        };
+        let elements = shape.elements();
+        if input.as_ref().is_none_or(|(_, buffer)| buffer.len() < elements) {
+            *input = None; // its memory is free for another use
+            *input = Some((shape, self.stream.alloc(elements)?));
+        }
+        match input {
+            Some((known, buffer)) => {
+                *known = shape;
+                buffer.slice_mut().split_off(elements)
+            }
+            None => Err(Error::internal("onnx_runtime input", "no memory")),
+        }
+    }
+
+    fn run(&mut self) -> Result<()> {
+        let inputs: Option<Vec<_>> =
+            self.inputs.iter().map(|input| input.as_ref().map(|(shape, buffer)| (*shape, buffer.slice()))).collect();
+        let inputs = inputs.ok_or_else(|| self.fault("an input was not filled"))?;
+        let ran = self.bound.run(&inputs);
+        ran.map_err(|e| self.fault(e))
+    }
+
+    fn output(&self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
+        self.bound.output(index).map_err(|e| self.fault(e))
+    }
+}
+
+/// The host's side of the seam: this session has none.
+impl Session for CudaSession {
+    fn input(&mut self, _index: usize, _shape: Shape) -> Result<&mut [f32]> {
+        Err(self.fault("its inputs are in device memory, not in host memory"))
+    }
+
+    fn run(&mut self) -> Result<()> {
+        GpuSession::run(self)
+    }
+
+    fn output(&self, _index: usize) -> Result<TensorRef<'_>> {
+        Err(self.fault("its outputs are in device memory, not in host memory"))
+    }
+
+    fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
+        Some(self)
+    }
+}

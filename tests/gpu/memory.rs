@@ -1,0 +1,87 @@
+//! Memory, transfers and faults of a device.
+
+use super::stub::Loaded;
+use hpinfer::device::{Device, DeviceSpec, Gpu, Kernel, Launch, Queue, Stream};
+use hpinfer::tensor::storage::{Place, Storage, download, stage};
+use hpinfer::trace::Transfers;
+
+fn gpu() -> std::sync::Arc<Gpu> {
+    Loaded::get();
+    Gpu::open(None).expect("the stand-in opens")
+}
+
+#[test]
+fn elements_know_where_they_lie_and_are_moved_by_name_only() {
+    let _turn = Loaded::turn();
+    let stream = Stream::new(&gpu()).unwrap();
+    let mut transfers = Transfers::default();
+    let values: Vec<u32> = (0..5000).collect();
+    let host = Storage::Host(values.clone());
+    let staged = host.stage(&stream).unwrap();
+    assert_eq!((host.place(), staged.place()), (Place::Host, Place::Pinned));
+    assert!(host.on_device().unwrap_err().to_string().contains("elements are in host memory, and device memory is expected"));
+    let device = staged.upload(&stream, &mut transfers).unwrap();
+    assert_eq!(device.place(), Place::Device);
+    assert!(device.on_host().unwrap_err().to_string().contains("elements are in device memory, and host memory is expected"));
+    assert!(device.stage(&stream).is_err() && host.upload(&stream, &mut transfers).is_err());
+    let part = device.on_device().unwrap().part(100..4100).unwrap();
+    let back = download(part, &stream, &mut transfers).unwrap();
+    drop(device); // goes back behind the copy
+    assert_eq!(back.on_host().unwrap(), &values[100..4100]);
+    let expected = Transfers { frames: 0.0, uploads: 1.0, uploaded_bytes: 20_000.0, downloads: 1.0, downloaded_bytes: 16_000.0 };
+    assert_eq!(transfers, expected);
+    assert!(stage::<u32>(&[], &stream).unwrap().upload(&stream, &mut transfers).unwrap().on_device().unwrap().is_empty());
+}
+
+/// Page-locked memory is read by the device when it comes to it: nothing may be lent again before.
+#[test]
+fn memory_that_is_in_use_is_not_lent_again() {
+    let _turn = Loaded::turn();
+    let stream = Stream::new(&gpu()).unwrap();
+    let rounds: Vec<_> = (0..20u8)
+        .map(|round| {
+            let device = stage(&vec![round; 3000], &stream).unwrap().upload(&stream, &mut Transfers::default()).unwrap();
+            download(device.on_device().unwrap(), &stream, &mut Transfers::default()).unwrap()
+        })
+        .collect();
+    for (round, back) in rounds.iter().enumerate() {
+        assert!(back.on_host().unwrap().iter().all(|&v| usize::from(v) == round), "{round}");
+    }
+}
+
+#[test]
+fn devices_are_opened_once_and_named() {
+    let _turn = Loaded::turn();
+    Loaded::get();
+    let open = |text: &str| Device::open(&text.parse::<DeviceSpec>().unwrap());
+    let (first, again) = (open("gpu:0").unwrap(), open("gpu:GPU-a0").unwrap());
+    assert!(std::sync::Arc::ptr_eq(first.gpu().unwrap(), again.gpu().unwrap()));
+    assert_eq!((first.to_string(), first.identity()), ("gpu:0".into(), "gpu:0 (Stub 0, compute capability 9.0)".into()));
+    assert!(open("gpu:1").unwrap_err().to_string().contains("there is no GPU 1"));
+}
+
+#[test]
+fn a_stopwatch_runs_in_the_stream() {
+    let _turn = Loaded::turn();
+    let stream = Stream::new(&gpu()).unwrap();
+    assert!(stream.stopwatch().unwrap().stop_ms().unwrap() > 0.0);
+}
+
+/// What fails says which device, which step and why; what is not touched by it goes on.
+#[test]
+fn faults_are_told_and_the_rest_goes_on() {
+    let _turn = Loaded::turn();
+    let (stub, stream) = (Loaded::get(), Stream::new(&gpu()).unwrap());
+    let error = stream.alloc::<u8>(1 << 40).err().expect("too much").to_string();
+    assert!(error.contains("gpu:0, allocating 1099511627776 bytes where ") && error.contains("CUDA_ERROR_OUT_OF_MEMORY"), "{error}");
+    let error = stream.pinned::<u8>(1 << 41).err().expect("too much").to_string();
+    assert!(error.contains("gpu:0, allocating 2199023255552 bytes of page-locked memory"), "{error}");
+    assert!(stream.alloc::<u32>(usize::MAX / 2).err().expect("more than there are addresses").to_string().contains("elements of 4 bytes"));
+    let launch = Launch { kernel: Kernel::DbBoxes, grid: [1, 70_000, 1], threads: 64, shared_bytes: 0, args: &[0; 144] };
+    // SAFETY: the grid is refused.
+    let error = unsafe { stream.launch(launch) }.unwrap_err().to_string();
+    assert!(error.contains("gpu:0, kernel db_boxes on a grid of 1 x 70000 x 1: "), "{error}");
+    let back = stage(&[7u8; 9], &stream).unwrap().upload(&stream, &mut Transfers::default()).unwrap();
+    assert_eq!(download(back.on_device().unwrap(), &stream, &mut Transfers::default()).unwrap().on_host().unwrap(), [7; 9]);
+    assert!(stub.counts().allocations[0] > 0);
+}

@@ -1,0 +1,242 @@
+//! OCR on a GPU: the same pipeline over the same networks as on the processor, with everything around them on the device. The
+//! device is the emulation; only the networks themselves are run by ONNX Runtime on the processor, on the memory of the device.
+
+use super::stub::Loaded;
+use hpinfer::backend::select::{Libraries, Selector};
+use hpinfer::backend::{
+    BackendName, DynamicShapes, Engine, GpuSession, IoSpec, LoadOptions, Onnx, Parallelism, Precision, RunInfo, Session,
+};
+use hpinfer::cache::Cache;
+use hpinfer::device::{DeviceBuffer, DeviceSlice, DeviceSliceMut, Gpu, Stream};
+use hpinfer::image::decode::Decoder;
+use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
+use hpinfer::model::{ModelSpec, Store};
+use hpinfer::modules::text_recognise::WidthRule;
+use hpinfer::modules::{TextDetect, TextRecognise};
+use hpinfer::pipeline::{Ocr, OcrConfig};
+use hpinfer::result::OcrResult;
+use hpinfer::source::{Source, SourceOptions};
+use hpinfer::tensor::{Shape, TensorRef};
+use hpinfer::trace::StageTimes;
+use hpinfer::{Error, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Largest difference of a score to that of the processor.
+const SCORE_TOLERANCE: f32 = 1e-4;
+
+/// An engine on the stand-in's device: its memory is memory of the host.
+struct Emulated {
+    engine: Arc<dyn Engine>,
+    gpu: Arc<Gpu>,
+    info: RunInfo,
+}
+
+struct EmulatedSession {
+    session: Box<dyn Session>,
+    stream: Stream,
+    input: Option<(Shape, DeviceBuffer<f32>)>,
+    output: Option<(Shape, DeviceBuffer<f32>)>,
+}
+
+impl Engine for Emulated {
+    fn io(&self) -> &IoSpec {
+        self.engine.io()
+    }
+
+    fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    fn logits(&self) -> bool {
+        self.engine.logits()
+    }
+
+    fn session(&self) -> Result<Box<dyn Session>> {
+        let (session, stream) = (self.engine.session()?, Stream::new(&self.gpu)?);
+        Ok(Box::new(EmulatedSession { session, stream, input: None, output: None }))
+    }
+
+    fn most_sessions(&self) -> usize {
+        2
+    }
+}
+
+impl GpuSession for EmulatedSession {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn input(&mut self, _index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>> {
+        self.input = None;
+        Ok(self.input.insert((shape, self.stream.alloc(shape.elements())?)).1.slice_mut())
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.stream.wait()?;
+        let (shape, input) = self.input.as_ref().ok_or_else(|| Error::internal("emulated", "no input"))?;
+        // SAFETY: the memory of the stand-in is host memory, and nothing is under way.
+        let values = unsafe { std::slice::from_raw_parts(input.slice().address() as *const f32, input.len()) };
+        self.session.input(0, *shape)?.copy_from_slice(values);
+        self.session.run()?;
+        let found = self.session.output(0)?;
+        self.output = None;
+        let mut output = self.stream.alloc(found.shape.elements())?;
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(output.slice_mut().address() as *mut f32, output.len()) }.copy_from_slice(found.as_f32()?);
+        self.output = Some((found.shape, output));
+        Ok(())
+    }
+
+    fn output(&self, _index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
+        let (shape, output) = self.output.as_ref().ok_or_else(|| Error::internal("emulated", "no run"))?;
+        Ok((*shape, output.slice()))
+    }
+}
+
+impl Session for EmulatedSession {
+    fn input(&mut self, _index: usize, _shape: Shape) -> Result<&mut [f32]> {
+        Err(Error::internal("emulated", "host memory was asked for"))
+    }
+
+    fn run(&mut self) -> Result<()> {
+        Err(Error::internal("emulated", "a run on host memory was asked for"))
+    }
+
+    fn output(&self, _index: usize) -> Result<TensorRef<'_>> {
+        Err(Error::internal("emulated", "host memory was asked for"))
+    }
+
+    fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
+        Some(self)
+    }
+}
+
+/// The two networks of OCR with what is known of them.
+struct Networks {
+    engines: [Arc<dyn Engine>; 2],
+    specs: [ModelSpec; 2],
+}
+
+impl Networks {
+    fn open() -> Self {
+        let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
+        let store = Store::new(&cache).expect("a store");
+        let selector = Selector::new(cache, Libraries::default());
+        let open = |name: &str, logits: bool| {
+            let model = store.resolve(name).expect("a model");
+            let options = LoadOptions {
+                model: model.name.clone(),
+                onnx: model.files.onnx.clone().map(Onnx::File),
+                paddle: None,
+                model_sha256: model.sha256().expect("a digest"),
+                rewrite: true,
+                precision: Precision::Float32,
+                parallelism: Parallelism { streams: 2, threads_per_stream: 1 },
+                logits,
+                shapes: DynamicShapes::new(),
+                cache_dir: None,
+            };
+            (selector.load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine"), model.spec)
+        };
+        let (det, rec) = (open("PP-OCRv4_mobile_det", false), open("PP-OCRv4_mobile_rec", true));
+        Self { engines: [det.0, rec.0], specs: [det.1, rec.1] }
+    }
+
+    fn pipeline(&self, engines: [Arc<dyn Engine>; 2], threads: usize) -> Ocr {
+        let [det, rec] = engines;
+        let (ModelSpec::TextDetection(det_spec), ModelSpec::TextRecognition(rec_spec)) = (&self.specs[0], &self.specs[1]) else {
+            panic!("specifications of text networks")
+        };
+        let recognise = TextRecognise::new(rec, rec_spec.clone(), WidthRule::Reference);
+        Ocr::new(TextDetect::new(det, det_spec.clone()), recognise, &OcrConfig::default(), threads).expect("a pipeline")
+    }
+
+    fn on_cpu(&self) -> Ocr {
+        self.pipeline(self.engines.clone(), 2)
+    }
+
+    fn on_gpu(&self, threads: usize) -> Ocr {
+        Loaded::get();
+        let gpu = Gpu::open(None).expect("the stand-in opens");
+        let engines = self.engines.clone().map(|engine| {
+            let info = RunInfo { device: gpu.to_string(), ..engine.info().clone() };
+            Arc::new(Emulated { engine, gpu: gpu.clone(), info }) as Arc<dyn Engine>
+        });
+        self.pipeline(engines, threads)
+    }
+}
+
+fn picture(name: &str) -> Frame {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let item = Source::new(&[path], SourceOptions::default()).next().expect("an input");
+    item.load(&Decoder::default()).expect("a picture")
+}
+
+fn plain(size: Size) -> Frame {
+    Frame::from_image(ImageBuf::new(vec![200; size.area() as usize * 3], size, PixelFormat::Bgr).expect("a picture"))
+}
+
+fn compare(found: &OcrResult, expected: &OcrResult) {
+    assert_eq!(found.dt_polys, expected.dt_polys);
+    assert_eq!(found.rec_text, expected.rec_text);
+    let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SCORE_TOLERANCE);
+    assert!(near(&found.dt_scores, &expected.dt_scores), "{:?} {:?}", found.dt_scores, expected.dt_scores);
+    assert!(near(&found.rec_score, &expected.rec_score), "{:?} {:?}", found.rec_score, expected.rec_score);
+    assert!(found.header.run.iter().all(|run| run.device == "gpu:0"), "{:?}", found.header.run);
+}
+
+/// Text, boxes and scores equal those of the processor; a picture is brought to the device once, and what comes back is small.
+#[test]
+fn ocr_on_a_gpu_reads_what_the_processor_reads() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    let frames = [picture("demo/delivery_note.png"), plain(Size::new(20, 17)), plain(Size::new(90, 40))];
+    let expected = networks.on_cpu().predict(&frames);
+    let (gpu, stub) = (networks.on_gpu(2), Loaded::get());
+    let run = || -> Vec<(OcrResult, StageTimes)> { gpu.predict_timed(&frames).into_iter().map(|r| r.expect("a result")).collect() };
+    let before = stub.counts();
+    let found = run();
+    let after = stub.counts();
+    let mut lines = 0;
+    for (((found, times), expected), frame) in found.iter().zip(&expected).zip(&frames) {
+        compare(found, expected.as_ref().expect("a result"));
+        lines += found.rec_text.len();
+        let (moved, pixels) = (times.transfers, frame.image.data().len() as f64);
+        assert_eq!(moved.frames, 1.0, "{moved:?}");
+        assert!(moved.uploaded_bytes >= pixels && moved.uploaded_bytes < pixels + 40_000.0, "{moved:?} for {pixels} bytes");
+        assert!(moved.downloaded_bytes < 100_000.0, "{moved:?}");
+    }
+    assert!(lines >= 10, "{lines} lines");
+    // The driver has seen the same and nothing else.
+    let sum = |part: fn(&StageTimes) -> f64| found.iter().map(|(_, times)| part(times)).sum::<f64>();
+    let taps = 2 * 32 * 32 * 32; // of at most two workers, each once
+    let up = (after.uploaded_bytes - before.uploaded_bytes) as f64 - sum(|t| t.transfers.uploaded_bytes);
+    let down = (after.downloaded_bytes - before.downloaded_bytes) as f64 - sum(|t| t.transfers.downloaded_bytes);
+    assert!(up.abs() <= f64::from(taps) && down.abs() < 0.5, "{up} and {down} bytes more");
+    let uploads = (after.uploads - before.uploads) as f64 - sum(|t| t.transfers.uploads);
+    assert!((0.5..=2.5).contains(&uploads), "{uploads} uploads more than the taps");
+    println!(
+        "{} launches, {} uploads, {} downloads",
+        after.launches - before.launches,
+        after.uploads - before.uploads,
+        after.downloads - before.downloads
+    );
+}
+
+/// Once a worker has met a picture it has the memory for it.
+#[test]
+fn a_second_picture_of_a_size_allocates_nothing() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    let (gpu, stub) = (networks.on_gpu(1), Loaded::get());
+    let whole = picture("demo/delivery_note.png");
+    let size = whole.size();
+    let part = whole.image.view().part([0, 0, size.width as i32, (size.height / 5) as i32]).expect("pixels").expect("some");
+    let frame = [Frame::from_image(part)];
+    let read = || gpu.predict(&frame).pop().expect("one").expect("a result").rec_text;
+    let first = read();
+    let warm = stub.counts().allocations;
+    assert!(!first.is_empty() && warm.iter().all(|&count| count > 0), "{first:?}, {warm:?}");
+    assert_eq!((read(), stub.counts().allocations), (first, warm));
+}
