@@ -4,8 +4,8 @@
 use hpinfer::backend::fake::{FakeEngine, Input, Output};
 use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
 use hpinfer::model::{
-    BoxType, Canvas, CellScale, ClassResize, ClassificationSpec, DetResize, DetectionSpec, LimitType, TableSpec, TextDetectionSpec,
-    TextRecognitionSpec, UnwarpingSpec,
+    BoxType, Canvas, CellScale, ClassResize, ClassificationSpec, DetResize, DetectionSpec, DetectorHead, LimitType, TableSpec,
+    TextDetectionSpec, TextRecognitionSpec, UnwarpingSpec,
 };
 use hpinfer::modules::text_recognise::WidthRule;
 use hpinfer::modules::{Classify, Detect, TableStructure, TextDetect, TextRecognise, Unwarp};
@@ -54,6 +54,7 @@ fn layout(regions: &[[f32; 5]]) -> Detect {
         draw_threshold: 0.5,
         labels: ["Text", "Table", "Seal", "Figure"].map(String::from).to_vec(),
         masks: false,
+        head: DetectorHead::Other,
     };
     Detect::new(Arc::new(FakeEngine::with_io("layout", &inputs, 2, network)), spec).expect("a layout detector")
 }

@@ -210,7 +210,10 @@ fn semantic_segmentation() {
     let case = Case::read("segment");
     let ModelSpec::Segmentation(spec) = case.spec() else { panic!("not a segmenter") };
     let (engine, fed) = case.engine();
-    let found = Segment::new(engine, spec).predict(&[case.picture.view()], Share::Whole, &mut StageTimes::default()).expect("labels");
+    let found = Segment::new(engine, spec)
+        .expect("a segmenter")
+        .predict(&[case.picture.view()], Share::Whole, &mut StageTimes::default())
+        .expect("labels");
     case.assert_fed(&fed);
     let rows = case.json["expected"]["pred"][0].as_array().expect("rows");
     assert_eq!(found[0].labels(), rows.iter().flat_map(floats).map(|v| v as u8).collect::<Vec<_>>());

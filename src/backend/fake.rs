@@ -84,6 +84,13 @@ impl FakeEngine {
     }
 }
 
+impl FakeEngine {
+    /// Says of output `index` what its dimensions are before a run.
+    pub fn declare_output(&mut self, index: usize, dims: &[Option<usize>]) {
+        self.io.outputs[index].dims = dims.to_vec();
+    }
+}
+
 impl Engine for FakeEngine {
     fn io(&self) -> &IoSpec {
         &self.io

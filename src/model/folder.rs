@@ -32,6 +32,8 @@ pub struct ResolvedModel {
     pub shapes: DynamicShapes,
     /// The engines that later releases found fastest; empty where nobody says.
     pub ranking: PerDevice<Vec<RankedBackend>>,
+    /// Where that is written: the path of its file, or this program's recipes.
+    pub described_by: String,
     /// SHA-256 of the network where it is pinned.
     pinned: Option<String>,
 }
@@ -92,6 +94,7 @@ pub(super) fn open(folder: &Path) -> Result<ResolvedModel> {
     }
     Ok(ResolvedModel {
         name,
+        described_by: place,
         module: known.map_or(spec.module(), |known| known.module),
         files,
         spec,
@@ -107,6 +110,7 @@ pub(super) fn open_known(folder: &Path, known: &Known) -> Result<ResolvedModel> 
     if files::description(folder).is_err() {
         return Ok(ResolvedModel {
             name: known.name.clone(),
+            described_by: format!("recipe of {}", known.name),
             module: known.module,
             files: ModelFiles::find(folder)?,
             spec: known.spec()?,

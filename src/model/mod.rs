@@ -21,7 +21,7 @@ pub use files::ModelFiles;
 pub use folder::ResolvedModel;
 pub use hpi::{HpiConfig, HpiHints, HpiOptions, HpiPrecision, PerDevice, RankedBackend};
 pub use spec::{
-    BoxType, Canvas, CellScale, ClassResize, ClassificationSpec, DetResize, DetectionSpec, LimitType, ModelSpec, Module, SegResize,
-    SegSize, SegmentationSpec, TableSpec, TextDetectionSpec, TextRecognitionSpec, UnwarpingSpec,
+    BoxType, Canvas, CellScale, ClassResize, ClassificationSpec, DetResize, DetectionSpec, DetectorHead, LimitType, ModelSpec, Module,
+    SegResize, SegSize, SegmentationSpec, TableSpec, TextDetectionSpec, TextRecognitionSpec, UnwarpingSpec,
 };
 pub use store::{Integrity, ModelInfo, ModelStatus, Store};

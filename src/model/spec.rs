@@ -162,6 +162,26 @@ pub struct DetectionSpec {
     pub labels: Vec<String>,
     /// Whether there is a mask for each row.
     pub masks: bool,
+    /// The family of the network's head, which sets how overlapping boxes are suppressed where the graph leaves that out.
+    pub head: DetectorHead,
+}
+
+/// Families of detection heads, as `arch` of a description names them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum DetectorHead {
+    /// PP-YOLOE+ and YOLOv3.
+    #[serde(rename = "YOLO", alias = "PPYOLOE")]
+    Yolo,
+    /// YOLOX.
+    #[serde(rename = "YOLOX")]
+    Yolox,
+    /// PicoDet.
+    #[serde(rename = "GFL", alias = "PicoDet")]
+    PicoDet,
+    /// One that suppresses nothing, or is unknown.
+    #[default]
+    #[serde(other)]
+    Other,
 }
 
 /// The canvas of a detector's input.

@@ -32,11 +32,14 @@ impl Classify {
     /// A classifier that runs `engines` by the rules of `spec`.
     ///
     /// # Errors
-    /// [`Error::Config`] when the labels are not as many as the classes of the network, the network takes another size,
+    /// [`Error::Config`] when the network has other inputs or outputs than classifiers, the labels are not as many as the classes of the network, the network takes another size,
     /// or the crop is larger than the fixed size it is cut out of.
     pub fn new(engines: impl Into<Engines>, spec: ClassificationSpec) -> Result<Self> {
         let network = Network::new(engines);
         let refused = |reason: String| Err(Error::config(format!("model {}", network.info().model), reason));
+        if let Some(reason) = network.other_inputs().or_else(|| network.other_outputs(&[&[2]])) {
+            return refused(reason);
+        }
         let classes = network.io().outputs.first().and_then(|output| output.dims.get(1).copied().flatten());
         if let Some(classes) = classes.filter(|&classes| !spec.labels.is_empty() && spec.labels.len() != classes) {
             return refused(format!("label_list has {} names for the {classes} classes of the network", spec.labels.len()));

@@ -2,21 +2,26 @@
 
 use super::network::{Engines, Network, Share};
 use super::picture::{self, PictureModule};
+use super::suppress;
 use crate::backend::{IoSpec, RunInfo, Session};
 use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
 use crate::image::{ImageView, Size};
 use crate::model::{Canvas, DetectionSpec};
+use crate::ops::nms::NmsParams;
 use crate::ops::resize_norm::{self, Item, Normalize, Params, Planes};
 use crate::result::DetectedBox;
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
+use std::borrow::Cow;
 
 /// A loaded detector, shared by workers.
 pub struct Detect {
     spec: DetectionSpec,
     network: Network<resize_norm::cpu::Scratch>,
     inputs: Inputs,
+    /// Set where the graph ends before the suppression of overlapping boxes.
+    suppression: Option<NmsParams>,
 }
 
 /// Which input of the graph is which.
@@ -31,14 +36,14 @@ pub(super) type Row = [f32; 6];
 
 /// The rows of a run: those of the first picture, then those of the second...
 pub(super) struct Rows<'a> {
-    rows: &'a [Row],
+    rows: Cow<'a, [Row]>,
     counts: Vec<usize>,
 }
 
-impl<'a> Rows<'a> {
+impl Rows<'_> {
     /// The rows of each picture.
-    pub fn of_pictures(&self) -> impl Iterator<Item = &'a [Row]> {
-        let mut rest = self.rows;
+    pub fn of_pictures(&self) -> impl Iterator<Item = &[Row]> {
+        let mut rest = &*self.rows;
         self.counts.iter().map(move |&count| {
             let (rows, others) = rest.split_at(count);
             rest = others;
@@ -51,11 +56,23 @@ impl Detect {
     /// A detector that runs `engines` by the rules of `spec`.
     ///
     /// # Errors
-    /// [`Error::Config`] when the network has an input that detectors do not have, or takes another size.
+    /// [`Error::Config`] when the network has other inputs or outputs than detectors, takes another size, or has other
+    /// classes than the labels.
     pub fn new(engines: impl Into<Engines>, spec: DetectionSpec) -> Result<Self> {
         let network = Network::new(engines);
         let refused = |reason: String| Error::config(format!("model {}", network.info().model), reason);
         let inputs = Inputs::find(network.io()).map_err(refused)?;
+        let outputs: &[&[usize]] = if spec.masks { &[&[2, 3], &[], &[]] } else { &[&[2, 3]] };
+        if let Some(reason) = network.other_outputs(outputs) {
+            return Err(refused(reason));
+        }
+        // Where nothing is found some graphs answer with a single number.
+        if let &[_, Some(columns)] = &network.io().outputs[0].dims[..]
+            && ![1, 6].contains(&columns)
+        {
+            let expected = "rows of class, score and four sides are expected: it is that of another model";
+            return Err(refused(format!("the network gives rows of {columns} numbers; {expected}")));
+        }
         // A kept aspect ratio without a canvas gives every picture its own size: what the network takes shows then.
         let fed = match spec.canvas {
             Canvas::Fixed { size, .. } => Some(size),
@@ -65,7 +82,12 @@ impl Detect {
         if let Some(reason) = fed.and_then(|fed| network.wrong_size(inputs.image, fed)) {
             return Err(refused(reason));
         }
-        Ok(Self { spec, network, inputs })
+        let suppression = suppress::needed(network.io(), spec.head, inputs.im_shape.is_some()).map_err(refused)?;
+        let classes = suppression.and_then(|_| network.io().outputs[1].dims[1]);
+        if let Some(classes) = classes.filter(|&classes| classes != spec.labels.len()) {
+            return Err(refused(format!("label_list has {} names for the {classes} classes of the network", spec.labels.len())));
+        }
+        Ok(Self { spec, network, inputs, suppression })
     }
 
     /// The network.
@@ -123,6 +145,11 @@ impl Detect {
     /// The rows of the last run, of so many pictures. Graphs exported without the index output of their suppression say
     /// that nothing is left by a single -1, others by no rows.
     fn rows<'a>(&self, session: &'a dyn Session, pictures: usize) -> Result<Rows<'a>> {
+        if let Some(params) = &self.suppression {
+            let (boxes, scores) = (session.output(0)?, session.output(1)?);
+            let (rows, counts) = suppress::rows(&boxes, &scores, pictures, params).map_err(|found| self.network.fault(found))?;
+            return Ok(Rows { rows: rows.into(), counts });
+        }
         let output = session.output(0)?;
         let data = output.as_f32()?;
         let rows: &[Row] = match output.shape.dims() {
@@ -142,7 +169,7 @@ impl Detect {
         if counts.len() != pictures || counts.iter().any(|&count| count < 0) || total != rows.len() as i64 {
             return Err(self.network.fault(format!("{} rows, counted {counts:?}, for {pictures} pictures", rows.len())));
         }
-        Ok(Rows { rows, counts: counts.into_iter().map(|count| count as usize).collect() })
+        Ok(Rows { rows: rows.into(), counts: counts.into_iter().map(|count| count as usize).collect() })
     }
 
     /// The rows of a picture of size `picture` that are results, in their order, each with its number: a score above the

@@ -151,6 +151,12 @@ impl Loader {
         };
         let options = self.load_options(&model, precision, true, Parallelism { streams: self.options.threads, threads_per_stream: 1 })?;
         let engine = self.engine(self.wanted(choice, &model)?, &options, &probe)?;
+        let classes = engine.io().outputs.first().and_then(|output| output.dims.get(2).copied().flatten());
+        if let Some(classes) = classes.filter(|&classes| classes != spec.characters.len()) {
+            // The blank is no character of the dictionary.
+            let reason = format!("the dictionary gives {} classes with the blank, the network has {classes}", spec.characters.len());
+            return Err(described(&model, Error::config("", reason)));
+        }
         let rule = if self.options.fast { fast_widths(engine.info().backend) } else { WidthRule::Reference };
         Ok(TextRecognise::new(engine, spec.clone(), rule))
     }
@@ -167,7 +173,8 @@ impl Loader {
             (None, ClassResize::Short(side)) => Size::new(side, side),
         };
         let spec = ClassificationSpec { topk: topk.unwrap_or(spec.topk), ..spec.clone() };
-        Classify::new(self.shared_engines(choice, &model, &vec![Probe::only(picture_shape(size)); 3])?, spec)
+        let engines = self.shared_engines(choice, &model, &vec![Probe::only(picture_shape(size)); 3])?;
+        Classify::new(engines, spec).map_err(|e| described(&model, e))
     }
 
     /// Opens a detector of objects or page regions; `threshold` replaces the model's own for scores.
@@ -177,7 +184,7 @@ impl Loader {
             return Err(wrong_kind(&model, "a detector"));
         };
         let engines = self.shared_engines(choice, &model, &vec![detector_probe(spec); 3])?;
-        Detect::new(engines, with_threshold(spec, threshold))
+        Detect::new(engines, with_threshold(spec, threshold)).map_err(|e| described(&model, e))
     }
 
     /// Opens an instance segmenter; `threshold` replaces the model's own for scores.
@@ -187,7 +194,7 @@ impl Loader {
             return Err(wrong_kind(&model, "an instance segmenter"));
         };
         let engines = self.shared_engines(choice, &model, &vec![detector_probe(spec); 2])?;
-        SegmentInstances::new(engines, with_threshold(spec, threshold))
+        SegmentInstances::new(engines, with_threshold(spec, threshold)).map_err(|e| described(&model, e))
     }
 
     /// Opens a semantic segmenter.
@@ -197,7 +204,7 @@ impl Loader {
             return Err(wrong_kind(&model, "a semantic segmenter"));
         };
         let probe = vec![Probe::only(picture_shape(SEGMENTATION_PROBE)); 2];
-        Ok(Segment::new(self.shared_engines(choice, &model, &probe)?, spec.clone()))
+        Segment::new(self.shared_engines(choice, &model, &probe)?, spec.clone()).map_err(|e| described(&model, e))
     }
 
     /// Opens a recogniser of table structure.
@@ -287,6 +294,14 @@ fn with_threshold(spec: &DetectionSpec, threshold: Option<f32>) -> DetectionSpec
 /// Shape of one RGB picture of `size`.
 fn picture_shape(size: Size) -> Shape {
     Shape::new(&[1, 3, size.height as usize, size.width as usize])
+}
+
+/// An error of a module's, with the file that holds what is wrong in its place.
+fn described(model: &ResolvedModel, error: Error) -> Error {
+    match error {
+        Error::Config { reason, .. } => Error::config(format!("{} (model {})", model.described_by, model.name), reason),
+        other => other,
+    }
 }
 
 fn wrong_kind(model: &ResolvedModel, wanted: &str) -> Error {

@@ -12,6 +12,7 @@ pub mod loader;
 pub mod network;
 pub mod picture;
 pub mod segment;
+mod suppress;
 pub mod table;
 pub mod text_detect;
 pub mod text_recognise;

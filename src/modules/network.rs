@@ -109,6 +109,28 @@ impl<S: Default> Network<S> {
         Some(format!("this form of the network takes pictures of {}x{} only, not of {size}", text(width), text(height)))
     }
 
+    /// Why this network does not take a picture and nothing else; `None` when it does.
+    pub fn other_inputs(&self) -> Option<String> {
+        let names: Vec<&str> = self.io.inputs.iter().map(|input| input.name.as_str()).collect();
+        (names.len() != 1)
+            .then(|| format!("the network has the inputs {}, one is expected: it is that of another model", names.join(" and ")))
+    }
+
+    /// Why this network does not give outputs of so many dimensions, `ranks` for each in order (empty: any number); `None`
+    /// when it does. What a network does not say of itself beforehand shows in a run.
+    pub fn other_outputs(&self, ranks: &[&[usize]]) -> Option<String> {
+        let outputs = &self.io.outputs;
+        if outputs.len() < ranks.len() {
+            let found = plural(outputs.len(), "output");
+            return Some(format!("the network has {found}, {} are expected: it is that of another model", ranks.len()));
+        }
+        let fits = |rank: usize, ranks: &[usize]| rank == 0 || ranks.is_empty() || ranks.contains(&rank);
+        let (odd, ranks) = outputs.iter().zip(ranks).find(|(output, ranks)| !fits(output.dims.len(), ranks))?;
+        let expected: Vec<String> = ranks.iter().map(usize::to_string).collect();
+        let (found, expected) = (plural(odd.dims.len(), "dimension"), expected.join(" or "));
+        Some(format!("output `{}` of the network has {found}, {expected} are expected: it is that of another model", odd.name))
+    }
+
     /// Lends an idle session to `work`.
     pub fn with<R>(&self, share: Share, work: impl FnOnce(&mut Worker<S>) -> Result<R>) -> Result<R> {
         match (share, &self.one_core) {
@@ -121,4 +143,8 @@ impl<S: Default> Network<S> {
     pub fn fault(&self, found: impl Into<String>) -> Error {
         Error::device(self.info.device.clone(), format!("model {}", self.info.model), found)
     }
+}
+
+fn plural(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }

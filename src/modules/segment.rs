@@ -21,8 +21,15 @@ pub struct Segment {
 
 impl Segment {
     /// A segmenter that runs `engines` by the rules of `spec`.
-    pub fn new(engines: impl Into<Engines>, spec: SegmentationSpec) -> Self {
-        Self { spec, network: Network::new(engines) }
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the network has other inputs or outputs than segmenters.
+    pub fn new(engines: impl Into<Engines>, spec: SegmentationSpec) -> Result<Self> {
+        let network = Network::new(engines);
+        match network.other_inputs().or_else(|| network.other_outputs(&[&[3, 4]])) {
+            Some(reason) => Err(Error::config(format!("model {}", network.info().model), reason)),
+            None => Ok(Self { spec, network }),
+        }
     }
 
     fn predict_with(

@@ -4,7 +4,7 @@ use super::support::{Fed, assert_tensor, floats, frame, index, list, number, pic
 use hpinfer::Result;
 use hpinfer::backend::fake::{FakeEngine, Output};
 use hpinfer::image::Size;
-use hpinfer::model::{Canvas, DetectionSpec};
+use hpinfer::model::{Canvas, DetectionSpec, DetectorHead};
 use hpinfer::modules::network::Share;
 use hpinfer::modules::{Detect, PictureModule, SegmentInstances};
 use hpinfer::ops::resize_norm::{Interpolation, Normalize, Scale};
@@ -28,6 +28,7 @@ fn spec(masks: bool) -> DetectionSpec {
         draw_threshold: 0.5,
         labels: ["person", "bicycle", "car"].map(str::to_owned).to_vec(),
         masks,
+        head: DetectorHead::Other,
     }
 }
 

@@ -26,7 +26,10 @@ fn inputs_equal_the_reference() {
             Ok(vec![Output::i32(&[*n, *h, *w], vec![3; n * h * w])])
         });
         let image = pictured(case);
-        let found = Segment::new(engine, spec(None)).predict(&[image.view()], Share::Whole, &mut StageTimes::default()).expect("a map");
+        let found = Segment::new(engine, spec(None))
+            .expect("a segmenter")
+            .predict(&[image.view()], Share::Whole, &mut StageTimes::default())
+            .expect("a map");
         assert_tensor(case, &fed.lock().expect("no panic")[0][0], [0.0; 3]);
         assert!(found[0].size() == image.size() && found[0].labels().iter().all(|&v| v == 3));
     }
@@ -45,7 +48,11 @@ fn the_class_is_chosen_by_the_graph_or_here() {
     ];
     for output in outputs {
         let (engine, _) = remembering(&[("x", &[None; 4])], 1, move |_| Ok(vec![output.clone()]));
-        let found = Segment::new(engine, spec(None)).predict(&[picture(1, size).view()], Share::Whole, &mut StageTimes::default());
+        let found = Segment::new(engine, spec(None)).expect("a segmenter").predict(
+            &[picture(1, size).view()],
+            Share::Whole,
+            &mut StageTimes::default(),
+        );
         assert_eq!(found.expect("a map")[0].labels(), chosen);
     }
     for (output, says) in [
@@ -55,7 +62,11 @@ fn the_class_is_chosen_by_the_graph_or_here() {
         (Output::i64(&[1, 2, 3], vec![0, 1, 2, 3, 4, -1]), "a pixel of class -1"),
     ] {
         let (engine, _) = remembering(&[("x", &[None; 4])], 1, move |_| Ok(vec![output.clone()]));
-        let found = Segment::new(engine, spec(None)).predict(&[picture(1, size).view()], Share::Whole, &mut StageTimes::default());
+        let found = Segment::new(engine, spec(None)).expect("a segmenter").predict(
+            &[picture(1, size).view()],
+            Share::Whole,
+            &mut StageTimes::default(),
+        );
         let error = found.expect_err("refused").to_string();
         assert!(error.contains(says), "{error}");
     }
@@ -71,7 +82,7 @@ fn a_resized_map_is_brought_back_as_opencv_does() {
             assert_eq!(inputs[0].0.dims(), [1, 3, fed.height as usize, fed.width as usize]);
             Ok(vec![Output::i64(&[1, fed.height as usize, fed.width as usize], labels.clone())])
         });
-        let segment = Segment::new(engine, spec(Some(SegSize::Fixed(fed))));
+        let segment = Segment::new(engine, spec(Some(SegSize::Fixed(fed)))).expect("a segmenter");
         let found = segment.predict(&[picture(1, original).view()], Share::Whole, &mut StageTimes::default()).expect("a map");
         let found: Vec<i64> = found[0].labels().iter().map(|&v| v.into()).collect();
         assert_eq!(found, values("restored"), "{fed} to {original}");
@@ -84,7 +95,7 @@ fn sizes_follow_the_rule() {
         let mut spec = spec(Some(rule));
         spec.resize.as_mut().expect("a resize").size_divisor = divisor;
         let (engine, _) = remembering(&[("x", &[None; 4])], 1, |_| Ok(Vec::new()));
-        Segment::new(engine, spec).input_size(size).expect("a size")
+        Segment::new(engine, spec).expect("a segmenter").input_size(size).expect("a size")
     };
     let wide = Size::new(640, 427);
     assert_eq!(fed(SegSize::Fixed(Size::new(512, 256)), None, wide), Size::new(512, 256));
@@ -104,7 +115,7 @@ fn pictures_of_one_size_share_a_run_and_a_fixed_network_refuses_others() {
         Ok(vec![Output::i32(&[*n, *h, *w], red.collect())])
     };
     let (engine, fed) = remembering(&[("x", &[None; 4])], 1, answer);
-    let pipeline = SemanticSegmentation::new(Segment::new(engine, spec(None)), 8, 2).expect("a pipeline");
+    let pipeline = SemanticSegmentation::new(Segment::new(engine, spec(None)).expect("a segmenter"), 8, 2).expect("a pipeline");
     for (frame, result) in frames.iter().zip(pipeline.predict(&frames)) {
         let result = result.expect("a result");
         let red: Vec<u8> = frame.image.data().chunks(3).map(|p| u8::from(p[2] > 127)).collect();
@@ -115,7 +126,7 @@ fn pictures_of_one_size_share_a_run_and_a_fixed_network_refuses_others() {
     assert_eq!(runs, [[1, 3, 8, 6], [3, 3, 6, 8]]);
 
     let (engine, _) = remembering(&[("x", &[None, Some(3), Some(6), Some(8)])], 1, answer);
-    let pipeline = SemanticSegmentation::new(Segment::new(engine, spec(None)), 8, 2).expect("a pipeline");
+    let pipeline = SemanticSegmentation::new(Segment::new(engine, spec(None)).expect("a segmenter"), 8, 2).expect("a pipeline");
     let results = pipeline.predict(&frames);
     assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, true]);
     let error = results[1].as_ref().expect_err("refused").to_string();

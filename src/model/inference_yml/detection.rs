@@ -4,7 +4,7 @@
 use super::values::{channels, deviations, filter, height_width, one_or_two_sides};
 use super::{Context, Labels};
 use crate::error::Result;
-use crate::model::spec::{Canvas, DetectionSpec};
+use crate::model::spec::{Canvas, DetectionSpec, DetectorHead};
 use crate::model::yaml::Unknown;
 use crate::ops::resize_norm::{Interpolation, Normalize, Scale};
 use serde::Deserialize;
@@ -60,6 +60,7 @@ pub(super) struct Settings<'a> {
     pub labels: Option<&'a [String]>,
     pub draw_threshold: Option<f32>,
     pub masks: bool,
+    pub head: DetectorHead,
 }
 
 /// What a detector's file means.
@@ -125,6 +126,7 @@ pub(super) fn spec(steps: &[Spanned<Step>], settings: &Settings<'_>, context: &C
         draw_threshold: settings.draw_threshold.unwrap_or(0.5),
         labels: labels.ok_or_else(|| context.error("there is no label_list, which a detector needs"))?,
         masks: settings.masks,
+        head: settings.head,
     })
 }
 

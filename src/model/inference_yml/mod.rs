@@ -12,7 +12,7 @@ mod text;
 mod values;
 
 use super::hpi::HpiHints;
-use super::spec::{ModelSpec, UnwarpingSpec};
+use super::spec::{DetectorHead, ModelSpec, UnwarpingSpec};
 use super::yaml::{self, Unknown};
 use crate::error::{Error, Result};
 use crate::ops::resize_norm::{Normalize, Scale};
@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use steps::{PostProcess, PostProcessName, PreProcess, Transform};
 
 /// Keys that say how PaddleDetection's own runner runs a network, or repeat what is part of its graph.
-const IMPLIED: [&str; 7] = ["mode", "metric", "use_dynamic_shape", "arch", "min_subgraph_size", "NMS", "fpn_stride"];
+const IMPLIED: [&str; 6] = ["mode", "metric", "use_dynamic_shape", "min_subgraph_size", "NMS", "fpn_stride"];
 
 /// The network whose file describes nothing: the reference has its steps in code.
 const UNWARPING: &str = "UVDoc";
@@ -51,6 +51,8 @@ pub(super) struct InferenceYml {
     draw_threshold: Option<f32>,
     #[serde(default)]
     mask: bool,
+    #[serde(default)]
+    arch: DetectorHead,
     /// PaddleSeg.
     #[serde(rename = "Deploy")]
     deploy: Option<segmentation::Deploy>,
@@ -136,7 +138,7 @@ impl InferenceYml {
             (Some((steps, post)), None, None) => described_by_steps(steps, post, &context),
             (None, Some(steps), None) => {
                 let labels = self.label_list.as_deref();
-                let settings = detection::Settings { labels, draw_threshold: self.draw_threshold, masks: self.mask };
+                let settings = detection::Settings { labels, draw_threshold: self.draw_threshold, masks: self.mask, head: self.arch };
                 detection::spec(steps, &settings, &context).map(ModelSpec::Detection)
             }
             (None, None, Some(deploy)) => segmentation::spec(deploy, &context).map(ModelSpec::Segmentation),

@@ -98,6 +98,7 @@ fn detectors_of_every_exporter() {
         draw_threshold: 0.4,
         labels: vec!["person".into(), "bicycle".into()],
         masks: false,
+        head: DetectorHead::PicoDet,
     };
     assert_eq!(detection(DETECTION), expected);
     let yolox = detection(INFER_CFG);
