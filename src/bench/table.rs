@@ -8,6 +8,9 @@ pub const SUMMARY: [&str; 10] =
     ["CASE", "ENGINES", "OPEN ms", "FIRST ms", "P50 ms", "P95 ms", "P99 ms", "GEOMEAN ms", "IMAGES/s", "PEAK MiB"];
 /// Headings of the time per stage, over all pictures.
 pub const STAGES: [&str; 9] = ["CASE", "DECODE", "DET PRE", "DET INFER", "DET POST", "CROP", "REC PRE", "REC INFER", "REC POST"];
+/// The same for pipelines with other networks than those for text, whose times are summed.
+pub const ALL_STAGES: [&str; 12] =
+    ["CASE", "DECODE", "PRE", "INFER", "POST", "DET PRE", "DET INFER", "DET POST", "CROP", "REC PRE", "REC INFER", "REC POST"];
 /// Headings of the pipeline against its engines.
 pub const FLOORS: [&str; 9] =
     ["CASE", "ENGINES", "PICTURES", "END TO END", "ENGINE", "RATIO", "END TO END, WALL", "ENGINE, WALL", "PRE + POST"];
@@ -36,6 +39,18 @@ pub fn stages(c: &CaseReport) -> [String; 9] {
     let [det_pre, det_infer, det_post] = ["det_pre", "det_infer", "det_post"].map(stage);
     let [crop, rec_pre, rec_infer, rec_post] = ["crop", "rec_pre", "rec_infer", "rec_post"].map(stage);
     [c.case().to_string(), number(c.decode_ms), det_pre, det_infer, det_post, crop, rec_pre, rec_infer, rec_post]
+}
+
+/// Whether a case has stages beyond those of [`STAGES`].
+pub fn has_more_stages(c: &CaseReport) -> bool {
+    c.stages_ms.contains_key("infer")
+}
+
+/// A row of [`ALL_STAGES`].
+pub fn all_stages(c: &CaseReport) -> [String; 12] {
+    let [pre, infer, post] = ["pre", "infer", "post"].map(|name| number(c.stages_ms.get(name).copied().unwrap_or(0.0)));
+    let [case, decode, det_pre, det_infer, det_post, crop, rec_pre, rec_infer, rec_post] = stages(c);
+    [case, decode, pre, infer, post, det_pre, det_infer, det_post, crop, rec_pre, rec_infer, rec_post]
 }
 
 /// The rows of [`FLOORS`]: all pictures, and those with two lines or more.
