@@ -21,6 +21,7 @@ use hpinfer::tensor::Shape;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Sides are multiples of 32, which text detection leaves as they are.
 const PAGE: Size = Size::new(416, 320);
@@ -78,10 +79,16 @@ fn detector(boxes: BoxType) -> TextDetect {
 
 /// The text of a line by the grey in its middle.
 fn recogniser() -> TextRecognise {
+    counting_recogniser(Arc::default())
+}
+
+/// The same; counts the lines it reads.
+fn counting_recogniser(count: Arc<AtomicUsize>) -> TextRecognise {
     let classes = INKS.len() + 2;
     let network = move |inputs: &[Input]| {
         let (shape, data) = &inputs[0];
         let &[lines, 3, height, width] = shape.dims() else { panic!("{shape}") };
+        count.fetch_add(lines, Ordering::SeqCst);
         let plane = height * width;
         let mut out = vec![0.0; lines * 2 * classes];
         for (line, out) in data.chunks_exact(3 * plane).zip(out.chunks_exact_mut(2 * classes)) {
@@ -168,6 +175,36 @@ fn texts_of_a_table_stand_in_its_cells_and_the_others_outside() {
         let html = "<html><body><table><tr><td colspan=\"2\">&lt;script&gt;&amp;</td></tr><tr><td>one</td><td>three</td></tr></table></body></html>";
         assert_eq!(value["table_result"][0]["html"], html);
     }
+}
+
+#[test]
+fn no_line_of_a_page_is_read_twice() {
+    let frame = page(&[(32, 16, 80, 20, 80), (110, 72, 80, 20, 40), (70, 124, 60, 20, 0), (180, 124, 60, 20, 80)]);
+    let table = [1.0, 64.0, 64.0, 256.0, 160.0];
+    let lines = Arc::<AtomicUsize>::default();
+    let config = DocumentConfig::new(DocumentTask::Tables);
+    let recogniser = counting_recogniser(lines.clone());
+    let pipeline =
+        TableRecognition::new(layout(&[table]), structure(), detector(BoxType::Quad), recogniser, &config, 2).expect("a pipeline");
+    let result = pipeline.predict(std::slice::from_ref(&frame)).pop().expect("one").expect("a result");
+    assert_eq!(
+        (result.ocr.rec_text.len(), lines.load(Ordering::SeqCst)),
+        (4, 4),
+        "the reference reads those of the table with the page too"
+    );
+    let lines = Arc::<AtomicUsize>::default();
+    let modules = PageModules {
+        orientation: None,
+        unwarp: None,
+        layout: layout(&[table, [3.0, 20.0, 4.0, 400.0, 44.0]]),
+        structure: structure(),
+        text: detector(BoxType::Quad),
+        seals: None,
+        recognise: counting_recogniser(lines.clone()),
+    };
+    let pipeline = Pages::new(modules, &DocumentConfig::new(DocumentTask::Pages), 2).expect("a pipeline");
+    let result = pipeline.predict(&[frame]).pop().expect("one").expect("a result");
+    assert_eq!((result.blocks.len(), lines.load(Ordering::SeqCst)), (2, 4), "the reference reads those of a figure twice");
 }
 
 #[test]
