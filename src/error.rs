@@ -48,6 +48,16 @@ pub enum Error {
         /// What to do about it.
         next_step: String,
     },
+    /// A language model that did not answer, or not as its protocol has it.
+    #[error("endpoint {endpoint}: {reason}; {next_step}")]
+    Endpoint {
+        /// Address and model.
+        endpoint: String,
+        /// What it said or did.
+        reason: String,
+        /// What to do about it.
+        next_step: String,
+    },
     /// An engine or device failed while it worked.
     #[error("{device}, {stage}: {reason}")]
     Device {
@@ -86,6 +96,7 @@ impl Error {
             Self::Config { .. } => "bad_config",
             Self::Missing { .. } => "missing",
             Self::Backend { .. } => "backend_unavailable",
+            Self::Endpoint { .. } => "endpoint",
             Self::Device { .. } => "device_fault",
             Self::Io { .. } => "io",
             Self::Internal { .. } => "internal",
@@ -110,6 +121,11 @@ impl Error {
     /// A backend that cannot be used, and what to do instead.
     pub fn backend(backend: impl Into<String>, reason: impl Into<String>, next_step: impl Into<String>) -> Self {
         Self::Backend { backend: backend.into(), reason: reason.into(), next_step: next_step.into() }
+    }
+
+    /// A language model that gave no answer, and what to do.
+    pub fn endpoint(endpoint: impl Into<String>, reason: impl Into<String>, next_step: impl Into<String>) -> Self {
+        Self::Endpoint { endpoint: endpoint.into(), reason: reason.into(), next_step: next_step.into() }
     }
 
     /// An engine or device that failed at work.

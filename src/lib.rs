@@ -15,7 +15,7 @@
 //!
 //! Data runs one way: a [`source`] yields pictures, [`modules`] prepare them with [`ops`], run networks on [`backend`]
 //! sessions and interpret the outputs, a [`pipeline`] wires modules together and returns [`result`]s. [`schedule`]
-//! overlaps the work on different pictures, [`bench`](mod@bench) measures it, [`cli`] is the only place that names everything.
+//! overlaps the work on different pictures, [`extract`] asks a language model about what was found, [`bench`](mod@bench) measures it, [`cli`] is the only place that names everything.
 //! Below them: [`model`] (what a network expects and where it comes from), [`runtime`] and [`cache`] (libraries and files on
 //! this machine), [`onnx`] (graph rewrites), [`device`], [`tensor`], [`image`], [`trace`] (stage times, log lines) and [`error`](mod@error).
 
@@ -27,6 +27,7 @@ pub mod cache;
 pub mod cli;
 pub mod device;
 pub mod error;
+pub mod extract;
 pub mod image;
 pub mod model;
 pub mod modules;

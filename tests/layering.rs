@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["device", "runtime"],
     &["tensor"],
     &["image", "result"],
-    &["ops", "backend"],
+    &["ops", "backend", "extract"],
     &["model"],
     &["modules"],
     &["pipeline"],

@@ -4,6 +4,7 @@
 
 use super::bench::BenchCommand;
 use super::engine::EngineCommand;
+use super::extract::ExtractCommand;
 use super::model::ModelCommand;
 use super::pdf::PdfArgs;
 use super::runtime::RuntimeCommand;
@@ -75,6 +76,9 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Run models on every backend with the same inputs and compare what comes out
     Verify(VerifyArgs),
+    /// Ask a language model about documents: read their pages, choose the text, ask
+    #[command(subcommand)]
+    Extract(Box<ExtractCommand>),
     /// Run a pipeline over videos, network streams, cameras and raw frames
     Stream(Box<StreamArgs>),
     /// Measure a pipeline and the floor under it
@@ -217,12 +221,9 @@ pub struct EngineArgs {
     pub text_det_score_mode: Option<ScoreModeArg>,
 }
 
-/// Running a pipeline.
+/// What is read, and how.
 #[derive(Clone, Debug, Args)]
-pub struct PredictArgs {
-    /// Pipeline name or pipeline file; a path that exists wins over a name
-    #[arg(long, value_name = "NAME|FILE")]
-    pub pipeline: Option<String>,
+pub struct ReadArgs {
     /// Picture, PDF, folder, glob or URL; may be given several times. `-` reads one path a line from standard input
     #[arg(short, long, value_name = "PATH", num_args = 1..)]
     pub input: Vec<OsString>,
@@ -235,12 +236,6 @@ pub struct PredictArgs {
     /// Engines and models.
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// Add `timings_ms` to every result
-    #[arg(long)]
-    pub timings: bool,
-    /// Form of results on standard output [default: text on a terminal, jsonl otherwise]
-    #[arg(long, value_name = "FORM")]
-    pub format: Option<OutputForm>,
     /// Key names of results
     #[arg(long, value_name = "VERSION", default_value = "3.0-beta1")]
     pub schema: SchemaArg,
@@ -259,6 +254,23 @@ pub struct PredictArgs {
     /// Documents.
     #[command(flatten)]
     pub pdf: PdfArgs,
+}
+
+/// Running a pipeline.
+#[derive(Clone, Debug, Args)]
+pub struct PredictArgs {
+    /// Pipeline name or pipeline file; a path that exists wins over a name
+    #[arg(long, value_name = "NAME|FILE")]
+    pub pipeline: Option<String>,
+    /// Inputs and engines.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Add `timings_ms` to every result
+    #[arg(long)]
+    pub timings: bool,
+    /// Form of results on standard output [default: text on a terminal, jsonl otherwise]
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<OutputForm>,
     /// Write the shipped configuration of a pipeline to --save-path (default: here)
     #[arg(long, value_name = "NAME", alias = "get_pipeline_config")]
     pub get_pipeline_config: Option<String>,
@@ -329,8 +341,8 @@ impl PredictArgs {
     pub(super) fn first_of_a_run(&self) -> Option<&'static str> {
         first_given(&[
             ("--pipeline", self.pipeline.is_some()),
-            ("--input", !self.input.is_empty()),
-            ("--save-path", self.save_path.is_some()),
+            ("--input", !self.read.input.is_empty()),
+            ("--save-path", self.read.save_path.is_some()),
             ("--get-pipeline-config", self.get_pipeline_config.is_some()),
             ("--serve", self.serve),
             ("--install", self.install.is_some()),

@@ -5,6 +5,7 @@ pub mod args;
 pub mod bench;
 pub mod doctor;
 pub mod engine;
+pub mod extract;
 mod listing;
 pub mod model;
 mod model_info;
@@ -61,6 +62,7 @@ fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
     let mut out = io::stdout().lock();
     match command {
         Command::RenderPdf => {} // done above, without the lock
+        Command::Extract(command) => return extract::run(&command, global, &mut out),
         Command::Stream(args) => return stream::run(&args, global),
         Command::Completions { shell } => {
             let mut script = Vec::new(); // the generator panics when it cannot write

@@ -1,6 +1,6 @@
 //! Running a pipeline over inputs: one result per input, in input order, as soon as it is there.
 
-use super::args::{GlobalArgs, JpegArg, OutputForm, PredictArgs, SchemaArg};
+use super::args::{GlobalArgs, JpegArg, OutputForm, PredictArgs, ReadArgs, SchemaArg};
 use super::plan::{self, Plan};
 use super::report::Report;
 use super::{ALL_DONE, NOTHING_RAN, SOME_FAILED};
@@ -47,57 +47,18 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
         return Err(Error::config("--install", reason));
     }
     if let Some(name) = &args.get_pipeline_config {
-        return write_pipeline_config(name, args.save_path.as_deref());
+        return write_pipeline_config(name, args.read.save_path.as_deref());
     }
-    if args.pipeline.is_none() && args.input.is_empty() {
+    if args.pipeline.is_none() && args.read.input.is_empty() {
         eprint!("{}", super::args::Cli::command().render_help());
         return Ok(NOTHING_RAN);
     }
-    let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.threads, &args.engine)?;
-    if args.input.is_empty() {
-        return Err(Error::config("--input", "no input; give a file, folder, glob or URL, or - for a list on standard input"));
-    }
-    predict(args, global, &plan)
-}
-
-fn predict(args: &PredictArgs, global: &GlobalArgs, plan: &Plan) -> Result<u8> {
-    let schema = match args.schema {
-        SchemaArg::V3Beta1 => Schema::V3Beta1,
-        SchemaArg::V3 => Schema::V3,
-    };
-    let decoder = Decoder {
-        jpeg: match args.jpeg_decoder {
-            JpegArg::Zune => JpegDecoder::Zune,
-            JpegArg::Turbo => JpegDecoder::Turbo,
-        },
-        limits: Limits {
-            max_pixels: args.max_pixels.saturating_mul(1_000_000),
-            max_file_bytes: args.max_file_size.saturating_mul(1 << 20),
-        },
-    };
-    let fonts = fonts(args, global)?;
-    let suffix = match plan.config.name() {
-        PipelineName::Ocr => save::OCR_SUFFIX,
-        PipelineName::Picture(_) | PipelineName::Document(_) => save::PICTURE_SUFFIX,
-    };
-    let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema, suffix)).transpose()?;
-    let source_options =
-        SourceOptions { offline: global.offline, limits: decoder.limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
-    let source = Source::new(&args.input, source_options);
-    let pipeline = plan.open(global)?;
-    for run in pipeline.run_records() {
-        tracing::info!("{} runs on {} {} ({}, {})", run.model, run.backend, run.version, run.device, run.precision);
-    }
-    let jobs = source.map(|item| {
-        let slot = saver.as_ref().map(|s| s.reserve(&item.frame_id(), &item.relative_dir));
-        Job { item, slot }
-    });
-    let work = |jobs: Vec<Job>| run_jobs(pipeline.as_ref(), jobs, &decoder, saver.as_ref(), args.timings);
+    let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.read.threads, &args.read.engine)?;
+    let reading = Reading::open(&args.read, args.timings, &plan, global)?;
     let form = args.format.unwrap_or(if io::stdout().is_terminal() { OutputForm::Text } else { OutputForm::Jsonl });
-    let mut report = Report::new(form, schema, global.quiet);
+    let mut report = Report::new(form, schema(&args.read), global.quiet);
     let failed = AtomicBool::new(false);
-    let limits = schedule::Limits::for_threads(plan.loader.threads).with_batch(pipeline.batch_size());
-    schedule::ordered(jobs, limits, work, |outcome: Outcome| {
+    reading.run(|outcome| {
         failed.fetch_or(outcome.result.is_err(), Ordering::Relaxed);
         if let Err(e) = report.show(&outcome) {
             // Nobody reads any further: a closed pipe is a reader that has what it wanted.
@@ -111,6 +72,69 @@ fn predict(args: &PredictArgs, global: &GlobalArgs, plan: &Plan) -> Result<u8> {
     });
     report.clear();
     Ok(if failed.into_inner() { SOME_FAILED } else { ALL_DONE })
+}
+
+/// An open pipeline and the inputs before it.
+pub(super) struct Reading {
+    pipeline: Box<dyn Pipeline>,
+    source: Source,
+    decoder: Decoder,
+    saver: Option<Saver>,
+    timings: bool,
+    threads: usize,
+}
+
+impl Reading {
+    /// Opens the pipeline of `plan`.
+    pub fn open(args: &ReadArgs, timings: bool, plan: &Plan, global: &GlobalArgs) -> Result<Self> {
+        if args.input.is_empty() {
+            return Err(Error::config("--input", "no input; give a file, folder, glob or URL, or - for a list on standard input"));
+        }
+        let decoder = Decoder {
+            jpeg: match args.jpeg_decoder {
+                JpegArg::Zune => JpegDecoder::Zune,
+                JpegArg::Turbo => JpegDecoder::Turbo,
+            },
+            limits: Limits {
+                max_pixels: args.max_pixels.saturating_mul(1_000_000),
+                max_file_bytes: args.max_file_size.saturating_mul(1 << 20),
+            },
+        };
+        let fonts = fonts(args, global)?;
+        let suffix = match plan.config.name() {
+            PipelineName::Ocr => save::OCR_SUFFIX,
+            PipelineName::Picture(_) | PipelineName::Document(_) => save::PICTURE_SUFFIX,
+        };
+        let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema(args), suffix)).transpose()?;
+        let source_options =
+            SourceOptions { offline: global.offline, limits: decoder.limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
+        let source = Source::new(&args.input, source_options);
+        let pipeline = plan.open(global)?;
+        for run in pipeline.run_records() {
+            tracing::info!("{} runs on {} {} ({}, {})", run.model, run.backend, run.version, run.device, run.precision);
+        }
+        Ok(Self { pipeline, source, decoder, saver, timings, threads: plan.loader.threads })
+    }
+
+    /// Hands the outcome of each input to `sink`, in input order.
+    pub fn run(self, sink: impl FnMut(Outcome)) {
+        let Self { pipeline, source, decoder, saver, timings, threads } = self;
+        let jobs = source.map(|item| {
+            let slot = saver.as_ref().map(|s| s.reserve(&item.frame_id(), &item.relative_dir));
+            Job { item, slot }
+        });
+        let work = |jobs: Vec<Job>| run_jobs(pipeline.as_ref(), jobs, &decoder, saver.as_ref(), timings);
+        let limits = schedule::Limits::for_threads(threads).with_batch(pipeline.batch_size());
+        schedule::ordered(jobs, limits, work, sink);
+    }
+}
+
+/// The key names asked for.
+fn schema(args: &ReadArgs) -> Schema {
+    match args.schema {
+        SchemaArg::V3Beta1 => Schema::V3Beta1,
+        SchemaArg::V3 => Schema::V3,
+    }
 }
 
 /// Outcomes of `jobs`, in their order. Decoding and saving run side by side on the pipeline's own cores.
@@ -148,7 +172,7 @@ fn run_jobs(pipeline: &dyn Pipeline, jobs: Vec<Job>, decoder: &Decoder, saver: O
     pipeline.workers().install(|| finished.into_par_iter().with_max_len(1).map(save).collect())
 }
 
-fn fonts(args: &PredictArgs, global: &GlobalArgs) -> Result<Fonts> {
+fn fonts(args: &ReadArgs, global: &GlobalArgs) -> Result<Fonts> {
     let cache = plan::cache(global)?;
     Ok(Fonts::new(args.font.as_deref())?.with_installer(Box::new(move || runtime::font::install(&cache))))
 }

@@ -2,10 +2,12 @@
 
 use super::{Dialect, HpiParams, OcrConfig, read_yaml};
 use crate::error::{Error, Result};
+use crate::extract::{LlmParams, LlmSettings};
 use crate::model::HpiConfig;
 use crate::modules::loader::ModelChoice;
 use crate::pipeline::DocumentTask;
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// Name in the place of a model that leaves its step out.
 const NONE: &str = "none";
@@ -27,8 +29,21 @@ pub struct DocumentConfig {
     pub doc_image_unwarp_model: Option<ModelChoice>,
     /// Whether the regions of a page are read on a white page each, in their place; else as small pictures of their own.
     pub recovery: bool,
+    /// How a language model is asked about pages; nothing of it takes part in reading them.
+    pub questions: Box<Questions>,
     /// Detection and recognition of text; for seals the detector is that of seals.
     pub text: OcrConfig,
+}
+
+/// How a language model is asked about pages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Questions {
+    /// The model.
+    pub llm: LlmSettings,
+    /// File with the words of questions, in the place of those that ship.
+    pub task_prompt_yaml: Option<PathBuf>,
+    /// File with a task, rules and examples in the place of all others.
+    pub user_prompt_yaml: Option<PathBuf>,
 }
 
 impl DocumentConfig {
@@ -48,6 +63,7 @@ impl DocumentConfig {
             doc_image_ori_cls_model: None,
             doc_image_unwarp_model: None,
             recovery: true,
+            questions: Box::default(),
             text: OcrConfig { text_det_model: model(detector), text_rec_model: model(recogniser), ..OcrConfig::default() },
         }
     }
@@ -91,11 +107,7 @@ impl DocumentConfig {
                 format!("files of PaddleX 3.x for {task} are not in this version; `--get-pipeline-config {task}` writes one that is");
             return Err(Error::config(place, reason));
         }
-        let file = read_yaml::<File>(text, place)?;
-        if file.pipeline.llm_name.is_some() || file.pipeline.llm_params.is_some() {
-            tracing::warn!("{place}: `llm_name` and `llm_params` have no effect: questions to a language model are not in this version");
-        }
-        file.into_config(task, place)
+        read_yaml::<File>(text, place)?.into_config(task, place)
     }
 }
 
@@ -118,7 +130,9 @@ struct Section {
     doc_image_unwarp_model: Option<String>,
     recovery: Option<bool>,
     llm_name: Option<String>,
-    llm_params: Option<serde::de::IgnoredAny>,
+    llm_params: Option<LlmParams>,
+    task_prompt_yaml: Option<String>,
+    user_prompt_yaml: Option<String>,
     text_det_model: Option<String>,
     text_rec_model: Option<String>,
     text_rec_batch_size: Option<usize>,
@@ -129,6 +143,12 @@ struct Section {
     _table_batch_size: Option<usize>,
     #[serde(rename = "text_det_batch_size")]
     _text_det_batch_size: Option<usize>,
+    #[serde(rename = "seal_text_det_batch_size")]
+    _seal_text_det_batch_size: Option<usize>,
+    #[serde(rename = "doc_image_ori_cls_batch_size")]
+    _doc_image_ori_cls_batch_size: Option<usize>,
+    #[serde(rename = "doc_image_unwarp_batch_size")]
+    _doc_image_unwarp_batch_size: Option<usize>,
     device: Option<String>,
     #[serde(default)]
     hpi_config: HpiConfig,
@@ -155,6 +175,24 @@ impl File {
             }
         }
         config.recovery = section.recovery.unwrap_or(config.recovery);
+        for (key, given) in [
+            ("llm_name", section.llm_name.is_some()),
+            ("llm_params", section.llm_params.is_some()),
+            ("task_prompt_yaml", section.task_prompt_yaml.is_some()),
+            ("user_prompt_yaml", section.user_prompt_yaml.is_some()),
+        ] {
+            if given && task != DocumentTask::Pages {
+                return Err(Error::config(place, format!("{task} has no `{key}`; leave it out")));
+            }
+        }
+        let file = |name: Option<String>| name.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(NONE)).map(PathBuf::from);
+        let llm = LlmSettings {
+            llm_name: section.llm_name.unwrap_or(config.questions.llm.llm_name),
+            params: section.llm_params.unwrap_or_default(),
+            offline: false,
+        };
+        let (task_prompt_yaml, user_prompt_yaml) = (file(section.task_prompt_yaml), file(section.user_prompt_yaml));
+        *config.questions = Questions { llm, task_prompt_yaml, user_prompt_yaml };
         let text = &mut config.text;
         for (choice, name) in [(&mut text.text_det_model, section.text_det_model), (&mut text.text_rec_model, section.text_rec_model)] {
             if let Some(name) = name {

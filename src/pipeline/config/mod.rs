@@ -6,7 +6,7 @@ mod document;
 mod ocr;
 mod picture;
 
-pub use document::DocumentConfig;
+pub use document::{DocumentConfig, Questions};
 pub use ocr::OcrConfig;
 pub use picture::PictureConfig;
 
@@ -139,7 +139,9 @@ fn named_pipeline(text: &str, dialect: Dialect, place: &str) -> Result<PipelineN
 }
 
 fn read_yaml<T: for<'de> Deserialize<'de>>(text: &str, place: &str) -> Result<T> {
-    serde_saphyr::from_str(text).map_err(|e| Error::config(place, e.to_string()))
+    // Errors name line and column, and show no lines: a file may hold the key of a language model.
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|e| Error::config(place, e.to_string()))
 }
 
 /// `Global` of a 3.0-beta1 file; its name has been read.

@@ -50,6 +50,21 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The texts of the cells of a table that [`table`] wrote, without their spaces, as [`Table::plain_text`] has them.
+pub fn cell_texts(html: &str) -> Vec<String> {
+    let cell = |from: &str| {
+        let (_, inside) = from.split_once('>')?;
+        Some(unescaped(inside.split("</td>").next()?).replace(' ', ""))
+    };
+    html.split("<td").skip(1).filter_map(cell).collect()
+}
+
+/// Undoes [`escaped`].
+fn unescaped(text: &str) -> String {
+    let references = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    references.iter().fold(text.to_owned(), |text, (reference, character)| text.replace(reference, character))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +75,17 @@ mod tests {
         let found = table(&sample::table(sample::SPANS, "表头,left,a,b,c,d"));
         let expected = "<html><body><table><thead><tr><td colspan=\"3\">表头</td></tr></thead><tbody><tr><td rowspan=\"2\">left</td><td>a</td><td>b</td></tr><tr><td>c</td><td>d</td></tr></tbody></table></body></html>";
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn texts_come_back_from_the_markup() {
+        let mut one = sample::table(sample::SPANS, "head,left,,b");
+        one.texts[2] = "1 < 2 &lt; \"3\"</td>".into();
+        let texts = cell_texts(&table(&one));
+        assert_eq!(texts, ["head", "left", "1<2&lt;\"3\"</td>", "b", "", ""]);
+        one.texts.resize(6, String::new());
+        assert_eq!(texts.join(" "), one.plain_text());
+        assert!(cell_texts("<td").is_empty() && cell_texts("").is_empty());
     }
 
     #[test]

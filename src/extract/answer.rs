@@ -1,0 +1,103 @@
+//! What a language model answers, as values by key.
+
+use serde_json::{Map, Value};
+
+/// Values that say that there is none, as models write them when asked in Chinese or English.
+const UNKNOWN: [&str; 8] = ["未知", "未找到关键信息", "大模型调用失败", "None", "null", "unknown", "Unknown", ""];
+
+/// The values in `answer`. JSON is read wherever it stands: alone, between code fences, within a sentence; a list becomes its
+/// first element. In what is no JSON, `"key": "value"` pairs are looked for, as the reference does; it also removes brackets and the
+/// word json from the values, which is not done here. The thoughts of a model that shows them are passed over.
+pub(super) fn values(answer: &str) -> Map<String, Value> {
+    let answer = answer.rsplit("</think>").next().unwrap_or(answer).trim();
+    let fenced = answer.split("```").nth(1).map(|inside| inside.trim_start().trim_start_matches("json"));
+    let braced = answer.find('{').zip(answer.rfind('}')).filter(|(start, end)| start < end).map(|(start, end)| &answer[start..=end]);
+    let found = [Some(answer), fenced, braced].into_iter().flatten().find_map(object);
+    let found = found.unwrap_or_else(|| pairs(answer));
+    found.into_iter().filter_map(|(key, value)| Some((key, first(value)?))).collect()
+}
+
+/// Whether a value says that there is none.
+pub(super) fn is_unknown(value: &Value) -> bool {
+    value.is_null() || value.as_str().is_some_and(|text| UNKNOWN.contains(&text.trim()))
+}
+
+/// An object, or the first one of a list.
+fn object(text: &str) -> Option<Map<String, Value>> {
+    match serde_json::from_str(text.trim()).ok()? {
+        Value::Object(object) => Some(object),
+        Value::Array(list) => list.into_iter().find_map(|item| if let Value::Object(object) = item { Some(object) } else { None }),
+        _ => None,
+    }
+}
+
+/// The value itself, or the first of a list; of an empty list nothing.
+fn first(value: Value) -> Option<Value> {
+    match value {
+        Value::Array(list) => list.into_iter().next(),
+        value => Some(value),
+    }
+}
+
+/// All `"key": "value"` in a text that is no JSON.
+fn pairs(text: &str) -> Map<String, Value> {
+    let flat: String = text.chars().filter(|c| !matches!(c, '\n' | '\r' | '{' | '}')).collect();
+    let mut found = Map::new();
+    let mut rest = flat.as_str();
+    while let Some((before, after)) = rest.split_once("\":") {
+        rest = after;
+        let Some(value) = after.trim_start().strip_prefix('"') else { continue };
+        let (value, behind) = value.split_once('"').unwrap_or((value, ""));
+        if let Some((_, key)) = before.rsplit_once('"') {
+            found.insert(key.trim().to_owned(), value.into());
+        }
+        rest = behind;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn json_is_found_wherever_it_stands() {
+        let expected = json!({"甲方": "某公司", "日期": "2024 [草案] json"});
+        let plain = expected.to_string();
+        for answer in [
+            plain.clone(),
+            format!("```json\n{plain}\n```"),
+            format!("```\n{plain}\n```"),
+            format!("json\n{plain}"),
+            format!("这是结果：{plain} 完毕"),
+            format!("<think>{{\"甲方\": \"?\"}}</think>\n{plain}"),
+            format!("[{plain}]"),
+        ] {
+            assert_eq!(Value::Object(values(&answer)), expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_its_first_element() {
+        assert_eq!(Value::Object(values(r#"{"a": ["x", "y"], "b": [], "c": 7}"#)), json!({"a": "x", "c": 7}));
+    }
+
+    #[test]
+    fn pairs_are_found_in_broken_json() {
+        let broken = "```json\n{\"a\": \"x\",\n    \"b\": \"y [1]\",\n \"c\": \"cut o";
+        assert_eq!(Value::Object(values(broken)), json!({"a": "x", "b": "y [1]", "c": "cut o"}));
+        assert_eq!(Value::Object(values(r#"note "q", "b": "y", "n": 3, "d": "z" }}"#)), json!({"b": "y", "d": "z"}));
+    }
+
+    #[test]
+    fn nonsense_holds_nothing() {
+        for answer in ["", "抱歉，我不能回答。", "```", "```json```", "{", "}{", "[]", "[1, 2]", "\":", "\": \"", "</think>"] {
+            assert!(values(answer).is_empty(), "{answer}");
+        }
+        for value in [json!(null), json!("未知"), json!(" unknown "), json!("")] {
+            assert!(is_unknown(&value), "{value}");
+        }
+        assert!(!is_unknown(&json!(0)) && !is_unknown(&json!("未知数")));
+    }
+}

@@ -1,0 +1,211 @@
+//! The words of questions: data, shipped in `prompts.yaml` and replaceable from files as PaddleX's are.
+
+use super::chat::Guidance;
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use std::path::Path;
+
+/// What ships.
+const SHIPPED: &str = include_str!("prompts.yaml");
+
+/// The words of questions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompts {
+    common: Task,
+    table: Task,
+    retrieval: RetrievalTask,
+    /// In the place of task, rules and examples of every question.
+    own: Option<OwnPrompt>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Task {
+    description: String,
+    question: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetrievalTask {
+    item: String,
+    query: String,
+}
+
+/// A `user_prompt_yaml` of PaddleX.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OwnPrompt {
+    task_description: String,
+    rules_str: String,
+    few_shot_demo_str: String,
+    few_shot_demo_key_value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    kie_common_prompt: Section,
+    kie_table_prompt: Section,
+    kie_retrieval_prompt: Option<RetrievalTask>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    task_description: String,
+    #[serde(default)]
+    output_format: String,
+    question: Option<String>,
+}
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// Tables as HTML.
+    Tables,
+    /// Text.
+    Text,
+}
+
+impl Prompts {
+    /// The words that ship, replaced by those of a `task_prompt_yaml` and a `user_prompt_yaml` where given.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file cannot be read; [`Error::Config`] when it is not of that form.
+    pub fn open(task_file: Option<&Path>, user_file: Option<&Path>) -> Result<Self> {
+        let shipped = Self::parse(SHIPPED, None, "prompts.yaml")?;
+        let mut prompts = match task_file {
+            None => shipped,
+            Some(path) => Self::parse(&text(path)?, Some(&shipped), &path.display().to_string())?,
+        };
+        if let Some(path) = user_file {
+            let own = serde_saphyr::from_str(&text(path)?).map_err(|e| Error::config(path.display().to_string(), e.to_string()))?;
+            prompts.own = Some(own);
+        }
+        Ok(prompts)
+    }
+
+    /// Reads a `task_prompt_yaml`; what it may leave out is as in `base`.
+    fn parse(text: &str, base: Option<&Self>, place: &str) -> Result<Self> {
+        let file: File = serde_saphyr::from_str(text).map_err(|e| Error::config(place, e.to_string()))?;
+        let lacking = |what: &str| Error::config(place, format!("`{what}` is missing"));
+        let task = |section: Section, base: Option<&Task>, name: &str| {
+            let question = section.question.or_else(|| base.map(|task| task.question.clone()));
+            let question = question.ok_or_else(|| lacking(&format!("{name}.question")))?;
+            for slot in ["{text}", "{keys}"] {
+                if !question.contains(slot) {
+                    return Err(Error::config(place, format!("{name}.question has no {slot}")));
+                }
+            }
+            Ok(Task { description: section.task_description + &section.output_format, question })
+        };
+        let retrieval = file.kie_retrieval_prompt.or_else(|| base.map(|base| base.retrieval.clone()));
+        let retrieval = retrieval.ok_or_else(|| lacking("kie_retrieval_prompt"))?;
+        for (name, template, slot) in [("item", &retrieval.item, "{text}"), ("query", &retrieval.query, "{key}")] {
+            if !template.contains(slot) {
+                return Err(Error::config(place, format!("kie_retrieval_prompt.{name} has no {slot}")));
+            }
+        }
+        Ok(Self {
+            common: task(file.kie_common_prompt, base.map(|base| &base.common), "kie_common_prompt")?,
+            table: task(file.kie_table_prompt, base.map(|base| &base.table), "kie_table_prompt")?,
+            retrieval,
+            own: None,
+        })
+    }
+
+    /// The question for `keys` about `text`. What it says of the task is, from the weakest to the strongest: these words, the
+    /// caller's for text, those of a `user_prompt_yaml`.
+    pub(super) fn question(&self, about: About, text: &str, keys: &[String], guidance: &Guidance) -> String {
+        let task = match about {
+            About::Tables => &self.table,
+            About::Text => &self.common,
+        };
+        let head = match &self.own {
+            Some(own) => {
+                [&own.task_description, &own.rules_str, &own.few_shot_demo_str, &own.few_shot_demo_key_value].map(String::as_str).concat()
+            }
+            None => {
+                let own = &guidance.task_description;
+                let description = if about == About::Text && !own.is_empty() { own } else { &task.description };
+                [description, &guidance.rules, &guidance.few_shot].map(String::as_str).concat()
+            }
+        };
+        // A text from a picture cannot end its own fence.
+        let text = text.replace("```", "'''");
+        let keys = serde_json::Value::from(keys).to_string();
+        head + &filled(&task.question, &[("{text}", &text), ("{keys}", &keys)])
+    }
+
+    /// A block of a page as it is embedded; `page` counts from 1.
+    pub(super) fn item(&self, page: usize, name: &str, text: &str) -> String {
+        filled(&self.retrieval.item, &[("{page}", &page.to_string()), ("{name}", name), ("{text}", text)])
+    }
+
+    /// What a chunk about `key` is near to.
+    pub(super) fn query(&self, key: &str) -> String {
+        filled(&self.retrieval.query, &[("{key}", key)])
+    }
+}
+
+/// `template` with its slots filled; what fills one is not looked at for others.
+fn filled(template: &str, slots: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((at, slot, value)) =
+        slots.iter().filter_map(|(slot, value)| Some((rest.find(slot)?, slot, value))).min_by_key(|found| found.0)
+    {
+        out += &rest[..at];
+        out += value;
+        rest = &rest[at + slot.len()..];
+    }
+    out + rest
+}
+
+fn text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(Error::io("read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_filled_once() {
+        assert_eq!(filled("{a}-{b}-{a}", &[("{a}", "{b}"), ("{b}", "x")]), "{b}-x-{b}");
+    }
+
+    #[test]
+    fn what_ships_asks_for_json_with_the_keys_and_fences_the_text() {
+        let prompts = Prompts::open(None, None).unwrap();
+        let keys = ["甲方".to_owned(), "a\"b".to_owned()];
+        for about in [About::Tables, About::Text] {
+            let question = prompts.question(about, "one ``` {keys}", &keys, &Guidance::default());
+            assert!(question.contains("JSON") && question.contains("未知"), "{question}");
+            assert!(question.ends_with(r#"["甲方","a\"b"]"#) && question.contains("```one ''' {keys}```"), "{question}");
+        }
+    }
+
+    #[test]
+    fn files_and_callers_replace_the_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let (task, user) = (folder.path().join("task.yaml"), folder.path().join("user.yaml"));
+        let write = |path: &Path, text: &str| std::fs::write(path, text).unwrap();
+        write(
+            &task,
+            "kie_common_prompt: {task_description: T., output_format: F.}\nkie_table_prompt: {task_description: H., question: '{keys}|{text}'}\n",
+        );
+        write(&user, "task_description: U\nrules_str: R\nfew_shot_demo_str: S\nfew_shot_demo_key_value: V\n");
+        let keys = ["k".to_owned()];
+        let guidance = Guidance { task_description: "own.".into(), rules: "rule.".into(), few_shot: "shot.".into(), ..Guidance::default() };
+        let prompts = Prompts::open(Some(&task), None).unwrap();
+        assert_eq!(prompts.question(About::Tables, "t", &keys, &guidance), "H.rule.shot.[\"k\"]|t");
+        assert!(prompts.question(About::Text, "t", &keys, &Guidance::default()).starts_with("T.F.\n"));
+        assert!(prompts.question(About::Text, "t", &keys, &guidance).starts_with("own.rule.shot.\n"));
+        let prompts = Prompts::open(Some(&task), Some(&user)).unwrap();
+        assert_eq!(prompts.question(About::Tables, "t", &keys, &guidance), "URSV[\"k\"]|t");
+        write(&task, "kie_common_prompt: {task_description: T., question: 'no slot'}\nkie_table_prompt: {task_description: H.}\n");
+        let message = Prompts::open(Some(&task), None).unwrap_err().to_string();
+        assert!(message.contains("task.yaml") && message.contains("{text}"), "{message}");
+    }
+}
