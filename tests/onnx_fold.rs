@@ -9,7 +9,7 @@ use hpinfer::onnx::proto::{
     tensor_shape_proto::{Dimension, dimension},
     type_proto,
 };
-use hpinfer::onnx::{self, Counts, Model, OutputKind, Target, fold::fold, softmax_tail};
+use hpinfer::onnx::{self, Counts, Cut, Model, OutputKind, Target, fold::fold, softmax_tail};
 use hpinfer::runtime::{self, Library};
 use ort::environment::Environment;
 use ort::session::{Session, builder::GraphOptimizationLevel};
@@ -409,6 +409,55 @@ fn a_softmax_inside_the_graph_stays() {
 }
 
 #[test]
+fn the_classifier_goes_and_the_output_keeps_its_name() {
+    let mut b = Builder::new("classifier", &[1, 5, 4], 3);
+    b.weight("k", &[4, 4]).weight("w", &[4, 6]).weight("b", &[6]);
+    b.node("MatMul x,k", "1", &[]).node("MatMul 1,w", "2", &[]).node("Add 2,b", "3", &[]).node("Softmax 3", "y", &[("axis", &[2])]);
+    let original = b.model();
+    let model = || Model::from_proto(original.clone(), "m");
+    let (bytes, report) = model().prepare(Target::OnnxRuntime, Cut::Classifier).expect("rewritten");
+    let OutputKind::Features(classifier) = report.output else { panic!("{:?}", report.output) };
+    assert_eq!((classifier.features(), classifier.classes()), (4, 6));
+    let cut = Model::decode(&bytes, "m").expect("a model").proto;
+    assert_eq!(operators_of(&cut), "MatMul");
+    let (_, report) = model().prepare(Target::OnnxRuntime, Cut::Softmax).expect("rewritten");
+    assert_eq!(report.output, OutputKind::Logits);
+
+    let (probabilities, features) = (b.run(&original, true), b.run(&cut, false));
+    for (found, features) in probabilities.chunks(6).zip(features.chunks(4)) {
+        let logit = |class: usize| {
+            let terms = features.iter().zip(classifier.weights[class..].iter().step_by(6)).map(|(x, w)| x * w);
+            terms.sum::<f32>() + classifier.bias[class]
+        };
+        let powers: Vec<f32> = (0..6).map(|class| logit(class).exp()).collect();
+        let sum: f32 = powers.iter().sum();
+        assert!(found.iter().zip(&powers).all(|(p, power)| (p - power / sum).abs() < 1e-5), "{found:?} {powers:?}");
+    }
+
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), classifier.to_bytes()).expect("written");
+    assert_eq!(onnx::Classifier::read(file.path()).expect("read"), *classifier);
+    std::fs::write(file.path(), &bytes).expect("written");
+    assert!(onnx::Classifier::read(file.path()).expect_err("refused").to_string().contains("not a classifier"));
+}
+
+#[test]
+fn a_classifier_that_is_read_elsewhere_too_stays() {
+    for again in ["Add 1,b", "Add 1,1"] {
+        let mut b = Builder::new("no classifier", &[1, 5, 4], 3);
+        b.weight("w", &[4, 6]).weight("b", &[6]).node("MatMul x,w", "1", &[]);
+        if again == "Add 1,b" {
+            b.node(again, "2", &[]).node("Add 2,1", "3", &[])
+        } else {
+            b.node(again, "3", &[])
+        };
+        b.node("Softmax 3", "y", &[("axis", &[2])]);
+        let (_, report) = Model::from_proto(b.model(), "m").prepare(Target::OnnxRuntime, Cut::Classifier).expect("rewritten");
+        assert_eq!(report.output, OutputKind::Logits, "{again}");
+    }
+}
+
+#[test]
 fn files_are_read_rewritten_and_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let (src, dst) = (dir.path().join("a.onnx"), dir.path().join("b.onnx"));
@@ -418,17 +467,17 @@ fn files_are_read_rewritten_and_refused() {
     proto.metadata_props.push(onnx::proto::StringStringEntryProto { key: Some("character".into()), value: Some("a\nb".into()) });
     std::fs::write(&src, Model::from_proto(proto.clone(), &src).to_bytes()).expect("written");
     for target in [Target::OnnxRuntime, Target::OpenVino] {
-        let (bytes, report) = Model::read(&src).and_then(|m| m.prepare(target, false)).expect("rewritten");
+        let (bytes, report) = Model::read(&src).and_then(|m| m.prepare(target, Cut::Softmax)).expect("rewritten");
         assert_eq!(report.output, OutputKind::Logits);
         std::fs::write(&dst, bytes).expect("written");
         assert_eq!(Model::read(&dst).expect("read").metadata("character"), Some("a\nb"));
     }
 
     std::fs::write(&src, b"no model at all").expect("written");
-    let error = Model::read(&src).and_then(|m| m.prepare(Target::OnnxRuntime, true)).expect_err("refused").to_string();
+    let error = Model::read(&src).and_then(|m| m.prepare(Target::OnnxRuntime, Cut::Nothing)).expect_err("refused").to_string();
     assert!(error.contains("a.onnx") && error.contains("not an ONNX model"), "{error}");
     proto.graph.as_mut().expect("a graph").initializer[0].data_location = Some(1);
     std::fs::write(&src, Model::from_proto(proto, &src).to_bytes()).expect("written");
-    let error = Model::read(&src).and_then(|m| m.prepare(Target::OnnxRuntime, true)).expect_err("refused").to_string();
+    let error = Model::read(&src).and_then(|m| m.prepare(Target::OnnxRuntime, Cut::Nothing)).expect_err("refused").to_string();
     assert!(error.contains("separate file"), "{error}");
 }

@@ -3,6 +3,7 @@
 
 use super::{BackendName, Engine, IoSpec, Precision, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
+use crate::onnx::OutputKind;
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use std::sync::Arc;
 
@@ -100,8 +101,8 @@ impl Engine for FakeEngine {
         &self.info
     }
 
-    fn logits(&self) -> bool {
-        false
+    fn output_kind(&self) -> &OutputKind {
+        &OutputKind::Original
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {

@@ -17,6 +17,7 @@ pub mod tensorrt;
 
 use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
 use crate::error::{Error, Result};
+use crate::onnx::{Cut, OutputKind};
 use crate::tensor::{DType, Shape, TensorRef};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -224,8 +225,8 @@ pub struct LoadOptions {
     pub precision: Precision,
     /// Threads and streams.
     pub parallelism: Parallelism,
-    /// Whether outputs may be logits where the graph ends in a softmax; [`Engine::logits`] says what came of it.
-    pub logits: bool,
+    /// What may be left out at the end of the graph; [`Engine::output_kind`] says what came of it.
+    pub cut: Cut,
     /// Shapes to build an engine for, by input; empty leaves them to the backend. Backends that take any shape have no use for it.
     pub shapes: DynamicShapes,
     /// Folder for rewritten and compiled forms of a model that is a file; `None` keeps nothing.
@@ -256,8 +257,8 @@ pub trait Engine: Send + Sync {
     fn io(&self) -> &IoSpec;
     /// What runs.
     fn info(&self) -> &RunInfo;
-    /// Whether the first output holds logits because a final softmax was left out.
-    fn logits(&self) -> bool;
+    /// What the first output holds, after what was left out at the end of the graph.
+    fn output_kind(&self) -> &OutputKind;
     /// A session for one worker.
     fn session(&self) -> Result<Box<dyn Session>>;
     /// Most sessions that are worth having at one time: each takes memory of a device.

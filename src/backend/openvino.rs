@@ -4,7 +4,7 @@
 use super::rewrite::{self, Graph};
 use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
-use crate::onnx::Target;
+use crate::onnx::{OutputKind, Target};
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, Node, RwPropertyKey, Tensor};
 use std::path::Path;
@@ -83,7 +83,7 @@ impl Backend for OpenVino {
     }
 
     fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
-        let Graph { onnx, logits } = rewrite::form(options, Target::OpenVino)?;
+        let Graph { onnx, output } = rewrite::form(options, Target::OpenVino)?;
         let (compiled, io) = self
             .compile(options, &onnx)
             .map_err(|e| Error::backend("openvino", format!("model {} ({onnx}): {e}", options.model), NEXT_STEP))?;
@@ -95,7 +95,7 @@ impl Backend for OpenVino {
             device: "cpu".into(),
             precision: options.precision,
         };
-        Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), io, info, logits }))
+        Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), io, info, output }))
     }
 }
 
@@ -117,7 +117,7 @@ struct OvEngine {
     compiled: Mutex<CompiledModel>,
     io: IoSpec,
     info: RunInfo,
-    logits: bool,
+    output: OutputKind,
 }
 
 impl Engine for OvEngine {
@@ -129,8 +129,8 @@ impl Engine for OvEngine {
         &self.info
     }
 
-    fn logits(&self) -> bool {
-        self.logits
+    fn output_kind(&self) -> &OutputKind {
+        &self.output
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {

@@ -3,6 +3,7 @@
 
 use super::{Engine, GpuSession, IoSpec, RunInfo, Session};
 use crate::error::Result;
+use crate::onnx::OutputKind;
 use crate::tensor::{Shape, TensorRef};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +17,11 @@ impl Run {
     /// Shape and elements of every input, in graph order.
     pub fn inputs(&self) -> &[(Shape, Vec<f32>)] {
         &self.inputs
+    }
+
+    /// What ran.
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
     }
 }
 
@@ -86,8 +92,8 @@ impl Engine for RecordingEngine {
         self.engine.info()
     }
 
-    fn logits(&self) -> bool {
-        self.engine.logits()
+    fn output_kind(&self) -> &OutputKind {
+        self.engine.output_kind()
     }
 
     fn most_sessions(&self) -> usize {

@@ -325,7 +325,7 @@ impl Selector {
         let key = (
             &options.model_sha256,
             candidates,
-            options.logits,
+            options.cut,
             options.precision.to_string(),
             threads,
             (self.device.identity(), CpuInfo::read().model),
@@ -387,6 +387,7 @@ impl Clock {
 mod tests {
     use super::*;
     use crate::backend::ShapeRange;
+    use crate::onnx::Cut;
 
     #[test]
     fn a_hint_goes_first_and_adds_nothing() {
@@ -408,7 +409,7 @@ mod tests {
             rewrite: true,
             precision: Precision::Float32,
             parallelism: Parallelism { streams: 2, threads_per_stream: 6 },
-            logits: false,
+            cut: Cut::Nothing,
             shapes: DynamicShapes::new(),
             cache_dir: None,
         };

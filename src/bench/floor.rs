@@ -1,15 +1,20 @@
 //! The floor under a pipeline: what its engines alone need for the very tensors the pipeline feeds them. Both are
 //! measured in this process and in turn, on one worker thread, in processor time: what is over the floor is ours.
+//! The last layer of a recogniser belongs to the network, also where the module runs it.
 
 use super::inputs::Picture;
 use super::report::{AgainstFloor, Cost};
 use super::resources::{CostMeter, milliseconds};
 use super::run::PipelineSource;
+use crate::backend::Engine;
 use crate::backend::record::{Recording, Replay, Run};
 use crate::error::{Error, Result};
+use crate::onnx::OutputKind;
+use crate::ops::ctc::head::{self, Head};
 use crate::pipeline::{Pipeline, process_one};
 use crate::result::RunRecord;
 use crate::trace::{Stage, StageTimes};
+use std::sync::Arc;
 
 /// A picture's floor, and the engine runs it stands on.
 pub struct PictureFloor {
@@ -25,19 +30,19 @@ pub fn measure(source: &PipelineSource, pictures: &[Picture], repeat: usize) -> 
     let recording = Recording::default();
     let pipeline = source.open_with(1, Some(recording.clone()))?;
     let meter = CostMeter::calibrate();
-    let mut replay = Replay::default();
+    let (mut replay, mut endings) = (Replay::default(), Endings::default());
     let mut floors = Vec::with_capacity(pictures.len());
     for picture in pictures {
         recording.start();
         let recorded = process_one(pipeline.as_ref(), &picture.frame);
         let runs = recording.stop();
         recorded?;
-        replay_runs(&mut replay, &runs, &meter)?; // the replay's own sessions meet these shapes for the first time
+        replay_runs(&mut replay, &mut endings, &runs, &meter)?; // the replay's own sessions meet these shapes for the first time
         let mut least: Option<AgainstFloor> = None;
         for _ in 0..repeat {
             let (outcome, end_to_end) = meter.measure(|| process_one(pipeline.as_ref(), &picture.frame));
             let (_, times) = outcome?;
-            let engine = replay_runs(&mut replay, &runs, &meter)?;
+            let engine = replay_runs(&mut replay, &mut endings, &runs, &meter)?;
             let pre_post_ms = pre_post_ms(pipeline.as_ref(), &times);
             least = Some(match least {
                 None => AgainstFloor { end_to_end, engine, pre_post_ms },
@@ -55,15 +60,49 @@ pub fn measure(source: &PipelineSource, pictures: &[Picture], repeat: usize) -> 
 }
 
 /// Runs what was recorded; putting the inputs in place is not counted.
-fn replay_runs(replay: &mut Replay, runs: &[Run], meter: &CostMeter) -> Result<Cost> {
+fn replay_runs(replay: &mut Replay, endings: &mut Endings, runs: &[Run], meter: &CostMeter) -> Result<Cost> {
     let mut total = Cost { cpu_ms: Some(0.0), wall_ms: 0.0 };
     for run in runs {
         let session = replay.prepare(run)?;
-        let (outcome, cost) = meter.measure(|| session.run());
+        let ending = endings.of(run.engine());
+        let (outcome, cost) = meter.measure(|| {
+            session.run()?;
+            ending.map_or(Ok(()), |ending| ending.run(session.output(0)?.as_f32()?))
+        });
         outcome?;
         total = total.plus(cost);
     }
     Ok(total)
+}
+
+/// The last layers that engines leave to modules.
+#[derive(Default)]
+struct Endings(Vec<(Arc<dyn Engine>, Option<Ending>)>);
+
+struct Ending {
+    head: Head,
+    scratch: head::Scratch,
+}
+
+impl Endings {
+    fn of(&mut self, engine: &Arc<dyn Engine>) -> Option<&mut Ending> {
+        let at = self.0.iter().position(|(known, _)| Arc::ptr_eq(known, engine)).unwrap_or_else(|| {
+            let ending = match engine.output_kind() {
+                OutputKind::Features(c) => Some(Ending { head: Head::new(&c.weights, &c.bias), scratch: head::Scratch::default() }),
+                OutputKind::Original | OutputKind::Logits => None,
+            };
+            self.0.push((engine.clone(), ending));
+            self.0.len() - 1
+        });
+        self.0[at].1.as_mut()
+    }
+}
+
+impl Ending {
+    fn run(&mut self, features: &[f32]) -> Result<()> {
+        self.head.blocks(features).for_each(|block| drop(std::hint::black_box(self.head.scores(block, &mut self.scratch))));
+        Ok(())
+    }
 }
 
 fn pre_post_ms(pipeline: &dyn Pipeline, times: &StageTimes) -> f64 {

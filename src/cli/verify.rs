@@ -10,6 +10,7 @@ use crate::cache::Cache;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::model::{ModelSpec, ResolvedModel, Store};
+use crate::onnx::Cut;
 use crate::verify::compare::{Difference, Share};
 use crate::verify::report::{Feed, ModelReport, RunReport, Verdict, verify};
 use serde_json::json;
@@ -99,7 +100,7 @@ fn options(cache: &Cache, model: &ResolvedModel, threads: usize) -> Result<LoadO
         rewrite: true,
         precision: Precision::Float32,
         parallelism: Parallelism { streams: 1, threads_per_stream: threads },
-        logits: false,
+        cut: Cut::Nothing,
         shapes: Default::default(),
         cache_dir: Some(cache.subdir("compiled")?),
     })

@@ -15,6 +15,7 @@ use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::image::Size;
 use crate::model::{BoxType, Canvas, ClassResize, ClassificationSpec, DetectionSpec, HpiConfig, ModelSpec, ResolvedModel, Store};
+use crate::onnx::Cut;
 use crate::ops::db::ScoreMode;
 use crate::tensor::Shape;
 use std::sync::Arc;
@@ -144,12 +145,12 @@ impl Loader {
         let [c, h, w] = spec.image_shape.map(|v| v as usize);
         // Widths without a common factor, as lines have them: an engine that prepares itself for each meets all as new.
         let probe = [0, 11, 97, 203, 369, 581, 882].map(|more| Probe::only(Shape::new(&[1, c, h, w + more])));
-        let precision = if self.options.fast && self.options.device.gpu().is_none() && CpuInfo::read().has_bfloat16() {
-            Precision::Bfloat16
-        } else {
-            Precision::Float32
-        };
-        let options = self.load_options(&model, precision, true, Parallelism { streams: self.options.threads, threads_per_stream: 1 })?;
+        let on_gpu = self.options.device.gpu().is_some();
+        let bfloat16 = self.options.fast && !on_gpu && CpuInfo::read().has_bfloat16();
+        let precision = if bfloat16 { Precision::Bfloat16 } else { Precision::Float32 };
+        // Outside the engine the last layer runs in float32, and on the processor.
+        let cut = if on_gpu || bfloat16 { Cut::Softmax } else { Cut::Classifier };
+        let options = self.load_options(&model, precision, cut, Parallelism { streams: self.options.threads, threads_per_stream: 1 })?;
         let engine = self.engine(self.wanted(choice, &model)?, &options, &probe)?;
         let classes = engine.io().outputs.first().and_then(|output| output.dims.get(2).copied().flatten());
         if let Some(classes) = classes.filter(|&classes| classes != spec.characters.len()) {
@@ -230,7 +231,8 @@ impl Loader {
     /// Engines for pictures in float32: one that uses all cores, and where there are several another for one of them.
     fn shared_engines(&self, choice: &ModelChoice, model: &ResolvedModel, probe: &[Probe]) -> Result<Engines> {
         let threads = self.options.threads;
-        let mut options = self.load_options(model, Precision::Float32, false, Parallelism { streams: 1, threads_per_stream: threads })?;
+        let mut options =
+            self.load_options(model, Precision::Float32, Cut::Nothing, Parallelism { streams: 1, threads_per_stream: threads })?;
         let wanted = self.wanted(choice, model)?;
         let whole = self.engine(wanted.clone(), &options, probe)?;
         if threads == 1 || self.options.device.gpu().is_some() {
@@ -244,7 +246,7 @@ impl Loader {
         Ok(Engines { whole, one_core: Some(Box::new(load)) })
     }
 
-    fn load_options(&self, model: &ResolvedModel, precision: Precision, logits: bool, parallelism: Parallelism) -> Result<LoadOptions> {
+    fn load_options(&self, model: &ResolvedModel, precision: Precision, cut: Cut, parallelism: Parallelism) -> Result<LoadOptions> {
         Ok(LoadOptions {
             model: model.name.clone(),
             onnx: model.files.onnx.clone().map(Onnx::File),
@@ -253,7 +255,7 @@ impl Loader {
             rewrite: true,
             precision,
             parallelism,
-            logits,
+            cut,
             shapes: DynamicShapes::new(),
             cache_dir: Some(self.cache.subdir("compiled")?),
         })

@@ -5,6 +5,7 @@
 //! needs it at a few steps only. It is a pure function of the file: cache the product by the file's content hash,
 //! [`REWRITE_VERSION`] and the arguments.
 
+pub mod classifier;
 pub mod fold;
 mod graph;
 pub mod proto;
@@ -14,27 +15,43 @@ pub mod softmax_tail;
 pub mod surgery;
 mod tensor;
 
+pub use classifier::Classifier;
 pub use fold::{Counts, Target};
 
 use crate::error::{Error, Result};
 use prost::Message;
 use proto::ModelProto;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Part of every cache key of a rewritten graph: grows whenever a rewrite gives another graph than before.
-pub const REWRITE_VERSION: u32 = 1;
+pub const REWRITE_VERSION: u32 = 2;
+
+/// How much of the end of a recogniser may be left to the decoder behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cut {
+    /// Nothing: outputs are those of the original graph.
+    #[default]
+    Nothing,
+    /// A last Softmax.
+    Softmax,
+    /// That, and the dense layer before it.
+    Classifier,
+}
 
 /// What the only output of a rewritten classifier holds along its last axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum OutputKind {
     /// What the original graph gives, such as probabilities.
     Original,
     /// The arguments of the Softmax that was taken away: a softmax over the last axis restores the original.
     Logits,
+    /// The input of the dense layer that was taken away: this gives the logits.
+    Features(Arc<Classifier>),
 }
 
 /// What was done to a graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// How often each rewrite applied.
     pub counts: Counts,
@@ -109,14 +126,23 @@ impl Model {
     }
 
     /// The graph in the form that `target` runs fastest, see [`fold`](mod@fold): file bytes and what was done. The form for
-    /// one library is slow in the other. Without `keep_softmax` a final Softmax goes too, see [`softmax_tail`].
+    /// one library is slow in the other. What `cut` allows is left out at the end, see [`softmax_tail`] and [`classifier`].
     ///
     /// # Errors
     /// [`Error::Input`] for a model that keeps weights in separate files: use it as it is.
-    pub fn prepare(mut self, target: Target, keep_softmax: bool) -> Result<(Vec<u8>, Report)> {
+    pub fn prepare(mut self, target: Target, cut: Cut) -> Result<(Vec<u8>, Report)> {
         self.refuse_external_weights()?;
-        let output = if keep_softmax { OutputKind::Original } else { softmax_tail::remove(&mut self.proto) };
+        let mut output = OutputKind::Original;
+        if cut != Cut::Nothing {
+            output = softmax_tail::remove(&mut self.proto);
+        }
         let counts = fold::fold(&mut self.proto, target);
+        if cut == Cut::Classifier
+            && output == OutputKind::Logits
+            && let Some(classifier) = classifier::cut(&mut self.proto)
+        {
+            output = OutputKind::Features(Arc::new(classifier));
+        }
         Ok((self.to_bytes(), Report { counts, output }))
     }
 }

@@ -13,6 +13,7 @@ use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
 use hpinfer::model::{ModelSpec, Store};
 use hpinfer::modules::text_recognise::WidthRule;
 use hpinfer::modules::{TextDetect, TextRecognise};
+use hpinfer::onnx::{Cut, OutputKind};
 use hpinfer::pipeline::{Ocr, OcrConfig};
 use hpinfer::result::OcrResult;
 use hpinfer::source::{Source, SourceOptions};
@@ -48,8 +49,8 @@ impl Engine for Emulated {
         &self.info
     }
 
-    fn logits(&self) -> bool {
-        self.engine.logits()
+    fn output_kind(&self) -> &OutputKind {
+        self.engine.output_kind()
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
@@ -123,7 +124,7 @@ impl Networks {
         let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
         let store = Store::new(&cache).expect("a store");
         let selector = Selector::new(cache, Libraries::default());
-        let open = |name: &str, logits: bool| {
+        let open = |name: &str, cut: Cut| {
             let model = store.resolve(name).expect("a model");
             let options = LoadOptions {
                 model: model.name.clone(),
@@ -133,13 +134,13 @@ impl Networks {
                 rewrite: true,
                 precision: Precision::Float32,
                 parallelism: Parallelism { streams: 2, threads_per_stream: 1 },
-                logits,
+                cut,
                 shapes: DynamicShapes::new(),
                 cache_dir: None,
             };
             (selector.load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine"), model.spec)
         };
-        let (det, rec) = (open("PP-OCRv4_mobile_det", false), open("PP-OCRv4_mobile_rec", true));
+        let (det, rec) = (open("PP-OCRv4_mobile_det", Cut::Nothing), open("PP-OCRv4_mobile_rec", Cut::Softmax));
         Self { engines: [det.0, rec.0], specs: [det.1, rec.1] }
     }
 

@@ -8,7 +8,7 @@ use hpinfer::backend::tensorrt::recipe::{FixedSize, Recipe};
 use hpinfer::backend::tensorrt::session::TensorRt;
 use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, Onnx, Parallelism, Precision};
 use hpinfer::cache::{Cache, sha256};
-use hpinfer::onnx::sample;
+use hpinfer::onnx::{Cut, sample};
 use hpinfer::tensor::Shape;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub fn options() -> LoadOptions {
         rewrite: true,
         precision: Precision::Float32,
         parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
-        logits: false,
+        cut: Cut::Nothing,
         shapes: Default::default(),
         cache_dir: None,
     }

@@ -4,6 +4,7 @@
 use hpinfer::backend::onnxruntime::OnnxRuntime;
 use hpinfer::backend::{Backend, LoadOptions, Onnx, Parallelism, Precision};
 use hpinfer::cache::{Cache, sha256};
+use hpinfer::onnx::Cut;
 use hpinfer::onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     attribute_proto::AttributeType, tensor_proto::DataType, tensor_shape_proto, type_proto,
@@ -97,7 +98,7 @@ fn run(model: &ModelProto, inputs: &[(&str, &[usize], &[f32])]) -> Vec<(String, 
         rewrite: false,
         precision: Precision::Float32,
         parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
-        logits: false,
+        cut: Cut::Nothing,
         shapes: Default::default(),
         cache_dir: None,
     };

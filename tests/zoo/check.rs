@@ -8,6 +8,7 @@ use hpinfer::backend::{BackendName, LoadOptions, Onnx, Parallelism, Precision};
 use hpinfer::cache::Cache;
 use hpinfer::device;
 use hpinfer::model::Store;
+use hpinfer::onnx::Cut;
 use hpinfer::verify::Output;
 use hpinfer::verify::compare::{Difference, Kind};
 use hpinfer::verify::report::{Feed, ONNX_RUNTIME_TOLERANCE, RunReport, Verdict, verify};
@@ -34,7 +35,7 @@ pub fn check(zoo: &Zoo, name: &str, cache: &Cache) -> Row {
         rewrite: true,
         precision: Precision::Float32,
         parallelism: Parallelism { streams: 1, threads_per_stream: device::available_threads() },
-        logits: false,
+        cut: Cut::Nothing,
         shapes: Default::default(),
         cache_dir: None,
     };

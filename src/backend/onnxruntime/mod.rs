@@ -9,7 +9,7 @@ use super::rewrite::{self, Graph};
 use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
 use crate::device::Gpu;
 use crate::error::{Error, Result};
-use crate::onnx::Target;
+use crate::onnx::{OutputKind, Target};
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use ort::environment::Environment;
 use ort::session::Session as OrtSession;
@@ -83,9 +83,9 @@ impl Backend for OnnxRuntime {
             let next_step = "leave the precision out, or choose openvino";
             return Err(Error::backend("onnx_runtime", format!("{} is not to be had on the CPU", options.precision), next_step));
         }
-        let Graph { onnx, logits } = rewrite::form(options, Target::OnnxRuntime)?;
+        let Graph { onnx, output } = rewrite::form(options, Target::OnnxRuntime)?;
         if let Some(target) = &self.gpu {
-            return gpu::load(&self.environment, &self.version, target, options, &onnx, logits);
+            return gpu::load(&self.environment, &self.version, target, options, &onnx, output);
         }
         let session = self.commit(options, &onnx).map_err(|e| {
             let next_step = "check the file with `hpinfer model verify`, or choose another backend";
@@ -102,7 +102,7 @@ impl Backend for OnnxRuntime {
             device: "cpu".into(),
             precision: options.precision,
         };
-        Ok(Arc::new(OrtEngine { session: Arc::new(shared), io, info, logits }))
+        Ok(Arc::new(OrtEngine { session: Arc::new(shared), io, info, output }))
     }
 }
 
@@ -126,7 +126,7 @@ struct OrtEngine {
     session: Arc<ffi::SharedSession>,
     io: IoSpec,
     info: RunInfo,
-    logits: bool,
+    output: OutputKind,
 }
 
 impl Engine for OrtEngine {
@@ -138,8 +138,8 @@ impl Engine for OrtEngine {
         &self.info
     }
 
-    fn logits(&self) -> bool {
-        self.logits
+    fn output_kind(&self) -> &OutputKind {
+        &self.output
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {

@@ -19,6 +19,7 @@ pub use program::{PaddleFiles, read_io};
 
 use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Precision, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
+use crate::onnx::OutputKind;
 use crate::runtime::PaddleRuntime;
 use crate::tensor::{Data, Shape, TensorRef};
 use child::Fault;
@@ -131,8 +132,8 @@ impl Engine for PaddleEngine {
         &self.info
     }
 
-    fn logits(&self) -> bool {
-        false
+    fn output_kind(&self) -> &OutputKind {
+        &OutputKind::Original
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {

@@ -12,7 +12,7 @@ use super::recipe::{self, FixedSize, Recipe};
 use crate::backend::{self, Backend, BackendName, IoSpec, LoadOptions, Precision, RunInfo, TensorSpec};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::onnx::Model;
+use crate::onnx::{Model, OutputKind};
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use std::sync::Arc;
 
@@ -121,8 +121,8 @@ impl backend::Engine for Loaded {
         &self.info
     }
 
-    fn logits(&self) -> bool {
-        false
+    fn output_kind(&self) -> &OutputKind {
+        &OutputKind::Original
     }
 
     fn session(&self) -> Result<Box<dyn backend::Session>> {

@@ -1,7 +1,7 @@
 //! Recognition wholly on a GPU: crops are cut out of the pictures that lie there, and the classes of all lines come back in one
 //! small copy.
 
-use super::{Line, Text, TextRecognise};
+use super::{Ending, Line, Text, TextRecognise};
 use crate::backend::GpuSession;
 use crate::device::FloatsMut;
 use crate::error::{Error, Result};
@@ -41,13 +41,19 @@ impl TextRecognise {
         times.measure(Stage::RecInfer, || session.run())?;
         let texts = times.measure(Stage::RecPost, || {
             let (shape, scores) = session.output(0)?;
-            let [steps, classes] = self.steps_and_classes(shape, lines.len())?;
+            let Ending::Decode(kind) = self.ending else {
+                return Err(Error::internal(
+                    "text recognition",
+                    "the network's last layer is left to the processor, but its input is on the GPU",
+                ));
+            };
+            let [steps, classes] = self.steps_and_depth(shape, lines.len())?;
             let batch = Batch { sequences: lines.len(), steps, classes };
             let rows = batch.sequences * batch.steps;
             let (mut best, mut value) = (stream.alloc(rows)?, stream.alloc(rows)?);
             let mut out = stream.alloc(batch.sequences * batch.row())?;
             let mut scratch = Scratch { best: best.slice_mut(), value: value.slice_mut() };
-            ctc::decode(&stream, scores, batch, self.kind, &mut scratch, &mut out.slice_mut())?;
+            ctc::decode(&stream, scores, batch, kind, &mut scratch, &mut out.slice_mut())?;
             let out = download(out.slice(), &stream, &mut transfers)?;
             let decoded = ctc::read(out.on_host()?, batch)?; // waits for all of the above
             Ok::<_, Error>(decoded.iter().map(|decoded| self.text(decoded)).collect())

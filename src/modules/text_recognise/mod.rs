@@ -6,13 +6,16 @@ use crate::backend::{Engine, Pool, RunInfo, Session};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, PixelFormat, Resident, Size};
 use crate::model::TextRecognitionSpec;
+use crate::onnx::OutputKind;
+use crate::ops::ctc::cpu::Greedy;
+use crate::ops::ctc::head::{self, Head};
 use crate::ops::ctc::{self, ScoreKind};
 use crate::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Planes};
 use crate::ops::warp;
 use crate::ops::warp::cuda::Taps;
 use crate::ops::warp::curve::{self, CurvePlan};
-use crate::tensor::Shape;
 use crate::tensor::storage::Storage;
+use crate::tensor::{Shape, TensorRef};
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
 
@@ -68,12 +71,21 @@ pub struct TextRecognise {
     spec: TextRecognitionSpec,
     rule: WidthRule,
     info: RunInfo,
-    kind: ScoreKind,
+    ending: Ending,
     workers: Pool<Worker>,
+}
+
+/// What follows the engine.
+enum Ending {
+    /// The decoder, of scores of this kind.
+    Decode(ScoreKind),
+    /// The network's last layer, then the decoder.
+    Head(Head),
 }
 
 struct Worker {
     session: Box<dyn Session>,
+    head: head::Scratch,
     crop: Vec<u8>,
     warp: warp::cpu::Scratch,
     resize: resize_norm::cpu::Scratch,
@@ -85,13 +97,23 @@ impl TextRecognise {
     /// A recogniser that runs `engine` by the rules of `spec`.
     pub fn new(engine: Arc<dyn Engine>, spec: TextRecognitionSpec, rule: WidthRule) -> Self {
         let info = engine.info().clone();
-        let kind = if engine.logits() { ScoreKind::Logits } else { ScoreKind::Probabilities };
+        let ending = match engine.output_kind() {
+            OutputKind::Original => Ending::Decode(ScoreKind::Probabilities),
+            OutputKind::Logits => Ending::Decode(ScoreKind::Logits),
+            OutputKind::Features(classifier) => Ending::Head(Head::new(&classifier.weights, &classifier.bias)),
+        };
         let most = engine.most_sessions();
         let make = move || {
-            let session = engine.session()?;
-            Ok(Worker { session, crop: Vec::new(), warp: Default::default(), resize: Default::default(), taps: None })
+            Ok(Worker {
+                session: engine.session()?,
+                head: Default::default(),
+                crop: Vec::new(),
+                warp: Default::default(),
+                resize: Default::default(),
+                taps: None,
+            })
         };
-        Self { spec, rule, info, kind, workers: Pool::with_most(most, make) }
+        Self { spec, rule, info, ending, workers: Pool::with_most(most, make) }
     }
 
     /// What runs.
@@ -126,11 +148,38 @@ impl TextRecognise {
             })?;
         }
         times.measure(Stage::RecInfer, || worker.session.run())?;
-        times.measure(Stage::RecPost, || {
-            let output = worker.session.output(0)?;
-            let [steps, classes] = self.steps_and_classes(output.shape, lines.len())?;
-            let scores = output.as_f32()?.chunks_exact(steps * classes);
-            Ok(scores.map(|s| self.text(&ctc::cpu::decode(s, steps, classes, self.kind))).collect())
+        let decoded = self.decode(worker.session.output(0)?, &mut worker.head, lines.len(), times)?;
+        Ok(decoded.iter().map(|line| self.text(line)).collect())
+    }
+
+    /// What the output of the engine for `lines` lines says.
+    fn decode(
+        &self,
+        output: TensorRef<'_>,
+        scratch: &mut head::Scratch,
+        lines: usize,
+        times: &mut StageTimes,
+    ) -> Result<Vec<ctc::Decoded>> {
+        let [steps, depth] = self.steps_and_depth(output.shape, lines)?;
+        if steps == 0 {
+            return Ok(vec![ctc::Decoded::default(); lines]);
+        }
+        let values = output.as_f32()?.chunks_exact(steps * depth);
+        Ok(match &self.ending {
+            Ending::Decode(kind) => {
+                times.measure(Stage::RecPost, || values.map(|scores| ctc::cpu::decode(scores, steps, depth, *kind)).collect())
+            }
+            Ending::Head(head) => {
+                let mut line = |features| {
+                    let mut greedy = Greedy::new(ScoreKind::Logits);
+                    for block in head.blocks(features) {
+                        let scores = times.measure(Stage::RecInfer, || head.scores(block, scratch));
+                        times.measure(Stage::RecPost, || scores.for_each(|step| greedy.step(step)));
+                    }
+                    greedy.finish()
+                };
+                values.map(&mut line).collect()
+            }
         })
     }
 
@@ -146,16 +195,18 @@ impl TextRecognise {
         Size::new(fitted_width(crop, own), canvas.height)
     }
 
-    /// Steps and classes of an output for so many lines.
-    fn steps_and_classes(&self, output: Shape, lines: usize) -> Result<[usize; 2]> {
-        let &[n, steps, classes] = output.dims() else {
-            return Err(self.fault(format!("output {output}; [lines x steps x classes] is expected")));
+    /// Steps of an output for so many lines, and values of each: classes, or what the last layer makes classes of.
+    fn steps_and_depth(&self, output: Shape, lines: usize) -> Result<[usize; 2]> {
+        let classes = self.spec.characters.len();
+        let depth = match &self.ending {
+            Ending::Decode(_) => classes,
+            Ending::Head(head) if head.classes() == classes => head.features(),
+            Ending::Head(head) => return Err(self.fault(format!("{} classes; {classes} are expected", head.classes()))),
         };
-        if n != lines || classes != self.spec.characters.len() {
-            let expected = format!("{lines} lines and {} classes are expected", self.spec.characters.len());
-            return Err(self.fault(format!("output {output}; {expected}")));
+        match *output.dims() {
+            [n, steps, found] if n == lines && found == depth => Ok([steps, depth]),
+            _ => Err(self.fault(format!("output {output}; {lines} lines x steps x {depth} are expected"))),
         }
-        Ok([steps, classes])
     }
 
     fn text(&self, decoded: &ctc::Decoded) -> Text {

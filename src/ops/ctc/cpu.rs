@@ -15,24 +15,45 @@ const LANES: usize = 16;
 /// no number is never the largest. Steps missing at the end of `scores` are not decoded.
 pub fn decode(scores: &[f32], steps: usize, classes: usize, kind: ScoreKind) -> Decoded {
     debug_assert_eq!(scores.len(), steps * classes);
-    let mut decoded = Decoded { classes: Vec::new(), score: 0.0 };
-    let mut sum = 0.0;
-    let mut before = BLANK;
-    for row in scores.chunks_exact(classes.max(1)).take(steps) {
-        let (class, largest) = argmax(row);
-        if class != before && class != BLANK {
-            decoded.classes.push(class);
-            sum += match kind {
+    let mut greedy = Greedy::new(kind);
+    scores.chunks_exact(classes.max(1)).take(steps).for_each(|row| greedy.step(row));
+    greedy.finish()
+}
+
+/// [`decode`] of a sequence that comes step by step.
+#[derive(Debug)]
+pub struct Greedy {
+    kind: ScoreKind,
+    classes: Vec<u32>,
+    sum: f64,
+    before: u32,
+}
+
+impl Greedy {
+    /// Before the first step.
+    pub fn new(kind: ScoreKind) -> Self {
+        Self { kind, classes: Vec::new(), sum: 0.0, before: BLANK }
+    }
+
+    /// Takes in the scores of one step.
+    pub fn step(&mut self, scores: &[f32]) {
+        let (class, largest) = argmax(scores);
+        if class != self.before && class != BLANK {
+            self.classes.push(class);
+            self.sum += match self.kind {
                 ScoreKind::Probabilities => f64::from(largest),
-                ScoreKind::Logits => 1.0 / sum_of_exp(row, largest),
+                ScoreKind::Logits => 1.0 / sum_of_exp(scores, largest),
             };
         }
-        before = class;
+        self.before = class;
     }
-    if !decoded.classes.is_empty() {
-        decoded.score = (sum / decoded.classes.len() as f64) as f32;
+
+    /// What the steps say; the next step begins another sequence.
+    pub fn finish(&mut self) -> Decoded {
+        let Self { classes, sum, .. } = std::mem::replace(self, Self::new(self.kind));
+        let score = if classes.is_empty() { 0.0 } else { (sum / classes.len() as f64) as f32 };
+        Decoded { classes, score }
     }
-    decoded
 }
 
 /// Index and value of the largest score; (0, -inf) when none is a number above -inf.

@@ -2,6 +2,7 @@
 
 pub mod cpu;
 pub mod cuda;
+pub mod head;
 mod simd;
 
 /// The class that stands for no character.
@@ -18,7 +19,7 @@ pub enum ScoreKind {
 }
 
 /// One decoded sequence.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
     /// Class of every kept step, in order; never [`BLANK`].
     pub classes: Vec<u32>,

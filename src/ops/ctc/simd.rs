@@ -1,7 +1,109 @@
-//! The softmax denominator compiled for wider vectors than every x86-64 has; which one runs is found out at run time.
-//! The code is that of [`super::cpu`] and so is every bit of the result: no step is fused or reordered.
+//! Loops compiled for wider vectors than every x86-64 has; which ones run is found out at run time. The softmax
+//! denominator is the code of [`super::cpu`] and so is every bit of its result: no step is fused or reordered.
+//! The innermost loop of the [`Head`](super::head::Head) is written with the vectors' own instructions.
 
 use super::cpu::sum_of_exp_inline;
+use super::head::{self, ROWS};
+
+/// Classes of a panel without wider vectors.
+pub(super) const PORTABLE_COLUMNS: usize = 16;
+
+/// A form of the innermost loop of [`Head`](super::head::Head). Holding one proves that the processor has its instructions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kernel(Vectors);
+
+#[derive(Clone, Copy, Debug)]
+enum Vectors {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl Kernel {
+    /// All forms this processor can run, the fastest first.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let wide = [
+            is_x86_feature_detected!("avx512f").then_some(Vectors::Avx512),
+            (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Vectors::Avx2),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let wide = [];
+        wide.into_iter().flatten().chain([Vectors::Portable]).map(Self)
+    }
+
+    /// The fastest.
+    pub(super) fn detect() -> Self {
+        Self::all().next().unwrap_or(Self(Vectors::Portable))
+    }
+
+    /// Classes of a panel.
+    pub(super) fn columns(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx512 => 32,
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx2 => 16,
+            Vectors::Portable => PORTABLE_COLUMNS,
+        }
+    }
+
+    /// Scores of [`ROWS`] steps for the classes of one panel: `steps` and `panel` go feature by feature; row `n` of the scores
+    /// goes to `out[n * stride..]`, as long as `bias`, which is one panel's.
+    pub(super) fn run(self, steps: &[[f32; ROWS]], panel: &[f32], bias: &[f32], out: &mut [f32], stride: usize) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a kernel is made for vectors that the processor was found to have.
+            Vectors::Avx512 => unsafe { x86::avx512(steps, panel, bias, out, stride) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Vectors::Avx2 => unsafe { x86::avx2(steps, panel, bias, out, stride) },
+            Vectors::Portable => head::portable(steps, panel, bias, out, stride),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::ROWS;
+    use std::arch::x86_64::*;
+
+    /// Two vectors a row: twelve sums, two weights and a value fill the sixteen registers of AVX2.
+    macro_rules! kernel {
+        ($name:ident, $features:literal, $lanes:literal, $load:ident, $store:ident, $splat:ident, $fma:ident) => {
+            #[target_feature(enable = $features)]
+            pub fn $name(steps: &[[f32; ROWS]], panel: &[f32], bias: &[f32], out: &mut [f32], stride: usize) {
+                const COLUMNS: usize = 2 * $lanes;
+                assert!(bias.len() == COLUMNS && stride >= COLUMNS && out.len() >= (ROWS - 1) * stride + COLUMNS);
+                // SAFETY: `COLUMNS` values were just found there.
+                let bias = unsafe { [$load(bias.as_ptr()), $load(bias.as_ptr().add($lanes))] };
+                let mut sums = [bias; ROWS];
+                for (step, weights) in steps.iter().zip(panel.as_chunks::<COLUMNS>().0) {
+                    // SAFETY: there are `COLUMNS` of them.
+                    let [low, high] = unsafe { [$load(weights.as_ptr()), $load(weights.as_ptr().add($lanes))] };
+                    for (sum, &value) in sums.iter_mut().zip(step) {
+                        let value = $splat(value);
+                        sum[0] = $fma(value, low, sum[0]);
+                        sum[1] = $fma(value, high, sum[1]);
+                    }
+                }
+                for (n, [low, high]) in sums.into_iter().enumerate() {
+                    // SAFETY: the last of the rows ends inside `out`, by the assertion above.
+                    unsafe {
+                        let row = out.as_mut_ptr().add(n * stride);
+                        $store(row, low);
+                        $store(row.add($lanes), high);
+                    }
+                }
+            }
+        };
+    }
+
+    kernel!(avx2, "avx2,fma", 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps);
+    kernel!(avx512, "avx512f", 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps);
+}
 
 /// Sum of exp(v - largest) over `row`.
 pub(super) fn sum_of_exp(row: &[f32], largest: f32) -> f64 {

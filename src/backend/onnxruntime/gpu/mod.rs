@@ -7,6 +7,7 @@ mod ffi;
 use crate::backend::{BackendName, Engine, GpuSession, IoSpec, LoadOptions, Onnx, RunInfo, Session};
 use crate::device::{DeviceBuffer, DeviceSlice, DeviceSliceMut, Gpu, Stream};
 use crate::error::{Error, Result};
+use crate::onnx::OutputKind;
 use crate::tensor::{DType, Shape, TensorRef};
 use ort::environment::Environment;
 use ort::ep::cuda::ConvAlgorithmSearch;
@@ -33,7 +34,7 @@ pub(super) fn load(
     target: &Target,
     options: &LoadOptions,
     onnx: &Onnx,
-    logits: bool,
+    output: OutputKind,
 ) -> Result<Arc<dyn Engine>> {
     for library in &target.before {
         ffi::keep_loaded(library).map_err(|reason| unusable(&target.gpu, &options.model, reason))?;
@@ -56,7 +57,7 @@ pub(super) fn load(
         precision: options.precision,
     };
     let first = Mutex::new(Some((session, stream)));
-    Ok(Arc::new(CudaEngine { recipe, first, io, info, logits }))
+    Ok(Arc::new(CudaEngine { recipe, first, io, info, output }))
 }
 
 fn unusable(gpu: &Gpu, model: &str, reason: impl std::fmt::Display) -> Error {
@@ -106,7 +107,7 @@ struct CudaEngine {
     first: Mutex<Option<(OrtSession, Stream)>>,
     io: IoSpec,
     info: RunInfo,
-    logits: bool,
+    output: OutputKind,
 }
 
 impl Engine for CudaEngine {
@@ -118,8 +119,8 @@ impl Engine for CudaEngine {
         &self.info
     }
 
-    fn logits(&self) -> bool {
-        self.logits
+    fn output_kind(&self) -> &OutputKind {
+        &self.output
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
