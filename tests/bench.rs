@@ -32,12 +32,26 @@ fn measured() -> &'static (Value, String) {
         fs::write(&broken, b"no picture").expect("written");
         let mut command = bench();
         command.args(["--pipeline", "OCR", "--repeat", "1", "--warmup", "0", "--threads", "1,2", "--case", "onnx_runtime"]);
-        command.arg("--input").arg(demo()).arg(&broken).arg("--json").arg(&json);
+        let (csv, html) = (folder.path().join("report.csv"), folder.path().join("report.html"));
+        command.arg("--input").arg(demo()).arg(&broken).arg("--json").arg(&json).arg("--csv").arg(&csv).arg("--html").arg(&html);
         let output = command.output().expect("it runs");
         assert_eq!(output.status.code(), Some(1), "one input of two failed: {}", stderr(&output));
         let report = serde_json::from_slice(&fs::read(&json).expect("a report")).expect("JSON");
+        check_files(&fs::read_to_string(&csv).expect("a table"), &fs::read_to_string(&html).expect("a page"));
         (report, String::from_utf8(output.stdout).expect("text"))
     })
+}
+
+fn check_files(csv: &str, html: &str) {
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines.len(), 5, "a head, and for each case a line over all and one picture: {csv}");
+    assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{csv}");
+    let column = |name: &str| lines[0].iter().position(|head| *head == name).expect(name);
+    for line in &lines[1..] {
+        assert!(line[column("p50_ms")].parse::<f64>().is_ok_and(|ms| ms > 0.0) && line[column("case")] == "onnx_runtime", "{line:?}");
+    }
+    assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>\n") && html.matches("<svg").count() == 4, "{html}");
+    assert!(html.contains("delivery_note.png") && !html.contains("<script") && !html.contains("http"), "{html}");
 }
 
 fn number(value: &Value, path: &str) -> f64 {

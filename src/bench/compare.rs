@@ -180,6 +180,7 @@ mod tests {
             stages_ms: Default::default(),
             peak_memory_mib: Some(300.0),
             decoded_mib: 6.0,
+            load: None,
             floor: Floor { models: vec![model], all: sum, several_lines: sum },
             pictures: Vec::new(),
             failed: Vec::new(),

@@ -1,13 +1,17 @@
 //! Measurements of a pipeline, and of the floor under it: what the engines alone need for the same tensors.
 //! `cases` says what is measured and starts a fresh process for each; `run` measures inside that process with
 //! `floor`, on `inputs` decoded beforehand; `report` is what comes out, `compare` sets two of them side by side, `table` shows either.
+//! `load` raises the rate at which pictures come; `csv` and `page` write a report for spreadsheets and browsers.
 //! Numbers come from `resources` (time, memory) and `stats`; `machine` says where they hold.
 
 pub mod cases;
 pub mod compare;
+pub mod csv;
 pub mod floor;
 pub mod inputs;
+pub mod load;
 pub mod machine;
+pub mod page;
 pub mod report;
 pub mod resources;
 pub mod run;

@@ -2,6 +2,7 @@
 //! Milliseconds throughout. No number stands without machine, models, versions, precision and threads.
 
 use super::cases::{Case, Variant};
+use super::load::Load;
 use super::machine::Machine;
 use super::stats::{geometric_mean, median, percentile};
 use crate::cache::sha256;
@@ -85,6 +86,9 @@ pub struct CaseReport {
     pub peak_memory_mib: Option<f64>,
     /// The decoded pictures' share of it: all are held at once, which no other run does.
     pub decoded_mib: f64,
+    /// Latency at rising rates, where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
     /// Against the engines alone.
     pub floor: Floor,
     /// Per picture.

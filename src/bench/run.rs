@@ -4,6 +4,7 @@
 use super::cases::Case;
 use super::floor::{self, PictureFloor};
 use super::inputs::{self, Picture};
+use super::load;
 use super::report::{CaseReport, FailedInput, Floor, Latency, PictureReport};
 use super::resources::{milliseconds, peak_memory_mib};
 use super::stats::median;
@@ -45,6 +46,8 @@ pub struct Workload {
     pub repeat: usize,
     /// Rounds before those.
     pub warmup: usize,
+    /// Seconds for which each rate of a rising load is offered; `None` offers none.
+    pub load_seconds: Option<f64>,
 }
 
 /// What the rounds of one picture gave.
@@ -85,6 +88,7 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
     }
     let samples = latencies(pipeline.as_ref(), &pictures, workload.repeat)?;
     let images_per_s = throughput(pipeline.as_ref(), &pictures, case.threads, workload.repeat)?;
+    let load = workload.load_seconds.map(|s| load::sweep(pipeline.as_ref(), &pictures, case.threads, images_per_s, s)).transpose()?;
     let (models, peak_memory_mib) = (pipeline.run_records().to_vec(), peak_memory_mib());
     drop(pipeline);
     let (floors, floor_models) = floor::measure(&source, &pictures, workload.repeat)?;
@@ -103,6 +107,7 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
         stages_ms: sum_of_stages(&reports),
         peak_memory_mib,
         decoded_mib: pictures.iter().map(|p| p.frame.image.data().len()).sum::<usize>() as f64 / f64::from(1 << 20),
+        load,
         floor: Floor::of(&reports, floor_models),
         pictures: reports,
         failed,

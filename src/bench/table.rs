@@ -1,6 +1,7 @@
 //! Reports and comparisons as rows of tables for people: milliseconds, one decimal.
 
 use super::compare::Change;
+use super::load::Offered;
 use super::report::{CaseReport, FloorSum, engines};
 
 /// Headings of the overview of cases.
@@ -14,6 +15,8 @@ pub const ALL_STAGES: [&str; 12] =
 /// Headings of the pipeline against its engines.
 pub const FLOORS: [&str; 9] =
     ["CASE", "ENGINES", "PICTURES", "END TO END", "ENGINE", "RATIO", "END TO END, WALL", "ENGINE, WALL", "PRE + POST"];
+/// Headings of a rising load.
+pub const LOAD: [&str; 7] = ["CASE", "OF THE MOST", "OFFERED/s", "FINISHED/s", "P50 ms", "P95 ms", "P99 ms"];
 /// Headings of a comparison.
 pub const CHANGES: [&str; 6] = ["CASE", "NUMBER", "BEFORE", "AFTER", "CHANGE", ""];
 
@@ -67,6 +70,16 @@ fn floor(c: &CaseReport, which: &str, sum: &FloorSum) -> [String; 9] {
     let ratio = if_known(*ratio, |r| format!("{r:.3}"));
     let (all_cpu, engine_cpu) = (cpu(sum.end_to_end.cpu_ms), cpu(sum.engine.cpu_ms));
     [c.case().to_string(), engines(&c.floor.models), pictures, all_cpu, engine_cpu, ratio, end_to_end, engine, pre_post]
+}
+
+/// The rows of [`LOAD`], one per rate.
+pub fn load(c: &CaseReport) -> Vec<[String; 7]> {
+    let row = |r: &Offered| {
+        let [p50, p95, p99] = [r.latency.p50_ms, r.latency.p95_ms, r.latency.p99_ms].map(number);
+        let [offered, finished] = [r.offered_per_s, r.finished_per_s].map(|v| format!("{v:.2}"));
+        [c.case().to_string(), format!("{:.0} %", 100.0 * r.part), offered, finished, p50, p95, p99]
+    };
+    c.load.iter().flat_map(|load| load.rates.iter().map(row)).collect()
 }
 
 /// A row of [`CHANGES`].

@@ -6,11 +6,11 @@ use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::bench::cases::{Case, Variant};
 use crate::bench::compare::compare;
-use crate::bench::inputs;
 use crate::bench::machine::{Machine, utc};
 use crate::bench::report::{CaseReport, Inputs, Report, SCHEMA_VERSION};
 use crate::bench::run::{PipelineSource, Workload, measure};
 use crate::bench::table;
+use crate::bench::{csv, inputs, page};
 use crate::cache::{sha256_file, write_atomic};
 use crate::device;
 use crate::error::{Error, Result};
@@ -72,11 +72,27 @@ struct MeasureArgs {
     /// Rounds before those
     #[arg(long, value_name = "N", default_value_t = 1)]
     warmup: usize,
+    /// Also offer pictures at a rising steady rate, each for so many seconds: latency from the moment a picture is due
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10")]
+    load: Option<f64>,
+    #[command(flatten)]
+    files: ReportFiles,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// Where a report goes besides the tables.
+#[derive(Clone, Debug, clap::Args)]
+struct ReportFiles {
     /// Write the whole report as JSON to this file; `-`: to standard output, in place of the tables
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    #[command(flatten)]
-    engine: EngineArgs,
+    /// Write a line per case and picture as comma-separated values to this file
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write tables and plots as one HTML page to this file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// What the process of a case is told.
@@ -88,6 +104,7 @@ struct Job {
     files: Vec<PathBuf>,
     repeat: usize,
     warmup: usize,
+    load_seconds: Option<f64>,
 }
 
 /// Runs the command.
@@ -95,7 +112,7 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
     match &command.action {
         None => {
             let report = run_cases(&command.measure, global)?;
-            show(&report, command.measure.json.as_deref(), out)?;
+            show(&report, &command.measure.files, out)?;
             Ok(if report.inputs.failed.is_empty() { ALL_DONE } else { SOME_FAILED })
         }
         Some(BenchAction::Compare { before, after, threshold }) => {
@@ -112,7 +129,7 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             let job: Job = serde_json::from_reader(std::io::stdin().lock()).map_err(|e| Error::internal("bench case", e.to_string()))?;
             let plan = Plan::new(&job.pipeline, Some(job.case.threads), &job.engine)?;
             let source = PipelineSource { config: plan.config, loader: plan.loader, cache: plan::cache(global)? };
-            let workload = Workload { files: job.files, repeat: job.repeat, warmup: job.warmup };
+            let workload = Workload { files: job.files, repeat: job.repeat, warmup: job.warmup, load_seconds: job.load_seconds };
             write_json(out, &measure(job.case, source, workload, started)?)?;
             Ok(ALL_DONE)
         }
@@ -129,6 +146,9 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
     if args.repeat == 0 {
         return Err(Error::config("--repeat", "0 rounds; give 1 or more"));
     }
+    if args.load.is_some_and(|seconds| !(seconds > 0.0 && seconds <= 3600.0)) {
+        return Err(Error::config("--load", "give more than 0 and at most 3600 seconds"));
+    }
     let (files, refused) = inputs::files(Source::new(&args.input, SourceOptions { offline: global.offline, ..SourceOptions::default() }));
     if files.is_empty() {
         let reasons: Vec<String> = refused.iter().map(|f| format!("{}: {}", f.name, f.reason)).collect();
@@ -141,7 +161,8 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
             eprintln!("hpinfer: measuring {case}");
         }
         let (engine, pipeline) = (args.engine.clone(), pipeline.to_owned());
-        let job = Job { case, pipeline, engine, files: files.clone(), repeat: args.repeat, warmup: args.warmup };
+        let files = files.clone();
+        let job = Job { case, pipeline, engine, files, repeat: args.repeat, warmup: args.warmup, load_seconds: args.load };
         let job = serde_json::to_vec(&job).map_err(|e| Error::config("--input", format!("a path that benchmarks cannot name: {e}")))?;
         cases.push(case.run_in(case_command(global)?, &job)?);
     }
@@ -191,8 +212,14 @@ fn read(path: &Path) -> Result<Report> {
         .map_err(|e| Error::config(path.display().to_string(), format!("is no report of `hpinfer bench --json`: {e}")))
 }
 
-fn show(report: &Report, json: Option<&Path>, out: &mut impl Write) -> Result<()> {
-    match json {
+fn show(report: &Report, files: &ReportFiles, out: &mut impl Write) -> Result<()> {
+    if let Some(path) = &files.csv {
+        write_atomic(path, csv::text(report).as_bytes())?;
+    }
+    if let Some(path) = &files.html {
+        write_atomic(path, page::html(report).as_bytes())?;
+    }
+    match files.json.as_deref() {
         Some(path) if path == Path::new("-") => return write_json(out, report),
         Some(path) => {
             let text = serde_json::to_vec_pretty(report).map_err(|e| Error::internal("report as JSON", e.to_string()))?;
@@ -227,6 +254,11 @@ fn show(report: &Report, json: Option<&Path>, out: &mut impl Write) -> Result<()
     write_text(out, "\nEnd to end against the engines alone, one thread, ms over all pictures (processor time, wall time):\n")?;
     let floors = report.cases.iter().flat_map(table::floors);
     write_table(out, table::FLOORS, &floors.collect::<Vec<_>>())?;
+    let loads: Vec<_> = report.cases.iter().flat_map(table::load).collect();
+    if !loads.is_empty() {
+        write_text(out, "\nLatency under a steady load, from the moment a picture is due:\n")?;
+        write_table(out, table::LOAD, &loads)?;
+    }
     for failed in &inputs.failed {
         write_text(out, &format!("left out: {}: {}\n", failed.name, failed.reason))?;
     }

@@ -1,0 +1,79 @@
+//! Load that does not wait for answers: pictures come at a steady rate, as from cameras, and their latency counts from
+//! the moment they were due, so that a queue shows in it. The rate is raised until the pipeline no longer keeps up.
+
+use super::inputs::Picture;
+use super::report::Latency;
+use super::resources::milliseconds;
+use crate::error::{Error, Result};
+use crate::pipeline::{Pipeline, process_one};
+use crate::schedule;
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// Offered rates, as parts of what the pipeline does at most.
+const PARTS: [f64; 7] = [0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1];
+/// A rate is kept up with while the 99th percentile stays under so many medians of the lowest rate.
+const KNEE: f64 = 2.5;
+
+/// What one rate gave.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offered {
+    /// Of what the pipeline does at most, 0 to 1 and more.
+    pub part: f64,
+    /// Pictures that came a second.
+    pub offered_per_s: f64,
+    /// Pictures finished a second, from the first one's coming to the last one's end.
+    pub finished_per_s: f64,
+    /// From the moment a picture was due to its result.
+    pub latency: Latency,
+}
+
+/// What all rates gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// The rates, rising.
+    pub rates: Vec<Offered>,
+    /// Most pictures a second that were kept up with: the 99th percentile of the latency under 2.5 times the median at the lowest
+    /// rate. `None` when not even that was.
+    pub knee_per_s: Option<f64>,
+}
+
+/// Offers `pictures`, again and again, at rising rates up to and over `most_per_s`, for `seconds` each.
+pub fn sweep(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, most_per_s: f64, seconds: f64) -> Result<Load> {
+    let rates = PARTS.iter().map(|&part| offer(pipeline, pictures, threads, part, part * most_per_s, seconds));
+    let rates: Vec<Offered> = rates.collect::<Result<_>>()?;
+    let limit = rates.first().map_or(0.0, |r| KNEE * r.latency.p50_ms);
+    let kept = rates.iter().take_while(|r| r.latency.p99_ms <= limit);
+    Ok(Load { knee_per_s: kept.last().map(|r| r.offered_per_s), rates })
+}
+
+fn offer(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, part: f64, per_s: f64, seconds: f64) -> Result<Offered> {
+    let interval = 1.0 / per_s;
+    if !interval.is_finite() {
+        return Err(Error::internal("load", format!("{per_s} pictures a second")));
+    }
+    // Each picture as often as any other, so that rates differ in nothing else.
+    let rounds = (per_s * seconds / pictures.len() as f64).ceil().max(1.0) as usize;
+    let start = Instant::now();
+    let due = |n: usize| start + Duration::from_secs_f64(n as f64 * interval);
+    let items = (0..rounds).flat_map(|_| pictures).enumerate().map(|(n, picture)| {
+        std::thread::sleep(due(n).saturating_duration_since(Instant::now()));
+        (due(n), &picture.frame)
+    });
+    let mut samples = Vec::new();
+    let mut failure = None;
+    schedule::ordered(
+        items,
+        schedule::Limits::for_threads(threads),
+        |group| group.into_iter().map(|(due, frame)| process_one(pipeline, frame).map(|_| milliseconds(due.elapsed()))).collect(),
+        |outcome| match outcome {
+            Ok(ms) => samples.push(ms),
+            Err(e) => failure = failure.take().or(Some(e)),
+        },
+    );
+    let seconds = start.elapsed().as_secs_f64();
+    match failure {
+        Some(e) => Err(e),
+        None => Ok(Offered { part, offered_per_s: per_s, finished_per_s: samples.len() as f64 / seconds, latency: Latency::of(&samples) }),
+    }
+}

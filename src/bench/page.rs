@@ -1,0 +1,163 @@
+//! A report as one HTML page that needs nothing else: tables, and plots drawn as SVG.
+
+use super::load::Load;
+use super::report::{CaseReport, Report};
+use super::table;
+use crate::result::render::html::escaped;
+use std::fmt::Write;
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1d2433;background:#fff}\
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
+td,th{padding:.2rem .7rem .2rem 0;text-align:left;border-bottom:1px solid #ccd2dd;white-space:nowrap}.scroll{overflow-x:auto}\
+svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}.key{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 1em}\
+@media(prefers-color-scheme:dark){body{color:#e3e7ef;background:#151922}td,th{border-color:#39414f}}";
+
+/// Colours that stay apart for colour-blind readers (Okabe and Ito).
+const COLOURS: [&str; 8] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999"];
+
+/// Width of the drawings, and of the names at their left.
+const WIDTH: f64 = 900.0;
+const NAMES: f64 = 230.0;
+const ROW: f64 = 24.0;
+
+/// The page.
+pub fn html(report: &Report) -> String {
+    let (machine, inputs) = (&report.machine, &report.inputs);
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>hpinfer bench: {0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n\
+         <p>{1} pictures, {2:.1} megapixels; {3} rounds after {4} of warm-up; hpinfer {5}, {6}.<br>{7}, {8} cores, {9} MiB; kernel {10}.</p>\n",
+        escaped(&report.pipeline),
+        inputs.count,
+        inputs.megapixels,
+        report.repeat,
+        report.warmup,
+        escaped(&report.hpinfer),
+        escaped(&report.date),
+        escaped(&machine.cpu),
+        machine.cores,
+        machine.memory_mib,
+        escaped(&machine.kernel),
+    );
+    section(&mut page, "Cases", &rows(table::SUMMARY, report.cases.iter().map(table::summary)));
+    let speeds: Vec<(String, f64)> = report.cases.iter().map(|c| (c.case().to_string(), c.images_per_s)).collect();
+    section(&mut page, "Pictures a second", &bars(&speeds, 2));
+    section(&mut page, "Where the time goes: share of each stage, one picture at a time", &stage_bars(&report.cases));
+    section(
+        &mut page,
+        "End to end against the engines alone, one thread, ms (processor time, wall time)",
+        &rows(table::FLOORS, report.cases.iter().flat_map(table::floors)),
+    );
+    for case in &report.cases {
+        let medians: Vec<(String, f64)> = case.pictures.iter().map(|p| (file_name(&p.name), p.latency.p50_ms)).collect();
+        section(&mut page, &format!("Median latency of each picture, ms: {}", case.case()), &bars(&medians, 1));
+        if let Some(load) = &case.load {
+            section(&mut page, &format!("Latency under load: {}", case.case()), &load_plot(load));
+            section(&mut page, &format!("Load: {}", case.case()), &rows(table::LOAD, table::load(case)));
+        }
+    }
+    for failed in &inputs.failed {
+        let _ = writeln!(page, "<p>Left out: {}: {}</p>", escaped(&failed.name), escaped(&failed.reason));
+    }
+    page + "</body></html>\n"
+}
+
+fn section(page: &mut String, title: &str, body: &str) {
+    let _ = write!(page, "<h2>{}</h2>\n<div class=\"scroll\">{body}</div>\n", escaped(title));
+}
+
+fn rows<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let cells = |tag: &str, cells: &[&str]| cells.iter().map(|c| format!("<{tag}>{}</{tag}>", escaped(c))).collect::<String>();
+    let mut out = format!("<table><tr>{}</tr>", cells("th", &head));
+    for row in rows {
+        let _ = write!(out, "<tr>{}</tr>", cells("td", &row.each_ref().map(String::as_str)));
+    }
+    out + "</table>"
+}
+
+/// The last part of a path.
+fn file_name(path: &str) -> String {
+    path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned()
+}
+
+fn drawing(height: f64, body: &str) -> String {
+    format!("<svg viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" role=\"img\">{body}</svg>")
+}
+
+fn label(x: f64, y: f64, anchor: &str, text: &str) -> String {
+    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escaped(text))
+}
+
+fn bar(x: f64, y: f64, width: f64, colour: &str, title: &str) -> String {
+    let height = ROW - 8.0;
+    format!(
+        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\"><title>{}</title></rect>",
+        escaped(title)
+    )
+}
+
+/// One bar a row, from zero.
+fn bars(values: &[(String, f64)], decimals: usize) -> String {
+    let most = values.iter().map(|v| v.1).fold(f64::MIN_POSITIVE, f64::max);
+    let mut body = String::new();
+    for (n, (name, value)) in values.iter().enumerate() {
+        let (y, width) = (n as f64 * ROW + 4.0, value / most * (WIDTH - NAMES - 80.0));
+        body += &label(NAMES - 8.0, y + 12.0, "end", name);
+        body += &bar(NAMES, y, width, COLOURS[0], &format!("{name}: {value:.3}"));
+        body += &label(NAMES + width + 6.0, y + 12.0, "start", &format!("{value:.decimals$}"));
+    }
+    drawing(values.len() as f64 * ROW + 8.0, &body)
+}
+
+/// One row of adjoining stages a case, in the order of the pipeline, as long as a whole.
+fn stage_bars(cases: &[CaseReport]) -> String {
+    const ORDER: [&str; 10] = ["pre", "infer", "post", "det_pre", "det_infer", "det_post", "crop", "rec_pre", "rec_infer", "rec_post"];
+    let used: Vec<&str> =
+        ORDER.into_iter().filter(|stage| cases.iter().any(|c| c.stages_ms.get(*stage).is_some_and(|ms| *ms > 0.0))).collect();
+    let colour = |n: usize| COLOURS[n % COLOURS.len()];
+    let mut body = String::new();
+    for (row, case) in cases.iter().enumerate() {
+        let total: f64 = case.stages_ms.values().sum::<f64>().max(f64::MIN_POSITIVE);
+        let (y, mut x) = (row as f64 * ROW + 4.0, NAMES);
+        body += &label(NAMES - 8.0, y + 12.0, "end", &case.case().to_string());
+        for (n, stage) in used.iter().enumerate() {
+            let ms = case.stages_ms.get(*stage).copied().unwrap_or(0.0);
+            let width = ms / total * (WIDTH - NAMES);
+            body += &bar(x, y, width, colour(n), &format!("{stage}: {ms:.1} ms, {:.1} %", 100.0 * ms / total));
+            x += width;
+        }
+    }
+    let keys: String =
+        used.iter().enumerate().map(|(n, s)| format!("<span class=\"key\" style=\"background:{}\"></span>{s}", colour(n))).collect();
+    format!("<p>{keys}</p>{}", drawing(cases.len() as f64 * ROW + 8.0, &body))
+}
+
+/// Median and 99th percentile over the offered rate; the latency's axis is logarithmic.
+fn load_plot(load: &Load) -> String {
+    let (left, right, top, bottom) = (70.0, WIDTH - 20.0, 20.0, 280.0);
+    let latencies = || load.rates.iter().flat_map(|r| [r.latency.p50_ms, r.latency.p99_ms]).map(|ms| ms.max(1e-3).log10());
+    let (low, high) = (latencies().fold(f64::INFINITY, f64::min).floor(), latencies().fold(f64::NEG_INFINITY, f64::max).ceil());
+    let most = load.rates.iter().map(|r| r.offered_per_s).fold(f64::MIN_POSITIVE, f64::max);
+    let x = |per_s: f64| left + per_s / most * (right - left);
+    let y = |ms: f64| bottom - (ms.max(1e-3).log10() - low) / (high - low).max(1.0) * (bottom - top);
+    let mut body = String::new();
+    for power in low as i32..=high as i32 {
+        let at = y(10f64.powi(power));
+        let _ = write!(body, "<path d=\"M{left} {at:.1}H{right}\" stroke=\"#999\" stroke-width=\".5\"/>");
+        body += &label(left - 8.0, at + 4.0, "end", &format!("{} ms", 10f64.powi(power)));
+    }
+    for rate in &load.rates {
+        body += &label(x(rate.offered_per_s), bottom + 18.0, "middle", &format!("{:.2}/s", rate.offered_per_s));
+    }
+    for (name, colour, pick) in
+        [("p50", COLOURS[0], (|l| l.p50_ms) as fn(&super::report::Latency) -> f64), ("p99", COLOURS[5], |l| l.p99_ms)]
+    {
+        let points: Vec<String> = load.rates.iter().map(|r| format!("{:.1},{:.1}", x(r.offered_per_s), y(pick(&r.latency)))).collect();
+        let _ = write!(body, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\"/>", points.join(" "));
+        if let Some(last) = load.rates.last() {
+            body += &label(x(last.offered_per_s), y(pick(&last.latency)) - 8.0, "end", name);
+        }
+    }
+    let knee = load.knee_per_s.map_or("kept up with at no rate".into(), |k| format!("knee at {k:.2} pictures a second"));
+    format!("{}<p>{knee}</p>", drawing(310.0, &body))
+}
