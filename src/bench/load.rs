@@ -22,7 +22,7 @@ pub struct Offered {
     pub part: f64,
     /// Pictures that came a second.
     pub offered_per_s: f64,
-    /// Pictures finished a second, from the first one's coming to the last one's end.
+    /// Pictures finished a second, from the first one's coming to the last one's end or the time for the next.
     pub finished_per_s: f64,
     /// From the moment a picture was due to its result.
     pub latency: Latency,
@@ -71,7 +71,8 @@ fn offer(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, part: f6
             Err(e) => failure = failure.take().or(Some(e)),
         },
     );
-    let seconds = start.elapsed().as_secs_f64();
+    // The last picture's interval counts too: a pipeline that waits for pictures finishes as many as come.
+    let seconds = start.elapsed().as_secs_f64().max(samples.len() as f64 * interval);
     match failure {
         Some(e) => Err(e),
         None => Ok(Offered { part, offered_per_s: per_s, finished_per_s: samples.len() as f64 / seconds, latency: Latency::of(&samples) }),
