@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 /// Offered rates, as parts of what the pipeline does at most.
 const PARTS: [f64; 7] = [0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1];
-/// A rate is kept up with while the 99th percentile stays under so many medians of the lowest rate.
+/// A rate is kept up with while the 99th percentile stays under so many medians of the lowest rate...
 const KNEE: f64 = 2.5;
+/// ...and at least this part of what comes is finished in its time.
+const FINISHED: f64 = 0.95;
 
 /// What one rate gave.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +36,7 @@ pub struct Load {
     /// The rates, rising.
     pub rates: Vec<Offered>,
     /// Most pictures a second that were kept up with: the 99th percentile of the latency under 2.5 times the median at the lowest
-    /// rate. `None` when not even that was.
+    /// rate, and 95 in 100 finished in time. `None` when not even that was.
     pub knee_per_s: Option<f64>,
 }
 
@@ -43,7 +45,7 @@ pub fn sweep(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, most
     let rates = PARTS.iter().map(|&part| offer(pipeline, pictures, threads, part, part * most_per_s, seconds));
     let rates: Vec<Offered> = rates.collect::<Result<_>>()?;
     let limit = rates.first().map_or(0.0, |r| KNEE * r.latency.p50_ms);
-    let kept = rates.iter().take_while(|r| r.latency.p99_ms <= limit);
+    let kept = rates.iter().take_while(|r| r.latency.p99_ms <= limit && r.finished_per_s >= FINISHED * r.offered_per_s);
     Ok(Load { knee_per_s: kept.last().map(|r| r.offered_per_s), rates })
 }
 
