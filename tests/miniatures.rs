@@ -58,6 +58,24 @@ fn classes() {
     });
 }
 
+/// The same network as Paddle saves it: in Paddle's own engine, a child process, and converted. Installs both from PyPI
+/// (0.2 GB, some twenty seconds).
+#[test]
+fn a_program_of_paddles_runs_in_its_own_engine_and_converted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let red = picture(folder.path(), "red.png", (12, 9), [255, 0, 0], [255, 0, 0]);
+    let blue = picture(folder.path(), "blue.png", (9, 12), [0, 0, 255], [0, 0, 255]);
+    for backend in ["paddle_infer", "onnx_runtime"] {
+        let flags = ["--backend", backend, "--batch-size", "2"];
+        let (code, lines, said) = hpinfer("image_classification", &model("paddle"), &flags, &[&red, &blue]);
+        assert_eq!((code, lines.len()), (Some(0), 2), "{backend}: {said}");
+        assert_eq!(lines[0]["run"][0]["backend"], backend);
+        let sum = 8f64.exp() + 2.0 + (-1f64).exp();
+        near(&lines[0]["scores"], &[8f64.exp() / sum, 1.0 / sum]);
+        assert_eq!((&lines[0]["label_names"][0], &lines[1]["label_names"][0]), (&json!("red"), &json!("blue")), "{backend}");
+    }
+}
+
 #[test]
 fn boxes_by_every_convention() {
     let folder = tempfile::tempdir().expect("a folder");

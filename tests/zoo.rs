@@ -8,10 +8,17 @@
 //! cargo test --test zoo -- --ignored every_model --nocapture                 # compares with engines/status.csv
 //! ZOO_WRITE=1 cargo test --test zoo -- --ignored every_model --nocapture     # writes it
 //! ```
+//!
+//! What Paddle Inference and the converter make of the same models in Paddle's format is written by
+//!
+//! ```sh
+//! ZOO_MODELS=ResNet18,PicoDet-S cargo test --test zoo -- --ignored paddle_forms --nocapture     # all without ZOO_MODELS
+//! ```
 
 mod zoo {
     pub mod check;
     pub mod graph;
+    pub mod paddle;
     pub mod store;
     pub mod table;
 }
@@ -24,7 +31,7 @@ use std::path::Path;
 use std::process::Command;
 use zoo::check::check;
 use zoo::store::Zoo;
-use zoo::table::{COLUMNS, Row, Table, differences};
+use zoo::table::{COLUMNS, PADDLE_COLUMNS, Row, Table, differences};
 
 /// One model of each family of architectures, the smallest that shows what is special about it.
 const FAMILIES: [&str; 27] = [
@@ -78,10 +85,24 @@ fn one_model() {
     println!("\nROW {}", serde_json::to_string(&row).expect("a row"));
 }
 
+/// Not a test: the same for a model in Paddle's format.
+#[test]
+#[ignore = "run by the other tests"]
+fn one_paddle_form() {
+    let Ok(name) = std::env::var("ZOO_MODEL") else { return };
+    let row = zoo::paddle::check(&Zoo::find().expect("a zoo"), &name, &cache());
+    println!("\nROW {}", serde_json::to_string(&row).expect("a row"));
+}
+
 /// A fresh row, from a process of its own.
 fn fresh_row(name: &str) -> Row {
+    made_by("one_model", name)
+}
+
+/// The row that `test` makes of a model.
+fn made_by(test: &str, name: &str) -> Row {
     let program = std::env::current_exe().expect("this test");
-    let args = ["--ignored", "--exact", "one_model", "--nocapture"];
+    let args = ["--ignored", "--exact", test, "--nocapture"];
     let ran = Command::new(program).args(args).env("ZOO_MODEL", name).output().expect("a process");
     let text = String::from_utf8_lossy(&ran.stdout);
     match text.lines().find_map(|line| line.strip_prefix("ROW ")) {
@@ -130,6 +151,20 @@ fn every_model() {
 }
 
 #[test]
+#[ignore = "hours; see above"]
+fn paddle_forms() {
+    let names = Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo").names();
+    let wanted = std::env::var("ZOO_MODELS").ok();
+    let wanted = |name: &str| wanted.as_ref().is_none_or(|list| list.split(',').any(|wanted| wanted == name));
+    let mut table = Table::read();
+    for name in names.iter().filter(|name| wanted(name)) {
+        let row = made_by("one_paddle_form", name);
+        say(&format!("zoo: {name}: {row:?}"));
+        table.update(row);
+    }
+}
+
+#[test]
 fn the_table_has_a_row_for_every_known_model() {
     let table = Table::read();
     let rows: BTreeSet<&str> = table.rows.iter().map(|row| row["model"].as_str()).collect();
@@ -138,9 +173,12 @@ fn the_table_has_a_row_for_every_known_model() {
         let row = table.row(&model.name).unwrap_or_else(|| panic!("{} has no row", model.name));
         assert_eq!(row["module"], model.module.as_str(), "{}", model.name);
     }
-    assert!(COLUMNS.iter().all(|column| table.columns.iter().any(|c| c == column)), "{:?}", table.columns);
+    let columns = || COLUMNS.iter().chain(&PADDLE_COLUMNS);
+    assert!(columns().all(|column| table.columns.iter().any(|c| c == column)), "{:?}", table.columns);
     for row in &table.rows {
-        let unexplained = row.iter().any(|(column, cell)| cell == "no" && !row["reason"].contains(column.as_str()));
+        assert!(["yes", "no", "not run"].contains(&row["paddle_infer"].as_str()), "{row:?}");
+        let explained = |column: &String| row["reason"].contains(column) || row["paddle_reason"].contains(column);
+        let unexplained = row.iter().any(|(column, cell)| cell == "no" && !explained(column));
         assert!(!unexplained, "{}: a `no` without a reason", row["model"]);
     }
 }

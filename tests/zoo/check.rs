@@ -70,7 +70,7 @@ pub fn check(zoo: &Zoo, name: &str, cache: &Cache) -> Row {
     cells.map(|(column, cell)| (column.to_owned(), cell)).into()
 }
 
-fn verdict(run: &RunReport) -> &'static str {
+pub fn verdict(run: &RunReport) -> &'static str {
     match run.verdict {
         Verdict::Reference | Verdict::Agrees => "yes",
         Verdict::Differs => "differs",
@@ -106,13 +106,13 @@ fn module(cache: &Cache, name: &str) -> String {
 }
 
 /// The first words of a message, on one line of the table.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(',', ";");
     words.chars().take(300).collect()
 }
 
 /// The greatest relative error of numbers, the part of labels and mask pixels that differ, boxes that have a partner.
-fn summary(differences: &[Difference]) -> String {
+pub fn summary(differences: &[Difference]) -> String {
     let part = |d: &Difference| 1.0 - d.labels.map_or(1.0, |share| share.part());
     let one = |d: &Difference| match d.kind {
         Kind::Numbers => format!("{:.0e}", d.max_rel),

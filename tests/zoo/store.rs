@@ -65,6 +65,11 @@ impl Zoo {
         serde_json::from_slice(&fs::read(path).expect("check values")).expect("check values in JSON")
     }
 
+    /// A model in Paddle's format, as the zoo packs it.
+    pub fn paddle(&self, name: &str) -> String {
+        String::from_utf8(self.unpack("paddle", name, "json")).expect("JSON")
+    }
+
     fn unpack(&self, folder: &str, name: &str, extension: &str) -> Vec<u8> {
         let path = self.0.join(folder).join(format!("{name}.{extension}.xz"));
         let mut file = std::io::BufReader::new(fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())));

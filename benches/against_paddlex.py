@@ -5,7 +5,7 @@ Both read the same file and give a result: hpinfer takes paths on standard input
 milliseconds, the spread of the middle half, and the ratio of the medians.
 
 Needs PaddleX 3.7 with onnxruntime in the Python that runs this, and model folders with inference.onnx and inference.yml.
-Usage: python benches/paddlex.py [--threads N] [--rounds N] HPINFER PIPELINE FOLDER PICTURE...
+Usage: python benches/against_paddlex.py [--threads N] [--rounds N] HPINFER PIPELINE FOLDER PICTURE...
 """
 import argparse, json, os, statistics, subprocess, time
 
