@@ -6,6 +6,7 @@
 mod library;
 
 mod gpu {
+    mod bench;
     mod memory;
     mod ocr;
     mod probe;

@@ -291,7 +291,7 @@ pub trait GpuSession {
     /// Puts a run of the network on the inputs lent last into the stream.
     fn run(&mut self) -> Result<()>;
     /// Float output `index` of the last run, in place.
-    fn output(&self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)>;
+    fn output(&mut self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)>;
 }
 
 /// Idle things of one kind, lent to whichever worker asks: sessions with their buffers.

@@ -2,9 +2,12 @@
 //! needs for the very tensors a pipeline fed it.
 
 use super::{Engine, GpuSession, IoSpec, RunInfo, Session};
-use crate::error::Result;
+use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
+use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
+use crate::tensor::storage::{download, stage};
 use crate::tensor::{Shape, TensorRef};
+use crate::trace::Transfers;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One noted run: shape and elements of every input, in graph order, and the engine they went to.
@@ -72,7 +75,15 @@ impl Replay {
         };
         let session = &mut self.sessions[at].1;
         for (index, (shape, data)) in run.inputs.iter().enumerate() {
-            session.input(index, *shape)?.copy_from_slice(data);
+            match session.on_gpu() {
+                Some(gpu) => {
+                    let stream = gpu.stream().clone();
+                    let placed = stage(data, &stream)?.upload(&stream, &mut Transfers::default())?;
+                    stream.copy(placed.on_device()?, &mut gpu.input(index, *shape)?)?;
+                    stream.wait()?;
+                }
+                None => session.input(index, *shape)?.copy_from_slice(data),
+            }
         }
         Ok(session.as_mut())
     }
@@ -102,13 +113,16 @@ impl Engine for RecordingEngine {
 
     fn session(&self) -> Result<Box<dyn Session>> {
         let shapes = vec![Shape::new(&[0]); self.io().inputs.len()];
-        let session = self.engine.session()?;
-        Ok(Box::new(RecordingSession { session, engine: self.engine.clone(), recording: self.recording.clone(), shapes }))
+        let mut session = self.engine.session()?;
+        let stream = session.on_gpu().map(|gpu| gpu.stream().clone());
+        Ok(Box::new(RecordingSession { session, stream, engine: self.engine.clone(), recording: self.recording.clone(), shapes }))
     }
 }
 
 struct RecordingSession {
     session: Box<dyn Session>,
+    /// Of a session on a GPU.
+    stream: Option<Stream>,
     engine: Arc<dyn Engine>,
     recording: Recording,
     shapes: Vec<Shape>,
@@ -128,9 +142,7 @@ impl Session for RecordingSession {
             for (index, &shape) in self.shapes.iter().enumerate() {
                 inputs.push((shape, self.session.input(index, shape)?.to_vec()));
             }
-            if let Some(runs) = self.recording.lock().as_mut() {
-                runs.push(Run { engine: self.engine.clone(), inputs });
-            }
+            self.note(inputs);
         }
         self.session.run()
     }
@@ -139,8 +151,53 @@ impl Session for RecordingSession {
         self.session.output(index)
     }
 
-    /// Inputs on a GPU are not noted.
     fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
-        self.session.on_gpu()
+        if self.stream.is_some() { Some(self) } else { None }
+    }
+}
+
+impl RecordingSession {
+    fn note(&self, inputs: Vec<(Shape, Vec<f32>)>) {
+        if let Some(runs) = self.recording.lock().as_mut() {
+            runs.push(Run { engine: self.engine.clone(), inputs });
+        }
+    }
+
+    fn gpu(&mut self) -> Result<(&mut dyn GpuSession, &Stream)> {
+        match (self.session.on_gpu(), &self.stream) {
+            (Some(session), Some(stream)) => Ok((session, stream)),
+            _ => Err(Error::internal("recording", "the session works on the host, not on a GPU")),
+        }
+    }
+}
+
+/// While runs are noted their inputs are brought to the host, which a benchmark does not time.
+impl GpuSession for RecordingSession {
+    fn stream(&self) -> &Stream {
+        self.stream.as_ref().expect("`on_gpu` lends this only with a stream")
+    }
+
+    fn input(&mut self, index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>> {
+        if let Some(known) = self.shapes.get_mut(index) {
+            *known = shape;
+        }
+        self.gpu()?.0.input(index, shape)
+    }
+
+    fn run(&mut self) -> Result<()> {
+        if self.recording.lock().is_some() {
+            let mut inputs = Vec::with_capacity(self.shapes.len());
+            for (index, shape) in self.shapes.clone().into_iter().enumerate() {
+                let (session, stream) = self.gpu()?;
+                let copy = download(session.input(index, shape)?.as_ref(), stream, &mut Transfers::default())?;
+                inputs.push((shape, copy.on_host()?.to_vec()));
+            }
+            self.note(inputs);
+        }
+        self.gpu()?.0.run()
+    }
+
+    fn output(&mut self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
+        self.gpu()?.0.output(index)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::compare::Change;
 use super::load::Offered;
+use super::ops::OpRow;
 use super::report::{CaseReport, FloorSum, engines};
 
 /// Headings of the overview of cases.
@@ -17,6 +18,8 @@ pub const FLOORS: [&str; 9] =
     ["CASE", "ENGINES", "PICTURES", "END TO END", "ENGINE", "RATIO", "END TO END, WALL", "ENGINE, WALL", "PRE + POST"];
 /// Headings of a rising load.
 pub const LOAD: [&str; 7] = ["CASE", "OF THE MOST", "OFFERED/s", "FINISHED/s", "P50 ms", "P95 ms", "P99 ms"];
+/// Headings of the kernels of a GPU.
+pub const OPS: [&str; 8] = ["OPERATION", "CASE", "GPU us", "MB MOVED", "GB/s", "OF COPY", "ONE CORE us", "DIFFER"];
 /// Headings of a comparison.
 pub const CHANGES: [&str; 6] = ["CASE", "NUMBER", "BEFORE", "AFTER", "CHANGE", ""];
 
@@ -80,6 +83,13 @@ pub fn load(c: &CaseReport) -> Vec<[String; 7]> {
         [c.case().to_string(), format!("{:.0} %", 100.0 * r.part), offered, finished, p50, p95, p99]
     };
     c.load.iter().flat_map(|load| load.rates.iter().map(row)).collect()
+}
+
+/// A row of [`OPS`].
+pub fn op(row: &OpRow) -> [String; 8] {
+    let [us, rate, cpu] = [row.gpu_us, row.gb_per_s, row.cpu_us].map(number);
+    let (moved, share) = (format!("{:.2}", row.bytes as f64 / 1e6), format!("{:.0} %", row.share_of_copy * 100.0));
+    [row.name.clone(), row.case.clone(), us, moved, rate, share, cpu, format!("{} of {}", row.differences, row.compared)]
 }
 
 /// A row of [`CHANGES`].

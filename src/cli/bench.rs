@@ -7,12 +7,13 @@ use super::{ALL_DONE, SOME_FAILED};
 use crate::bench::cases::{Case, Variant};
 use crate::bench::compare::compare;
 use crate::bench::machine::{Machine, utc};
+use crate::bench::ops::{self, Effort, OpsReport};
 use crate::bench::report::{CaseReport, Inputs, Report, SCHEMA_VERSION};
 use crate::bench::run::{PipelineSource, Workload, measure};
 use crate::bench::table;
 use crate::bench::{csv, inputs, page};
 use crate::cache::{sha256_file, write_atomic};
-use crate::device;
+use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::source::{Source, SourceOptions};
 use clap::ValueEnum;
@@ -46,6 +47,25 @@ enum BenchAction {
         /// How much worse is a regression, in percent
         #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
         threshold: f64,
+    },
+    /// Kernels of a GPU by themselves: time, bandwidth against a copy, and whether results equal the processor's; exit status
+    /// 1 when some do not
+    Ops {
+        /// The GPU
+        #[arg(long, value_name = "gpu:N", default_value = "gpu")]
+        device: DeviceSpec,
+        /// Samples of each operation
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        repeat: usize,
+        /// Runs in each sample
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        launches: usize,
+        /// Only operations with one of these in their names: resize-1080p, crops, db, ctc, nms, classes
+        #[arg(long, value_name = "TEXT,...", value_delimiter = ',')]
+        only: Vec<String>,
+        /// Write the report as JSON to this file; `-`: to standard output, in place of the table
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
     /// Measures one case, described on standard input; a step of `bench` itself
     #[command(hide = true)]
@@ -123,6 +143,18 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             let rows: Vec<_> = comparison.changes.iter().map(table::change).collect();
             write_table(out, table::CHANGES, &rows)?;
             Ok(if comparison.has_regressions() { SOME_FAILED } else { ALL_DONE })
+        }
+        Some(BenchAction::Ops { device, repeat, launches, only, json }) => {
+            let opened = Device::open(device)?;
+            let Some(gpu) = opened.gpu() else {
+                return Err(Error::config("--device", "these are the kernels of a GPU; give gpu, or run `cargo bench --bench ops`"));
+            };
+            if *repeat == 0 || *launches == 0 {
+                return Err(Error::config("--repeat, --launches", "0 runs; give 1 or more"));
+            }
+            let report = ops::measure(gpu, &Effort { repeat: *repeat, launches: *launches, only: only.clone() })?;
+            show_ops(&report, json.as_deref(), out)?;
+            Ok(if report.rows.iter().all(|row| row.differences == 0) { ALL_DONE } else { SOME_FAILED })
         }
         Some(BenchAction::RunCase) => {
             let started = Instant::now();
@@ -210,6 +242,34 @@ fn read(path: &Path) -> Result<Report> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     serde_json::from_slice(&bytes)
         .map_err(|e| Error::config(path.display().to_string(), format!("is no report of `hpinfer bench --json`: {e}")))
+}
+
+fn show_ops(report: &OpsReport, json: Option<&Path>, out: &mut impl Write) -> Result<()> {
+    match json {
+        Some(path) if path == Path::new("-") => return write_json(out, report),
+        Some(path) => {
+            let text = serde_json::to_vec_pretty(report).map_err(|e| Error::internal("report as JSON", e.to_string()))?;
+            write_atomic(path, &text)?;
+        }
+        None => {}
+    }
+    let driver = report.driver.as_ref().map_or_else(|| "driver unknown".into(), |driver| format!("driver {driver}"));
+    write_text(
+        out,
+        &format!(
+            "{}: {}; {driver}, CUDA {}; hpinfer {}, {}\n{} samples of {} runs; a copy within the device moves {:.0} GB/s; {}\n\n",
+            report.device,
+            report.gpu,
+            report.cuda,
+            report.hpinfer,
+            report.date,
+            report.repeat,
+            report.launches,
+            report.copy_gb_per_s,
+            report.machine.cpu,
+        ),
+    )?;
+    write_table(out, table::OPS, &report.rows.iter().map(table::op).collect::<Vec<_>>())
 }
 
 fn show(report: &Report, files: &ReportFiles, out: &mut impl Write) -> Result<()> {

@@ -2,6 +2,8 @@
 //! device is the emulation; only the networks themselves are run by ONNX Runtime on the processor, on the memory of the device.
 
 use super::stub::Loaded;
+use hpinfer::backend::fake::FakeEngine;
+use hpinfer::backend::record::{Recording, Replay};
 use hpinfer::backend::select::{Libraries, Selector};
 use hpinfer::backend::{
     BackendName, DynamicShapes, Engine, GpuSession, IoSpec, LoadOptions, Onnx, Parallelism, Precision, RunInfo, Session,
@@ -17,8 +19,9 @@ use hpinfer::onnx::{Cut, OutputKind};
 use hpinfer::pipeline::{Ocr, OcrConfig};
 use hpinfer::result::OcrResult;
 use hpinfer::source::{Source, SourceOptions};
+use hpinfer::tensor::storage::{download, stage};
 use hpinfer::tensor::{Shape, TensorRef};
-use hpinfer::trace::StageTimes;
+use hpinfer::trace::{StageTimes, Transfers};
 use hpinfer::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -69,8 +72,11 @@ impl GpuSession for EmulatedSession {
     }
 
     fn input(&mut self, _index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>> {
-        self.input = None;
-        Ok(self.input.insert((shape, self.stream.alloc(shape.elements())?)).1.slice_mut())
+        if self.input.as_ref().is_none_or(|(known, _)| *known != shape) {
+            self.input = Some((shape, self.stream.alloc(shape.elements())?));
+        }
+        let (_, buffer) = self.input.as_mut().ok_or_else(|| Error::internal("emulated", "no memory"))?;
+        Ok(buffer.slice_mut())
     }
 
     fn run(&mut self) -> Result<()> {
@@ -89,7 +95,7 @@ impl GpuSession for EmulatedSession {
         Ok(())
     }
 
-    fn output(&self, _index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
+    fn output(&mut self, _index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
         let (shape, output) = self.output.as_ref().ok_or_else(|| Error::internal("emulated", "no run"))?;
         Ok((*shape, output.slice()))
     }
@@ -101,7 +107,7 @@ impl Session for EmulatedSession {
     }
 
     fn run(&mut self) -> Result<()> {
-        Err(Error::internal("emulated", "a run on host memory was asked for"))
+        GpuSession::run(self)
     }
 
     fn output(&self, _index: usize) -> Result<TensorRef<'_>> {
@@ -223,6 +229,44 @@ fn ocr_on_a_gpu_reads_what_the_processor_reads() {
         after.uploads - before.uploads,
         after.downloads - before.downloads
     );
+}
+
+/// What a benchmark replays is what the pipeline fed the engine.
+#[test]
+fn runs_on_a_gpu_are_recorded_and_replayed() {
+    let _turn = Loaded::turn();
+    Loaded::get();
+    let gpu = Gpu::open(None).expect("the stand-in opens");
+    let engine: Arc<dyn Engine> = Arc::new(FakeEngine::new("m", |inputs| Ok((inputs[0].0, inputs[0].1.iter().map(|v| v * 2.0).collect()))));
+    let info = engine.info().clone();
+    let recording = Recording::default();
+    let engine = recording.wrap(Arc::new(Emulated { engine, gpu, info }));
+    let mut session = engine.session().expect("a session");
+    let session = session.on_gpu().expect("on the device");
+    let stream = session.stream().clone();
+    let shape = Shape::new(&[1, 1, 2, 3]);
+    let fill = |session: &mut dyn GpuSession, values: &[f32]| {
+        let staged = stage(values, &stream).and_then(|s| s.upload(&stream, &mut Transfers::default())).expect("on the device");
+        stream.copy(staged.on_device().expect("there"), &mut session.input(0, shape).expect("lent")).expect("copied");
+    };
+    let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    recording.start();
+    fill(session, &values);
+    session.run().expect("a run");
+    let runs = recording.stop();
+    assert_eq!(runs.iter().map(|run| run.inputs().to_vec()).collect::<Vec<_>>(), [vec![(shape, values.to_vec())]]);
+    let read = |session: &mut dyn GpuSession| {
+        let (_, slice) = session.output(0).expect("an output");
+        download(slice, &stream, &mut Transfers::default()).expect("a copy").on_host().expect("read").to_vec()
+    };
+    assert_eq!(read(session), values.map(|v| v * 2.0));
+    let mut replay = Replay::default();
+    let replayed = replay.prepare(&runs[0]).expect("prepared");
+    replayed.run().expect("a run");
+    let replayed = replayed.on_gpu().expect("on the device");
+    let (found, slice) = replayed.output(0).expect("an output");
+    let copy = download(slice, &stream, &mut Transfers::default()).expect("a copy");
+    assert_eq!((found, copy.on_host().expect("read")), (shape, &values.map(|v| v * 2.0)[..]));
 }
 
 /// Once a worker has met a picture it has the memory for it.

@@ -6,7 +6,7 @@
 
 use super::gpu::Gpu;
 use super::memory::{Block, DeviceBuffer, Pinned, size_class};
-use crate::device::queue::{DeviceSlice, Launch, Queue};
+use crate::device::queue::{DeviceSlice, DeviceSliceMut, Launch, Queue};
 use crate::error::{Error, Result};
 use bytemuck::Pod;
 use cudarc::driver::{CudaEvent, CudaStream, DriverError, result, sys};
@@ -116,6 +116,23 @@ impl Stream {
         copied.map_err(|e| gpu.fault(format!("copying {} bytes from the device", to.bytes()), e))?;
         to.used_by(self.0.next());
         Ok(to)
+    }
+
+    /// Adds the copy of `from` to `to`, both on the device.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when they are of unlike length; [`Error::Device`].
+    pub fn copy<T: Pod>(&self, from: DeviceSlice<'_, T>, to: &mut DeviceSliceMut<'_, T>) -> Result<()> {
+        if from.len() != to.len() {
+            return Err(Error::internal("device copy", format!("{} elements to {}", from.len(), to.len())));
+        }
+        let (Shared { gpu, stream, .. }, bytes) = (&*self.0, from.len() * size_of::<T>());
+        if bytes == 0 {
+            return Ok(());
+        }
+        // SAFETY: both have these bytes, and memory goes back behind the work that uses it.
+        let copied = unsafe { self.0.bound(|| result::memcpy_dtod_async(to.address(), from.address(), bytes, stream.cu_stream())) };
+        copied.map_err(|e| gpu.fault(format!("copying {bytes} bytes within the device"), e))
     }
 
     /// Waits until all work is done.

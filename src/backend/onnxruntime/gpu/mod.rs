@@ -188,7 +188,7 @@ impl GpuSession for CudaSession {
         ran.map_err(|e| self.fault(e))
     }
 
-    fn output(&self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
+    fn output(&mut self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
         self.bound.output(index).map_err(|e| self.fault(e))
     }
 }

@@ -1,0 +1,92 @@
+// Counts what the CUDA driver is asked to copy, whoever asks: cc -shared -fPIC -o count_copies.so count_copies.c -ldl, then
+// LD_PRELOAD=count_copies.so COPY_COUNTS=out.json PROGRAM. Functions of the driver are found by name at run time, by dlsym or by
+// cuGetProcAddress: both are answered with functions that count and go on to the real ones.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { UP, DOWN, WITHIN, UNKNOWN, KINDS };
+static const char* const NAMES[KINDS] = {"to_device", "to_host", "within_device", "unknown"};
+static _Atomic uint64_t calls[KINDS], bytes[KINDS];
+
+typedef int (*Plain)(uintptr_t, uintptr_t, size_t);
+typedef int (*Async)(uintptr_t, uintptr_t, size_t, void*);
+
+#define COUNTED(name, kind)                                                      \
+    static Plain real_##name;                                                    \
+    static int count_##name(uintptr_t to, uintptr_t from, size_t n) {            \
+        calls[kind] += 1; bytes[kind] += n;                                         \
+        return real_##name(to, from, n);                                         \
+    }
+#define COUNTED_ASYNC(name, kind)                                                \
+    static Async real_##name;                                                    \
+    static int count_##name(uintptr_t to, uintptr_t from, size_t n, void* s) {   \
+        calls[kind] += 1; bytes[kind] += n;                                         \
+        return real_##name(to, from, n, s);                                      \
+    }
+
+COUNTED(cuMemcpyHtoD, UP)
+COUNTED(cuMemcpyDtoH, DOWN)
+COUNTED(cuMemcpyDtoD, WITHIN)
+COUNTED(cuMemcpy, UNKNOWN)
+COUNTED_ASYNC(cuMemcpyHtoDAsync, UP)
+COUNTED_ASYNC(cuMemcpyDtoHAsync, DOWN)
+COUNTED_ASYNC(cuMemcpyDtoDAsync, WITHIN)
+COUNTED_ASYNC(cuMemcpyAsync, UNKNOWN)
+
+typedef int (*GetProc)(const char*, void**, int, uint64_t);
+typedef int (*GetProcV2)(const char*, void**, int, uint64_t, void*);
+static GetProc real_get;
+static GetProcV2 real_get_v2;
+static void* counting(const char* name, void* real);
+
+static int get(const char* name, void** found, int version, uint64_t flags) {
+    int code = real_get(name, found, version, flags);
+    if (code == 0 && found && *found) *found = counting(name, *found);
+    return code;
+}
+
+static int get_v2(const char* name, void** found, int version, uint64_t flags, void* status) {
+    int code = real_get_v2(name, found, version, flags, status);
+    if (code == 0 && found && *found) *found = counting(name, *found);
+    return code;
+}
+
+// The function to call in place of `real`, whose name may end in the version of its form or in that of its default stream.
+static void* counting(const char* name, void* real) {
+#define ANSWER(known)                                                                                    \
+    if (strcmp(name, #known) == 0 || strcmp(name, #known "_v2") == 0) {                                  \
+        real_##known = real;                                                                             \
+        return count_##known;                                                                            \
+    }
+    ANSWER(cuMemcpyHtoD) ANSWER(cuMemcpyDtoH) ANSWER(cuMemcpyDtoD) ANSWER(cuMemcpy)
+    ANSWER(cuMemcpyHtoDAsync) ANSWER(cuMemcpyDtoHAsync) ANSWER(cuMemcpyDtoDAsync) ANSWER(cuMemcpyAsync)
+    if (strcmp(name, "cuGetProcAddress") == 0) return real_get = real, (void*)get;
+    if (strcmp(name, "cuGetProcAddress_v2") == 0) return real_get_v2 = real, (void*)get_v2;
+    return real;
+}
+
+void* dlsym(void* handle, const char* name) {
+    static void* (*real)(void*, const char*);
+    if (!real) {
+        real = dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.34");
+        if (!real) real = dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.2.5");
+        if (!real) real = dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.17");
+        if (!real) abort();
+    }
+    void* found = real(handle, name);
+    return found && strncmp(name, "cu", 2) == 0 ? counting(name, found) : found;
+}
+
+__attribute__((destructor)) static void report(void) {
+    const char* path = getenv("COPY_COUNTS");
+    FILE* out = path ? fopen(path, "w") : NULL;
+    if (!out) return;
+    for (int kind = 0; kind < KINDS; ++kind)
+        fprintf(out, "%s\"%s\": {\"calls\": %llu, \"bytes\": %llu}", kind ? ", " : "{", NAMES[kind], (unsigned long long)calls[kind], (unsigned long long)bytes[kind]);
+    fprintf(out, "}\n");
+    fclose(out);
+}

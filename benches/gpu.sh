@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Everything to be known of a host with a GPU, in one call of at most ten minutes:
+#
+#     benches/gpu.sh BINARY OUT [PICTURE...]
+#
+# BINARY is hpinfer, OUT a new folder for JSON and logs. Needs bash, python3, cc; nvidia-smi and compute-sanitizer where they are.
+# Models and ONNX Runtime come from the cache of BINARY ($HPINFER_HOME); what it lacks is installed, unless HPINFER_FLAGS has
+# --offline. Each step writes OUT/<step>.log and goes on after a failure; OUT/summary.json says how each ended.
+set -uo pipefail
+binary=$(realpath "${1:?the hpinfer binary}")
+out=${2:?a folder for the results}
+here=$(cd "$(dirname "$0")" && pwd)
+shift 2
+pictures=("$@")
+[ ${#pictures[@]} -gt 0 ] || pictures=("$here/../demo/delivery_note.png")
+device=${HPINFER_DEVICE:-gpu:0}
+read -ra flags <<< "${HPINFER_FLAGS:-}"
+mkdir -p "$out"
+end=$((SECONDS + ${HPINFER_SECONDS:-590}))
+: > "$out/steps.tsv"
+
+# step NAME MOST_SECONDS COMMAND...
+step() {
+    local name=$1 most=$2 left=$((end - SECONDS)) start=$SECONDS code
+    shift 2
+    if [ "$left" -lt 5 ]; then
+        printf '%s\t%s\t%s\n' "$name" "no time left" 0 >> "$out/steps.tsv"
+        return 1
+    fi
+    timeout "$((most < left ? most : left))" "$@" > "$out/$name.log" 2>&1
+    code=$?
+    printf '%s\t%s\t%s\n' "$name" "$code" "$((SECONDS - start))" >> "$out/steps.tsv"
+    printf '%-18s exit %s, %s s\n' "$name" "$code" "$((SECONDS - start))"
+    return $code
+}
+
+
+step host 20 bash -c 'nvidia-smi -q; uname -a; cat /etc/os-release'
+step doctor 60 "$binary" doctor "${flags[@]}" --device "$device" --json
+step ops 150 "$binary" bench ops --device "$device" --json "$out/ops.json"
+
+# Faults of kernels that results do not show.
+if command -v compute-sanitizer > /dev/null; then
+    for tool in memcheck racecheck; do
+        step "$tool" 90 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+            "$binary" bench ops --device "$device" --repeat 1 --launches 1 --only resize-640,crops,db-640,ctc,nms,classes-1024
+    done
+else
+    printf 'sanitizer\tcompute-sanitizer is not here\t0\n' >> "$out/steps.tsv"
+fi
+
+# The same texts and boxes as on the processor.
+ocr=("$binary" "${flags[@]}" --pipeline OCR --backend onnx_runtime --format jsonl --timings --input "${pictures[@]}")
+step ocr_cpu 90 bash -c '"${@:2}" > "$1"' _ "$out/ocr_cpu.jsonl" "${ocr[@]}"
+step ocr_gpu 120 bash -c '"${@:2}" > "$1"' _ "$out/ocr_gpu.jsonl" "${ocr[@]}" --device "$device"
+step ocr_parity 20 python3 - "$out/ocr_cpu.jsonl" "$out/ocr_gpu.jsonl" "$out/ocr_parity.json" << 'PY'
+import json, sys
+cpu, gpu = ([json.loads(line) for line in open(path)] for path in sys.argv[1:3])
+lines = same = boxes = near = 0
+worst_score = 0.0
+for a, b in zip(cpu, gpu):
+    texts, others = a.get("rec_text", []), b.get("rec_text", [])
+    lines += len(texts)
+    same += sum(x == y for x, y in zip(texts, others))
+    boxes += len(a.get("dt_polys", []))
+    for p, q in zip(a.get("dt_polys", []), b.get("dt_polys", [])):
+        near += all(max(abs(u[0] - v[0]), abs(u[1] - v[1])) <= 1 for u, v in zip(p, q)) and len(p) == len(q)
+    for x, y in zip(a.get("dt_scores", []), b.get("dt_scores", [])):
+        worst_score = max(worst_score, abs(x - y))
+found = {"pictures": [len(cpu), len(gpu)], "lines": lines, "same_text": same, "boxes": boxes, "boxes_within_1_px": near, "worst_box_score": worst_score}
+json.dump(found, open(sys.argv[3], "w"), indent=1)
+print(json.dumps(found))
+sys.exit(not (len(cpu) == len(gpu) and lines > 0 and same >= 0.999 * lines and near == boxes and worst_score <= 1e-3))
+PY
+
+# What the driver was asked to copy, by its own calls and not by our counter.
+if step count_build 30 cc -O1 -shared -fPIC -o "$out/count_copies.so" "$here/count_copies.c" -ldl; then
+    step count_copies 90 env LD_PRELOAD="$(realpath "$out/count_copies.so")" COPY_COUNTS="$out/copies.json" \
+        "$binary" "${flags[@]}" --pipeline OCR --device "$device" --format jsonl --input "${pictures[@]}"
+fi
+
+# End to end.
+step bench_ocr 150 "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend onnx_runtime --json "$out/ocr.json" --input "${pictures[@]}"
+
+python3 - "$out" << 'PY'
+import json, os, sys
+out = sys.argv[1]
+steps = [dict(zip(("step", "exit", "seconds"), line.rstrip("\n").split("\t"))) for line in open(os.path.join(out, "steps.tsv"))]
+json.dump({"steps": steps}, open(os.path.join(out, "summary.json"), "w"), indent=1)
+failed = [step["step"] for step in steps if step["exit"] != "0"]
+print("all steps passed" if not failed else "not passed: " + ", ".join(failed))
+sys.exit(bool(failed))
+PY

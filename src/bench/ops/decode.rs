@@ -1,0 +1,307 @@
+//! From network outputs to boxes, texts and masks.
+
+use super::{Noise, Op, Recipe, recipe};
+use crate::device::{DeviceBuffer, Stream};
+use crate::error::Result;
+use crate::image::Size;
+use crate::ops::ctc::{self, Decoded, ScoreKind};
+use crate::ops::db::{self, DbParams, ProbabilityMap, TextBox};
+use crate::ops::mask;
+use crate::ops::nms::{self, Candidates, Kept, NmsParams};
+use crate::tensor::storage::{Storage, download, stage};
+use crate::trace::Transfers;
+
+fn on_device<T: bytemuck::Pod>(values: &[T], stream: &Stream) -> Result<Storage<T>> {
+    stage(values, stream)?.upload(stream, &mut Transfers::default())
+}
+
+/// A page of text lines, as a detector sees it.
+struct Boxes {
+    size: Size,
+    map: Vec<f32>,
+    placed: Storage<f32>,
+    originals: Storage<[u32; 2]>,
+    plan: db::cuda::Plan,
+    scratch: DeviceBuffer<u32>,
+    out: DeviceBuffer<u32>,
+    expected: Vec<TextBox>,
+    buffers: db::cpu::DbScratch,
+}
+
+const LINES: u32 = 200;
+
+impl Boxes {
+    fn new(stream: &Stream, size: Size) -> Result<Self> {
+        let mut noise = Noise(3);
+        let mut map: Vec<f32> = (0..size.area()).map(|_| noise.unit() * 0.2).collect();
+        let columns = 5;
+        let (cell_w, cell_h) = (size.width / columns, size.height / LINES.div_ceil(columns));
+        for line in 0..LINES {
+            let (left, top) = (line % columns * cell_w + 6, line / columns * cell_h + 3);
+            let (width, height) = (cell_w / 2 + noise.below(cell_w / 3 + 1), (cell_h / 2).max(4));
+            for y in top..(top + height).min(size.height) {
+                for x in left..(left + width).min(size.width) {
+                    map[(y * size.width + x) as usize] = 0.9;
+                }
+            }
+        }
+        let plan = db::cuda::Plan::new(1, size, &DbParams::default())?;
+        Ok(Self {
+            size,
+            placed: on_device(&map, stream)?,
+            map,
+            originals: on_device(&[[size.width * 2, size.height * 2]], stream)?,
+            scratch: stream.alloc(plan.scratch())?,
+            out: stream.alloc(plan.out())?,
+            plan,
+            expected: Vec::new(),
+            buffers: Default::default(),
+        })
+    }
+}
+
+impl Op for Boxes {
+    fn name(&self) -> &'static str {
+        "db, all kernels"
+    }
+
+    fn case(&self) -> String {
+        format!("map of {}, {LINES} lines", self.size)
+    }
+
+    /// The map, and a label for each of its pixels written and read.
+    fn bytes(&self) -> u64 {
+        self.size.area() * 12
+    }
+
+    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
+        let (map, originals) = (self.placed.on_device()?, self.originals.on_device()?);
+        db::cuda::boxes(stream, &self.plan, map, originals, &mut self.scratch.slice_mut(), &mut self.out.slice_mut())
+    }
+
+    fn on_cpu(&mut self) -> Result<()> {
+        let original = Size::new(self.size.width * 2, self.size.height * 2);
+        let map = ProbabilityMap { data: &self.map, size: self.size, original };
+        self.expected = db::cpu::boxes(map, &DbParams::default(), &mut self.buffers)?;
+        Ok(())
+    }
+
+    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
+        let out = download(self.out.slice(), stream, &mut Transfers::default())?;
+        let found = db::cuda::read(out.on_host()?, &self.plan)?.into_iter().flatten();
+        let same = |(a, b): &(TextBox, &TextBox)| a.quad == b.quad && (a.score - b.score).abs() <= db::cuda::SCORE_TOLERANCE;
+        let equal = found.zip(&self.expected).filter(same).count();
+        Ok([self.expected.len() - equal, self.expected.len()])
+    }
+}
+
+/// A batch of lines.
+struct Texts {
+    batch: ctc::cuda::Batch,
+    scores: Vec<f32>,
+    placed: Storage<f32>,
+    best: DeviceBuffer<u32>,
+    value: DeviceBuffer<f32>,
+    out: DeviceBuffer<u32>,
+    expected: Vec<Decoded>,
+}
+
+impl Texts {
+    fn new(stream: &Stream) -> Result<Self> {
+        let batch = ctc::cuda::Batch { sequences: 32, steps: 40, classes: 6625 };
+        let mut noise = Noise(5);
+        let rows = batch.sequences * batch.steps;
+        let mut scores: Vec<f32> = (0..rows * batch.classes).map(|_| noise.unit() * 4.0).collect();
+        for row in scores.chunks_exact_mut(batch.classes) {
+            let class = if noise.below(3) == 0 { 0 } else { noise.below(batch.classes as u32) };
+            row[class as usize] = 12.0;
+        }
+        Ok(Self {
+            placed: on_device(&scores, stream)?,
+            scores,
+            best: stream.alloc(rows)?,
+            value: stream.alloc(rows)?,
+            out: stream.alloc(batch.sequences * batch.row())?,
+            expected: Vec::new(),
+            batch,
+        })
+    }
+}
+
+impl Op for Texts {
+    fn name(&self) -> &'static str {
+        "ctc, all kernels"
+    }
+
+    fn case(&self) -> String {
+        let ctc::cuda::Batch { sequences, steps, classes } = self.batch;
+        format!("{sequences} lines of {steps} steps, {classes} classes")
+    }
+
+    fn bytes(&self) -> u64 {
+        self.scores.len() as u64 * 4
+    }
+
+    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
+        let mut scratch = ctc::cuda::Scratch { best: self.best.slice_mut(), value: self.value.slice_mut() };
+        ctc::cuda::decode(stream, self.placed.on_device()?, self.batch, ScoreKind::Logits, &mut scratch, &mut self.out.slice_mut())
+    }
+
+    fn on_cpu(&mut self) -> Result<()> {
+        let ctc::cuda::Batch { steps, classes, .. } = self.batch;
+        let lines = self.scores.chunks_exact(steps * classes);
+        self.expected = lines.map(|line| ctc::cpu::decode(line, steps, classes, ScoreKind::Logits)).collect();
+        Ok(())
+    }
+
+    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
+        let out = download(self.out.slice(), stream, &mut Transfers::default())?;
+        let found = ctc::cuda::read(out.on_host()?, self.batch)?;
+        let same = |(a, b): &(&Decoded, &Decoded)| a.classes == b.classes && (a.score - b.score).abs() <= ctc::cuda::SCORE_TOLERANCE;
+        let equal = found.iter().zip(&self.expected).filter(same).count();
+        Ok([self.expected.len() - equal, self.expected.len()])
+    }
+}
+
+/// What a detector of objects puts out for a batch.
+struct Objects {
+    batch: nms::cuda::Batch,
+    boxes: Vec<[f32; 4]>,
+    scores: Vec<f32>,
+    placed: (Storage<[f32; 4]>, Storage<f32>),
+    keys: DeviceBuffer<u64>,
+    counts: DeviceBuffer<u32>,
+    best: DeviceBuffer<u32>,
+    out: DeviceBuffer<u32>,
+    expected: Vec<Vec<Kept>>,
+}
+
+const NMS: NmsParams = NmsParams { score_threshold: 0.3, nms_threshold: 0.7, nms_top_k: 1000, keep_top_k: 300 };
+
+impl Objects {
+    fn new(stream: &Stream) -> Result<Self> {
+        let batch = nms::cuda::Batch { pictures: 8, classes: 80, anchors: 8400, mode: nms::cuda::Classes::Apart };
+        let mut noise = Noise(9);
+        let boxes: Vec<[f32; 4]> = (0..batch.pictures * batch.anchors)
+            .map(|_| {
+                let (x, y) = (noise.unit() * 600.0, noise.unit() * 600.0);
+                [x, y, x + 4.0 + noise.unit() * 60.0, y + 4.0 + noise.unit() * 60.0]
+            })
+            .collect();
+        // One candidate in five hundred, as detectors have it.
+        let score = |noise: &mut Noise| noise.unit() * if noise.below(500) == 0 { 1.0 } else { 0.25 };
+        let scores: Vec<f32> = (0..batch.pictures * batch.classes * batch.anchors).map(|_| score(&mut noise)).collect();
+        Ok(Self {
+            placed: (on_device(&boxes, stream)?, on_device(&scores, stream)?),
+            boxes,
+            scores,
+            keys: stream.alloc(batch.keys())?,
+            counts: stream.alloc(batch.counts())?,
+            best: stream.alloc(batch.best())?,
+            out: stream.alloc(batch.pictures * batch.stride(&NMS))?,
+            expected: Vec::new(),
+            batch,
+        })
+    }
+}
+
+impl Op for Objects {
+    fn name(&self) -> &'static str {
+        "nms, all kernels"
+    }
+
+    fn case(&self) -> String {
+        let nms::cuda::Batch { pictures, classes, anchors, .. } = self.batch;
+        format!("{pictures} pictures, {classes} classes, {anchors} boxes")
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.scores.len() * 4 + self.boxes.len() * 16) as u64
+    }
+
+    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
+        let mut scratch = nms::cuda::Scratch { keys: self.keys.slice_mut(), counts: self.counts.slice_mut(), best: self.best.slice_mut() };
+        let (boxes, scores) = (self.placed.0.on_device()?, self.placed.1.on_device()?);
+        nms::cuda::suppress(stream, boxes, scores, self.batch, &NMS, &mut scratch, &mut self.out.slice_mut())
+    }
+
+    fn on_cpu(&mut self) -> Result<()> {
+        let nms::cuda::Batch { classes, anchors, .. } = self.batch;
+        let pictures = self.boxes.chunks_exact(anchors).zip(self.scores.chunks_exact(classes * anchors));
+        self.expected = pictures.map(|(boxes, scores)| nms::cpu::multiclass(Candidates { boxes, scores }, &NMS)).collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
+        let out = download(self.out.slice(), stream, &mut Transfers::default())?;
+        let found = nms::cuda::read(out.on_host()?, self.batch, &NMS)?;
+        let unlike = found.iter().zip(&self.expected).filter(|(a, b)| a != b).count();
+        Ok([unlike, self.expected.len()])
+    }
+}
+
+/// The classes of all pixels, and their colours.
+struct Classes {
+    size: Size,
+    scores: Vec<f32>,
+    placed: Storage<f32>,
+    labels: DeviceBuffer<u8>,
+    colours: DeviceBuffer<u8>,
+    expected: Vec<u8>,
+}
+
+const CLASSES: usize = 19;
+
+impl Classes {
+    fn new(stream: &Stream, size: Size) -> Result<Self> {
+        let mut noise = Noise(11);
+        let pixels = size.area() as usize;
+        let scores: Vec<f32> = (0..pixels * CLASSES).map(|_| noise.unit()).collect();
+        let placed = on_device(&scores, stream)?;
+        let (labels, colours) = (stream.alloc(pixels)?, stream.alloc(pixels * 3)?);
+        Ok(Self { size, scores, placed, labels, colours, expected: vec![0; pixels] })
+    }
+}
+
+impl Op for Classes {
+    fn name(&self) -> &'static str {
+        "mask argmax + colour"
+    }
+
+    fn case(&self) -> String {
+        format!("{}, {CLASSES} classes", self.size)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.size.area() * (CLASSES as u64 * 4 + 1 + 1 + 3)
+    }
+
+    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
+        mask::cuda::argmax(stream, self.placed.on_device()?, 1, CLASSES, &mut self.labels.slice_mut())?;
+        mask::cuda::colour(stream, self.labels.slice(), &mut self.colours.slice_mut())
+    }
+
+    fn on_cpu(&mut self) -> Result<()> {
+        mask::cpu::argmax(&self.scores, CLASSES, &mut self.expected)?;
+        std::hint::black_box(mask::cpu::colour(&self.expected));
+        Ok(())
+    }
+
+    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
+        let mut transfers = Transfers::default();
+        let labels = download(self.labels.slice(), stream, &mut transfers)?;
+        let colours = download(self.colours.slice(), stream, &mut transfers)?;
+        let expected = mask::cpu::colour(&self.expected);
+        let unlike = labels.on_host()?.iter().zip(&self.expected).filter(|(a, b)| a != b).count();
+        let other = colours.on_host()?.iter().zip(&expected).filter(|(a, b)| a != b).count();
+        Ok([unlike + other, self.expected.len() + expected.len()])
+    }
+}
+
+/// Maps at three sizes, a batch of lines, a batch of object candidates, pixel classes at two sizes.
+pub(super) fn all() -> Vec<Recipe> {
+    let maps = [640, 960, 1920].map(|side| recipe(format!("db-{side}"), move |stream| Boxes::new(stream, Size::new(side, side))));
+    let classes = [("1024", 1024, 512), ("4k", 3840, 2160)]
+        .map(|(name, width, height)| recipe(format!("classes-{name}"), move |stream| Classes::new(stream, Size::new(width, height))));
+    maps.into_iter().chain([recipe("ctc", Texts::new), recipe("nms", Objects::new)]).chain(classes).collect()
+}

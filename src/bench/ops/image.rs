@@ -1,0 +1,256 @@
+//! From pixels to network inputs.
+
+use super::{Noise, Op, Recipe, recipe};
+use crate::device::{DeviceBuffer, FloatsMut, Stream};
+use crate::error::Result;
+use crate::image::{ImageBuf, PixelFormat, PointI, Resident, Size};
+use crate::ops::resize_norm::{self, Interpolation, Normalize, Params, Planes, Window};
+use crate::ops::warp::cuda::Taps;
+use crate::ops::warp::{self, CropPlan};
+use crate::tensor::storage::{Storage, download, stage};
+use crate::trace::Transfers;
+
+/// Where a network input is written.
+enum Out {
+    F32(DeviceBuffer<f32>),
+    F16(DeviceBuffer<u16>),
+}
+
+impl Out {
+    fn new(stream: &Stream, half: bool, values: usize) -> Result<Self> {
+        Ok(if half { Self::F16(stream.alloc(values)?) } else { Self::F32(stream.alloc(values)?) })
+    }
+
+    fn floats(&mut self) -> FloatsMut<'_> {
+        match self {
+            Self::F32(out) => FloatsMut::F32(out.slice_mut()),
+            Self::F16(out) => FloatsMut::F16(out.slice_mut()),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::F32(_) => "f32",
+            Self::F16(_) => "f16",
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::F32(out) => out.len() as u64 * 4,
+            Self::F16(out) => out.len() as u64 * 2,
+        }
+    }
+
+    /// Values that are not those of `expected`, of how many. Those of 16 bits are compared within their precision.
+    fn differences(&self, expected: &[f32], stream: &Stream) -> Result<[usize; 2]> {
+        let mut transfers = Transfers::default();
+        let count = match self {
+            Self::F32(out) => {
+                let found = download(out.slice(), stream, &mut transfers)?;
+                found.on_host()?.iter().zip(expected).filter(|(a, b)| a.to_bits() != b.to_bits()).count()
+            }
+            Self::F16(out) => {
+                let found = download(out.slice(), stream, &mut transfers)?;
+                let near = |a: u16, b: f32| (half_to_f32(a) - b).abs() <= b.abs() / 1024.0 + 1e-6;
+                found.on_host()?.iter().zip(expected).filter(|&(&a, &b)| !near(a, b)).count()
+            }
+        };
+        Ok([count, expected.len()])
+    }
+}
+
+/// The value of a 16-bit float.
+fn half_to_f32(bits: u16) -> f32 {
+    let (sign, exponent, mantissa) = (u32::from(bits >> 15), u32::from(bits >> 10 & 31), u32::from(bits & 1023));
+    let size = match exponent {
+        0 => mantissa as f32 / f32::from(1u16 << 12) / f32::from(1u16 << 12),
+        31 if mantissa == 0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => f32::from_bits((exponent + 112) << 23 | mantissa << 13),
+    };
+    if sign == 1 { -size } else { size }
+}
+
+fn page(size: Size) -> Result<ImageBuf> {
+    let mut noise = Noise(1);
+    ImageBuf::new((0..size.area() * 3).map(|_| noise.next() as u8).collect(), size, PixelFormat::Bgr)
+}
+
+fn resident(image: &ImageBuf, stream: &Stream) -> Result<Resident> {
+    Resident::upload(image.view(), image.size(), stream, &mut Transfers::default())
+}
+
+struct Resize {
+    picture: ImageBuf,
+    resident: Resident,
+    rows: Storage<resize_norm::cuda::Row>,
+    params: Params,
+    out: Out,
+    expected: Vec<f32>,
+    scratch: resize_norm::cpu::Scratch,
+}
+
+impl Resize {
+    fn new(stream: &Stream, from: Size, canvas: Size, interpolation: Interpolation, half: bool) -> Result<Self> {
+        let picture = page(from)?;
+        let resident = resident(&picture, stream)?;
+        let params = Params { canvas, interpolation, normalize: Normalize::IMAGENET, pad: 0.0, planes: Planes::Bgr };
+        let values = canvas.area() as usize * 3;
+        let item = resize_norm::cuda::Item { src: resident.surface()?, resized: canvas, window: Window::whole(canvas) };
+        let table = resize_norm::cuda::Table::new(&[item], &params)?;
+        let rows = stage(table.rows(), stream)?.upload(stream, &mut Transfers::default())?;
+        drop(table);
+        let (out, expected) = (Out::new(stream, half, values)?, vec![0.0; values]);
+        Ok(Self { picture, resident, rows, params, out, expected, scratch: Default::default() })
+    }
+}
+
+impl Op for Resize {
+    fn name(&self) -> &'static str {
+        match self.params.interpolation {
+            Interpolation::Linear => "resize_norm linear",
+            Interpolation::Cubic => "resize_norm cubic",
+        }
+    }
+
+    fn case(&self) -> String {
+        format!("{} -> {} {}", self.picture.size(), self.params.canvas, self.out.name())
+    }
+
+    fn bytes(&self) -> u64 {
+        // A smaller picture does not need all samples of a larger one: four or sixteen neighbours for each.
+        let taps = if self.params.interpolation == Interpolation::Linear { 4 } else { 16 };
+        self.picture.size().area().min(self.params.canvas.area() * taps) * 3 + self.out.bytes()
+    }
+
+    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
+        let canvas = self.params.canvas;
+        let item = resize_norm::cuda::Item { src: self.resident.surface()?, resized: canvas, window: Window::whole(canvas) };
+        let table = resize_norm::cuda::Table::new(&[item], &self.params)?;
+        resize_norm::cuda::run(stream, &table, self.rows.on_device()?, &self.out.floats())
+    }
+
+    fn on_cpu(&mut self) -> Result<()> {
+        let item = resize_norm::Item::whole(self.picture.view(), self.params.canvas);
+        resize_norm::cpu::run(&[item], &self.params, &mut self.expected, &mut self.scratch)
+    }
+
+    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
+        self.out.differences(&self.expected, stream)
+    }
+}
+
+/// Lines of unlike size and angle out of one page into one batch.
+struct Crops {
+    page: ImageBuf,
+    resident: Resident,
+    plans: Vec<(CropPlan, Size)>,
+    rows: Storage<warp::cuda::Row>,
+    taps: Storage<Taps>,
+    params: Params,
+    out: Out,
+    expected: Vec<f32>,
+    crop: Vec<u8>,
+    warp: warp::cpu::Scratch,
+    resize: resize_norm::cpu::Scratch,
+}
+
+const CROPS: u32 = 32;
+
+impl Crops {
+    fn new(stream: &Stream, half: bool) -> Result<Self> {
+        let page = page(Size::new(1920, 1080))?;
+        let resident = resident(&page, stream)?;
+        let canvas = Size::new(320, 48);
+        let params =
+            Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: 0.0, planes: Planes::Bgr };
+        let mut noise = Noise(7);
+        let plan = |n: u32| {
+            let (width, height) = (60.0 + f64::from(noise.below(400)), 14.0 + f64::from(noise.below(50)));
+            let (sin, cos) = (f64::from(noise.unit()) * 0.2 - 0.1).sin_cos();
+            let (left, top) = (50.0 + f64::from(n % 4 * 450), 60.0 + f64::from(n / 4 * 120));
+            let corner = |x: f64, y: f64| PointI::new((left + x * cos - y * sin) as i32, (top + x * sin + y * cos) as i32);
+            let plan = CropPlan::from_quad(&[corner(0.0, 0.0), corner(width, 0.0), corner(width, height), corner(0.0, height)])?;
+            let size = plan.size();
+            Ok((plan, Size::new((48 * size.width).div_ceil(size.height.max(1)).clamp(1, canvas.width), 48)))
+        };
+        let plans: Vec<(CropPlan, Size)> = (0..CROPS).map(plan).collect::<Result<_>>()?;
+        let values = CROPS as usize * canvas.area() as usize * 3;
+        let src = resident.surface()?;
+        let items: Vec<_> = plans.iter().map(|&(plan, resized)| warp::cuda::Item { src, plan, resized }).collect();
+        let table = warp::cuda::Table::new(&items, &params)?;
+        let mut transfers = Transfers::default();
+        let rows = stage(table.rows(), stream)?.upload(stream, &mut transfers)?;
+        drop(table);
+        let taps = stage(&warp::cuda::weights(), stream)?.upload(stream, &mut transfers)?;
+        let (out, expected) = (Out::new(stream, half, values)?, vec![0.0; values]);
+        let (crop, warp, resize) = Default::default();
+        Ok(Self { page, resident, plans, rows, taps, params, out, expected, crop, warp, resize })
+    }
+}
+
+impl Op for Crops {
+    fn name(&self) -> &'static str {
+        "warp_resize_norm"
+    }
+
+    fn case(&self) -> String {
+        format!("{CROPS} unlike crops of {} -> {} {}", self.page.size(), self.params.canvas, self.out.name())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.plans.iter().map(|(plan, _)| plan.size().area() * 3).sum::<u64>() + self.out.bytes()
+    }
+
+    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
+        let src = self.resident.surface()?;
+        let items: Vec<_> = self.plans.iter().map(|&(plan, resized)| warp::cuda::Item { src, plan, resized }).collect();
+        let table = warp::cuda::Table::new(&items, &self.params)?;
+        warp::cuda::run(stream, &table, self.rows.on_device()?, self.taps.on_device()?, &self.out.floats())
+    }
+
+    fn on_cpu(&mut self) -> Result<()> {
+        let values = self.params.canvas.area() as usize * 3;
+        for ((plan, resized), out) in self.plans.iter().zip(self.expected.chunks_exact_mut(values)) {
+            warp::cpu::warp(self.page.view(), plan, &mut self.crop, &mut self.warp)?;
+            let src = crate::image::ImageView { data: &self.crop, size: plan.size(), format: PixelFormat::Bgr };
+            resize_norm::cpu::run(&[resize_norm::Item::whole(src, *resized)], &self.params, out, &mut self.resize)?;
+        }
+        Ok(())
+    }
+
+    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
+        self.out.differences(&self.expected, stream)
+    }
+}
+
+/// At 640, 1080p and 4K, and a batch of unlike crops.
+pub(super) fn all() -> Vec<Recipe> {
+    let mut ops = Vec::new();
+    for (name, from, to) in [("640", [640, 640], [640, 640]), ("1080p", [1920, 1080], [960, 544]), ("4k", [3840, 2160], [1920, 1088])] {
+        let ([w, h], [cw, ch]) = (from, to);
+        let forms = [("linear-f32", Interpolation::Linear, false), ("linear-f16", Interpolation::Linear, true)];
+        for (form, interpolation, half) in forms.into_iter().chain([("cubic-f32", Interpolation::Cubic, false)]) {
+            let make = move |stream: &Stream| Resize::new(stream, Size::new(w, h), Size::new(cw, ch), interpolation, half);
+            ops.push(recipe(format!("resize-{name}-{form}"), make));
+        }
+    }
+    ops.push(recipe("crops-f32", |stream| Crops::new(stream, false)));
+    ops.push(recipe("crops-f16", |stream| Crops::new(stream, true)));
+    ops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_read() {
+        for (bits, value) in [(0u16, 0.0f32), (0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (1, 5.960_464_5e-8), (0x3555, 0.333_251_95)]
+        {
+            assert_eq!(half_to_f32(bits), value, "{bits:#x}");
+        }
+        assert!(half_to_f32(0x7e00).is_nan() && half_to_f32(0x7c00).is_infinite());
+    }
+}

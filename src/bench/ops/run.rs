@@ -1,0 +1,151 @@
+//! The measurement itself.
+
+use super::{Op, all};
+use crate::bench::machine::{Machine, utc};
+use crate::bench::stats::median;
+use crate::device::{Facts, Gpu, Nvml, Stream, probe};
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// How much is done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effort {
+    /// Samples of each operation.
+    pub repeat: usize,
+    /// Runs between two events: enough that the clock's step and the way to the device do not count.
+    pub launches: usize,
+    /// Parts of names of the operations wanted; all when there are none.
+    pub only: Vec<String>,
+}
+
+/// Buffers of the copy, in bytes: more than any cache of a device holds.
+const COPY_BYTES: usize = 256 << 20;
+
+/// What came out, and where.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OpsReport {
+    /// Version of this form.
+    pub schema_version: u32,
+    /// Version of this program.
+    pub hpinfer: String,
+    /// When, in UTC.
+    pub date: String,
+    /// The host.
+    pub machine: Machine,
+    /// The device as `--device` names it, what it is, and its driver.
+    pub device: String,
+    /// Product name, compute capability, memory, UUID.
+    pub gpu: String,
+    /// Version of the driver, where NVML tells it.
+    pub driver: Option<String>,
+    /// The newest CUDA it serves.
+    pub cuda: String,
+    /// State of the device before and after.
+    pub state: [Option<Facts>; 2],
+    /// Samples of each operation.
+    pub repeat: usize,
+    /// Runs in each sample.
+    pub launches: usize,
+    /// Bytes read and written per second by a copy within the device, in 10^9.
+    pub copy_gb_per_s: f64,
+    /// The operations.
+    pub rows: Vec<OpRow>,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OpRow {
+    /// Which one.
+    pub name: String,
+    /// On what.
+    pub case: String,
+    /// Microseconds on the device: the median.
+    pub gpu_us: f64,
+    /// Bytes that are read or written at least once.
+    pub bytes: u64,
+    /// Those per second, in 10^9.
+    pub gb_per_s: f64,
+    /// Share of the bandwidth of the copy.
+    pub share_of_copy: f64,
+    /// Microseconds on one core of the processor: the median.
+    pub cpu_us: f64,
+    /// Results that differ from the processor's by more than the operation allows.
+    pub differences: usize,
+    /// Results that were compared.
+    pub compared: usize,
+}
+
+/// Measures operations on `gpu`.
+///
+/// # Errors
+/// [`Error::Config`] when there is none of the names; [`Error::Device`] when one fails.
+pub fn measure(gpu: &Arc<Gpu>, effort: &Effort) -> Result<OpsReport> {
+    let wanted = |name: &str| effort.only.is_empty() || effort.only.iter().any(|part| name.contains(part.as_str()));
+    let (wanted, others): (Vec<_>, Vec<_>) = all().into_iter().partition(|(name, _)| wanted(name));
+    if wanted.is_empty() {
+        let known = others.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+        return Err(Error::config("--only", format!("no operation has one of these in its name; known: {known}")));
+    }
+    let stream = Stream::new(gpu)?;
+    let nvml = Nvml::open().ok();
+    let state = || nvml.as_ref().and_then(|nvml| nvml.facts(gpu.info().uuid).ok());
+    let before = state();
+    let copy_gb_per_s = copy(&stream, effort)?;
+    let rows = wanted.into_iter().map(|(_, make)| row(make(&stream)?.as_mut(), &stream, effort, copy_gb_per_s)).collect::<Result<_>>()?;
+    Ok(OpsReport {
+        schema_version: 1,
+        hpinfer: env!("CARGO_PKG_VERSION").into(),
+        date: utc(SystemTime::now()),
+        machine: Machine::read(),
+        device: gpu.to_string(),
+        gpu: gpu.info().to_string(),
+        driver: nvml.as_ref().and_then(Nvml::driver_version),
+        cuda: probe().map_or_else(|_| String::new(), |gpus| gpus.cuda.to_string()),
+        state: [before, state()],
+        repeat: effort.repeat,
+        launches: effort.launches,
+        copy_gb_per_s,
+        rows,
+    })
+}
+
+/// Microseconds of one run of `work` on the device: the median of all samples after one of warm-up.
+fn time_us(stream: &Stream, effort: &Effort, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    let mut samples = Vec::with_capacity(effort.repeat);
+    for sample in 0..=effort.repeat {
+        let watch = stream.stopwatch()?;
+        for _ in 0..effort.launches {
+            work()?;
+        }
+        let us = f64::from(watch.stop_ms()?) * 1e3 / effort.launches as f64;
+        if sample > 0 {
+            samples.push(us);
+        }
+    }
+    Ok(median(&samples))
+}
+
+fn copy(stream: &Stream, effort: &Effort) -> Result<f64> {
+    let [free, _] = stream.gpu().memory()?;
+    let bytes = COPY_BYTES.min(free / 8);
+    let (from, mut to) = (stream.alloc::<u8>(bytes)?, stream.alloc::<u8>(bytes)?);
+    let us = time_us(stream, effort, || stream.copy(from.slice(), &mut to.slice_mut()))?;
+    Ok(2.0 * bytes as f64 / us / 1e3)
+}
+
+fn row(op: &mut dyn Op, stream: &Stream, effort: &Effort, copy_gb_per_s: f64) -> Result<OpRow> {
+    let gpu_us = time_us(stream, effort, || op.on_gpu(stream))?;
+    let mut samples = Vec::new();
+    for _ in 0..effort.repeat.min(5) {
+        let start = Instant::now();
+        op.on_cpu()?;
+        samples.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    let [differences, compared] = op.differences(stream)?;
+    let (bytes, cpu_us) = (op.bytes(), median(&samples));
+    let gb_per_s = bytes as f64 / gpu_us / 1e3;
+    let share_of_copy = gb_per_s / copy_gb_per_s;
+    Ok(OpRow { name: op.name().into(), case: op.case(), gpu_us, bytes, gb_per_s, share_of_copy, cpu_us, differences, compared })
+}

@@ -1,0 +1,55 @@
+//! `hpinfer bench ops` on the stand-in: its times mean nothing, its results are compared with the processor's, and the driver's
+//! copies are counted from outside as `benches/gpu.sh` does it.
+
+use super::stub;
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+#[test]
+fn kernels_are_measured_and_compared() {
+    let folder = stub::folder(&[]);
+    let counter = folder.path().join("count_copies.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/count_copies.c");
+    let built = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".into()))
+        .args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"])
+        .args([&counter, &source])
+        .arg("-ldl")
+        .output()
+        .expect("the C compiler runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let counts = folder.path().join("counts.json");
+    let ops = |flags: &[&str]| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+        command.env_remove("CUDA_VISIBLE_DEVICES").env("LD_LIBRARY_PATH", folder.path()).env("STUB_CUDA", "devices=9.0 memory=268435456");
+        command.env("STUB_KERNELS", crate::library::kernels()).env("LD_PRELOAD", &counter).env("COPY_COUNTS", &counts);
+        command.args(["bench", "ops", "--repeat", "1", "--launches", "1"]).args(flags).output().expect("it starts")
+    };
+    let Output { status, stdout, stderr } = ops(&["--only", "crops-f16,ctc", "--json", "-"]);
+    assert!(status.success(), "{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    let report: Value = serde_json::from_slice(&stdout).expect("JSON");
+    let rows = report["rows"].as_array().expect("a list");
+    assert_eq!(rows.iter().map(|row| row["name"].as_str().expect("a name")).collect::<Vec<_>>(), ["warp_resize_norm", "ctc, all kernels"]);
+    for row in rows {
+        assert!(row["differences"] == 0 && row["compared"].as_u64() > Some(0) && row["gpu_us"].as_f64() > Some(0.0), "{row}");
+    }
+    assert!(report["copy_gb_per_s"].as_f64() > Some(0.0) && report["device"] == "gpu:0", "{report}");
+    let counted: Value = serde_json::from_slice(&std::fs::read(&counts).expect("counted")).expect("JSON");
+    // The page, the scores and their tables; the results; the copy that is measured, with its warm-up.
+    let (scores, page) = (32 * 40 * 6625 * 4, 1920 * 1080 * 3);
+    let bytes = |kind: &str| counted[kind]["bytes"].as_u64().expect("a number");
+    assert!((scores + page..scores + page + 200_000).contains(&bytes("to_device")), "{counted}");
+    assert!((32 * 3 * 320 * 48 * 2..4_000_000).contains(&bytes("to_host")), "{counted}");
+    assert!(bytes("within_device") > 0 && bytes("unknown") == 0, "{counted}");
+
+    for (flags, says) in [
+        (&["--only", "bogus"][..], "no operation has one of these in its name; known: resize-640-linear-f32, "),
+        (&["--device", "cpu"], "these are the kernels of a GPU"),
+        (&["--device", "gpu:3"], "there is no GPU 3"),
+        (&["--only", "classes-4k"], "CUDA_ERROR_OUT_OF_MEMORY"),
+    ] {
+        let Output { status, stderr, .. } = ops(flags);
+        let said = String::from_utf8_lossy(&stderr);
+        assert!(status.code() == Some(2) && said.contains(says), "{flags:?}: {said}");
+    }
+}
