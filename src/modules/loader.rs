@@ -15,7 +15,7 @@ use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::image::Size;
 use crate::model::{BoxType, Canvas, ClassResize, ClassificationSpec, DetectionSpec, HpiConfig, ModelSpec, ResolvedModel, Store};
-use crate::onnx::Cut;
+use crate::onnx::{Cut, OutputKind};
 use crate::ops::db::ScoreMode;
 use crate::tensor::Shape;
 use std::sync::Arc;
@@ -152,7 +152,12 @@ impl Loader {
         let cut = if on_gpu || bfloat16 { Cut::Softmax } else { Cut::Classifier };
         let options = self.load_options(&model, precision, cut, Parallelism { streams: self.options.threads, threads_per_stream: 1 })?;
         let engine = self.engine(self.wanted(choice, &model)?, &options, &probe)?;
-        let classes = engine.io().outputs.first().and_then(|output| output.dims.get(2).copied().flatten());
+        let classes = match engine.output_kind() {
+            OutputKind::Features(classifier) => Some(classifier.classes()),
+            OutputKind::Original | OutputKind::Logits => {
+                engine.io().outputs.first().and_then(|output| output.dims.get(2).copied().flatten())
+            }
+        };
         if let Some(classes) = classes.filter(|&classes| classes != spec.characters.len()) {
             // The blank is no character of the dictionary.
             let reason = format!("the dictionary gives {} classes with the blank, the network has {classes}", spec.characters.len());
