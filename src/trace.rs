@@ -56,6 +56,9 @@ impl Stage {
         Self::RecPost,
     ];
 
+    /// Every stage but decoding, which benchmarks measure by itself; in the order of [`DOCUMENT`](Self::DOCUMENT).
+    pub const AFTER_DECODE: &[Self] = Self::DOCUMENT.split_at(1).1;
+
     /// The name in `timings_ms`.
     pub const fn as_str(self) -> &'static str {
         match self {

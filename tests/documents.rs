@@ -1,11 +1,14 @@
 //! Pipelines for documents, on networks whose outputs are known: every stage is made of drawn pixels, so that what
 //! comes out says which pixels went where.
 
+#[path = "documents/layout.rs"]
+mod shared;
+
 use hpinfer::backend::fake::{FakeEngine, Input, Output};
 use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
 use hpinfer::model::{
-    BoxType, Canvas, CellScale, ClassResize, ClassificationSpec, DetResize, DetectionSpec, DetectorHead, LimitType, TableSpec,
-    TextDetectionSpec, TextRecognitionSpec, UnwarpingSpec,
+    BoxType, CellScale, ClassResize, ClassificationSpec, DetResize, LimitType, TableSpec, TextDetectionSpec, TextRecognitionSpec,
+    UnwarpingSpec,
 };
 use hpinfer::modules::text_recognise::WidthRule;
 use hpinfer::modules::{Classify, Detect, TableStructure, TextDetect, TextRecognise, Unwarp};
@@ -40,24 +43,8 @@ fn page(bars: &[(u32, u32, u32, u32, u8)]) -> Frame {
     Frame::from_image(ImageBuf::new(data, PAGE, PixelFormat::Bgr).expect("a page"))
 }
 
-/// A layout network that finds these regions in every picture: class, left, top, right, bottom.
 fn layout(regions: &[[f32; 5]]) -> Detect {
-    let rows: Vec<f32> = regions.iter().flat_map(|&[class, x1, y1, x2, y2]| [class, 0.9, x1, y1, x2, y2]).collect();
-    let count = regions.len();
-    let network = move |_: &[Input]| Ok(vec![Output::f32(&[count, 6], rows.clone()), Output::i32(&[1], vec![count as i32])]);
-    let inputs: [(&str, &[Option<usize>]); 2] = [("image", &[None; 4]), ("scale_factor", &[None; 2])];
-    let spec = DetectionSpec {
-        target: Size::new(64, 64),
-        keep_ratio: false,
-        interpolation: Interpolation::Cubic,
-        normalize: Some(Normalize::IMAGENET),
-        canvas: Canvas::Resized,
-        draw_threshold: 0.5,
-        labels: ["Text", "Table", "Seal", "Figure"].map(String::from).to_vec(),
-        masks: false,
-        head: DetectorHead::Other,
-    };
-    Detect::new(Arc::new(FakeEngine::with_io("layout", &inputs, 2, network)), spec).expect("a layout detector")
+    shared::layout(&["Text", "Table", "Seal", "Figure"], regions)
 }
 
 /// Text wherever there is ink.

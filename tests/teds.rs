@@ -1,6 +1,8 @@
 //! Tables drawn with known texts, read by the real text networks, with their structure and cells given: what comes out is scored
 //! against what was drawn by TEDS (tree edit distance based similarity, Zhong et al. 2020), and must be the same.
 
+#[path = "documents/layout.rs"]
+mod shared;
 mod teds {
     pub mod tree;
 }
@@ -10,7 +12,7 @@ use hpinfer::cache::Cache;
 use hpinfer::image::Frame;
 use hpinfer::image::Size;
 use hpinfer::image::decode::Decoder;
-use hpinfer::model::{Canvas, CellScale, ClassResize, ClassificationSpec, DetectionSpec, DetectorHead, TableSpec};
+use hpinfer::model::{CellScale, ClassResize, ClassificationSpec, TableSpec};
 use hpinfer::modules::loader::ModelChoice;
 use hpinfer::modules::text_detect::DetectionOverrides;
 use hpinfer::modules::{Classify, Detect, Loader, LoaderOptions, TableStructure};
@@ -54,22 +56,8 @@ fn read<T: for<'de> Deserialize<'de>>(name: &str) -> T {
 
 /// A layout network that finds the tables of `page`.
 fn layout(page: &Page) -> Detect {
-    let rows: Vec<f32> = page.tables.iter().flat_map(|table| [0.0, 0.9].into_iter().chain(table.region)).collect();
-    let count = page.tables.len();
-    let network = move |_: &[Input]| Ok(vec![Output::f32(&[count, 6], rows.clone()), Output::i32(&[1], vec![count as i32])]);
-    let inputs: [(&str, &[Option<usize>]); 2] = [("image", &[None; 4]), ("scale_factor", &[None; 2])];
-    let spec = DetectionSpec {
-        target: Size::new(64, 64),
-        keep_ratio: false,
-        interpolation: Interpolation::Cubic,
-        normalize: Some(Normalize::IMAGENET),
-        canvas: Canvas::Resized,
-        draw_threshold: 0.5,
-        labels: vec!["Table".into()],
-        masks: false,
-        head: DetectorHead::Other,
-    };
-    Detect::new(Arc::new(FakeEngine::with_io("layout", &inputs, 2, network)), spec).expect("a layout detector")
+    let regions: Vec<_> = page.tables.iter().map(|Drawn { region: [x1, y1, x2, y2], .. }| [0.0, *x1, *y1, *x2, *y2]).collect();
+    shared::layout(&["Table"], &regions)
 }
 
 /// A structure network that gives the tables of `page` one after the other; one worker asks it.

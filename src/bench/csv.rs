@@ -2,9 +2,8 @@
 //! whose picture is empty. Milliseconds; numbers are not rounded. Fields are quoted as RFC 4180 says.
 
 use super::report::{AgainstFloor, CaseReport, Latency, Report, engines};
+use crate::trace::Stage;
 use std::collections::BTreeMap;
-
-const STAGES: [&str; 10] = ["det_pre", "det_infer", "det_post", "crop", "rec_pre", "rec_infer", "rec_post", "pre", "infer", "post"];
 
 /// The whole report, lines ended by CR LF.
 pub fn text(report: &Report) -> String {
@@ -27,15 +26,13 @@ pub fn text(report: &Report) -> String {
     ]
     .map(str::to_owned)
     .to_vec();
-    head.extend(STAGES.map(|stage| format!("{stage}_ms")));
+    head.extend(Stage::AFTER_DECODE.iter().map(|stage| format!("{}_ms", stage.as_str())));
     let mut out = line(&head);
     for case in &report.cases {
-        let all = &case.floor.all;
-        let whole = Row { latency: &case.latency, stages: &case.stages_ms, decode: case.decode_ms, ratio: all.ratio, floor: &all.sum };
+        let whole = Row { latency: &case.latency, stages: &case.stages_ms, decode: case.decode_ms, floor: &case.floor.all.sum };
         out += &whole.line(case, ["", "", "", ""].map(str::to_owned), Some(case.images_per_s));
         for p in &case.pictures {
-            let ratio = Some(p.floor.ratio());
-            let row = Row { latency: &p.latency, stages: &p.stages_ms, decode: p.decode_ms, ratio, floor: &p.floor };
+            let row = Row { latency: &p.latency, stages: &p.stages_ms, decode: p.decode_ms, floor: &p.floor };
             out += &row.line(case, [p.name.clone(), p.width.to_string(), p.height.to_string(), p.lines.to_string()], None);
         }
     }
@@ -47,7 +44,6 @@ struct Row<'a> {
     latency: &'a Latency,
     stages: &'a BTreeMap<String, f64>,
     decode: f64,
-    ratio: Option<f64>,
     floor: &'a AgainstFloor,
 }
 
@@ -58,8 +54,8 @@ impl Row<'_> {
         let mut fields = vec![case.variant.to_string(), case.threads.to_string(), engines(&case.models)];
         fields.extend(picture);
         fields.extend([self.decode, l.p50_ms, l.p95_ms, l.p99_ms, l.min_ms].map(|v| v.to_string()));
-        fields.extend([images_per_s, self.ratio, Some(self.floor.pre_post_ms)].map(number));
-        fields.extend(STAGES.map(|stage| number(self.stages.get(stage).copied())));
+        fields.extend([images_per_s, Some(self.floor.ratio()), Some(self.floor.pre_post_ms)].map(number));
+        fields.extend(Stage::AFTER_DECODE.iter().map(|stage| number(self.stages.get(stage.as_str()).copied())));
         line(&fields)
     }
 }

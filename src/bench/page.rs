@@ -4,6 +4,7 @@ use super::load::Load;
 use super::report::{CaseReport, Report};
 use super::table;
 use crate::result::render::html::escaped;
+use crate::trace::Stage;
 use std::fmt::Write;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1d2433;background:#fff}\
@@ -111,9 +112,8 @@ fn bars(values: &[(String, f64)], decimals: usize) -> String {
 
 /// One row of adjoining stages a case, in the order of the pipeline, as long as a whole.
 fn stage_bars(cases: &[CaseReport]) -> String {
-    const ORDER: [&str; 10] = ["pre", "infer", "post", "det_pre", "det_infer", "det_post", "crop", "rec_pre", "rec_infer", "rec_post"];
-    let used: Vec<&str> =
-        ORDER.into_iter().filter(|stage| cases.iter().any(|c| c.stages_ms.get(*stage).is_some_and(|ms| *ms > 0.0))).collect();
+    let takes_time = |stage: &&str| cases.iter().any(|c| c.stages_ms.get(*stage).is_some_and(|ms| *ms > 0.0));
+    let used: Vec<&str> = Stage::AFTER_DECODE.iter().map(|stage| stage.as_str()).filter(takes_time).collect();
     let colour = |n: usize| COLOURS[n % COLOURS.len()];
     let mut body = String::new();
     for (row, case) in cases.iter().enumerate() {

@@ -21,24 +21,29 @@ const BACKENDS: [BackendName; 2] = [BackendName::OnnxRuntime, BackendName::OpenV
 /// Greatest difference of a detector's mean, deviation and extremes: a few of hundreds of rows may be others, see ZOO.md 6.
 const ROWS_TOLERANCE: f64 = 2e-2;
 
+/// How a model of the zoo is loaded, but for its network: in one stream on all cores, outputs as they are, nothing kept.
+pub fn options(name: &str, model_sha256: String) -> LoadOptions {
+    LoadOptions {
+        model: name.to_owned(),
+        onnx: None,
+        paddle: None,
+        model_sha256,
+        rewrite: false,
+        precision: Precision::Float32,
+        parallelism: Parallelism { streams: 1, threads_per_stream: device::available_threads() },
+        cut: Cut::Nothing,
+        shapes: Default::default(),
+        cache_dir: None,
+    }
+}
+
 /// Runs a model of the zoo on every backend and says in a row of the table what came of it. Times go to standard output.
 pub fn check(zoo: &Zoo, name: &str, cache: &Cache) -> Row {
     let expected = zoo.expected(name);
     let file = zoo.onnx(name);
     let sha256: String = Sha256::digest(&file).iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(sha256, expected.materialized_sha256, "{name}: the restored file is not the zoo's");
-    let options = LoadOptions {
-        model: name.to_owned(),
-        onnx: Some(Onnx::Bytes(Arc::new(file))),
-        paddle: None,
-        model_sha256: sha256,
-        rewrite: true,
-        precision: Precision::Float32,
-        parallelism: Parallelism { streams: 1, threads_per_stream: device::available_threads() },
-        cut: Cut::Nothing,
-        shapes: Default::default(),
-        cache_dir: None,
-    };
+    let options = LoadOptions { onnx: Some(Onnx::Bytes(Arc::new(file))), rewrite: true, ..options(name, sha256) };
     let selector = Selector::new(cache.clone(), Libraries::default());
     let report = verify(&selector, &BACKENDS, &options, &Feed::Inputs(&expected.make_inputs()), 1).expect("inputs for the model");
     for run in &report.runs {

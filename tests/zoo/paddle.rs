@@ -1,14 +1,12 @@
 //! One model in Paddle's own format: on Paddle Inference, and converted to ONNX and run by ONNX Runtime, with the same inputs.
 
-use super::check::{one_line, summary};
+use super::check::{one_line, options, summary};
 use super::store::Zoo;
 use super::table::Row;
 use hpinfer::backend::paddle::PaddleFiles;
 use hpinfer::backend::select::{Libraries, Selector};
-use hpinfer::backend::{BackendName, LoadOptions, Parallelism, Precision};
+use hpinfer::backend::{BackendName, LoadOptions};
 use hpinfer::cache::Cache;
-use hpinfer::device;
-use hpinfer::onnx::Cut;
 use hpinfer::verify::inputs::uniform;
 use hpinfer::verify::report::{Feed, verify};
 use serde::Deserialize;
@@ -21,18 +19,8 @@ pub fn check(zoo: &Zoo, name: &str, cache: &Cache) -> Row {
     let folder = tempfile::tempdir().expect("a folder");
     let files = write(&zoo.paddle(name), folder.path());
     let expected = zoo.expected(name);
-    let options = LoadOptions {
-        model: name.to_owned(),
-        onnx: None,
-        paddle: Some(files.into()),
-        model_sha256: format!("zoo-{name}-{}", expected.materialized_sha256),
-        rewrite: false,
-        precision: Precision::Float32,
-        parallelism: Parallelism { streams: 1, threads_per_stream: device::available_threads() },
-        cut: Cut::Nothing,
-        shapes: Default::default(),
-        cache_dir: None,
-    };
+    let sha256 = format!("zoo-{name}-{}", expected.materialized_sha256);
+    let options = LoadOptions { paddle: Some(files.into()), ..options(name, sha256) };
     let selector = Selector::new(cache.clone(), Libraries::default());
     let backends = [BackendName::PaddleInfer, BackendName::OnnxRuntime];
     let report = verify(&selector, &backends, &options, &Feed::Inputs(&expected.make_inputs()), 0).expect("inputs for the model");

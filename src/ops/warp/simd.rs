@@ -64,7 +64,12 @@ mod x86 {
             }
             let window = &src.data[top as usize * stride + left as usize * 3..];
             let fraction = ((y & 31) * 32 + (x & 31)) as usize;
-            let length = run_length(&xs[n..], &ys[n..]).min((width - left - 6) as usize);
+            let ahead = n + SHORTEST_RUN - 1;
+            let length = if ahead < pixels && xs[ahead] - x == 32 * (SHORTEST_RUN as i32 - 1) && ys[ahead] == y {
+                run_length(&xs[n..], &ys[n..]).min((width - left - 6) as usize)
+            } else {
+                0
+            };
             if length >= SHORTEST_RUN {
                 sample_run(window, stride, &WEIGHTS[fraction], &mut out[3 * n..3 * (n + length)]);
                 run_end = n + length;
