@@ -60,6 +60,29 @@ fn two_streams_keep_their_order_and_a_fault_of_one_stays_its_own() {
 }
 
 #[test]
+fn videos_have_every_frame_at_its_time_and_a_further_file_for_another_size() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("video.mp4");
+    std::fs::write(&script, "frame 64 48 0\nframe 64 48 0.04\nframe 64 48 0.1\nframe 32 48 0.2\n").expect("written");
+    let videos = folder.path().join("videos");
+    let (code, lines, stderr) = run(stream().args(["--carry-over", "1", "--input"]).arg(&script).arg("--save-video").arg(&videos));
+    assert_eq!((code, lines.len()), (Some(0), 4), "{stderr}");
+    // The stand-in stores what it is given: each picture after its time in tenths of milliseconds. Pictures of OCR are of twice the width.
+    for (name, times, bytes) in [("0.mp4", &[0u64, 1000][..], 128 * 48 * 3), ("0_1.mp4", &[2000], 64 * 48 * 3)] {
+        let stored = std::fs::read(videos.join(name)).expect("written");
+        let cluster = [0x1F, 0x43, 0xB6, 0x75];
+        let starts: Vec<_> = (0..stored.len() - 4).filter(|&at| stored[at..].starts_with(&cluster)).collect();
+        let time = |at: &usize| u64::from_be_bytes(stored[at + 21..at + 29].try_into().expect("eight bytes"));
+        assert_eq!(starts.iter().map(time).collect::<Vec<_>>(), times, "{name}: the first, and the one it was carried over to");
+        assert!(starts.windows(2).all(|pair| pair[1] - pair[0] > bytes) && stored.len() - starts[starts.len() - 1] > bytes, "{name}");
+    }
+    let broken = folder.path().join("broken.mp4");
+    let (code, lines, stderr) = run(stream().arg("--input").arg(&script).arg("--save-video").arg(&broken));
+    assert_eq!((code, lines.len()), (Some(1), 4), "the lines come all the same: {stderr}");
+    assert!(stderr.contains("no encoder for this") && stderr.contains("its video ends here"), "{stderr}");
+}
+
+#[test]
 fn raw_frames_come_on_standard_input() {
     let mut command = stream();
     command.args(["--quiet", "--input", "-", "--raw-size", "64x48", "--raw-format", "nv12"]);
@@ -76,6 +99,8 @@ fn what_cannot_run_is_said_before_anything_does() {
         (&["--input", "nowhere.mp4"], "no such file"),
         (&["--input", DEMO, "--drop", "sometimes"], "block, latest, every:N"),
         (&["--input", "rtsp://h/s", "--offline"], "--offline"),
+        (&["--input", DEMO, "--input", DEMO, "--save-video", "all.mp4"], "give a folder"),
+        (&["--input", DEMO, "--save-video", "all.gif"], "ends in .mp4"),
         (&["--input", "rtsp://h/s", "--ffmpeg", "/nowhere/ffmpeg"], "apt-get install ffmpeg"),
     ] {
         let mut command = stream();

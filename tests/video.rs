@@ -2,7 +2,8 @@
 //! every fault happens where the test wants it; `HPINFER_FFMPEG`, where set, names a real one for the last test.
 #![cfg(unix)]
 
-use hpinfer::image::Size;
+use hpinfer::image::{ImageBuf, PixelFormat, Size};
+use hpinfer::result::render::video::VideoWriter;
 use hpinfer::source::video::{RawFormat, RawFrames, RawLayout, Video, VideoEvent, VideoOptions};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -141,4 +142,33 @@ fn a_real_ffmpeg_changes_resolution_without_a_fault() {
     let events = words(Video::new(&name, VideoOptions { ffmpeg, ..options() }), &name);
     let of = |size: Size| events.iter().filter(|e| e.ends_with(&format!(" {size}"))).count();
     assert!(of(Size::new(320, 240)) >= 20 && of(Size::new(160, 120)) >= 20, "{events:?}");
+}
+
+#[test]
+fn a_real_ffmpeg_writes_videos_whose_frames_have_their_times() {
+    let Some(ffmpeg) = std::env::var_os("HPINFER_FFMPEG").map(PathBuf::from) else {
+        eprintln!("skipped: HPINFER_FFMPEG names no ffmpeg");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (size, times) = (Size::new(63, 48), [0.0, 33.3, 100.0, 2500.0]);
+    for name in ["a:b.mp4", "c.mkv", "d.mov"] {
+        let path = folder.path().join(name);
+        let mut writer = VideoWriter::create(&ffmpeg, &path, size).expect("ffmpeg starts");
+        for (level, time) in [0, 80, 160, 240].into_iter().zip(times) {
+            let picture = ImageBuf::new(vec![level; 63 * 48 * 3], size, PixelFormat::Rgb).expect("a picture");
+            writer.write(picture.view(), time).expect("written");
+        }
+        writer.finish().expect("a whole file");
+        let shown = path.display().to_string();
+        let events: Vec<_> = Video::new(&shown, VideoOptions { ffmpeg: ffmpeg.clone(), ..options() }).collect();
+        assert_eq!(events.len(), times.len(), "{name}: {events:?}");
+        for ((event, time), level) in events.iter().zip(times).zip([0, 80, 160, 240]) {
+            let VideoEvent::Frame(moment, image) = event else { panic!("{name}: {event:?}") };
+            assert!((moment.timestamp_ms - time).abs() < 1.0 && image.size() == Size::new(64, 48), "{name}: {moment:?} {time}");
+            assert!(image.data()[0].abs_diff(level) <= 4, "{name}: {} instead of {level}", image.data()[0]);
+        }
+    }
+    let error = VideoWriter::create(&ffmpeg, Path::new("/proc/none/f.mp4"), size).err().expect("no such folder").to_string();
+    assert!(error.contains("/proc/none"), "{error}");
 }

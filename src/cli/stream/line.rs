@@ -21,7 +21,7 @@ impl<'a> Lines<'a> {
         let (stream, name) = (tag.stream, &self.names[tag.stream]);
         let mut carried = String::new();
         let body = match output {
-            Output::Result(result) => {
+            Output::Result(result, _) => {
                 self.last[stream] = to_line(result, self.schema);
                 &self.last[stream]
             }

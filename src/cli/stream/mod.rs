@@ -1,9 +1,11 @@
 //! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `inputs` turns what was named into feeds,
-//! `stages` is the work on a frame, `line` what is written about it, `progress` the figures meanwhile.
+//! `stages` is the work on a frame, `line` what is written about it, `record` the videos of drawn frames, `progress` the figures
+//! meanwhile.
 
 mod inputs;
 mod line;
 mod progress;
+mod record;
 mod stages;
 
 use super::args::{EngineArgs, GlobalArgs};
@@ -11,6 +13,7 @@ use super::plan::{self, Plan};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::error::{Error, Result};
 use crate::image::Size;
+use crate::pipeline::PipelineConfig;
 use crate::result::json::Schema;
 use crate::result::render::font::Fonts;
 use crate::result::render::save::{PICTURE_SUFFIX, Saver};
@@ -22,6 +25,7 @@ use crate::schedule::stop::Stop;
 use crate::source::video::{RawFormat, RawLayout, VideoOptions};
 use crate::trace::display;
 use inputs::Inputs;
+use record::Recorder;
 use stages::{FrameStages, Output};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -58,7 +62,11 @@ pub struct StreamArgs {
     /// Folder for every frame with its result drawn in: DIR/STREAM/frame_NNNNNNNN.jpg
     #[arg(long, value_name = "DIR")]
     save_frames: Option<PathBuf>,
-    /// The ffmpeg program that decodes videos and streams
+    /// Video of every stream with its results drawn in: a file (.mp4, .mov, .mkv) for one stream, or DIR/STREAM.mp4. Frames keep
+    /// their times; where their size changes, a further file begins
+    #[arg(long, value_name = "FILE|DIR")]
+    save_video: Option<PathBuf>,
+    /// The ffmpeg program that decodes videos and streams, and encodes those of --save-video
     #[arg(long, value_name = "PATH", env = "HPINFER_FFMPEG", default_value = "ffmpeg")]
     ffmpeg: PathBuf,
     /// Report and reconnect a live stream that is silent for so many seconds
@@ -79,7 +87,7 @@ pub struct StreamArgs {
     /// Cores to work on, over all pools [default: all this process may use]
     #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
     threads: Option<usize>,
-    /// Font for the texts in saved frames [default: the system's, else one is installed]
+    /// Font for the texts in saved frames and videos [default: the system's, else one is installed]
     #[arg(long, value_name = "FILE")]
     font: Option<PathBuf>,
     #[command(flatten)]
@@ -91,6 +99,16 @@ impl StreamArgs {
         let stall = Duration::try_from_secs_f64(self.stall).ok().filter(|stall| !stall.is_zero());
         let stall = stall.ok_or_else(|| Error::config("--stall", format!("{} is no time above 0", self.stall)))?;
         Ok(VideoOptions { ffmpeg: self.ffmpeg.clone(), stop: stop.flag(), stall, attempts: self.attempts, ..VideoOptions::default() })
+    }
+
+    fn recorder(&self, plan: &Plan, video: &VideoOptions) -> Result<Option<Recorder>> {
+        let Some(target) = &self.save_video else { return Ok(None) };
+        if matches!(plan.config, PipelineConfig::Document(_)) {
+            let reason = format!("results of {} are shown in several files, not in one picture; use --save-frames", plan.config.name());
+            return Err(Error::config("--save-video", reason));
+        }
+        video.ffmpeg_version()?;
+        Recorder::new(target, &self.input, &self.ffmpeg).map(Some)
     }
 
     fn raw(&self) -> Result<Option<RawLayout>> {
@@ -114,13 +132,18 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     }
     let stop = Stop::default();
     let inputs = Inputs::new(&args.input, args.drop.as_deref(), args.video(&stop)?, args.raw()?, args.fps, global.offline)?;
+    let recorder = args.recorder(&plan, &args.video(&stop)?)?;
     let cache = plan::cache(global)?;
-    let fonts = Fonts::new(args.font.as_deref())?.with_installer(Box::new(move || runtime::font::install(&cache)));
+    let fonts = || {
+        let cache = cache.clone();
+        Ok::<_, Error>(Fonts::new(args.font.as_deref())?.with_installer(Box::new(move || runtime::font::install(&cache))))
+    };
     let pipeline = plan.open(global)?;
     stop.on_signals()?;
-    let saver = |folder| Ok::<_, Error>((Saver::new(folder, fonts, Schema::default(), PICTURE_SUFFIX)?, folder));
+    let saver = |folder| Ok::<_, Error>((Saver::new(folder, fonts()?, Schema::default(), PICTURE_SUFFIX)?, folder));
     let saver = args.save_frames.as_deref().map(saver).transpose()?;
-    let stages = FrameStages::new(pipeline.as_ref(), &args.input, args.carry_over, saver);
+    let drawing = recorder.as_ref().map(|_| fonts()).transpose()?;
+    let stages = FrameStages::new(pipeline.as_ref(), &args.input, args.carry_over, saver, drawing);
     let delay = Duration::from_millis(args.batch_delay);
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
     let mut settings = Settings { queue: args.queue.max(1), ..Settings::new(plan.loader.threads + 1, batching) };
@@ -130,12 +153,15 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let gauges = Gauges::new(args.input.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut lines = line::Lines::new(&args.input, Schema::default());
-    let mut written = Ok(());
+    let (mut written, mut recorder) = (Ok(()), recorder);
     std::thread::scope(|scope| {
         scope.spawn(|| progress::show(&gauges, &over, global.quiet));
         graph::run(&stages, inputs.feeds(), &settings, &gauges, &stop, |delivery| {
-            let Some(output) = delivery.output else { return };
+            let Some(mut output) = delivery.output else { return };
             failed.fetch_or(matches!(output, Output::Failed(_)), Ordering::Relaxed);
+            if let Some(recorder) = &mut recorder {
+                recorder.add(&delivery.tag, &mut output);
+            }
             let line = lines.line(&delivery.tag, &output);
             if written.is_ok() {
                 let mut out = io::stdout().lock();
@@ -147,6 +173,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         });
         over.store(true, Ordering::SeqCst);
     });
+    failed.fetch_or(recorder.is_some_and(|recorder| !recorder.finish()), Ordering::Relaxed);
     match written {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to", std::path::Path::new("standard output"))(e)),
         _ => Ok(if failed.into_inner() { SOME_FAILED } else { ALL_DONE }),

@@ -6,6 +6,8 @@ use crate::image::{Frame, FrameId, ImageBuf};
 use crate::ops::difference::cpu::largest_tile_difference;
 use crate::pipeline::Pipeline;
 use crate::result::PipelineResult;
+use crate::result::render::draw;
+use crate::result::render::font::Fonts;
 use crate::result::render::save::{Saver, Slot};
 use crate::schedule::graph::Stages;
 use crate::source::InputItem;
@@ -28,7 +30,8 @@ pub(super) enum Picture {
 
 /// What became of a frame.
 pub(super) enum Output {
-    Result(Box<PipelineResult>),
+    /// The result, and the frame with it drawn in where that is wanted.
+    Result(Box<PipelineResult>, Option<ImageBuf>),
     /// It is as good as this earlier frame of its stream.
     SameAs(u64),
     Failed(Error),
@@ -46,12 +49,21 @@ pub(super) struct FrameStages<'a> {
     references: Vec<Reference>,
     /// What saves frames, and the folder for them.
     saver: Option<(Saver, &'a Path)>,
+    /// Draws results for the sink.
+    fonts: Option<Fonts>,
 }
 
 impl<'a> FrameStages<'a> {
-    pub fn new(pipeline: &'a dyn Pipeline, names: &'a [String], carry_over: Option<f32>, saver: Option<(Saver, &'a Path)>) -> Self {
+    /// Frames are drawn where `fonts` are given.
+    pub fn new(
+        pipeline: &'a dyn Pipeline,
+        names: &'a [String],
+        carry_over: Option<f32>,
+        saver: Option<(Saver, &'a Path)>,
+        fonts: Option<Fonts>,
+    ) -> Self {
         let references = names.iter().map(|_| Mutex::default()).collect();
-        Self { pipeline, names, decoder: Decoder::default(), carry_over, references, saver }
+        Self { pipeline, names, decoder: Decoder::default(), carry_over, references, saver, fonts }
     }
 
     /// The earlier frame whose result holds for `image` as well; else this one becomes the one to compare with.
@@ -107,9 +119,11 @@ impl Stages for FrameStages<'_> {
     fn finish(&self, tag: &Tag, frame: Frame, done: Result<PipelineResult>) -> Output {
         let saved = done.and_then(|result| {
             self.saver.as_ref().map_or(Ok(()), |saver| Self::save(saver, tag, &frame, &result))?;
-            Ok(result)
+            let draw = |fonts| Ok::<_, Error>(draw(frame.image.view(), &result, fonts)?.into_picture());
+            let drawn = self.fonts.as_ref().map(draw).transpose()?.flatten();
+            Ok((result, drawn))
         });
-        saved.map_or_else(Output::Failed, |result| Output::Result(Box::new(result)))
+        saved.map_or_else(Output::Failed, |(result, drawn)| Output::Result(Box::new(result), drawn))
     }
 
     fn fault(&self, tag: &Tag, reason: String) -> Output {

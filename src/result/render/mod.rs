@@ -1,6 +1,6 @@
 //! Pictures of results, one file per kind of result. `text` lays one line out in its box, `label` puts it on a filled one,
 //! `palette` has the reference's colours, `canvas` holds the pixels, [`font`] finds the glyphs, [`encode`] and [`save`] bring
-//! pictures and JSON into files.
+//! pictures and JSON into files, [`video`] pictures into a video.
 
 mod canvas;
 mod classification;
@@ -15,6 +15,7 @@ mod ocr;
 mod palette;
 pub mod save;
 mod text;
+pub mod video;
 pub mod xlsx;
 
 pub use classification::draw_classification;
@@ -24,7 +25,10 @@ pub use ocr::draw_ocr;
 
 use super::{LabelMap, PipelineResult};
 use crate::error::Result;
-use crate::image::{ImageBuf, ImageView};
+use crate::image::{
+    ImageBuf, ImageView, PixelFormat,
+    palette::{CLASSES, palette as class_colours},
+};
 use font::Fonts;
 
 /// The picture of a result.
@@ -36,6 +40,21 @@ pub enum Drawing<'a> {
     Classes(&'a LabelMap),
     /// Several files.
     Parts(Vec<Part>),
+}
+
+impl Drawing<'_> {
+    /// As one RGB picture; `None` where the result is shown in several files.
+    pub fn into_picture(self) -> Option<ImageBuf> {
+        const PALETTE: [[u8; 3]; CLASSES] = class_colours();
+        match self {
+            Self::Pixels(picture) => Some(picture),
+            Self::Classes(map) => {
+                let pixels = map.labels().iter().flat_map(|&class| PALETTE[usize::from(class)]).collect();
+                ImageBuf::new(pixels, map.size(), PixelFormat::Rgb).ok()
+            }
+            Self::Parts(_) => None,
+        }
+    }
 }
 
 /// The picture of `result`; most are drawn over `image`, the picture it was made from.

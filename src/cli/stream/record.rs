@@ -1,0 +1,124 @@
+//! Streams with their results drawn in, as videos. A stream whose frames change their size goes on in a further file.
+
+use super::stages::{Output, Tag};
+use crate::error::{Error, Result};
+use crate::image::ImageBuf;
+use crate::result::render::video::{VIDEO_SUFFIXES, VideoWriter};
+use std::path::{Path, PathBuf};
+
+/// The videos of a run.
+pub(super) struct Recorder {
+    ffmpeg: PathBuf,
+    streams: Vec<Recording>,
+    failed: bool,
+}
+
+/// The video of a stream.
+struct Recording {
+    path: PathBuf,
+    /// Files that came before the one being written.
+    parts: usize,
+    writer: Option<VideoWriter>,
+    /// The last picture, and when it was.
+    last: Option<(f64, ImageBuf)>,
+    /// Until when it holds.
+    until_ms: f64,
+    /// Nothing more is written.
+    over: bool,
+}
+
+impl Recorder {
+    /// Videos at `target`: one file for one stream when its suffix is that of a video, else a folder with a file a stream. Refuses to
+    /// write over one of `inputs`.
+    pub fn new(target: &Path, inputs: &[String], ffmpeg: &Path) -> Result<Self> {
+        let refused = |reason: String| Error::config("--save-video", reason);
+        let shown = target.display();
+        let suffix = target.extension().and_then(|s| s.to_str()).map(str::to_ascii_lowercase).unwrap_or_default();
+        let file = VIDEO_SUFFIXES.contains(&suffix.as_str()) && !target.is_dir();
+        if file && inputs.len() > 1 {
+            return Err(refused(format!("{shown} is one file for {} streams; give a folder", inputs.len())));
+        }
+        if !file && !suffix.is_empty() && !target.is_dir() {
+            return Err(refused(format!("{shown}: give a folder, or a file that ends in .{}", VIDEO_SUFFIXES.join(", ."))));
+        }
+        let path = |stream: usize| if file { target.to_owned() } else { target.join(format!("{stream}.mp4")) };
+        let input = |path: &Path| std::fs::canonicalize(path).ok();
+        let mut streams = Vec::new();
+        for stream in 0..inputs.len() {
+            let path = path(stream);
+            let own = |name: &&String| input(&path).is_some_and(|path| input(Path::new(name.trim_start_matches("file://"))) == Some(path));
+            if let Some(name) = inputs.iter().find(own) {
+                return Err(refused(format!("{name} would be written over; give another name")));
+            }
+            streams.push(Recording { path, parts: 0, writer: None, last: None, until_ms: 0.0, over: false });
+        }
+        Ok(Self { ffmpeg: ffmpeg.to_owned(), streams, failed: false })
+    }
+
+    /// Takes the next frame of a stream. A video that cannot be written is reported and ends; the run goes on.
+    pub fn add(&mut self, tag: &Tag, output: &mut Output) {
+        let recording = &mut self.streams[tag.stream];
+        let added = match output {
+            Output::Result(_, drawn) => {
+                drawn.take().map_or(Ok(()), |picture| recording.add(&self.ffmpeg, tag.moment.timestamp_ms, picture))
+            }
+            Output::SameAs(_) => {
+                recording.until_ms = tag.moment.timestamp_ms;
+                Ok(())
+            }
+            Output::Failed(_) => Ok(()), // the last picture stays
+        };
+        if let Err(error) = added {
+            self.failed = true;
+            recording.over = true;
+            tracing::error!("stream {}: its video ends here: {error}", tag.stream);
+        }
+    }
+
+    /// Ends all videos; whether every one of them is whole.
+    pub fn finish(mut self) -> bool {
+        for (stream, recording) in self.streams.iter_mut().enumerate() {
+            if let Err(error) = recording.end() {
+                self.failed = true;
+                tracing::error!("stream {stream}: its video is not whole: {error}");
+            }
+        }
+        !self.failed
+    }
+}
+
+impl Recording {
+    fn add(&mut self, ffmpeg: &Path, timestamp_ms: f64, picture: ImageBuf) -> Result<()> {
+        if self.over {
+            return Ok(());
+        }
+        if self.writer.as_ref().is_some_and(|writer| writer.size() != picture.size()) {
+            self.end()?;
+            self.parts += 1;
+        }
+        if self.writer.is_none() {
+            self.writer = Some(VideoWriter::create(ffmpeg, &self.part(), picture.size())?);
+        }
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.write(picture.view(), timestamp_ms))?;
+        (self.last, self.until_ms) = (Some((timestamp_ms, picture)), timestamp_ms);
+        Ok(())
+    }
+
+    /// The file for the frames that come now: `NAME.mp4`, then `NAME_1.mp4`...
+    fn part(&self) -> PathBuf {
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        let suffix = self.path.extension().unwrap_or_default().to_string_lossy();
+        if self.parts == 0 { self.path.clone() } else { self.path.with_file_name(format!("{stem}_{}.{suffix}", self.parts)) }
+    }
+
+    /// Ends the file being written, once its last picture has been shown as long as it held.
+    fn end(&mut self) -> Result<()> {
+        let Some(mut writer) = self.writer.take() else { return Ok(()) };
+        if let Some((from_ms, picture)) = self.last.take().filter(|_| !self.over)
+            && self.until_ms > from_ms
+        {
+            writer.write(picture.view(), self.until_ms)?;
+        }
+        writer.finish()
+    }
+}

@@ -1,0 +1,131 @@
+//! Pictures as a video file, through an ffmpeg child that encodes them. Written for ffmpeg 5.1 and later.
+
+mod matroska;
+
+use crate::error::{Error, Result};
+use crate::image::{ImageView, PixelFormat, Size};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
+
+/// Suffixes of the names of videos, which say the container.
+pub const VIDEO_SUFFIXES: [&str; 3] = ["mp4", "mov", "mkv"];
+
+/// A file cut off at any time is good up to its last fragment. MP4 and MOV only.
+const FRAGMENTS: [&str; 2] = ["-movflags", "+frag_keyframe+empty_moov+default_base_moof"];
+/// Sides become even, as 4:2:0 needs them; colours are those of HD video.
+const FILTER: &str = "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv";
+
+/// A video file that grows by pictures of one size.
+pub struct VideoWriter {
+    path: PathBuf,
+    size: Size,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    last_message: Option<thread::JoinHandle<String>>,
+}
+
+impl VideoWriter {
+    /// Starts `ffmpeg` on a new file at `path`, whose suffix says the container; its folder is made when absent, and a file that is there
+    /// is replaced. The codec is the one this ffmpeg has for that container: H.264 where it was built with x264.
+    pub fn create(ffmpeg: &Path, path: &Path, size: Size) -> Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.map_or(Ok(()), std::fs::create_dir_all).map_err(Error::io("create the folder of", path))?;
+        let mut file = std::ffi::OsString::from("file:"); // so that a name with a colon is a name
+        file.push(path);
+        let mut command = Command::new(ffmpeg);
+        command
+            .args(["-hide_banner", "-nostats", "-loglevel", "error", "-y", "-f", "matroska", "-i", "pipe:0"])
+            .args(["-vf", FILTER, "-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-bf", "0"])
+            .args([
+                "-preset",
+                "veryfast",
+                "-pix_fmt",
+                "yuv420p",
+                "-colorspace",
+                "bt709",
+                "-color_primaries",
+                "bt709",
+                "-color_trc",
+                "bt709",
+            ])
+            .args(if is_mkv(path) { &[][..] } else { &FRAGMENTS })
+            .arg(file);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0); // Ctrl-C is ours: it is to end with a whole file
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| Error::io("start ffmpeg for", path)(e))?;
+        let stdin = child.stdin.take();
+        let last_message = child.stderr.take().map(|stderr| thread::spawn(move || last_line(stderr)));
+        let mut writer = Self { path: path.to_owned(), size, child, stdin, last_message };
+        writer.put(&matroska::head(size))?;
+        Ok(writer)
+    }
+
+    /// The size of its pictures.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Adds a picture (RGB, of the size given at first), shown from `timestamp_ms` on until the next one. Times must rise;
+    /// the first one is the beginning of the video. Waits while ffmpeg is busy.
+    ///
+    /// # Errors
+    /// Pictures of another size or format, and whatever made ffmpeg end, in its own words.
+    pub fn write(&mut self, picture: ImageView<'_>, timestamp_ms: f64) -> Result<()> {
+        if picture.size != self.size || picture.format != PixelFormat::Rgb {
+            let reason = format!("a picture of {} ({:?}) in a video of RGB pictures of {}", picture.size, picture.format, self.size);
+            return Err(Error::internal("video", reason));
+        }
+        self.put(&matroska::picture_head(timestamp_ms, picture.data.len() as u64))?;
+        self.put(picture.data)
+    }
+
+    /// Waits until the file is whole.
+    pub fn finish(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.stdin.as_mut().map_or(Err(io::ErrorKind::BrokenPipe.into()), |stdin| stdin.write_all(bytes));
+        written.or_else(|broken| {
+            self.end()?; // what ffmpeg says is the better message
+            Err(Error::io("write", &self.path)(broken))
+        })
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.stdin = None;
+        let status = self.child.wait().map_err(Error::io("write", &self.path))?;
+        let message = self.last_message.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        if status.success() {
+            return Ok(());
+        }
+        let reason = if message.is_empty() { format!("ffmpeg ended with {status}") } else { format!("ffmpeg: {message}") };
+        Err(Error::io("write", &self.path)(io::Error::other(reason)))
+    }
+}
+
+impl Drop for VideoWriter {
+    /// Lets ffmpeg finish the file.
+    fn drop(&mut self) {
+        self.stdin = None;
+        let _ = self.child.wait();
+    }
+}
+
+fn is_mkv(path: &Path) -> bool {
+    path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("mkv"))
+}
+
+/// The last line that is not blank.
+fn last_line(text: impl Read) -> String {
+    let lines = BufReader::new(text).split(b'\n').map_while(io::Result::ok);
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).trim().to_owned());
+    lines.filter(|line| !line.is_empty()).last().unwrap_or_default()
+}
