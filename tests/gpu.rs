@@ -5,6 +5,10 @@
 #[path = "device/library.rs"]
 mod library;
 
+#[path = "tensorrt/double.rs"]
+#[allow(dead_code, reason = "the tests of TensorRT use all of it")]
+mod double;
+
 mod gpu {
     mod bench;
     mod memory;
@@ -12,4 +16,5 @@ mod gpu {
     mod probe;
     mod run;
     mod stub;
+    mod tensorrt;
 }

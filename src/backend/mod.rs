@@ -26,6 +26,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 pub use paddle::{PaddleFiles, PaddleProgram, PaddleRunMode};
 pub use shapes::{DynamicShapes, ShapeRange};
+pub use tensorrt::recipe::FixedSize;
 
 /// The engines this build knows, by PaddleX's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -207,11 +208,22 @@ impl fmt::Debug for Onnx {
     }
 }
 
+/// What is known of a network besides its graph: engines that are built for ranges of shapes have recipes for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkKind {
+    /// PaddleX's name of its module, such as `text_detection`; empty where it is not known.
+    pub module: String,
+    /// Size of its pictures, where its specification states one.
+    pub size: FixedSize,
+}
+
 /// What to load and how.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Model name, for messages and [`RunInfo`].
     pub model: String,
+    /// What it is.
+    pub kind: NetworkKind,
     /// The network as ONNX. `None` where a model has only Paddle's own format: the [selector](select) converts that
     /// for backends that need it.
     pub onnx: Option<Onnx>,

@@ -28,6 +28,8 @@ pub struct Libraries {
     pub onnx_runtime: Option<PathBuf>,
     /// `libopenvino_c.so*`.
     pub openvino: Option<PathBuf>,
+    /// TensorRT's library, or its folder.
+    pub tensorrt: Option<PathBuf>,
 }
 
 impl Libraries {
@@ -247,7 +249,9 @@ impl Selector {
                 let found = self.library(Library::OpenVino)?;
                 Arc::new(OpenVino::open(&found.path, found.version.as_deref())?)
             }
-            BackendName::TensorRt | BackendName::PaddleTensorRt => Arc::new(TensorRt::open(self.cache.clone())?),
+            BackendName::TensorRt | BackendName::PaddleTensorRt => {
+                Arc::new(TensorRt::open(self.device.clone(), self.libraries.tensorrt.as_deref(), self.cache.clone())?)
+            }
             BackendName::PaddleInfer => Arc::new(PaddleInfer::new(PaddlePart::Inference.ensure(&self.cache)?)),
             BackendName::Fake => return Err(Error::config("backend", "`fake` exists for tests only")),
         };
@@ -403,6 +407,7 @@ mod tests {
         let range = ShapeRange::new([vec![1, 3, 8, 8], vec![1, 3, 8, 8], vec![4, 3, 8, 8]]).unwrap().unwrap();
         let options = LoadOptions {
             model: "m".into(),
+            kind: Default::default(),
             onnx: None,
             paddle: None,
             model_sha256: String::new(),

@@ -66,7 +66,10 @@ fn replay_runs(replay: &mut Replay, endings: &mut Endings, runs: &[Run], meter: 
         let session = replay.prepare(run)?;
         let ending = endings.of(run.engine());
         let (outcome, cost) = meter.measure(|| {
-            session.run()?;
+            match session.on_gpu() {
+                Some(gpu) => gpu.run().and_then(|()| gpu.stream().wait())?, // `run` only puts it into the stream
+                None => session.run()?,
+            }
             if let Some(ending) = ending {
                 ending.run(session.output(0)?.as_f32()?);
             }

@@ -5,15 +5,14 @@ use super::table::{write_json, write_table, write_text};
 use crate::backend::Onnx;
 use crate::backend::tensorrt::builder::{Builder, Source};
 use crate::backend::tensorrt::cache::{EngineCache, Entry, Origin};
-use crate::backend::tensorrt::ffi::Abi;
-use crate::backend::tensorrt::recipe::{self, FixedSize, Recipe};
+use crate::backend::tensorrt::ffi::Library;
+use crate::backend::tensorrt::recipe::{self, Recipe};
 use crate::backend::tensorrt::{find, selftest};
 use crate::cache::Cache;
-use crate::device::{self, DeviceSpec, GpuId};
+use crate::device::{self, Device, DeviceSpec, GpuId};
 use crate::error::{Error, Result};
-use crate::model::{Canvas, ClassResize, ModelSpec, ResolvedModel, SegSize, Store};
+use crate::model::{ResolvedModel, Store};
 use crate::onnx::Model;
-use crate::onnx::surgery::Surgery;
 use crate::pipeline::PipelineConfig;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -68,6 +67,9 @@ pub enum EngineCommand {
         /// TensorRT's library, or its folder [default: $TENSORRT_LIB_PATH, else the system's]
         #[arg(long, value_name = "PATH")]
         library: Option<PathBuf>,
+        /// The GPU
+        #[arg(long, value_name = "gpu:N", default_value = "gpu:0")]
+        device: DeviceSpec,
     },
 }
 
@@ -143,7 +145,10 @@ impl EngineCommand {
                 let (description, path) = engines.import(file, here.as_ref().map(|(version, gpu)| (version.as_str(), *gpu)))?;
                 write_text(out, &format!("{}: engine of {}\n", path.display(), description.key.model))
             }
-            Self::Selftest { library } => write_json(out, &selftest::run(&find::open(library.as_deref())?)?),
+            Self::Selftest { library, device } => {
+                let library = find::open(library.as_deref())?;
+                write_json(out, &selftest::run(&library, &opened(&library, device)?)?)
+            }
         }
     }
 }
@@ -160,7 +165,13 @@ impl BuildArgs {
             },
             DeviceSpec::Cpu => return Err(Error::config("--device", "TensorRT engines are for GPUs; give gpu:0")),
         };
-        let builder = Builder::new(find::open(self.library.as_deref())?, device, engines)?;
+        let library = find::open(self.library.as_deref())?;
+        if self.target.is_none()
+            && let Device::Gpu(gpu) = opened(&library, &self.device)?
+        {
+            gpu.make_current()?;
+        }
+        let builder = Builder::new(library, device, engines)?;
         let store = Store::new(cache)?;
         let mut names = self.model.clone();
         if let Some(pipeline) = &self.pipeline {
@@ -178,19 +189,20 @@ impl BuildArgs {
         let start = Instant::now();
         let onnx = model.onnx()?;
         let inputs = recipe::inputs(&Model::read(onnx)?);
-        let mut options = Recipe::for_module(model.module.as_str())?.options(&inputs, fixed_size(&model.spec))?;
+        // As a pipeline asks for it where the user says nothing of shapes.
+        let shapes = model.hpi.dynamic_shapes().cloned().unwrap_or_default();
+        let mut options = Recipe::for_module(model.module.as_str())?.options_for(&inputs, model.kind().size, &shapes)?;
         options.target = self.target;
         options.version_compatible = self.version_compatible;
         options.ampere_plus = self.ampere_plus;
         let source = Source { model: model.name.clone(), onnx: Onnx::File(onnx.to_owned()), sha256: model.sha256()? };
-        let surgery = surgery_for(builder, self.target);
         let (origin, file) = match self.target {
             Some(_) => {
-                let (_, file, _) = builder.build_for_target(&source, &options, "float32", surgery)?;
+                let (_, file, _) = builder.build_for_target(&source, &options, "float32")?;
                 (Origin::Built, file)
             }
             None => {
-                let made = builder.engine(&source, &options, "float32", surgery)?;
+                let made = builder.engine(&source, &options, "float32")?;
                 (made.origin, made.file)
             }
         };
@@ -203,13 +215,9 @@ impl BuildArgs {
     }
 }
 
-/// What TensorRT-RTX needs changed for the GPU the engine is for; TensorRT itself has all operators.
-fn surgery_for(builder: &Builder, target: Option<i32>) -> &'static [Surgery] {
-    if builder.library().versions().abi != Abi::Rtx {
-        return &[];
-    }
-    let here = builder.gpu().capability.replace('.', "").parse().ok();
-    target.or(here).map_or(&[], Surgery::for_tensorrt_rtx)
+/// The device that engines of `library` are built and run on; a test double of it needs none.
+fn opened(library: &Library, device: &DeviceSpec) -> Result<Device> {
+    if library.versions().host_memory { Ok(Device::Cpu) } else { Device::open(device) }
 }
 
 /// The models of a pipeline, by name or folder.
@@ -220,27 +228,6 @@ fn models_of(pipeline: &str) -> Result<Vec<String>> {
         PipelineConfig::Document(config) => config.models(),
     };
     Ok(models.into_iter().map(|model| model.name_or_dir).collect())
-}
-
-/// The size of a network's input where its specification states one.
-fn fixed_size(spec: &ModelSpec) -> FixedSize {
-    let size = match spec {
-        ModelSpec::Classification(s) => match (s.crop, s.resize) {
-            (Some(size), _) | (None, ClassResize::Fixed(size)) => Some(size),
-            (None, ClassResize::Short(_)) => None,
-        },
-        ModelSpec::Detection(s) => match s.canvas {
-            Canvas::Fixed { size, .. } => Some(size),
-            _ if s.keep_ratio => None,
-            _ => Some(s.target),
-        },
-        ModelSpec::Segmentation(s) => match s.resize.map(|r| r.rule) {
-            Some(SegSize::Fixed(size)) => Some(size),
-            _ => None,
-        },
-        _ => None,
-    };
-    FixedSize { height: size.map(|s| s.height as usize), width: size.map(|s| s.width as usize) }
 }
 
 /// Folders of installed models.

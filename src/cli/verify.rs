@@ -94,6 +94,7 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
 fn options(cache: &Cache, model: &ResolvedModel, threads: usize) -> Result<LoadOptions> {
     Ok(LoadOptions {
         model: model.name.clone(),
+        kind: model.kind(),
         onnx: model.files.onnx.clone().map(Onnx::File),
         paddle: model.files.paddle.clone().map(Into::into),
         model_sha256: model.sha256()?,

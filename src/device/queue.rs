@@ -100,6 +100,14 @@ impl<'a, T: Pod> DeviceSlice<'a, T> {
         let (address, len) = part::<T>(self.address, self.len, range)?;
         Ok(Self { address, len, of: PhantomData })
     }
+
+    /// The same memory as elements of another type.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the address or the size is no multiple of theirs.
+    pub fn cast<U: Pod>(self) -> Result<DeviceSlice<'a, U>> {
+        Ok(DeviceSlice { address: self.address, len: cast::<T, U>(self.address, self.len)?, of: PhantomData })
+    }
 }
 
 impl<'a, T: Pod> DeviceSliceMut<'a, T> {
@@ -146,6 +154,14 @@ impl<'a, T: Pod> DeviceSliceMut<'a, T> {
         self.len -= count;
         Ok(DeviceSliceMut { address, len, of: PhantomData })
     }
+
+    /// The same memory as elements of another type.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the address or the size is no multiple of theirs.
+    pub fn cast<U: Pod>(self) -> Result<DeviceSliceMut<'a, U>> {
+        Ok(DeviceSliceMut { address: self.address, len: cast::<T, U>(self.address, self.len)?, of: PhantomData })
+    }
 }
 
 fn part<T>(address: u64, len: usize, range: Range<usize>) -> Result<(u64, usize)> {
@@ -153,6 +169,15 @@ fn part<T>(address: u64, len: usize, range: Range<usize>) -> Result<(u64, usize)
         return Err(Error::internal("device memory", format!("elements {range:?} of {len}")));
     }
     Ok((address + (range.start * size_of::<T>()) as u64, range.len()))
+}
+
+/// Number of elements of type `U` in the place of `len` of type `T`.
+fn cast<T, U>(address: u64, len: usize) -> Result<usize> {
+    let bytes = len * size_of::<T>();
+    if size_of::<U>() == 0 || !bytes.is_multiple_of(size_of::<U>()) || !address.is_multiple_of(align_of::<U>() as u64) {
+        return Err(Error::internal("device memory", format!("{bytes} bytes at {address:#x} as elements of {} bytes", size_of::<U>())));
+    }
+    Ok(bytes / size_of::<U>())
 }
 
 /// Floats an engine reads, in one of its two precisions.

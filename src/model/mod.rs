@@ -8,6 +8,7 @@ mod files;
 mod folder;
 mod hpi;
 mod inference_yml;
+mod kind;
 mod labels;
 mod metadata;
 mod near;

@@ -254,6 +254,7 @@ impl Loader {
     fn load_options(&self, model: &ResolvedModel, precision: Precision, cut: Cut, parallelism: Parallelism) -> Result<LoadOptions> {
         Ok(LoadOptions {
             model: model.name.clone(),
+            kind: model.kind(),
             onnx: model.files.onnx.clone().map(Onnx::File),
             paddle: model.files.paddle.clone().map(Into::into),
             model_sha256: model.sha256()?,

@@ -281,6 +281,12 @@ API cuStreamWaitEvent(void* stream, void* event, unsigned) {
     uint64_t wanted = e->recorded;
     return put_off(stream, [=] { return e->reached >= wanted || !e->stream ? OK : drain(e->stream); });
 }
+// Of the double of TensorRT: the function may be run as often as the stream likes.
+API cuLaunchHostFunc(void* stream, void (*function)(void*), void* user) {
+    Lock lock(lock_);
+    if (int code = refused("cuLaunchHostFunc")) return code;
+    return put_off(stream, [=] { return function(user), OK; });
+}
 API cuEventCreate(void** event, unsigned) { return *event = new Event, OK; }
 API cuEventDestroy_v2(void* event) {
     Lock lock(lock_);

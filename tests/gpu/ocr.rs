@@ -134,6 +134,7 @@ impl Networks {
             let model = store.resolve(name).expect("a model");
             let options = LoadOptions {
                 model: model.name.clone(),
+                kind: Default::default(),
                 onnx: model.files.onnx.clone().map(Onnx::File),
                 paddle: None,
                 model_sha256: model.sha256().expect("a digest"),
@@ -174,17 +175,17 @@ impl Networks {
     }
 }
 
-fn picture(name: &str) -> Frame {
+pub fn picture(name: &str) -> Frame {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let item = Source::new(&[path], SourceOptions::default()).next().expect("an input");
     item.load(&Decoder::default()).expect("a picture")
 }
 
-fn plain(size: Size) -> Frame {
+pub fn plain(size: Size) -> Frame {
     Frame::from_image(ImageBuf::new(vec![200; size.area() as usize * 3], size, PixelFormat::Bgr).expect("a picture"))
 }
 
-fn compare(found: &OcrResult, expected: &OcrResult) {
+pub fn compare(found: &OcrResult, expected: &OcrResult) {
     assert_eq!(found.dt_polys, expected.dt_polys);
     assert_eq!(found.rec_text, expected.rec_text);
     let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SCORE_TOLERANCE);

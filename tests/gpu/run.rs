@@ -16,7 +16,11 @@ fn what_cannot_run_on_the_gpu_is_refused() {
     let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/delivery_note.png");
     let run = |flags: &[&str]| {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
-        command.env_remove("CUDA_VISIBLE_DEVICES").env("LD_LIBRARY_PATH", folder.path()).env("STUB_CUDA", "devices=9.0,8.6");
+        command
+            .env_remove("CUDA_VISIBLE_DEVICES")
+            .env_remove("TENSORRT_LIB_PATH")
+            .env("LD_LIBRARY_PATH", folder.path())
+            .env("STUB_CUDA", "devices=9.0,8.6");
         command.env("STUB_KERNELS", crate::library::kernels()).env("HPINFER_HOME", &home).env("ORT_DYLIB_PATH", &library);
         let output = command.args(["--offline", "--input", demo]).args(flags).stdin(Stdio::null()).output().expect("it starts");
         assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -37,6 +41,7 @@ fn what_cannot_run_on_the_gpu_is_refused() {
     for (flags, says) in [
         (&["--device", "gpu:0", "--backend", "openvino"][..], "backend openvino: it runs on the CPU only here, not on gpu:0"),
         (&["--device", "gpu:0", "--backend", "paddle_infer"], "backend paddle_infer: it runs on the CPU only here"),
+        (&["--device", "gpu:0", "--backend", "tensorrt"], "libnvinfer.so.11 and libnvinfer.so.10 are not on this machine"),
         (&["--device", "gpu:0", "--text-det-score-mode", "slow"], "score_mode `slow` runs on the CPU only, not on gpu:0"),
         (&["--device", "gpu:0,1"], "one run on several GPUs is not in this version"),
     ] {

@@ -1,7 +1,7 @@
 //! The binding against the double: all three binary forms, and every way a library was seen or is able to misbehave.
 
 use super::double::{Double, Form};
-use hpinfer::backend::tensorrt::ffi::{Abi, BuildOptions, Context, Library, Progress, Range, Stream};
+use hpinfer::backend::tensorrt::ffi::{Abi, BuildOptions, Context, HostBuffer, Library, Progress, Range, Stream};
 use hpinfer::backend::tensorrt::memory::{HostMemory, Memory};
 use hpinfer::onnx::proto::{
     GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
@@ -58,7 +58,7 @@ pub fn run_relu(double: &Double) {
     });
 }
 
-fn context(library: &Arc<Library>) -> Context {
+fn context(library: &Arc<Library>) -> Context<HostBuffer> {
     let plan = library.build(&relu(), &options(), &[], &never_stop).unwrap().plan.to_vec();
     let engine = library.load(&plan).unwrap();
     let scratch = engine.scratch_bytes().map(|bytes| HostMemory.buffer(bytes).unwrap());
@@ -95,7 +95,7 @@ fn an_engine_is_built_loaded_and_run_in_every_form() {
         assert_eq!((engine.range(c"y", 0), engine.range(c"x", 2)), (None, None));
 
         let mut context = engine.context(Some(HostMemory.buffer(engine.scratch_bytes().unwrap()).unwrap())).unwrap();
-        let stream = HostMemory.stream().unwrap();
+        let stream = HostMemory.stream();
         for (profile, batch) in [(0, 4), (1, 9)] {
             context.set_profile(profile, stream).unwrap();
             context.set_shape(0, &[batch, 3]).unwrap();
@@ -188,7 +188,7 @@ fn an_older_version_is_not_asked_for_what_it_lacks() {
     let library = double.open().unwrap();
     let engine = library.load(&library.build(&relu(), &options(), &[], &never_stop).unwrap().plan).unwrap();
     assert_eq!(engine.scratch_bytes(), None);
-    assert!(engine.context(None).is_ok());
+    assert!(engine.context::<HostBuffer>(None).is_ok());
     let message = engine.context(Some(HostMemory.buffer(1 << 16).unwrap())).map(|_| ()).unwrap_err().to_string();
     assert!(message.contains("no scratch memory of a stated size") || message.contains("takes no scratch memory"), "{message}");
 }
@@ -305,7 +305,7 @@ fn plans_that_are_refused_say_what_the_library_said() {
             assert!(message.contains(expected) && message.contains("build the engine again"), "{message}");
         }
         double.knobs("context_null");
-        let message = library.load(&plan).unwrap().context(None).map(|_| ()).unwrap_err().to_string();
+        let message = library.load(&plan).unwrap().context::<HostBuffer>(None).map(|_| ()).unwrap_err().to_string();
         assert!(message.contains("out of memory"), "{message}");
     }
 }

@@ -3,11 +3,10 @@
 use super::double::{Double, Form};
 use hpinfer::backend::tensorrt::builder::Builder;
 use hpinfer::backend::tensorrt::cache::EngineCache;
-use hpinfer::backend::tensorrt::memory::HostMemory;
-use hpinfer::backend::tensorrt::recipe::{FixedSize, Recipe};
 use hpinfer::backend::tensorrt::session::TensorRt;
-use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, Onnx, Parallelism, Precision};
+use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, NetworkKind, Onnx, Parallelism, Precision};
 use hpinfer::cache::{Cache, sha256};
+use hpinfer::device::Device;
 use hpinfer::onnx::{Cut, sample};
 use hpinfer::tensor::Shape;
 use std::path::Path;
@@ -28,13 +27,14 @@ pub fn run_sample(double: &Double) {
 
 pub fn backend(double: &Double, home: &Path) -> TensorRt {
     let cache = EngineCache::new(Cache::open(Some(home)).unwrap());
-    TensorRt::new(Builder::new(double.open().unwrap(), 0, cache).unwrap(), Arc::new(HostMemory))
+    TensorRt::new(Builder::new(double.open().unwrap(), 0, cache).unwrap(), Device::Cpu)
 }
 
 pub fn options() -> LoadOptions {
     let bytes = sample::bytes();
     LoadOptions {
         model: "sample".into(),
+        kind: Default::default(),
         model_sha256: sha256(&bytes),
         onnx: Some(Onnx::Bytes(Arc::new(bytes))),
         paddle: None,
@@ -71,7 +71,7 @@ fn a_model_is_built_run_and_loaded_the_next_time() {
                 session.input(0, Shape::new(&[9, 4])).unwrap().fill(0.0);
                 session.run().unwrap_err().to_string()
             };
-            assert!(message.contains("1x4 to 8x4") && message.contains("[9x4]") && message.contains("another backend"), "{message}");
+            assert!(message.contains("1x4 to 8x4") && message.contains("[9x4]") && message.contains("choose onnx_runtime"), "{message}");
             session.input(0, Shape::new(&[2, 4])).unwrap().fill(0.0);
             session.run().unwrap(); // a refused shape does no harm
         }
@@ -124,8 +124,9 @@ fn a_recipe_that_does_not_fit_and_a_precision_that_cannot_be_had_are_errors() {
     let backend = backend(&double, home.path());
     let bfloat = LoadOptions { precision: Precision::Bfloat16, ..options() };
     assert!(backend.load(&bfloat).map(|_| ()).unwrap_err().to_string().contains("bfloat16"));
-    let recipe = Recipe::for_module("image_classification").unwrap();
-    assert!(backend.load_with(&options(), &recipe, FixedSize::default()).is_ok());
+    let of = |module: &str| LoadOptions { kind: NetworkKind { module: module.into(), ..Default::default() }, ..options() };
+    assert!(backend.load(&of("image_classification")).is_ok());
+    assert!(backend.load(&of("dancing")).map(|_| ()).unwrap_err().to_string().contains("no recipe for the module `dancing`"));
 }
 
 #[test]
@@ -133,9 +134,9 @@ fn the_selftest_passes_on_the_double_and_finds_a_wrong_result() {
     for form in Form::ALL {
         let double = Double::new(form);
         run_sample(&double);
-        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap()).unwrap();
+        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap(), &Device::Cpu).unwrap();
         assert!(report.passed && report.greatest_difference == Some(0.0), "{report:?}");
-        assert_eq!(report.steps.iter().map(|s| s.step).collect::<Vec<_>>(), ["build", "load from the cache", "memory", "context", "run"]);
+        assert_eq!(report.steps.iter().map(|s| s.step).collect::<Vec<_>>(), ["build", "load from the cache", "context", "run"]);
         let runs = AtomicUsize::new(0);
         double.on_run(move |_, inputs, outputs| {
             let rows = inputs[0].shape()[0];
@@ -146,10 +147,10 @@ fn the_selftest_passes_on_the_double_and_finds_a_wrong_result() {
             }
             Ok(())
         });
-        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap()).unwrap();
+        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap(), &Device::Cpu).unwrap();
         assert!(!report.passed && report.greatest_difference == Some(f32::INFINITY), "{report:?}");
         double.knobs("build_null");
-        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap()).unwrap();
+        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap(), &Device::Cpu).unwrap();
         let failed = report.steps.last().unwrap();
         assert!(!report.passed && failed.step == "build" && failed.error.as_ref().unwrap().contains("no implementation was found"));
     }

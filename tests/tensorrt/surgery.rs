@@ -92,6 +92,7 @@ fn run(model: &ModelProto, inputs: &[(&str, &[usize], &[f32])]) -> Vec<(String, 
     let bytes = model.encode_to_vec();
     let options = LoadOptions {
         model: "surgery".into(),
+        kind: Default::default(),
         model_sha256: sha256(&bytes),
         onnx: Some(Onnx::Bytes(Arc::new(bytes))),
         paddle: None,

@@ -25,6 +25,7 @@ const ROWS_TOLERANCE: f64 = 2e-2;
 pub fn options(name: &str, model_sha256: String) -> LoadOptions {
     LoadOptions {
         model: name.to_owned(),
+        kind: Default::default(),
         onnx: None,
         paddle: None,
         model_sha256,

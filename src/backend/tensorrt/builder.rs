@@ -88,11 +88,12 @@ impl Builder {
         }
     }
 
-    /// The engine of `source`, loaded or built now. The graph is changed by `surgery` first.
+    /// The engine of `source`, loaded or built now.
     ///
     /// # Errors
     /// [`Error::Backend`] with what the library said.
-    pub fn engine(&self, source: &Source, options: &BuildOptions, precision: &str, surgery: &[Surgery]) -> Result<Made> {
+    pub fn engine(&self, source: &Source, options: &BuildOptions, precision: &str) -> Result<Made> {
+        let surgery = self.surgery(options);
         let key = self.key(source, options, precision, surgery);
         let load = |plan: &[u8]| self.library.load(plan);
         let build = || self.build(source, options, surgery);
@@ -106,8 +107,8 @@ impl Builder {
         source: &Source,
         options: &BuildOptions,
         precision: &str,
-        surgery: &[Surgery],
     ) -> Result<(EngineKey, Option<PathBuf>, usize)> {
+        let surgery = self.surgery(options);
         let key = self.key(source, options, precision, surgery);
         let bytes = std::cell::Cell::new(0);
         let take = |plan: &[u8]| {
@@ -117,6 +118,15 @@ impl Builder {
         let build = || self.build(source, options, surgery);
         let ((), _, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), take, build)?;
         Ok((key, file, bytes.get()))
+    }
+
+    /// What TensorRT-RTX needs changed in graphs for the GPU that engines are for; TensorRT itself has all operators.
+    fn surgery(&self, options: &BuildOptions) -> &'static [Surgery] {
+        if self.library.versions().abi != Abi::Rtx {
+            return &[];
+        }
+        let here = self.gpu.capability.replace('.', "").parse().ok();
+        options.target.or(here).map_or(&[], Surgery::for_tensorrt_rtx)
     }
 
     fn build(&self, source: &Source, options: &BuildOptions, surgery: &[Surgery]) -> Result<super::ffi::Blob> {

@@ -393,6 +393,11 @@ impl Engine {
         Some(Range { input: input.to_string_lossy().into_owned(), min: dims(&range.min), opt: dims(&range.opt), max: dims(&range.max) })
     }
 
+    /// Whether it works on host addresses: that of a test double.
+    pub fn is_on_host(&self) -> bool {
+        self.library.versions.host_memory
+    }
+
     /// Scratch memory of a context in bytes; `None` where the library keeps it to itself.
     pub fn scratch_bytes(&self) -> Option<usize> {
         // SAFETY: the engine is alive; the call reads a number.
@@ -400,7 +405,7 @@ impl Engine {
     }
 
     /// A context, whose scratch memory is `scratch`, at least [`scratch_bytes`](Self::scratch_bytes) long, or the library's own.
-    pub fn context(self: &Arc<Self>, scratch: Option<Box<dyn Buffer>>) -> Result<Context> {
+    pub fn context<B: Buffer>(self: &Arc<Self>, scratch: Option<B>) -> Result<Context<B>> {
         self.library.log.forget();
         let mut raw = ptr::null_mut();
         let mut message = Message::default();
@@ -456,19 +461,19 @@ impl Drop for Engine {
     }
 }
 
-/// State of one run at a time. Runs on `stream`s, which are null or addresses of CUDA streams.
-pub struct Context {
+/// State of one run at a time, with the memory `B` of its tensors. Runs on `stream`s, which are null or addresses of CUDA streams.
+pub struct Context<B: Buffer> {
     raw: NonNull<trs_context>,
     engine: Arc<Engine>,
     /// Memory of each input and output.
-    buffers: Vec<Option<Box<dyn Buffer>>>,
-    scratch: Option<Box<dyn Buffer>>,
+    buffers: Vec<Option<B>>,
+    scratch: Option<B>,
     /// Whether every tensor has memory of the size its present shape needs.
     ready: bool,
 }
 
 // SAFETY: a context may move between threads; `&mut self` keeps it to one at a time.
-unsafe impl Send for Context {}
+unsafe impl<B: Buffer> Send for Context<B> {}
 
 /// A CUDA stream by address; null is the default stream, and the only one a test double knows.
 #[derive(Clone, Copy, Debug)]
@@ -479,7 +484,7 @@ unsafe impl Send for Stream {}
 // SAFETY: as above.
 unsafe impl Sync for Stream {}
 
-impl Context {
+impl<B: Buffer> Context<B> {
     /// The engine.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
@@ -508,7 +513,7 @@ impl Context {
     }
 
     /// Binds memory to the input or output `index`.
-    pub fn bind(&mut self, index: usize, buffer: Box<dyn Buffer>) -> Result<()> {
+    pub fn bind(&mut self, index: usize, buffer: B) -> Result<()> {
         self.ready = false;
         let name = &self.engine.io[index].name;
         // SAFETY: the buffer is kept as long as the context may use it; `enqueue` runs only after `prepare` has seen that
@@ -520,12 +525,12 @@ impl Context {
     }
 
     /// The memory bound to an input or output.
-    pub fn buffer(&self, index: usize) -> Option<&dyn Buffer> {
-        self.buffers.get(index)?.as_deref()
+    pub fn buffer(&self, index: usize) -> Option<&B> {
+        self.buffers.get(index)?.as_ref()
     }
 
     /// The memory bound to an input or output, to be filled.
-    pub fn buffer_mut(&mut self, index: usize) -> Option<&mut Box<dyn Buffer>> {
+    pub fn buffer_mut(&mut self, index: usize) -> Option<&mut B> {
         self.buffers.get_mut(index)?.as_mut()
     }
 
@@ -588,7 +593,7 @@ impl Context {
     }
 }
 
-impl Drop for Context {
+impl<B: Buffer> Drop for Context<B> {
     fn drop(&mut self) {
         // SAFETY: freed once; its engine and memory go after it.
         unsafe { trs_context_free(self.raw.as_ptr()) }
@@ -613,6 +618,19 @@ impl HostBuffer {
         let start = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
         Ok(Self { start, layout, bytes })
     }
+
+    /// The bytes.
+    pub fn host(&self) -> &[u8] {
+        // SAFETY: initialised memory of this size. An engine writes it during `Context::enqueue` only, which borrows the
+        // context, owner of this buffer, exclusively, and ends before it returns.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
+    }
+
+    /// The bytes, to be filled.
+    pub fn host_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
+    }
 }
 
 impl Buffer for HostBuffer {
@@ -622,25 +640,6 @@ impl Buffer for HostBuffer {
 
     fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    fn host(&self) -> &[u8] {
-        // SAFETY: initialised memory of this size. An engine writes it during `Context::enqueue` only, which borrows the
-        // context, owner of this buffer, exclusively, and ends before it returns.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
-    }
-
-    fn host_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above.
-        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
-    }
-
-    fn upload(&mut self, _bytes: usize, _stream: Stream) -> Result<()> {
-        Ok(())
-    }
-
-    fn download(&mut self, _bytes: usize, _stream: Stream) -> Result<()> {
-        Ok(())
     }
 }
 

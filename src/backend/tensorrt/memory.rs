@@ -1,70 +1,89 @@
-//! Where the tensors of an engine lie: memory of a device with a host side to fill and read, or, for engines that work on
-//! host addresses, the host side alone. A session uses both the same way.
+//! Where the tensors of an engine lie: in the memory of a device, on a stream of this program, or, for engines that work on host
+//! addresses, on the host. A session does the same with both.
 
-use super::ffi::{HostBuffer, Library, Stream};
-use crate::error::{Error, Result};
+use super::ffi::{self, HostBuffer};
+use crate::device;
+use crate::error::Result;
 use std::ffi::c_void;
 use std::ptr::null_mut;
-use std::sync::Arc;
 
 /// Alignment TensorRT asks of tensor addresses, in bytes.
 pub const ALIGNMENT: usize = 256;
 
-/// Memory of one tensor. Contents move between the two sides only by the calls named for it, in the order of the stream.
+/// Memory of one tensor, or scratch memory, which stays at its address.
 pub trait Buffer: Send {
     /// Address the engine uses.
     fn address(&self) -> *mut c_void;
-    /// Size of either side.
+    /// Its size.
     fn bytes(&self) -> usize;
-    /// The host side.
-    fn host(&self) -> &[u8];
-    /// The host side, to be filled.
-    fn host_mut(&mut self) -> &mut [u8];
-    /// Starts the transfer of the first `bytes` bytes to the engine's side.
-    fn upload(&mut self, bytes: usize, stream: Stream) -> Result<()>;
-    /// Starts the transfer of the first `bytes` bytes to the host side.
-    fn download(&mut self, bytes: usize, stream: Stream) -> Result<()>;
 }
 
-/// Makes buffers and waits for the work on them.
-pub trait Memory: Send + Sync {
-    /// The device as `--device` names it.
-    fn device(&self) -> String;
-    /// A buffer of at least `bytes` bytes.
-    fn buffer(&self, bytes: usize) -> Result<Box<dyn Buffer>>;
-    /// A stream of work for one session.
-    fn stream(&self) -> Result<Stream>;
-    /// Waits until all work of `stream` is done.
-    fn wait(&self, stream: Stream) -> Result<()>;
+/// Memory and order of work of one session.
+pub trait Memory: Send {
+    /// What it makes.
+    type Buffer: Buffer;
+    /// A buffer of at least `bytes` bytes, its address a multiple of [`ALIGNMENT`].
+    fn buffer(&self, bytes: usize) -> Result<Self::Buffer>;
+    /// The stream that runs are put into.
+    fn stream(&self) -> ffi::Stream;
+    /// Lets calls of this thread mean its device.
+    fn enter(&self) -> Result<()>;
+    /// Waits until all work of the stream is done.
+    fn wait(&self) -> Result<()>;
 }
 
 /// Host memory, for engines that work on it: test doubles.
+#[derive(Clone, Copy, Debug)]
 pub struct HostMemory;
 
 impl Memory for HostMemory {
-    fn device(&self) -> String {
-        "cpu".into()
+    type Buffer = HostBuffer;
+
+    fn buffer(&self, bytes: usize) -> Result<HostBuffer> {
+        HostBuffer::new(bytes)
     }
 
-    fn buffer(&self, bytes: usize) -> Result<Box<dyn Buffer>> {
-        Ok(Box::new(HostBuffer::new(bytes)?))
+    fn stream(&self) -> ffi::Stream {
+        ffi::Stream(null_mut())
     }
 
-    fn stream(&self) -> Result<Stream> {
-        Ok(Stream(null_mut()))
+    fn enter(&self) -> Result<()> {
+        Ok(())
     }
 
-    fn wait(&self, _stream: Stream) -> Result<()> {
+    fn wait(&self) -> Result<()> {
         Ok(())
     }
 }
 
-/// Memory that engines of a library work on.
-pub(super) fn memory_of(library: &Library) -> Result<Arc<dyn Memory>> {
-    match library.versions().host_memory {
-        true => Ok(Arc::new(HostMemory)),
-        false => {
-            Err(Error::backend("tensorrt", "running engines on a GPU is not in this version; building them is", "choose onnx_runtime"))
-        }
+/// A block of the driver's own, which aligns blocks to more than is asked.
+impl Buffer for device::DeviceBuffer<u8> {
+    fn address(&self) -> *mut c_void {
+        self.slice().address() as *mut c_void
+    }
+
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Memory of the stream's device. What goes back to the stream is used again behind the work on it.
+impl Memory for device::Stream {
+    type Buffer = device::DeviceBuffer<u8>;
+
+    fn buffer(&self, bytes: usize) -> Result<Self::Buffer> {
+        self.alloc(bytes)
+    }
+
+    fn stream(&self) -> ffi::Stream {
+        ffi::Stream(self.raw())
+    }
+
+    fn enter(&self) -> Result<()> {
+        self.gpu().make_current()
+    }
+
+    fn wait(&self) -> Result<()> {
+        Self::wait(self)
     }
 }

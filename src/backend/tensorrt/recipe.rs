@@ -68,6 +68,9 @@ pub struct Input {
 }
 
 impl Recipe {
+    /// The module of a network of which nothing but its inputs is known.
+    pub const ANY: &str = "any";
+
     /// The recipe for a kind of module, by PaddleX's name.
     ///
     /// # Errors
@@ -208,7 +211,7 @@ mod tests {
         assert_eq!([batch(0), batch(1), batch(2)], [[1, 1, 1], [1, 1, 1], [8, 8, 8]]);
 
         let lines = options("text_recognition", &[input("x", &[-1, 3, 48, -1])], size).unwrap();
-        assert_eq!(lines.profiles.iter().map(|p| p[0].max[3]).collect::<Vec<_>>(), [640, 3200]);
+        assert_eq!(lines.profiles.iter().map(|p| p[0].max[3]).collect::<Vec<_>>(), [640, 3200, 12800]);
 
         assert!(
             options("object_detection", &[input("image", &[-1, 3, -1, -1])], FixedSize::default())

@@ -68,6 +68,14 @@ impl Gpu {
         self.context.mem_get_info().map(<[usize; 2]>::from).map_err(|e| self.fault("asking for its memory", e))
     }
 
+    /// Makes it the device that libraries work on when this thread calls them.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn make_current(&self) -> Result<()> {
+        self.context.bind_to_thread().map_err(|e| self.fault("making it the device of a thread", e))
+    }
+
     pub(super) fn function(&self, kernel: Kernel) -> sys::CUfunction {
         self.functions[kernel as usize].0
     }

@@ -1,0 +1,200 @@
+//! A session: a context with a stream, scratch memory and buffers of its own. Addresses are bound when a buffer grows and shapes
+//! set when they change: a run on the shapes of the run before is one call, and allocates nothing.
+
+use super::ffi::{Context, Element, Engine};
+use super::memory::{Buffer, HostMemory, Memory};
+use super::profile::Profiles;
+use crate::backend::{GpuSession, Session};
+use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
+use crate::error::{Error, Result};
+use crate::tensor::{Data, Shape, TensorRef};
+use std::sync::Arc;
+
+/// An input or output of a session.
+struct Tensor {
+    /// Its index among all tensors of the engine.
+    place: usize,
+    dtype: Element,
+    shape: Shape,
+}
+
+impl Tensor {
+    fn bytes(&self) -> usize {
+        self.shape.elements() * self.dtype.bytes()
+    }
+}
+
+/// One run at a time on memory `M`.
+pub(super) struct Worker<M: Memory> {
+    context: Context<M::Buffer>,
+    memory: M,
+    profiles: Profiles,
+    model: String,
+    inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+    /// The profile in use.
+    profile: Option<usize>,
+    /// Whether an input has another shape than in the run before.
+    changed: bool,
+}
+
+impl<M: Memory> Worker<M> {
+    /// A session of an engine on `memory`.
+    pub(super) fn new(engine: &Arc<Engine>, memory: M, model: &str) -> Result<Self> {
+        memory.enter()?;
+        let scratch = engine.scratch_bytes().map(|bytes| memory.buffer(bytes)).transpose()?;
+        let tensors = |inputs: bool| {
+            let places = engine.io().iter().enumerate().filter(|(_, io)| io.is_input == inputs);
+            places.map(|(place, io)| Tensor { place, dtype: io.dtype.unwrap_or(Element::F32), shape: Shape::new(&[0]) }).collect()
+        };
+        Ok(Self {
+            context: engine.context(scratch)?,
+            memory,
+            profiles: Profiles::of(engine),
+            model: model.to_owned(),
+            inputs: tensors(true),
+            outputs: tensors(false),
+            profile: None,
+            changed: true,
+        })
+    }
+
+    /// The buffer of input `index`, at least as large as `shape` needs, and the bytes of that.
+    fn lend(&mut self, index: usize, shape: Shape) -> Result<(&mut M::Buffer, usize)> {
+        let count = self.inputs.len();
+        let Some(tensor) = self.inputs.get_mut(index) else {
+            return Err(Error::internal("tensorrt input", format!("input {index} of {count}")));
+        };
+        if tensor.shape != shape {
+            tensor.shape = shape;
+            self.changed = true;
+            grow(&mut self.context, &self.memory, tensor)?;
+        }
+        let bytes = tensor.bytes();
+        let buffer = self.context.buffer_mut(tensor.place).ok_or_else(|| Error::internal("tensorrt input", "no memory"))?;
+        Ok((buffer, bytes))
+    }
+
+    /// Puts a run into the stream.
+    fn enqueue(&mut self) -> Result<()> {
+        self.memory.enter()?;
+        if self.changed {
+            self.prepare()?;
+        }
+        let ran = self.context.enqueue(self.memory.stream());
+        if ran.is_err() {
+            self.changed = true; // everything is set anew before the next run
+            self.profile = None;
+        }
+        ran
+    }
+
+    /// Sets shapes and gets memory for outputs.
+    fn prepare(&mut self) -> Result<()> {
+        let shapes = self.inputs.iter().map(|t| &t.shape);
+        let Some(profile) = self.profiles.choose(shapes.clone()) else {
+            let shapes = shapes.map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let reason = format!("model {}: the engine takes inputs of {}, not of {shapes}", self.model, self.profiles.describe());
+            let next_step = "choose onnx_runtime for these, or state wider dynamic_shapes for tensorrt in hpi_config";
+            return Err(Error::backend("tensorrt", reason, next_step));
+        };
+        if self.profile != Some(profile) {
+            self.context.set_profile(profile, self.memory.stream())?;
+            self.profile = Some(profile);
+        }
+        for tensor in &self.inputs {
+            self.context.set_shape(tensor.place, tensor.shape.dims())?;
+        }
+        self.context.infer_shapes()?;
+        for tensor in &mut self.outputs {
+            let dims: Option<Vec<usize>> = self.context.shape(tensor.place)?.into_iter().collect();
+            let dims = dims.ok_or_else(|| Error::internal("tensorrt", "an output has no size before the run"))?;
+            tensor.shape = Shape::try_from_slice(&dims)?;
+            grow(&mut self.context, &self.memory, tensor)?;
+        }
+        self.context.prepare()?;
+        self.changed = false;
+        Ok(())
+    }
+
+    /// The buffer of output `index` of the last run.
+    fn found(&self, index: usize) -> Result<(&Tensor, &M::Buffer)> {
+        let found = self.outputs.get(index).and_then(|tensor| Some((tensor, self.context.buffer(tensor.place)?)));
+        found.ok_or_else(|| Error::internal("tensorrt output", format!("output {index} of {}, or no run yet", self.outputs.len())))
+    }
+}
+
+/// Binds larger memory to a tensor where what it has is too small.
+fn grow<M: Memory>(context: &mut Context<M::Buffer>, memory: &M, tensor: &Tensor) -> Result<()> {
+    if context.buffer(tensor.place).is_none_or(|b| b.bytes() < tensor.bytes()) {
+        context.bind(tensor.place, memory.buffer(tensor.bytes())?)?;
+    }
+    Ok(())
+}
+
+impl<M: Memory> Drop for Worker<M> {
+    fn drop(&mut self) {
+        let _ = self.memory.wait(); // the library wants no context destroyed while it runs; a fault was told before
+    }
+}
+
+impl Session for Worker<HostMemory> {
+    fn input(&mut self, index: usize, shape: Shape) -> Result<&mut [f32]> {
+        let (buffer, bytes) = self.lend(index, shape)?;
+        Ok(bytemuck::cast_slice_mut(&mut buffer.host_mut()[..bytes]))
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.enqueue()
+    }
+
+    fn output(&self, index: usize) -> Result<TensorRef<'_>> {
+        let (tensor, buffer) = self.found(index)?;
+        let bytes = &buffer.host()[..tensor.bytes()];
+        let data = match tensor.dtype {
+            Element::I32 => Data::I32(bytemuck::cast_slice(bytes)),
+            Element::I64 => Data::I64(bytemuck::cast_slice(bytes)),
+            _ => Data::F32(bytemuck::cast_slice(bytes)),
+        };
+        Ok(TensorRef { shape: tensor.shape, data })
+    }
+}
+
+impl GpuSession for Worker<Stream> {
+    fn stream(&self) -> &Stream {
+        &self.memory
+    }
+
+    fn input(&mut self, index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>> {
+        let (buffer, bytes) = self.lend(index, shape)?;
+        buffer.slice_mut().split_off(bytes)?.cast()
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.enqueue()
+    }
+
+    fn output(&mut self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
+        let (tensor, buffer) = self.found(index)?;
+        Ok((tensor.shape, buffer.slice().part(0..tensor.bytes())?.cast()?))
+    }
+}
+
+/// The host's side of the seam: on a GPU there is none.
+impl Session for Worker<Stream> {
+    fn input(&mut self, _index: usize, _shape: Shape) -> Result<&mut [f32]> {
+        Err(Error::internal("tensorrt input", "inputs are in device memory, not in host memory"))
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.enqueue()
+    }
+
+    fn output(&self, _index: usize) -> Result<TensorRef<'_>> {
+        Err(Error::internal("tensorrt output", "outputs are in device memory, not in host memory"))
+    }
+
+    fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
+        Some(self)
+    }
+}
