@@ -11,6 +11,7 @@ mod double;
 
 mod gpu {
     mod bench;
+    mod graphs;
     mod memory;
     mod ocr;
     mod probe;

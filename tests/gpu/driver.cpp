@@ -18,7 +18,7 @@
 
 namespace {
 
-enum : int { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, NOT_FOUND = 500, NOT_READY = 600, LAUNCH_FAILED = 719 };
+enum : int { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, NOT_FOUND = 500, NOT_READY = 600, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900 };
 
 std::string given_words, given_kernels;
 
@@ -66,8 +66,13 @@ std::vector<Device> devices() {
 }
 
 struct Event;
+using Steps = std::deque<std::function<int()>>;
 struct Stream {
-    std::deque<std::function<int()>> work;
+    Steps work;
+    Steps* recorded = nullptr;  // where work goes while the stream is captured
+};
+struct Graph {
+    Steps work;
 };
 struct Event {
     Stream* stream = nullptr;
@@ -87,7 +92,7 @@ std::map<uintptr_t, size_t> device_memory, pinned;
 size_t used;
 std::map<Stream*, int> streams;
 int broken;  // a fault stays for good, as on a device
-uint64_t counts[8];  // htod calls, bytes; dtoh calls, bytes; dtod bytes; launches; device allocations, pinned allocations
+uint64_t counts[9];  // htod calls, bytes; dtoh calls, bytes; dtod bytes; launches; device allocations, pinned allocations; graph launches
 
 // Knob: the named function fails.
 int refused(const char* function) {
@@ -114,7 +119,8 @@ Stream default_stream;
 Stream* stream_of(void* handle) { return handle ? (Stream*)handle : &default_stream; }
 
 int put_off(void* stream, std::function<int()> step) {
-    stream_of(stream)->work.push_back(std::move(step));
+    Stream* to = stream_of(stream);
+    (to->recorded ? *to->recorded : to->work).push_back(std::move(step));
     return OK;
 }
 
@@ -273,6 +279,7 @@ API cuStreamDestroy_v2(void* stream) {
 API cuStreamSynchronize(void* stream) {
     Lock lock(lock_);
     if (int code = refused("cuStreamSynchronize")) return code;
+    if (stream_of(stream)->recorded) return CAPTURE_UNSUPPORTED;
     return drain(stream_of(stream));
 }
 API cuStreamWaitEvent(void* stream, void* event, unsigned) {
@@ -347,11 +354,30 @@ API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
     });
 }
 
-API cuStreamBeginCapture_v2(void*, int) { return 801; }
-API cuStreamEndCapture(void*, void**) { return 801; }
-API cuGraphInstantiateWithFlags(void**, void*, unsigned long long) { return 801; }
-API cuGraphLaunch(void*, void*) { return 801; }
-API cuGraphDestroy(void*) { return OK; }
+API cuStreamBeginCapture_v2(void* stream, int) {
+    Lock lock(lock_);
+    if (int code = refused("cuStreamBeginCapture_v2")) return code;
+    if (!stream || stream_of(stream)->recorded) return INVALID_VALUE;
+    return stream_of(stream)->recorded = new Steps, OK;
+}
+API cuStreamEndCapture(void* stream, void** graph) {
+    Lock lock(lock_);
+    Steps* recorded = stream_of(stream)->recorded;
+    if (!recorded) return INVALID_VALUE;
+    stream_of(stream)->recorded = nullptr;
+    *graph = recorded->empty() ? nullptr : new Graph{*recorded};
+    delete recorded;
+    return refused("cuStreamEndCapture");
+}
+API cuGraphInstantiateWithFlags(void** ready, void* graph, unsigned long long) { return *ready = new Graph(*(Graph*)graph), refused("cuGraphInstantiateWithFlags"); }
+API cuGraphLaunch(void* graph, void* stream) {
+    Lock lock(lock_);
+    if (int code = refused("cuGraphLaunch")) return code;
+    ++counts[8];
+    for (auto& step : ((Graph*)graph)->work) put_off(stream, step);
+    return OK;
+}
+API cuGraphDestroy(void* graph) { return delete (Graph*)graph, OK; }
 #ifndef STUB_LACKS_A_FUNCTION
-API cuGraphExecDestroy(void*) { return OK; }
+API cuGraphExecDestroy(void* graph) { return delete (Graph*)graph, OK; }
 #endif

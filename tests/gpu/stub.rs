@@ -40,6 +40,7 @@ pub struct Counts {
     pub launches: u64,
     /// Allocations of device memory and of page-locked memory.
     pub allocations: [u64; 2],
+    pub graph_launches: u64,
 }
 
 impl Loaded {
@@ -72,11 +73,11 @@ impl Loaded {
     }
 
     pub fn counts(&self) -> Counts {
-        let mut c = [0u64; 8];
-        // SAFETY: the function has this type and fills eight numbers.
+        let mut c = [0u64; 9];
+        // SAFETY: the function has this type and fills nine numbers.
         unsafe { self.0.get::<unsafe extern "C" fn(*mut u64)>(b"stub_counts").expect("exported")(c.as_mut_ptr()) };
-        let [uploads, uploaded_bytes, downloads, downloaded_bytes, _, launches, device, pinned] = c;
-        Counts { uploads, uploaded_bytes, downloads, downloaded_bytes, launches, allocations: [device, pinned] }
+        let [uploads, uploaded_bytes, downloads, downloaded_bytes, _, launches, device, pinned, graph_launches] = c;
+        Counts { uploads, uploaded_bytes, downloads, downloaded_bytes, launches, allocations: [device, pinned], graph_launches }
     }
 }
 

@@ -8,6 +8,8 @@ pub mod cache;
 pub mod ffi;
 mod file;
 pub mod find;
+mod gpu_session;
+mod graphs;
 pub mod memory;
 pub mod profile;
 pub mod recipe;

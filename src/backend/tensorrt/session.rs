@@ -4,6 +4,7 @@ use super::builder::{Builder, Made, Source};
 use super::cache::EngineCache;
 use super::ffi::{Element, Engine, Io};
 use super::find;
+use super::gpu_session::OnGpu;
 use super::memory::HostMemory;
 use super::recipe::{self, Recipe};
 use super::worker::Worker;
@@ -152,7 +153,7 @@ pub(super) fn session(engine: &Arc<Engine>, device: &Device, model: &str) -> Res
     Ok(match device {
         Device::Cpu if engine.is_on_host() => Box::new(Worker::new(engine, HostMemory, model)?),
         Device::Cpu => return Err(needs_gpu()),
-        Device::Gpu(gpu) => Box::new(Worker::new(engine, Stream::new(gpu)?, model)?),
+        Device::Gpu(gpu) => Box::new(OnGpu::new(Worker::new(engine, Stream::new(gpu)?, model)?)),
     })
 }
 

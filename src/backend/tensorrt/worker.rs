@@ -1,25 +1,26 @@
 //! A session: a context with a stream, scratch memory and buffers of its own. Addresses are bound when a buffer grows and shapes
 //! set when they change: a run on the shapes of the run before is one call, and allocates nothing.
 
-use super::ffi::{Context, Element, Engine};
+use super::ffi::{Context, Element, Engine, Twin};
 use super::memory::{Buffer, HostMemory, Memory};
 use super::profile::Profiles;
-use crate::backend::{GpuSession, Session};
-use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
+use crate::backend::Session;
+use crate::device::Stream;
 use crate::error::{Error, Result};
 use crate::tensor::{Data, Shape, TensorRef};
 use std::sync::Arc;
 
 /// An input or output of a session.
-struct Tensor {
+pub(super) struct Tensor {
     /// Its index among all tensors of the engine.
     place: usize,
     dtype: Element,
-    shape: Shape,
+    /// What it has now.
+    pub shape: Shape,
 }
 
 impl Tensor {
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.shape.elements() * self.dtype.bytes()
     }
 }
@@ -60,7 +61,7 @@ impl<M: Memory> Worker<M> {
     }
 
     /// The buffer of input `index`, at least as large as `shape` needs, and the bytes of that.
-    fn lend(&mut self, index: usize, shape: Shape) -> Result<(&mut M::Buffer, usize)> {
+    pub(super) fn lend(&mut self, index: usize, shape: Shape) -> Result<(&mut M::Buffer, usize)> {
         let count = self.inputs.len();
         let Some(tensor) = self.inputs.get_mut(index) else {
             return Err(Error::internal("tensorrt input", format!("input {index} of {count}")));
@@ -76,7 +77,7 @@ impl<M: Memory> Worker<M> {
     }
 
     /// Puts a run into the stream.
-    fn enqueue(&mut self) -> Result<()> {
+    pub(super) fn enqueue(&mut self) -> Result<()> {
         self.memory.enter()?;
         if self.changed {
             self.prepare()?;
@@ -87,6 +88,11 @@ impl<M: Memory> Worker<M> {
             self.profile = None;
         }
         ran
+    }
+
+    /// Waits until nothing runs: the library wants no context destroyed before. A fault was told where it happened.
+    pub(super) fn settle(&self) {
+        let _ = self.memory.wait();
     }
 
     /// Sets shapes and gets memory for outputs.
@@ -117,8 +123,8 @@ impl<M: Memory> Worker<M> {
         Ok(())
     }
 
-    /// The buffer of output `index` of the last run.
-    fn found(&self, index: usize) -> Result<(&Tensor, &M::Buffer)> {
+    /// Output `index` of the last run, and its buffer.
+    pub(super) fn found(&self, index: usize) -> Result<(&Tensor, &M::Buffer)> {
         let found = self.outputs.get(index).and_then(|tensor| Some((tensor, self.context.buffer(tensor.place)?)));
         found.ok_or_else(|| Error::internal("tensorrt output", format!("output {index} of {}, or no run yet", self.outputs.len())))
     }
@@ -134,7 +140,47 @@ fn grow<M: Memory>(context: &mut Context<M::Buffer>, memory: &M, tensor: &Tensor
 
 impl<M: Memory> Drop for Worker<M> {
     fn drop(&mut self) {
-        let _ = self.memory.wait(); // the library wants no context destroyed while it runs; a fault was told before
+        self.settle();
+    }
+}
+
+/// What recording needs.
+impl Worker<Stream> {
+    pub(super) fn stream(&self) -> &Stream {
+        &self.memory
+    }
+
+    pub(super) fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Shapes of the inputs lent last.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &Shape> {
+        self.inputs.iter().map(|tensor| &tensor.shape)
+    }
+
+    /// Shapes of the outputs of the last run.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &Shape> {
+        self.outputs.iter().map(|tensor| &tensor.shape)
+    }
+
+    /// A context for the shapes of the last run.
+    pub(super) fn twin(&mut self) -> Result<Twin> {
+        let profile = self.profile.ok_or_else(|| Error::internal("tensorrt", "no run yet"))?;
+        self.context.twin(profile, self.memory.stream())
+    }
+
+    /// Whether the memory is that of when `twin` was made.
+    pub(super) fn shares_memory_with(&self, twin: &Twin) -> bool {
+        self.context.shares_memory_with(twin)
+    }
+
+    /// Puts a run of `twin`, made for the inputs lent last, into the stream; its outputs have the shapes `outputs`.
+    pub(super) fn run_twin(&mut self, twin: &mut Twin, outputs: &[Shape]) -> Result<()> {
+        self.memory.enter()?;
+        self.context.run_twin(twin, &self.memory)?;
+        self.outputs.iter_mut().zip(outputs).for_each(|(tensor, shape)| tensor.shape = *shape);
+        Ok(())
     }
 }
 
@@ -157,44 +203,5 @@ impl Session for Worker<HostMemory> {
             _ => Data::F32(bytemuck::cast_slice(bytes)),
         };
         Ok(TensorRef { shape: tensor.shape, data })
-    }
-}
-
-impl GpuSession for Worker<Stream> {
-    fn stream(&self) -> &Stream {
-        &self.memory
-    }
-
-    fn input(&mut self, index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>> {
-        let (buffer, bytes) = self.lend(index, shape)?;
-        buffer.slice_mut().split_off(bytes)?.cast()
-    }
-
-    fn run(&mut self) -> Result<()> {
-        self.enqueue()
-    }
-
-    fn output(&mut self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
-        let (tensor, buffer) = self.found(index)?;
-        Ok((tensor.shape, buffer.slice().part(0..tensor.bytes())?.cast()?))
-    }
-}
-
-/// The host's side of the seam: on a GPU there is none.
-impl Session for Worker<Stream> {
-    fn input(&mut self, _index: usize, _shape: Shape) -> Result<&mut [f32]> {
-        Err(Error::internal("tensorrt input", "inputs are in device memory, not in host memory"))
-    }
-
-    fn run(&mut self) -> Result<()> {
-        self.enqueue()
-    }
-
-    fn output(&self, _index: usize) -> Result<TensorRef<'_>> {
-        Err(Error::internal("tensorrt output", "outputs are in device memory, not in host memory"))
-    }
-
-    fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
-        Some(self)
     }
 }

@@ -3,9 +3,11 @@
 
 pub(super) mod driver;
 mod gpu;
+mod graph;
 mod memory;
 mod stream;
 
 pub use gpu::Gpu;
+pub use graph::Graph;
 pub use memory::{DeviceBuffer, Pinned};
 pub use stream::{Stopwatch, Stream};

@@ -52,6 +52,10 @@ impl Stream {
         &self.0.gpu
     }
 
+    pub(super) fn inner(&self) -> &Arc<CudaStream> {
+        &self.0.stream
+    }
+
     /// The handle, for libraries that put work into it. It lives as long as this or a clone.
     pub fn raw(&self) -> *mut c_void {
         self.0.stream.cu_stream().cast()

@@ -1,0 +1,68 @@
+//! A session on a GPU: tensors stay in the memory of the device, and what repeats is recorded.
+
+use super::graphs::Graphs;
+use super::worker::Worker;
+use crate::backend::{GpuSession, Session};
+use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
+use crate::error::{Error, Result};
+use crate::tensor::{Shape, TensorRef};
+
+/// One run at a time on a stream of a device.
+pub(super) struct OnGpu {
+    graphs: Option<Graphs>,
+    worker: Worker<Stream>,
+}
+
+impl OnGpu {
+    pub(super) fn new(worker: Worker<Stream>) -> Self {
+        Self { graphs: Graphs::wanted(), worker }
+    }
+}
+
+impl Drop for OnGpu {
+    fn drop(&mut self) {
+        self.worker.settle();
+    }
+}
+
+impl GpuSession for OnGpu {
+    fn stream(&self) -> &Stream {
+        self.worker.stream()
+    }
+
+    fn input(&mut self, index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>> {
+        let (buffer, bytes) = self.worker.lend(index, shape)?;
+        buffer.slice_mut().split_off(bytes)?.cast()
+    }
+
+    fn run(&mut self) -> Result<()> {
+        match &mut self.graphs {
+            Some(graphs) => graphs.run(&mut self.worker),
+            None => self.worker.enqueue(),
+        }
+    }
+
+    fn output(&mut self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
+        let (tensor, buffer) = self.worker.found(index)?;
+        Ok((tensor.shape, buffer.slice().part(0..tensor.bytes())?.cast()?))
+    }
+}
+
+/// The host's side of the seam: this session has none.
+impl Session for OnGpu {
+    fn input(&mut self, _index: usize, _shape: Shape) -> Result<&mut [f32]> {
+        Err(Error::internal("tensorrt input", "inputs are in device memory, not in host memory"))
+    }
+
+    fn run(&mut self) -> Result<()> {
+        GpuSession::run(self)
+    }
+
+    fn output(&self, _index: usize) -> Result<TensorRef<'_>> {
+        Err(Error::internal("tensorrt output", "outputs are in device memory, not in host memory"))
+    }
+
+    fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
+        Some(self)
+    }
+}

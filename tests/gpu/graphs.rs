@@ -1,0 +1,120 @@
+//! Runs of TensorRT that repeat, recorded as graphs of the stand-in.
+
+use super::stub::Loaded;
+use crate::double::{Double, Form};
+use hpinfer::backend::tensorrt::builder::Builder;
+use hpinfer::backend::tensorrt::cache::EngineCache;
+use hpinfer::backend::tensorrt::session::TensorRt;
+use hpinfer::backend::{Backend, Engine, GpuSession, LoadOptions, Onnx, Parallelism, Precision, ShapeRange};
+use hpinfer::cache::{Cache, sha256};
+use hpinfer::device::{Device, Gpu};
+use hpinfer::onnx::{Cut, sample};
+use hpinfer::tensor::Shape;
+use hpinfer::tensor::storage::{download, stage};
+use hpinfer::trace::Transfers;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Runs before one is recorded: eight as they are, one of the context that is recorded.
+const BEFORE: u64 = 9;
+
+/// The sample network, for 1 to 64 rows.
+fn engine(double: &Double, home: &Path) -> Arc<dyn Engine> {
+    double.on_run(|_, inputs, outputs| {
+        let rows = inputs[0].shape()[0];
+        outputs[0].set_shape(&[rows, 3]);
+        if let (Some(x), Some(y)) = (inputs[0].floats(), outputs[0].floats()) {
+            y.copy_from_slice(&sample::expected(x));
+        }
+        Ok(())
+    });
+    Loaded::get();
+    let cache = EngineCache::new(Cache::open(Some(home)).expect("a cache"));
+    let builder = Builder::new(double.open().expect("it opens"), 0, cache).expect("a builder");
+    let bytes = sample::bytes();
+    let range = ShapeRange::new([vec![1, 4], vec![2, 4], vec![64, 4]]).expect("a range").expect("of a shape");
+    let options = LoadOptions {
+        model: "sample".into(),
+        kind: Default::default(),
+        model_sha256: sha256(&bytes),
+        onnx: Some(Onnx::Bytes(Arc::new(bytes))),
+        paddle: None,
+        rewrite: true,
+        precision: Precision::Float32,
+        parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
+        cut: Cut::Nothing,
+        shapes: [(sample::INPUT.to_owned(), range)].into(),
+        cache_dir: None,
+    };
+    let device = Device::Gpu(Gpu::open(None).expect("the stand-in opens"));
+    TensorRt::new(builder, device).load(&options).expect("an engine")
+}
+
+/// A run on `rows` rows; its result is right.
+fn run(session: &mut dyn GpuSession, rows: usize, seed: usize) {
+    let x: Vec<f32> = (0..rows * 4).map(|i| ((i + seed) as f32).sin()).collect();
+    let (stream, mut transfers) = (session.stream().clone(), Transfers::default());
+    let placed = stage(&x, &stream).and_then(|s| s.upload(&stream, &mut transfers)).expect("on the device");
+    stream.copy(placed.on_device().expect("there"), &mut session.input(0, Shape::new(&[rows, 4])).expect("lent")).expect("copied");
+    session.run().expect("a run");
+    let (shape, y) = session.output(0).expect("an output");
+    let y = download(y, &stream, &mut transfers).expect("a copy");
+    assert_eq!((shape, y.on_host().expect("read")), (Shape::new(&[rows, 3]), &sample::expected(&x)[..]), "{rows} rows, seed {seed}");
+}
+
+#[test]
+fn a_shape_that_comes_often_is_one_launch() {
+    let _turn = Loaded::turn();
+    for form in Form::ALL {
+        let (double, home) = (Double::new(form), tempfile::tempdir().expect("a folder"));
+        let engine = engine(&double, home.path());
+        let mut session = engine.session().expect("a session");
+        let session = session.on_gpu().expect("on the device");
+        let launches = || Loaded::get().counts().graph_launches;
+        let before = launches();
+        (0..30).for_each(|seed| run(session, 8, seed));
+        assert_eq!(launches() - before, 30 - BEFORE, "{form:?}");
+        // Another shape in between; the recorded one is still known.
+        run(session, 3, 1);
+        run(session, 8, 2);
+        run(session, 3, 3);
+        assert_eq!(launches() - before, 31 - BEFORE);
+        // More rows need other memory, and what was recorded on the old one is not used again.
+        run(session, 40, 4);
+        let moved = launches();
+        (0..10).for_each(|seed| run(session, 8, seed));
+        assert_eq!(launches() - moved, 8, "{form:?}: after a run as it is and one of the new context");
+    }
+}
+
+#[test]
+fn few_shapes_are_recorded_at_a_time() {
+    let _turn = Loaded::turn();
+    let (double, home) = (Double::new(Form::Rtx), tempfile::tempdir().expect("a folder"));
+    let engine = engine(&double, home.path());
+    let mut session = engine.session().expect("a session");
+    let session = session.on_gpu().expect("on the device");
+    run(session, 64, 0);
+    let objects = double.alive();
+    for rows in 1..=40 {
+        (0..12).for_each(|seed| run(session, rows, seed));
+    }
+    assert_eq!(double.alive() - objects, 16, "contexts");
+}
+
+#[test]
+fn where_nothing_can_be_recorded_runs_go_on() {
+    let _turn = Loaded::turn();
+    for function in ["cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags"] {
+        let (double, home) = (Double::new(Form::Eleven), tempfile::tempdir().expect("a folder"));
+        let engine = engine(&double, home.path());
+        let mut session = engine.session().expect("a session");
+        let session = session.on_gpu().expect("on the device");
+        let stub = Loaded::get();
+        let before = stub.counts().graph_launches;
+        stub.words(&format!("devices=9.0 fail={function} code=900"));
+        (0..30).for_each(|seed| run(session, 8, seed));
+        stub.words("devices=9.0");
+        assert_eq!(stub.counts().graph_launches, before, "{function}");
+    }
+}
