@@ -61,8 +61,9 @@ pub fn run_relu(double: &Double) {
 fn context(library: &Arc<Library>) -> Context<HostBuffer> {
     let plan = library.build(&relu(), &options(), &[], &never_stop).unwrap().plan.to_vec();
     let engine = library.load(&plan).unwrap();
-    let scratch = engine.scratch_bytes().map(|bytes| HostMemory.buffer(bytes).unwrap());
-    engine.context(scratch).unwrap()
+    let mut context = engine.context().unwrap();
+    context.set_scratch(HostMemory.buffer(engine.scratch_bytes().unwrap()).unwrap()).unwrap();
+    context
 }
 
 #[test]
@@ -94,13 +95,16 @@ fn an_engine_is_built_loaded_and_run_in_every_form() {
         assert_eq!(engine.range(c"x", 1).unwrap(), options().profiles[1][0]);
         assert_eq!((engine.range(c"y", 0), engine.range(c"x", 2)), (None, None));
 
-        let mut context = engine.context(Some(HostMemory.buffer(engine.scratch_bytes().unwrap()).unwrap())).unwrap();
+        let mut context = engine.context::<HostBuffer>().unwrap();
         let stream = HostMemory.stream();
         for (profile, batch) in [(0, 4), (1, 9)] {
             context.set_profile(profile, stream).unwrap();
             context.set_shape(0, &[batch, 3]).unwrap();
             context.infer_shapes().unwrap();
             assert_eq!(context.shape(1).unwrap(), [Some(batch), Some(3)]);
+            let needed = context.scratch_needed().unwrap();
+            assert!(needed <= engine.scratch_bytes().unwrap());
+            context.set_scratch(HostMemory.buffer(needed).unwrap()).unwrap();
             for tensor in 0..2 {
                 context.bind(tensor, HostMemory.buffer(batch * 12).unwrap()).unwrap();
             }
@@ -188,9 +192,9 @@ fn an_older_version_is_not_asked_for_what_it_lacks() {
     let library = double.open().unwrap();
     let engine = library.load(&library.build(&relu(), &options(), &[], &never_stop).unwrap().plan).unwrap();
     assert_eq!(engine.scratch_bytes(), None);
-    assert!(engine.context::<HostBuffer>(None).is_ok());
-    let message = engine.context(Some(HostMemory.buffer(1 << 16).unwrap())).map(|_| ()).unwrap_err().to_string();
-    assert!(message.contains("no scratch memory of a stated size") || message.contains("takes no scratch memory"), "{message}");
+    let mut context = engine.context::<HostBuffer>().unwrap();
+    assert_eq!(context.scratch_needed(), None);
+    assert!(context.set_scratch(HostMemory.buffer(1 << 16).unwrap()).unwrap_err().to_string().contains("scratch memory"));
 }
 
 #[test]
@@ -305,7 +309,7 @@ fn plans_that_are_refused_say_what_the_library_said() {
             assert!(message.contains(expected) && message.contains("build the engine again"), "{message}");
         }
         double.knobs("context_null");
-        let message = library.load(&plan).unwrap().context::<HostBuffer>(None).map(|_| ()).unwrap_err().to_string();
+        let message = library.load(&plan).unwrap().context::<HostBuffer>().map(|_| ()).unwrap_err().to_string();
         assert!(message.contains("out of memory"), "{message}");
     }
 }
@@ -331,6 +335,13 @@ fn a_run_needs_shapes_and_memory_and_reports_failure() {
         context.bind(1, HostMemory.buffer(23).unwrap()).unwrap();
         assert!(fault(context.enqueue(stream)).contains("23 bytes for y, which needs 24"));
         context.bind(1, HostMemory.buffer(24).unwrap()).unwrap();
+        context.set_scratch(HostMemory.buffer(8).unwrap()).unwrap();
+        assert!(fault(context.enqueue(stream)).contains("8 bytes of scratch memory for shapes that need"));
+        double.knobs("scratch_untold"); // then what does for all shapes is asked for
+        assert_eq!(context.scratch_needed(), context.engine().scratch_bytes());
+        double.knobs("");
+        let needed = context.scratch_needed().unwrap();
+        context.set_scratch(HostMemory.buffer(needed).unwrap()).unwrap();
         context.enqueue(stream).unwrap();
         double.knobs("enqueue_false");
         assert!(fault(context.enqueue(stream)).contains("illegal memory access"));

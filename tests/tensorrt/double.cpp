@@ -358,6 +358,7 @@ struct Context {
     std::map<Bytes, Dims> shapes; // of inputs as set, of outputs as inferred
     std::map<Bytes, void*> addresses;
     void* scratch = nullptr;
+    int64_t scratch_bytes = 0;
     bool user_scratch = false;
     std::vector<std::shared_ptr<Job>> jobs; // a stream may run them as long as there is this context
 };
@@ -367,7 +368,6 @@ Builder::~Builder() {
 }
 
 constexpr char MAGIC[] = "HPDOUBLE";
-constexpr int64_t SCRATCH = 4096;
 
 template <class T>
 void append(Bytes& to, T const& v) { to.append(reinterpret_cast<char const*>(&v), sizeof v); }
@@ -555,6 +555,21 @@ bool put_into(void* stream, std::shared_ptr<Job> const& job) {
     return launch && launch(stream, run_job, job.get()) == 0;
 }
 
+// Scratch memory for inputs of so many elements.
+int64_t scratch_for(int64_t elements) { return 256 + elements; }
+
+int64_t elements(Dims const& dims) {
+    int64_t all = 1;
+    for (int i = 0; i < dims.rank; ++i) all *= dims.d[i];
+    return all;
+}
+
+int64_t scratch_needed(Context& c) {
+    int64_t all = 0;
+    for (auto& t : c.engine->graph.inputs) all += elements(c.shapes[t.name]);
+    return scratch_for(all);
+}
+
 Table const& context_table() {
     static Table table = [] {
         Table t = blank();
@@ -626,7 +641,11 @@ Table const& context_table() {
             return true;
         });
         put(t, context_allocator, +[](void*, char const*, void*) { return true; });
-        put(t, context_scratch, +[](void* self, void* memory, int64_t size) { state_of<Context>(self).scratch = size >= SCRATCH ? memory : nullptr; });
+        put(t, context_scratch_needed, +[](void* self) -> size_t { return on("scratch_untold") ? 0 : scratch_needed(state_of<Context>(self)); });
+        put(t, context_scratch, +[](void* self, void* memory, int64_t size) {
+            state_of<Context>(self).scratch = memory;
+            state_of<Context>(self).scratch_bytes = size;
+        });
         put(t, context_enqueue, +[](void* self, void* stream) {
             auto& c = state_of<Context>(self);
             auto fail = [&](char const* why) {
@@ -634,7 +653,7 @@ Table const& context_table() {
                 return false;
             };
             if (on("enqueue_false")) return fail("Error Code 1: Cuda Runtime (an illegal memory access was encountered)");
-            if (c.user_scratch && !c.scratch) return fail("no device memory was given");
+            if (c.user_scratch && (!c.scratch || c.scratch_bytes < scratch_needed(c))) return fail("no device memory was given");
             auto job = std::make_shared<Job>(Job{c.engine, {}, {}});
             auto& [_, in, out] = *job;
             for (auto* t : c.engine->io()) {
@@ -672,7 +691,15 @@ Table const& engine_table() {
             if (e.plan.profiles.empty() || !e.plan.profiles[profile].count(name)) return tensor->dims;
             return e.plan.profiles[profile][name].of[select];
         });
-        put(t, engine_scratch, +[](void*) -> int64_t { return SCRATCH; });
+        put(t, engine_scratch, +[](void* self) -> int64_t {
+            int64_t most = 0;
+            for (auto& profile : state_of<Engine>(self).plan.profiles) {
+                int64_t all = 0;
+                for (auto& [_, range] : profile) all += elements(range.of[2]);
+                most = std::max(most, all);
+            }
+            return scratch_for(most);
+        });
         put(t, engine_context, +[](void* self, int32_t strategy) -> Face* {
             auto& e = state_of<Engine>(self);
             if (on("context_null")) {

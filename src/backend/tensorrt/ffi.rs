@@ -399,26 +399,16 @@ impl Engine {
         self.library.versions.host_memory
     }
 
-    /// Scratch memory of a context in bytes; `None` where the library keeps it to itself.
+    /// Bytes of scratch memory that do for all shapes; `None` where the library keeps it to itself.
     pub fn scratch_bytes(&self) -> Option<usize> {
         // SAFETY: the engine is alive; the call reads a number.
         usize::try_from(unsafe { trs_engine_scratch(self.raw.as_ptr()) }).ok()
     }
 
-    /// A context, whose scratch memory is `scratch`, at least [`scratch_bytes`](Self::scratch_bytes) long, or the library's own.
-    pub fn context<B: Buffer>(self: &Arc<Self>, scratch: Option<B>) -> Result<Context<B>> {
-        let core = self.core(scratch.is_some())?;
-        if let Some(scratch) = &scratch {
-            let needed = self.scratch_bytes().unwrap_or(0);
-            if scratch.bytes() < needed {
-                return Err(Error::internal(
-                    "tensorrt scratch memory",
-                    format!("{} bytes for an engine that needs {needed}", scratch.bytes()),
-                ));
-            }
-            core.set_scratch(Span::of(scratch))?;
-        }
-        Ok(Context { core, buffers: self.io.iter().map(|_| None).collect(), scratch, ready: false })
+    /// A context without memory. Its scratch memory is the caller's too, unless the library keeps that to itself.
+    pub fn context<B: Buffer>(self: &Arc<Self>) -> Result<Context<B>> {
+        let core = self.core(self.scratch_bytes().is_some())?;
+        Ok(Context { core, buffers: self.io.iter().map(|_| None).collect(), scratch: None, ready: false })
     }
 
     /// A context without memory; `user_scratch`: nor scratch memory of its own.
@@ -621,6 +611,28 @@ impl<B: Buffer> Context<B> {
         Ok(())
     }
 
+    /// Bytes of scratch memory that runs of the present shapes need, once all inputs have theirs; `None` where the library
+    /// keeps it to itself.
+    pub fn scratch_needed(&mut self) -> Option<usize> {
+        let all = self.core.engine.scratch_bytes()?;
+        // SAFETY: the context is alive; the call works out a number.
+        let needed = unsafe { trs_context_scratch_needed(self.core.raw.as_ptr()) };
+        Some(if needed == 0 { all } else { needed })
+    }
+
+    /// The scratch memory.
+    pub fn scratch(&self) -> Option<&B> {
+        self.scratch.as_ref()
+    }
+
+    /// Lets runs work in `scratch`.
+    pub fn set_scratch(&mut self, scratch: B) -> Result<()> {
+        self.ready = false;
+        self.core.set_scratch(Span::of(&scratch))?;
+        self.scratch = Some(scratch);
+        Ok(())
+    }
+
     /// The memory bound to an input or output.
     pub fn buffer(&self, index: usize) -> Option<&B> {
         self.buffers.get(index)?.as_ref()
@@ -641,7 +653,7 @@ impl<B: Buffer> Context<B> {
         self.core.infer_shapes()
     }
 
-    /// Checks that every tensor has memory of the size its shape needs: what makes [`enqueue`](Self::enqueue) sound.
+    /// Checks that every tensor and the scratch have memory of the size the shapes need: what makes [`enqueue`](Self::enqueue) sound.
     pub fn prepare(&mut self) -> Result<()> {
         for (index, io) in self.core.engine.io.iter().enumerate() {
             let name = io.name.to_string_lossy();
@@ -656,6 +668,11 @@ impl<B: Buffer> Context<B> {
                 }
                 None => return Err(Error::internal("tensorrt", format!("{name} has no memory"))),
             }
+        }
+        let needed = self.scratch_needed().unwrap_or(0);
+        let scratch = self.scratch.as_ref().map_or(0, Buffer::bytes);
+        if scratch < needed {
+            return Err(Error::internal("tensorrt", format!("{scratch} bytes of scratch memory for shapes that need {needed}")));
         }
         self.ready = true;
         Ok(())
@@ -678,7 +695,7 @@ impl<B: Buffer> Context<B> {
             self.prepare()?;
         }
         let engine = self.core.engine.clone();
-        let mut core = engine.core(self.scratch.is_some())?;
+        let mut core = engine.core(engine.scratch_bytes().is_some())?;
         if let Some(scratch) = &self.scratch {
             core.set_scratch(Span::of(scratch))?;
         }

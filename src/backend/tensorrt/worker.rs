@@ -43,13 +43,12 @@ impl<M: Memory> Worker<M> {
     /// A session of an engine on `memory`.
     pub(super) fn new(engine: &Arc<Engine>, memory: M, model: &str) -> Result<Self> {
         memory.enter()?;
-        let scratch = engine.scratch_bytes().map(|bytes| memory.buffer(bytes)).transpose()?;
         let tensors = |inputs: bool| {
             let places = engine.io().iter().enumerate().filter(|(_, io)| io.is_input == inputs);
             places.map(|(place, io)| Tensor { place, dtype: io.dtype.unwrap_or(Element::F32), shape: Shape::new(&[0]) }).collect()
         };
         Ok(Self {
-            context: engine.context(scratch)?,
+            context: engine.context()?,
             memory,
             profiles: Profiles::of(engine),
             model: model.to_owned(),
@@ -117,6 +116,11 @@ impl<M: Memory> Worker<M> {
             let dims = dims.ok_or_else(|| Error::internal("tensorrt", "an output has no size before the run"))?;
             tensor.shape = Shape::try_from_slice(&dims)?;
             grow(&mut self.context, &self.memory, tensor)?;
+        }
+        if let Some(needed) = self.context.scratch_needed()
+            && self.context.scratch().is_none_or(|scratch| scratch.bytes() < needed)
+        {
+            self.context.set_scratch(self.memory.buffer(needed)?)?;
         }
         self.context.prepare()?;
         self.changed = false;

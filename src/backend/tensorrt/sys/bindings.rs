@@ -260,6 +260,9 @@ unsafe extern "C" {
     pub fn trs_context_free(context: *mut trs_context);
 }
 unsafe extern "C" {
+    pub fn trs_context_scratch_needed(context: *mut trs_context) -> usize;
+}
+unsafe extern "C" {
     pub fn trs_context_scratch(context: *mut trs_context, memory: *mut ::std::os::raw::c_void, size: i64) -> trs_status;
 }
 unsafe extern "C" {

@@ -121,6 +121,15 @@ void trs_context_free(trs_context* context) {
     delete context;
 }
 
+size_t trs_context_scratch_needed(trs_context* context) {
+    size_t bytes = 0;
+    guarded(nullptr, 0, [&] {
+        if (context->lib->has(context_scratch_needed)) bytes = call<size_t>(*context->lib, context_scratch_needed, context->object);
+        return TRS_OK;
+    });
+    return bytes;
+}
+
 trs_status trs_context_scratch(trs_context* context, void* memory, int64_t size) {
     if (!context->lib->has(context_scratch)) return TRS_UNSUPPORTED;
     return guarded(nullptr, 0, [&] { return call<void, void*, int64_t>(*context->lib, context_scratch, context->object, memory, size), TRS_OK; });

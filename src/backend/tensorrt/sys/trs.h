@@ -135,12 +135,14 @@ trs_status trs_engine_io(const trs_engine *engine, int32_t index, trs_io *out);
 int32_t trs_engine_profiles(const trs_engine *engine);
 /* The range of an input in a profile. */
 trs_status trs_engine_range(const trs_engine *engine, const char *input, int32_t profile, trs_range *out);
-/* Bytes of scratch memory a context needs; -1: this version does not tell, let the context allocate. */
+/* Bytes of scratch memory that do for all shapes; -1: this version does not tell, let contexts allocate. */
 int64_t trs_engine_scratch(const trs_engine *engine);
 
-/* user_scratch: the caller gives the scratch memory with trs_context_scratch before the first run. */
+/* user_scratch: the caller gives the scratch memory with trs_context_scratch before a run that needs more. */
 trs_status trs_context_new(trs_engine *engine, int32_t user_scratch, trs_context **out, char *message, size_t room);
 void trs_context_free(trs_context *context);
+/* Bytes of scratch memory that runs of the present shapes need, once all inputs have theirs; 0: it does not tell. */
+size_t trs_context_scratch_needed(trs_context *context);
 trs_status trs_context_scratch(trs_context *context, void *memory, int64_t size);
 trs_status trs_context_profile(trs_context *context, int32_t profile, void *stream);
 trs_status trs_context_set_shape(trs_context *context, const char *input, const int64_t *dims, int32_t rank);
