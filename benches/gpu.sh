@@ -49,11 +49,8 @@ else
     printf 'sanitizer\tcompute-sanitizer is not here\t0\n' >> "$out/steps.tsv"
 fi
 
-# The same texts and boxes as on the processor.
-ocr=("$binary" "${flags[@]}" --pipeline OCR --backend onnx_runtime --format jsonl --timings --input "${pictures[@]}")
-step ocr_cpu 90 bash -c '"${@:2}" > "$1"' _ "$out/ocr_cpu.jsonl" "${ocr[@]}"
-step ocr_gpu 120 bash -c '"${@:2}" > "$1"' _ "$out/ocr_gpu.jsonl" "${ocr[@]}" --device "$device"
-step ocr_parity 20 python3 - "$out/ocr_cpu.jsonl" "$out/ocr_gpu.jsonl" "$out/ocr_parity.json" << 'PY'
+# Compares the results of two runs.
+parity=$(cat << 'PY'
 import json, sys
 cpu, gpu = ([json.loads(line) for line in open(path)] for path in sys.argv[1:3])
 lines = same = boxes = near = 0
@@ -72,6 +69,13 @@ json.dump(found, open(sys.argv[3], "w"), indent=1)
 print(json.dumps(found))
 sys.exit(not (len(cpu) == len(gpu) and lines > 0 and same >= 0.999 * lines and near == boxes and worst_score <= 1e-3))
 PY
+)
+
+# The same texts and boxes as on the processor.
+ocr=("$binary" "${flags[@]}" --pipeline OCR --backend onnx_runtime --format jsonl --timings --input "${pictures[@]}")
+step ocr_cpu 90 bash -c '"${@:2}" > "$1"' _ "$out/ocr_cpu.jsonl" "${ocr[@]}"
+step ocr_gpu 120 bash -c '"${@:2}" > "$1"' _ "$out/ocr_gpu.jsonl" "${ocr[@]}" --device "$device"
+step ocr_parity 20 python3 -c "$parity" "$out/ocr_cpu.jsonl" "$out/ocr_gpu.jsonl" "$out/ocr_parity.json"
 
 # What the driver was asked to copy, by its own calls and not by our counter.
 if step count_build 30 cc -O1 -shared -fPIC -o "$out/count_copies.so" "$here/count_copies.c" -ldl; then
@@ -81,6 +85,19 @@ fi
 
 # End to end.
 step bench_ocr 150 "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend onnx_runtime --json "$out/ocr.json" --input "${pictures[@]}"
+
+# TensorRT, where it is named.
+if [ -n "${TENSORRT_LIB_PATH:-}" ]; then
+    step trt_selftest 60 "$binary" engine selftest --device "$device"
+    step trt_build 200 "$binary" "${flags[@]}" engine build --pipeline OCR --device "$device"
+    ocr=("$binary" "${flags[@]}" --pipeline OCR --backend tensorrt --device "$device" --format jsonl --timings --input "${pictures[@]}")
+    step ocr_trt 120 bash -c '"${@:2}" > "$1"' _ "$out/ocr_trt.jsonl" "${ocr[@]}"
+    step trt_parity 20 python3 -c "$parity" "$out/ocr_cpu.jsonl" "$out/ocr_trt.jsonl" "$out/trt_parity.json"
+    for graphs in off on; do
+        step "bench_trt_$graphs" 120 env HPINFER_TENSORRT_GRAPHS="$graphs" "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend tensorrt \
+            --json "$out/trt_$graphs.json" --input "${pictures[@]}"
+    done
+fi
 
 python3 - "$out" << 'PY'
 import json, os, sys
