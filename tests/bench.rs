@@ -115,6 +115,43 @@ fn numbers_of_a_case_fit_together() {
     }
 }
 
+/// Pipelines with one network, on miniatures: two pictures that share a run where the network takes several.
+#[test]
+fn a_pipeline_with_one_network_has_its_stages_and_its_floor() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pictures = ["one.png", "two.png"].map(|name| folder.path().join(name));
+    for picture in &pictures {
+        image::RgbImage::from_pixel(40, 24, image::Rgb([255, 0, 0])).save(picture).expect("a picture");
+    }
+    for (pipeline, model, runs) in [
+        ("image_classification", "classify", 1.0),
+        ("object_detection", "detect_detr", 1.0),
+        ("semantic_segmentation", "segment", 1.0),
+        ("instance_segmentation", "instances", 1.0),
+    ] {
+        let (model, json) =
+            (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures").join(model), folder.path().join("report.json"));
+        let mut command = bench();
+        command.args(["--pipeline", pipeline, "--repeat", "2", "--warmup", "0", "--threads", "1", "--case", "onnx_runtime"]);
+        command.args(["--batch-size", "2", "--model"]).arg(model).arg("--json").arg(&json).arg("--input").args(&pictures);
+        let output = command.output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{pipeline}: {}", stderr(&output));
+        let heading = text.lines().find(|line| line.contains("DECODE")).expect("a table of stages");
+        assert_eq!(heading.split_whitespace().collect::<Vec<_>>(), ["CASE", "DECODE", "PRE", "INFER", "POST"], "{pipeline}");
+        assert!(!text.contains("lines"), "these pipelines read none: {text}");
+        let report: Value = serde_json::from_slice(&fs::read(&json).expect("a report")).expect("JSON");
+        let case = &report["cases"][0];
+        let stages: Vec<&String> = case["stages_ms"].as_object().expect("stages").keys().collect();
+        assert_eq!(stages, ["infer", "post", "pre"], "{pipeline}");
+        assert_eq!(case["floor"]["all"]["pictures"], 2);
+        assert!(number(case, "/floor/all/engine/wall_ms") > 0.0 && number(case, "/images_per_s") > 0.0, "{pipeline}: {case}");
+        for picture in case["pictures"].as_array().expect("pictures") {
+            assert_eq!(number(picture, "/engine_runs"), runs, "{pipeline}: {picture}");
+        }
+    }
+}
+
 /// A report file with `change` made to the measured one.
 fn file(folder: &Path, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
     let mut report = measured().0.clone();

@@ -9,9 +9,10 @@ use super::run::PipelineSource;
 use crate::backend::Engine;
 use crate::backend::record::{Recording, Replay, Run};
 use crate::error::{Error, Result};
+use crate::image::Frame;
 use crate::onnx::OutputKind;
 use crate::ops::ctc::head::{self, Head};
-use crate::pipeline::{Pipeline, process_one};
+use crate::pipeline::Pipeline;
 use crate::result::RunRecord;
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
@@ -20,30 +21,31 @@ use std::sync::Arc;
 pub struct PictureFloor {
     /// End to end and engine.
     pub against: AgainstFloor,
-    /// Engine runs of the picture.
+    /// Engine runs of the picture, or of the group that it was measured in.
     pub engine_runs: usize,
 }
 
-/// Measures `pictures` one by one: records their engine runs, then `repeat` times the pipeline and the replay in turn.
-/// What ran comes with it.
+/// Measures `pictures` in the groups that the pipeline takes them in, one by one where it has no use for more: records their
+/// engine runs, then `repeat` times the pipeline and the replay in turn. Each picture of a group has its share. What ran comes
+/// with it.
 pub fn measure(source: &PipelineSource, pictures: &[Picture], repeat: usize) -> Result<(Vec<PictureFloor>, Vec<RunRecord>)> {
     let recording = Recording::default();
     let pipeline = source.open_with(1, Some(recording.clone()))?;
     let meter = CostMeter::calibrate();
     let (mut replay, mut endings) = (Replay::default(), Endings::default());
     let mut floors = Vec::with_capacity(pictures.len());
-    for picture in pictures {
+    for group in pictures.chunks(pipeline.batch_size()) {
+        let frames: Vec<Frame> = group.iter().map(|picture| picture.frame.clone()).collect();
         recording.start();
-        let recorded = process_one(pipeline.as_ref(), &picture.frame);
+        let recorded = process(pipeline.as_ref(), &frames);
         let runs = recording.stop();
         recorded?;
         replay_runs(&mut replay, &mut endings, &runs, &meter)?; // the replay's own sessions meet these shapes for the first time
         let mut least: Option<AgainstFloor> = None;
         for _ in 0..repeat {
-            let (outcome, end_to_end) = meter.measure(|| process_one(pipeline.as_ref(), &picture.frame));
-            let (_, times) = outcome?;
+            let (outcome, end_to_end) = meter.measure(|| process(pipeline.as_ref(), &frames));
             let engine = replay_runs(&mut replay, &mut endings, &runs, &meter)?;
-            let pre_post_ms = pre_post_ms(pipeline.as_ref(), &times);
+            let pre_post_ms = pre_post_ms(pipeline.as_ref(), &outcome?);
             least = Some(match least {
                 None => AgainstFloor { end_to_end, engine, pre_post_ms },
                 Some(l) => AgainstFloor {
@@ -54,9 +56,19 @@ pub fn measure(source: &PipelineSource, pictures: &[Picture], repeat: usize) -> 
             });
         }
         let against = least.ok_or_else(|| Error::config("--repeat", "0 rounds; give 1 or more"))?;
-        floors.push(PictureFloor { against, engine_runs: runs.len() });
+        let against = against.share(1.0 / group.len() as f64);
+        floors.extend(group.iter().map(|_| PictureFloor { against, engine_runs: runs.len() }));
     }
     Ok((floors, pipeline.run_records().to_vec()))
+}
+
+/// Times of all of `frames` together.
+fn process(pipeline: &dyn Pipeline, frames: &[Frame]) -> Result<StageTimes> {
+    let mut times = StageTimes::default();
+    for outcome in pipeline.process(frames) {
+        times.add_share(&outcome?.1, 1.0);
+    }
+    Ok(times)
 }
 
 /// Runs what was recorded; putting the inputs in place is not counted.

@@ -78,7 +78,7 @@ pub struct CaseReport {
     pub decode_ms: f64,
     /// One picture at a time, decoded picture to result, over all pictures and rounds.
     pub latency: Latency,
-    /// Decoded pictures a second, overlapped as a run over many inputs does.
+    /// Decoded pictures a second, overlapped and in groups as a run over many inputs has them.
     pub images_per_s: f64,
     /// Sum over the pictures of their medians, one picture at a time; stages on several cores add up.
     pub stages_ms: BTreeMap<String, f64>,
@@ -146,7 +146,8 @@ impl Cost {
     }
 }
 
-/// The pipeline against its engines alone: one worker thread, same tensors, runs in turn; least of the rounds.
+/// The pipeline against its engines alone: one worker thread, same tensors, runs in turn; least of the rounds. Of pictures that
+/// share runs each has its share.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgainstFloor {
     /// Decoded picture to result.
@@ -158,6 +159,12 @@ pub struct AgainstFloor {
 }
 
 impl AgainstFloor {
+    /// `part` (0 to 1) of each time.
+    pub fn share(self, part: f64) -> Self {
+        let of = |cost: Cost| Cost { cpu_ms: cost.cpu_ms.map(|ms| ms * part), wall_ms: cost.wall_ms * part };
+        Self { end_to_end: of(self.end_to_end), engine: of(self.engine), pre_post_ms: self.pre_post_ms * part }
+    }
+
     /// End to end over engine, in processor time where the kernel tells it, else in wall time.
     pub fn ratio(&self) -> f64 {
         let ratio = self.end_to_end.cpu_ms.zip(self.engine.cpu_ms).map(|(all, engine)| all / engine);
@@ -222,7 +229,7 @@ pub struct PictureReport {
     pub height: u32,
     /// SHA-256 of the file.
     pub sha256: String,
-    /// Text lines found.
+    /// Text lines found; 0 from pipelines that read none.
     pub lines: usize,
     /// Reading and decoding, once.
     pub decode_ms: f64,
@@ -230,7 +237,7 @@ pub struct PictureReport {
     pub latency: Latency,
     /// Medians per stage, one picture at a time.
     pub stages_ms: BTreeMap<String, f64>,
-    /// Engine runs, detection and recognition.
+    /// Engine runs of all networks, for the group of pictures where several share a run.
     pub engine_runs: usize,
     /// Against the engines alone.
     pub floor: AgainstFloor,

@@ -133,13 +133,13 @@ fn latencies(pipeline: &dyn Pipeline, pictures: &[Picture], repeat: usize) -> Re
 
 /// All rounds as one stream of pictures, overlapped as a run over many inputs is; pictures a second.
 fn throughput(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, repeat: usize) -> Result<f64> {
-    let frames = (0..repeat).flat_map(|_| pictures.iter().map(|p| &p.frame));
+    let frames = (0..repeat).flat_map(|_| pictures.iter().map(|p| p.frame.clone()));
     let mut failure = None;
     let start = Instant::now();
     schedule::ordered(
         frames,
-        schedule::Limits::for_threads(threads),
-        |group| group.into_iter().map(|frame| process_one(pipeline, frame).err()).collect(),
+        schedule::Limits::for_threads(threads).with_batch(pipeline.batch_size()),
+        |group| pipeline.process(&group).into_iter().map(|outcome| outcome.err()).collect(),
         |error| failure = failure.take().or(error),
     );
     let seconds = start.elapsed().as_secs_f64();

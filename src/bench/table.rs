@@ -4,15 +4,11 @@ use super::compare::Change;
 use super::load::Offered;
 use super::ops::OpRow;
 use super::report::{CaseReport, FloorSum, engines};
+use crate::trace::Stage;
 
 /// Headings of the overview of cases.
 pub const SUMMARY: [&str; 10] =
     ["CASE", "ENGINES", "OPEN ms", "FIRST ms", "P50 ms", "P95 ms", "P99 ms", "GEOMEAN ms", "IMAGES/s", "PEAK MiB"];
-/// Headings of the time per stage, over all pictures.
-pub const STAGES: [&str; 9] = ["CASE", "DECODE", "DET PRE", "DET INFER", "DET POST", "CROP", "REC PRE", "REC INFER", "REC POST"];
-/// The same for pipelines with other networks than those for text, whose times are summed.
-pub const ALL_STAGES: [&str; 12] =
-    ["CASE", "DECODE", "PRE", "INFER", "POST", "DET PRE", "DET INFER", "DET POST", "CROP", "REC PRE", "REC INFER", "REC POST"];
 /// Headings of the pipeline against its engines.
 pub const FLOORS: [&str; 9] =
     ["CASE", "ENGINES", "PICTURES", "END TO END", "ENGINE", "RATIO", "END TO END, WALL", "ENGINE, WALL", "PRE + POST"];
@@ -39,29 +35,22 @@ pub fn summary(c: &CaseReport) -> [String; 10] {
     [c.case().to_string(), engines(&c.models), open, first, p50, p95, p99, geomean, images, if_known(c.peak_memory_mib, number)]
 }
 
-/// A row of [`STAGES`].
-pub fn stages(c: &CaseReport) -> [String; 9] {
-    let stage = |name: &str| number(c.stages_ms.get(name).copied().unwrap_or(0.0));
-    let [det_pre, det_infer, det_post] = ["det_pre", "det_infer", "det_post"].map(stage);
-    let [crop, rec_pre, rec_infer, rec_post] = ["crop", "rec_pre", "rec_infer", "rec_post"].map(stage);
-    [c.case().to_string(), number(c.decode_ms), det_pre, det_infer, det_post, crop, rec_pre, rec_infer, rec_post]
+/// Headings and rows of the time per stage, over all pictures: a column for each stage that a case has.
+pub fn stages(cases: &[CaseReport]) -> (Vec<String>, Vec<Vec<String>>) {
+    let there = |stage: &&str| cases.iter().any(|c| c.stages_ms.contains_key(*stage));
+    let stages: Vec<&str> = Stage::AFTER_DECODE.iter().map(|stage| stage.as_str()).filter(there).collect();
+    let headings = ["case", "decode"].iter().chain(&stages).map(|heading| heading.to_uppercase().replace('_', " ")).collect();
+    let row = |c: &CaseReport| {
+        let times = stages.iter().map(|&stage| number(c.stages_ms.get(stage).copied().unwrap_or(0.0)));
+        [c.case().to_string(), number(c.decode_ms)].into_iter().chain(times).collect()
+    };
+    (headings, cases.iter().map(row).collect())
 }
 
-/// Whether a case has stages beyond those of [`STAGES`].
-pub fn has_more_stages(c: &CaseReport) -> bool {
-    c.stages_ms.contains_key("infer")
-}
-
-/// A row of [`ALL_STAGES`].
-pub fn all_stages(c: &CaseReport) -> [String; 12] {
-    let [pre, infer, post] = ["pre", "infer", "post"].map(|name| number(c.stages_ms.get(name).copied().unwrap_or(0.0)));
-    let [case, decode, det_pre, det_infer, det_post, crop, rec_pre, rec_infer, rec_post] = stages(c);
-    [case, decode, pre, infer, post, det_pre, det_infer, det_post, crop, rec_pre, rec_infer, rec_post]
-}
-
-/// The rows of [`FLOORS`]: all pictures, and those with two lines or more.
-pub fn floors(c: &CaseReport) -> [[String; 9]; 2] {
-    [floor(c, "all", &c.floor.all), floor(c, "two lines or more", &c.floor.several_lines)]
+/// The rows of [`FLOORS`]: all pictures, and those with two lines of text or more where there are such.
+pub fn floors(c: &CaseReport) -> Vec<[String; 9]> {
+    let sums = [("all", &c.floor.all), ("two lines or more", &c.floor.several_lines)];
+    sums.into_iter().filter(|(which, sum)| *which == "all" || sum.pictures > 0).map(|(which, sum)| floor(c, which, sum)).collect()
 }
 
 fn floor(c: &CaseReport, which: &str, sum: &FloorSum) -> [String; 9] {

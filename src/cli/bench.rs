@@ -306,11 +306,8 @@ fn show(report: &Report, files: &ReportFiles, out: &mut impl Write) -> Result<()
     )?;
     write_table(out, table::SUMMARY, &report.cases.iter().map(table::summary).collect::<Vec<_>>())?;
     write_text(out, "\nStages, ms over all pictures, one at a time:\n")?;
-    if report.cases.iter().any(table::has_more_stages) {
-        write_table(out, table::ALL_STAGES, &report.cases.iter().map(table::all_stages).collect::<Vec<_>>())?;
-    } else {
-        write_table(out, table::STAGES, &report.cases.iter().map(table::stages).collect::<Vec<_>>())?;
-    }
+    let (headings, rows) = table::stages(&report.cases);
+    write_table(out, headings, &rows)?;
     write_text(out, "\nEnd to end against the engines alone, one thread, ms over all pictures (processor time, wall time):\n")?;
     let floors = report.cases.iter().flat_map(table::floors);
     write_table(out, table::FLOORS, &floors.collect::<Vec<_>>())?;

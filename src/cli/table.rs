@@ -6,12 +6,14 @@ use std::io::Write;
 use std::path::Path;
 
 /// Writes rows under their headings, each column as wide as its widest cell.
-pub(super) fn write_table<const N: usize>(out: &mut impl Write, headings: [&str; N], rows: &[[String; N]]) -> Result<()> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).chain([headings[column].len()]).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
+pub(super) fn write_table<S: AsRef<str>>(out: &mut impl Write, headings: impl AsRef<[S]>, rows: &[impl AsRef<[String]>]) -> Result<()> {
+    let headings: Vec<String> = headings.as_ref().iter().map(|heading| heading.as_ref().to_owned()).collect();
+    let lines: Vec<&[String]> = std::iter::once(&headings[..]).chain(rows.iter().map(AsRef::as_ref)).collect();
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
     let mut text = String::new();
-    for row in std::iter::once(&headings.map(str::to_owned)).chain(rows) {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    for line in lines {
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
