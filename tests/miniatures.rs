@@ -162,6 +162,17 @@ fn mixed(folder: &Path, name: &str, [network, description]: [&str; 2], [from, to
     mixed
 }
 
+/// The miniature `network` in a folder called `name`, with the last mention of the tensor `from` in its file called `to`: the
+/// declaration of an input or of weights, so that the graph lacks them.
+fn lacking(folder: &Path, name: &str, network: &str, [from, to]: [&str; 2]) -> PathBuf {
+    let lacking = mixed(folder, name, [network; 2], ["Global", "Global"]);
+    let mut bytes = std::fs::read(lacking.join("inference.onnx")).expect("a file");
+    let last = bytes.windows(from.len()).rposition(|part| part == from.as_bytes()).expect("the tensor");
+    bytes[last..last + to.len()].copy_from_slice(to.as_bytes());
+    std::fs::write(lacking.join("inference.onnx"), bytes).expect("written");
+    lacking
+}
+
 #[test]
 fn a_folder_that_does_not_fit_its_network_is_refused_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -181,7 +192,12 @@ fn a_folder_that_does_not_fit_its_network_is_refused_by_name() {
     std::fs::rename(no_program.join("inference.onnx"), no_program.join("inference.pdiparams")).expect("renamed");
     std::fs::write(no_program.join("inference.json"), "{\"a\": 1}").expect("written");
     let (classes, boxes, masks, pixels) = ("image_classification", "object_detection", "instance_segmentation", "semantic_segmentation");
-    let cases: [(&str, PathBuf, &[&str]); 15] = [
+    let (weightless, blind, unscaled) = (
+        lacking(folder.path(), "weightless", "classify", ["eight", "e1ght"]),
+        lacking(folder.path(), "blind", "detect_yolo", ["image", "imago"]),
+        lacking(folder.path(), "unscaled", "detect_yolo", ["scale_factor", "scale_sector"]),
+    );
+    let cases: [(&str, PathBuf, &[&str]); 18] = [
         // Labels.
         (classes, of("few", ["classify"; 2], [", dark]", "]"]), &["few/inference.yml", "3 names", "4 classes"]),
         (boxes, of("few_boxes", ["detect_cut"; 2], ["green, blue]", "green]"]), &["few_boxes/inference.yml", "2 names", "3 classes"]),
@@ -196,6 +212,9 @@ fn a_folder_that_does_not_fit_its_network_is_refused_by_name() {
         ),
         (boxes, of("scores", ["classify", "detect_yolo"], ["[16, 16]", "[8, 8]"]), &["scores/inference.yml", "rows of 4 numbers"]),
         (pixels, of("rows", ["detect_yolo", "segment"], ["_op", "_op"]), &["rows/inference.yml", "inputs image and scale_factor"]),
+        (classes, weightless, &["weightless/inference.onnx", "`eight`"]),
+        (boxes, blind, &["blind/inference.onnx", "`image`"]),
+        (boxes, unscaled, &["unscaled/inference.onnx", "`scale_factor`"]),
         // Not what it says it is.
         (boxes, of("kind", ["classify"; 2], same), &["miniature_classify", "not a detector"]),
         (

@@ -481,3 +481,40 @@ fn files_are_read_rewritten_and_refused() {
     let error = Model::read(&src).and_then(|m| m.prepare(Target::OnnxRuntime, Cut::Nothing)).expect_err("refused").to_string();
     assert!(error.contains("separate file"), "{error}");
 }
+
+#[test]
+fn a_tensor_that_is_read_and_not_there_is_named() {
+    type Change = fn(&mut GraphProto);
+    let node = |op: &str, inputs: &[&str], output: &str| NodeProto {
+        op_type: Some(op.into()),
+        input: inputs.iter().map(|&name| name.into()).collect(),
+        output: vec![output.into()],
+        ..Default::default()
+    };
+    // x and w are added; in a body the sum and v, which comes from around it, are multiplied.
+    let body = GraphProto { node: vec![node("Mul", &["y", "v"], "z")], output: vec![value("z", &[1])], ..Default::default() };
+    let mut branch = node("If", &["y", ""], "out");
+    branch.attribute = vec![AttributeProto { g: Some(body), ..Default::default() }];
+    let whole = GraphProto {
+        node: vec![node("Add", &["x", "w"], "y"), branch],
+        input: vec![value("x", &[1]), value("v", &[1])],
+        initializer: vec![TensorProto { name: Some("w".into()), ..Default::default() }],
+        output: vec![value("out", &[1])],
+        ..Default::default()
+    };
+    let check = |change: Change| {
+        let mut graph = whole.clone();
+        change(&mut graph);
+        Model::from_proto(ModelProto { graph: Some(graph), ..Default::default() }, "model.onnx").require_tensors()
+    };
+    assert!(check(|_| ()).is_ok());
+    let cases: [(Change, [&str; 2]); 3] = [
+        (|graph| graph.initializer.clear(), ["`w`", "(Add)"]),
+        (|graph| drop(graph.input.pop()), ["`v`", "(Mul)"]),
+        (|graph| graph.output.push(value("more", &[1])), ["`more`", "is an output"]),
+    ];
+    for (change, says) in cases {
+        let error = check(change).expect_err("refused").to_string();
+        assert!(error.contains("model.onnx") && says.iter().all(|word| error.contains(word)), "{says:?} in {error}");
+    }
+}

@@ -18,6 +18,9 @@ pub struct Graph {
 
 /// The form of the model that `target` runs fastest. The original where no rewrite is wanted, or where the graph cannot
 /// be rewritten: that is slower, not wrong.
+///
+/// # Errors
+/// [`Error::Input`](crate::Error::Input) for a graph that lacks a tensor.
 pub fn form(options: &LoadOptions, target: Target) -> Result<Graph> {
     let onnx = options.require_onnx(target.into())?;
     let original = Graph { onnx: onnx.clone(), output: OutputKind::Original };
@@ -35,6 +38,9 @@ pub fn form(options: &LoadOptions, target: Target) -> Result<Graph> {
         Onnx::File(path) => Model::read(path),
         Onnx::Bytes(bytes) => Model::decode(bytes, &options.model),
     };
+    if let Ok(model) = &made {
+        model.require_tensors()?;
+    }
     let (bytes, report) = match made.and_then(|model| model.prepare(target, options.cut)) {
         Ok(made) => made,
         Err(e) => {

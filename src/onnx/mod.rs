@@ -6,6 +6,7 @@
 //! [`REWRITE_VERSION`] and the arguments.
 
 pub mod classifier;
+mod complete;
 pub mod fold;
 mod graph;
 pub mod proto;
@@ -111,6 +112,17 @@ impl Model {
     /// The model in file form.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.proto.encode_to_vec()
+    }
+
+    /// Refuses a graph in which something reads a tensor that is not there.
+    ///
+    /// # Errors
+    /// [`Error::Input`] that names the file, the tensor and what reads it.
+    pub fn require_tensors(&self) -> Result<()> {
+        let Some((tensor, node)) = self.proto.graph.as_ref().and_then(complete::lacking) else { return Ok(()) };
+        let reader = node.map_or_else(|| "is an output".into(), |node| format!("node `{}` ({}) reads", node.name(), node.op_type()));
+        let reason = format!("the graph has no tensor `{tensor}`, which {reader}; export the model again, or copy the whole file");
+        Err(Error::input(self.origin.display().to_string(), reason))
     }
 
     /// Refuses weights in separate files: their paths are relative to the original, and they cannot be folded.
