@@ -3,6 +3,7 @@
 
 use super::{JpegDecoder, Limits, Reason, bgr_len, checked_size, orientation};
 use crate::image::Size;
+use memchr::memchr;
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 
 pub(super) fn decode(bytes: &[u8], decoder: JpegDecoder, limits: &Limits) -> Result<(Vec<u8>, Size), Reason> {
@@ -37,7 +38,7 @@ impl Header {
         let mut at = 2;
         loop {
             // Markers are FF and a code; within entropy-coded data FF 00 is a sample byte and FF D0 to D7 are restarts.
-            let skipped = bytes[at..].iter().position(|&b| b == 0xff).ok_or_else(cut_off)?;
+            let skipped = memchr(0xff, &bytes[at..]).ok_or_else(cut_off)?;
             padded |= skipped > 0;
             at += skipped;
             let fill = bytes[at..].iter().position(|&b| b != 0xff).ok_or_else(cut_off)?;
@@ -78,7 +79,7 @@ impl Header {
 /// Where the marker that ends the entropy-coded data from `at` on begins.
 fn end_of_scan(bytes: &[u8], mut at: usize) -> Result<usize, Reason> {
     loop {
-        at += bytes[at..].iter().position(|&b| b == 0xff).ok_or_else(cut_off)?;
+        at += memchr(0xff, &bytes[at..]).ok_or_else(cut_off)?;
         match bytes.get(at + 1).ok_or_else(cut_off)? {
             0x00 | 0xd0..=0xd7 => at += 2,
             0xff => at += 1,
