@@ -82,6 +82,8 @@ pub(super) struct Reading {
     saver: Option<Saver>,
     timings: bool,
     threads: usize,
+    /// Whether one worker does all the work, and waits for no GPU.
+    lone_worker: bool,
 }
 
 impl Reading {
@@ -113,17 +115,21 @@ impl Reading {
         for run in pipeline.run_records() {
             tracing::info!("{} runs on {} {} ({}, {})", run.model, run.backend, run.version, run.device, run.precision);
         }
-        Ok(Self { pipeline, source, decoder, saver, timings, threads: plan.loader.threads })
+        let threads = plan.loader.threads;
+        let lone_worker = threads == 1 && plan.loader.device.gpu().is_none();
+        Ok(Self { pipeline, source, decoder, saver, timings, threads, lone_worker })
     }
 
     /// Hands the outcome of each input to `sink`, in input order.
     pub fn run(self, sink: impl FnMut(Outcome)) {
-        let Self { pipeline, source, decoder, saver, timings, threads } = self;
+        let Self { pipeline, source, decoder, saver, timings, threads, lone_worker } = self;
         let jobs = source.map(|item| {
             let slot = saver.as_ref().map(|s| s.reserve(&item.frame_id(), &item.relative_dir));
             Job { item, slot }
         });
-        let work = |jobs: Vec<Job>| run_jobs(pipeline.as_ref(), jobs, &decoder, saver.as_ref(), timings);
+        let run = |jobs: Vec<Job>| run_jobs(pipeline.as_ref(), jobs, &decoder, saver.as_ref(), timings);
+        // A lone worker gets a job whole: handed to it step by step, the job waits for it at each.
+        let work = |jobs: Vec<Job>| if lone_worker { pipeline.workers().install(|| run(jobs)) } else { run(jobs) };
         let limits = schedule::Limits::for_threads(threads).with_batch(pipeline.batch_size());
         schedule::ordered(jobs, limits, work, sink);
     }
