@@ -69,11 +69,8 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
     let _progress = Progress::spinner(format!("converting {model} to ONNX"));
     let work = tempfile::Builder::new().prefix(".hpinfer-").tempdir_in(&folder).map_err(|e| cache.refused("create", &folder, &e))?;
     let fail = |reason: String| {
-        let next_step = match files.pdmodel {
-            Some(_) => "choose paddle_infer or openvino, which read the .pdmodel itself",
-            None => "choose paddle_infer, which reads the program itself",
-        };
-        Error::backend("paddle2onnx", format!("model {model} ({}) cannot be converted to ONNX: {reason}", program.display()), next_step)
+        let what = format!("model {model} ({}) cannot be converted to ONNX: {reason}", program.display());
+        Error::backend("paddle2onnx", what, "choose paddle_infer, which reads the program itself")
     };
     let size = |path: &Path| path.metadata().map(|meta| meta.len()).map_err(Error::io("read", path));
     let question = json!({
