@@ -19,6 +19,15 @@ fn options() -> VideoOptions {
     }
 }
 
+/// With a stand-in that reads `script` whatever address it is given.
+fn options_reading(script: &Script) -> VideoOptions {
+    let ffmpeg = script.0.path().join("ffmpeg");
+    let text = format!("#!/bin/sh\nexec {} -i {}\n", options().ffmpeg.display(), script.path().display());
+    std::fs::write(&ffmpeg, text).expect("written");
+    Command::new("chmod").arg("+x").arg(&ffmpeg).status().expect("chmod");
+    VideoOptions { ffmpeg, ..options() }
+}
+
 struct Script(tempfile::TempDir);
 
 impl Script {
@@ -82,19 +91,33 @@ fn a_truncated_file_gives_its_frames_and_says_what_is_wrong() {
 
 #[test]
 fn a_live_stream_that_stops_or_ends_is_connected_anew() {
-    // The address says that it is live; this stand-in reads its script whatever the address.
-    let script =
-        Script::new("frame 8 6 5\nonce $HERE/a\nsleep 3\nend\nframe 8 6 5.04\nonce $HERE/b\nexit 1\nend\nframe 8 6 5.08\nexit 0\n");
+    let script = Script::new(
+        "frame 8 6 5\nframe 8 6 4.88\nonce $HERE/a\nsleep 3\nend\nframe 8 6 5.04\nonce $HERE/b\nexit 1\nend\nframe 8 6 5.08\nexit 0\n",
+    );
     let address = "udp://script";
-    let ffmpeg = script.0.path().join("ffmpeg");
-    let text = format!("#!/bin/sh\nexec {} -i {}\n", options().ffmpeg.display(), script.path().display());
-    std::fs::write(&ffmpeg, text).expect("written");
-    Command::new("chmod").arg("+x").arg(&ffmpeg).status().expect("chmod");
-    let events = words(Video::new(address, VideoOptions { ffmpeg, ..options() }).take(8), address);
+    let events = words(Video::new(address, options_reading(&script)).take(8), address);
     let faults: Vec<_> = events.iter().filter(|e| e.contains("broke off")).collect();
     assert!(faults[0].contains("no frame for 0.4 s") && faults[1].contains("ffmpeg failed without a message"), "{events:?}");
     let ids: Vec<_> = events.iter().filter_map(|e| e.split_once('@')).map(|(id, _)| id.parse::<u64>().expect("a number")).collect();
     assert_eq!(ids, (0..ids.len() as u64).collect::<Vec<_>>(), "{events:?}");
+    let ms = |event: &String| event.split_once('@')?.1.split_once(' ')?.0.parse().ok();
+    let times: Vec<f64> = events.iter().filter_map(ms).collect();
+    assert!(times.is_sorted(), "its clock was set back, as at the beginning of RTSP: {events:?}");
+}
+
+#[test]
+fn what_is_read_by_http_goes_on_where_it_broke_when_it_is_a_file() {
+    for (duration, expected) in
+        [("00:00:00.12, start: 0.0", &["0@0 ", "1@40 ", "2@80 "][..]), ("N/A, start: 0.0", &["0@0 ", "1@40 ", "2@", "3@", "4@"])]
+    {
+        let script = Script::new(&format!(
+            "say [info] Duration: {duration}\nframe 8 6 0\nframe 8 6 0.04\nonce $HERE/a\nsleep 3\nend\nframe 8 6 0.08\n"
+        ));
+        let events = words(Video::new("http://script", options_reading(&script)), "http://script");
+        let (faults, frames): (Vec<_>, Vec<_>) = events.iter().partition(|e| e.contains("broke off"));
+        assert!(faults.len() == 1 && faults[0].contains("no frame for 0.4 s"), "{events:?}");
+        assert!(frames.len() == expected.len() && frames.iter().zip(expected).all(|(frame, start)| frame.starts_with(start)), "{events:?}");
+    }
 }
 
 #[test]

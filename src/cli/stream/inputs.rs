@@ -53,6 +53,11 @@ impl Inputs {
         Ok(Self { inputs, video, rate })
     }
 
+    /// Whether some of them drop what is old, so that nothing should wait behind their queues.
+    pub fn drop_oldest(&self) -> bool {
+        self.inputs.iter().any(|(_, _, policy)| policy.when_full == WhenFull::DropOldest)
+    }
+
     /// One feed an input.
     pub fn feeds<'a>(self) -> Vec<Feed<'a, FrameStages<'a>>> {
         let Self { inputs, video, rate } = self;

@@ -73,7 +73,7 @@ pub struct StreamArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     stall: f64,
     /// Attempts in a row to reach a stream, or to read a file over which ffmpeg was killed
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 30)]
     attempts: u32,
     /// Size of raw frames, as 1920x1080
     #[arg(long, value_name = "WxH")]
@@ -149,6 +149,9 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let mut settings = Settings { queue: args.queue.max(1), ..Settings::new(plan.loader.threads + 1, batching) };
     if args.carry_over.is_some() {
         settings.decoders = 1; // the comparison needs each stream in its order
+    }
+    if inputs.drop_oldest() {
+        settings.window = settings.workers * batching.items + 1; // what is past the queues can no longer be dropped
     }
     let gauges = Gauges::new(args.input.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));

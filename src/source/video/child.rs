@@ -8,9 +8,12 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{self, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+/// What ffmpeg says of a connection that broke. Either it reconnects, or further messages say what became of it.
+const PREMATURE: &str = "Stream ends prematurely";
 /// Decoded frames that may wait; ffmpeg itself holds more.
 const AHEAD: usize = 2;
 /// Messages of ffmpeg that are kept: the last ones say why it ended.
@@ -51,6 +54,7 @@ pub(super) struct Child {
     process: process::Child,
     pub frames: Receiver<Decoded>,
     errors: Arc<Mutex<VecDeque<String>>>,
+    has_duration: Arc<AtomicBool>,
     stderr: Option<thread::JoinHandle<()>>,
 }
 
@@ -87,9 +91,15 @@ impl Child {
                 keep(&of_pixels, reason);
             }
         });
-        let of_lines = errors.clone();
-        let stderr = thread::spawn(move || read_lines(stderr, &heads_in, &of_lines));
-        Ok(Self { process, frames, errors, stderr: Some(stderr) })
+        let has_duration = Arc::new(AtomicBool::new(false));
+        let (of_lines, duration_seen) = (errors.clone(), has_duration.clone());
+        let stderr = thread::spawn(move || read_lines(stderr, &heads_in, &of_lines, &duration_seen));
+        Ok(Self { process, frames, errors, has_duration, stderr: Some(stderr) })
+    }
+
+    /// Whether the input said how long it is, as files do and live streams do not. Known when the first frame is there.
+    pub fn has_duration(&self) -> bool {
+        self.has_duration.load(Ordering::SeqCst)
     }
 
     /// Ends it now.
@@ -140,11 +150,17 @@ fn pass_frames(mut pixels: impl Read, heads: &Receiver<Head>, frames: &Sender<De
 }
 
 /// Sorts ffmpeg's lines into heads of frames and messages worth keeping.
-fn read_lines(stderr: impl Read, heads: &Sender<Head>, errors: &Mutex<VecDeque<String>>) {
+fn read_lines(stderr: impl Read, heads: &Sender<Head>, errors: &Mutex<VecDeque<String>>, has_duration: &AtomicBool) {
     for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         if let Some(head) = head(&line) {
             let _ = heads.send(head);
+        } else if line.contains(PREMATURE) {
+            tracing::debug!("ffmpeg: {line}");
+        } else if let Some((_, how)) = line.split_once("[warning] Will reconnect") {
+            tracing::warn!("ffmpeg will reconnect{how}");
+        } else if let Some((_, duration)) = line.split_once(" Duration: ") {
+            has_duration.store(!duration.starts_with("N/A"), Ordering::SeqCst);
         } else if let Some(message) = ["[error] ", "[fatal] ", "[panic] "].iter().find_map(|level| line.split_once(level)) {
             keep(errors, message.1.trim().to_owned());
         } else {

@@ -20,14 +20,14 @@ use std::time::{Duration, Instant};
 /// How often whatever waits looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(50);
 /// Longest pause between two attempts to reach a stream.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// When a frame was.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moment {
     /// Frames of this stream before it, over all connections.
     pub frame_id: u64,
-    /// Milliseconds: presentation time in a file, time since the first frame in a live stream.
+    /// Milliseconds: presentation time in a file, time since the first frame in a live stream, where it never falls.
     pub timestamp_ms: f64,
 }
 
@@ -51,7 +51,7 @@ pub struct VideoOptions {
     pub stall: Duration,
     /// Attempts in a row, without a frame between them, after which a stream is given up.
     pub attempts: u32,
-    /// Pause before the second attempt; it doubles with every further one, up to 30 seconds.
+    /// Pause before the second attempt; it doubles with every further one, up to 5 seconds.
     pub pause: Duration,
     /// Most pixels of a frame.
     pub max_pixels: u64,
@@ -63,7 +63,7 @@ impl Default for VideoOptions {
             ffmpeg: "ffmpeg".into(),
             stop: Arc::default(),
             stall: Duration::from_secs(10),
-            attempts: 10,
+            attempts: 30,
             pause: Duration::from_millis(500),
             max_pixels: 1 << 28,
         }
@@ -93,7 +93,8 @@ impl VideoOptions {
 pub enum VideoKind {
     /// Its frames wait for whoever reads them.
     File,
-    /// Reached by HTTP: a file or a live stream. It ends where it ends, and is connected anew when it breaks.
+    /// Reached by HTTP: a file, when it says how long it is, or a live stream. It ends where it ends, and is connected anew
+    /// when it breaks; a file is then read on where it broke.
     Http,
     /// It goes on whether or not anyone reads, and is connected anew whenever it ends.
     Live,
@@ -127,7 +128,8 @@ impl VideoKind {
                 words(&["-f", "v4l2", "-i", &input.strip_prefix("camera:").map_or(input.to_owned(), |n| format!("/dev/video{n}"))])
             }
             Self::Live if input.to_ascii_lowercase().starts_with("rtsp") => words(&["-rtsp_transport", "tcp", "-i", input]),
-            Self::Live | Self::Http => words(&["-i", input]),
+            Self::Http => words(&["-reconnect", "1", "-reconnect_on_network_error", "1", "-reconnect_delay_max", "5", "-i", input]),
+            Self::Live => words(&["-i", input]),
             // The prefix keeps a name such as "concat:a|b" from being more than a name.
             Self::File => words(&["-i", &format!("file:{}", input.strip_prefix("file://").unwrap_or(input))]),
         }
@@ -158,6 +160,8 @@ pub struct Video {
     /// Timestamps of this child become ours by adding this, in milliseconds.
     offset_ms: Option<f64>,
     last_ms: f64,
+    /// Reached by HTTP, and a file.
+    remote_file: bool,
 }
 
 impl Video {
@@ -176,6 +180,7 @@ impl Video {
             began: None,
             offset_ms: None,
             last_ms: 0.0,
+            remote_file: false,
         }
     }
 
@@ -201,21 +206,28 @@ impl Video {
         }
     }
 
+    /// Whether each attempt begins at the same frame.
+    fn is_file(&self) -> bool {
+        self.kind == VideoKind::File || self.remote_file
+    }
+
     /// The event of a decoded frame; `None` when an earlier child has yielded it already.
     fn frame(&mut self, frame: Decoded) -> Option<VideoEvent> {
         let now = Instant::now();
         self.last_frame = now;
         self.of_child += 1;
-        if self.kind == VideoKind::File && self.of_child <= self.frames {
+        if self.is_file() && self.of_child <= self.frames {
             return None;
         }
         self.attempts = 0;
-        let timestamp_ms = if self.kind == VideoKind::File {
+        let timestamp_ms = if self.is_file() {
             frame.timestamp_ms.unwrap_or(self.last_ms)
         } else {
             let since = now.duration_since(*self.began.get_or_insert(now)).as_secs_f64() * 1e3;
             let own = frame.timestamp_ms.unwrap_or(since);
-            own + *self.offset_ms.get_or_insert(since - own)
+            let offset = self.offset_ms.filter(|offset| own + offset >= self.last_ms);
+            // At first, and whenever the stream's own clock was set back, the frame is as late as it arrived.
+            own + *self.offset_ms.insert(offset.unwrap_or(since.max(self.last_ms) - own))
         };
         self.last_ms = (timestamp_ms * 1e3).round() / 1e3;
         let moment = Moment { frame_id: self.frames, timestamp_ms: self.last_ms };
@@ -270,6 +282,7 @@ impl Iterator for Video {
                 }
                 State::Running(child) => match child.frames.recv_timeout(GLANCE) {
                     Ok(frame) => {
+                        self.remote_file |= self.kind == VideoKind::Http && child.has_duration();
                         if let Some(event) = self.frame(frame) {
                             return Some(event);
                         }
