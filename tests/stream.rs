@@ -60,13 +60,25 @@ fn two_streams_keep_their_order_and_a_fault_of_one_stays_its_own() {
 }
 
 #[test]
-fn videos_have_every_frame_at_its_time_and_a_further_file_for_another_size() {
+fn videos_have_every_frame_at_its_time_and_a_trace_says_where_the_time_went() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("video.mp4");
     std::fs::write(&script, "frame 64 48 0\nframe 64 48 0.04\nframe 64 48 0.1\nframe 32 48 0.2\n").expect("written");
     let videos = folder.path().join("videos");
-    let (code, lines, stderr) = run(stream().args(["--carry-over", "1", "--input"]).arg(&script).arg("--save-video").arg(&videos));
+    let (code, lines, stderr) = run(stream()
+        .args(["--carry-over", "1", "--input"])
+        .arg(&script)
+        .arg("--save-video")
+        .arg(&videos)
+        .arg("--trace")
+        .arg(folder.path().join("trace.json")));
     assert_eq!((code, lines.len()), (Some(0), 4), "{stderr}");
+    let events: Vec<Value> = serde_json::from_slice(&std::fs::read(folder.path().join("trace.json")).expect("written")).expect("JSON");
+    let count = |phase: &str, group: u64| events.iter().filter(|e| e["ph"] == phase && e["pid"] == group).count();
+    // Four frames come and go and are decoded; one at each of two sizes is looked at and drawn.
+    assert_eq!([count("b", 0), count("e", 0), count("X", 1), count("X", 2), count("X", 3)], [4, 4, 4, 2, 2], "{events:?}");
+    let looked_at = events.iter().find(|e| e["pid"] == 2 && e["ph"] == "X").expect("one");
+    assert!(looked_at["args"]["det_infer_ms"].as_f64().is_some_and(|ms| ms > 0.0));
     // The stand-in stores what it is given: each picture after its time in tenths of milliseconds. Pictures of OCR are of twice the width.
     for (name, times, bytes) in [("0.mp4", &[0u64, 1000][..], 128 * 48 * 3), ("0_1.mp4", &[2000], 64 * 48 * 3)] {
         let stored = std::fs::read(videos.join(name)).expect("written");

@@ -102,13 +102,46 @@ pub struct Delivery<S: Stages + ?Sized> {
     pub output: Option<S::Out>,
     /// From the source to here.
     pub latency: Duration,
+    /// When it was where.
+    pub timeline: Timeline,
+}
+
+/// When an item was worked on, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeline {
+    /// When its source yielded it.
+    pub arrived: Instant,
+    /// In the decode pool; `None` where it did not come so far, here and below.
+    pub decode: Option<Span>,
+    /// At a worker, with all of its batch.
+    pub work: Option<Span>,
+    /// In the finishing pool.
+    pub finish: Option<Span>,
+}
+
+/// A piece of work.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// The thread, by its place in its pool.
+    pub thread: usize,
+    /// When it began.
+    pub from: Instant,
+    /// When it ended.
+    pub to: Instant,
+}
+
+/// What `call` returns, and when it ran.
+fn spanned<T>(thread: usize, call: impl FnOnce() -> T) -> (T, Option<Span>) {
+    let from = Instant::now();
+    let value = call();
+    (value, Some(Span { thread, from, to: Instant::now() }))
 }
 
 /// An item's place in its stream.
 struct Ticket<T> {
     stream: usize,
     number: u64,
-    arrived: Instant,
+    timeline: Timeline,
     tag: T,
 }
 
@@ -163,18 +196,18 @@ pub fn run<S: Stages>(
             let (inbox, arrivals) = (Inbox { items_in, items, when_full: policy.when_full }, arrivals_in.clone());
             scope.spawn(move || graph.read(stream, offers, policy, &inbox, &arrivals));
         }
-        for _ in 0..settings.decoders.max(1) {
+        for index in 0..settings.decoders.max(1) {
             let (inboxes, free, free_in) = (inboxes.clone(), free.clone(), free_in.clone());
             let (ready, arrivals) = (ready_in.clone(), arrivals_in.clone());
-            scope.spawn(move || graph.decode(&inboxes, (&free, &free_in), &ready, &arrivals));
+            scope.spawn(move || graph.decode(index, &inboxes, (&free, &free_in), &ready, &arrivals));
         }
         for index in 0..settings.workers.max(1) {
             let (batcher, done, arrivals) = (&batcher, done_in.clone(), arrivals_in.clone());
             scope.spawn(move || graph.work(index, batcher, &done, &arrivals));
         }
-        for _ in 0..settings.finishers.max(1) {
+        for index in 0..settings.finishers.max(1) {
             let (done, arrivals) = (done.clone(), arrivals_in.clone());
-            scope.spawn(move || graph.finish(&done, &arrivals));
+            scope.spawn(move || graph.finish(index, &done, &arrivals));
         }
         // A queue ends when all that write into it have ended: none of its ends may stay here.
         drop((inboxes, ready_in, done_in, done, arrivals_in));
@@ -206,7 +239,8 @@ impl<S: Stages> Graph<'_, S> {
             let _ = arrivals.send(Arrival { ticket, output, in_window: false });
         };
         for offer in offers {
-            let ticket = |tag, number| Ticket { stream, number, arrived: Instant::now(), tag };
+            let timeline = Timeline { arrived: Instant::now(), decode: None, work: None, finish: None };
+            let ticket = |tag, number| Ticket { stream, number, timeline, tag };
             let number = numbers.next().unwrap_or_default();
             match offer {
                 Offer::Output(tag, output) => arrive(ticket(tag, number), Some(output)),
@@ -234,6 +268,7 @@ impl<S: Stages> Graph<'_, S> {
     /// A thread of the decode pool: takes from whichever stream has something, once there is a place in the window.
     fn decode(
         &self,
+        index: usize,
         inboxes: &[Receiver<Ticketed<S, S::Raw>>],
         (free, free_in): (&Receiver<()>, &Sender<()>),
         ready: &Sender<Ticketed<S, S::Ready>>,
@@ -246,14 +281,15 @@ impl<S: Stages> Graph<'_, S> {
                 select.recv(inbox);
             });
             let chosen = select.select(); // at random among those that have something
-            let index = chosen.index();
-            let Ok((ticket, raw)) = chosen.recv(open[index]) else {
-                open.swap_remove(index);
+            let inbox = chosen.index();
+            let Ok((mut ticket, raw)) = chosen.recv(open[inbox]) else {
+                open.swap_remove(inbox);
                 let _ = free_in.try_send(());
                 continue;
             };
             self.gauges.streams[ticket.stream].queued.fetch_sub(1, Relaxed);
-            let decoded = caught(|| self.stages.decode(&ticket.tag, raw));
+            let (decoded, span) = spanned(index, || caught(|| self.stages.decode(&ticket.tag, raw)));
+            ticket.timeline.decode = span;
             match decoded.unwrap_or_else(|reason| Err(self.stages.fault(&ticket.tag, format!("decoding failed: {reason}")))) {
                 Ok(item) => {
                     self.gauges.ready.fetch_add(1, Relaxed);
@@ -276,8 +312,9 @@ impl<S: Stages> Graph<'_, S> {
             }
             self.gauges.ready.fetch_sub(batch.len(), Relaxed);
             let (tickets, ready): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-            let hand_on = |ticket, ready, outcome: Result<S::Done, String>| match outcome {
+            let hand_on = |mut ticket: Ticket<S::Tag>, ready, span, outcome: Result<S::Done, String>| match outcome {
                 Ok(output) => {
+                    ticket.timeline.work = span;
                     self.gauges.done.fetch_add(1, Relaxed);
                     let _ = done.send(((ticket, ready), output));
                 }
@@ -286,17 +323,18 @@ impl<S: Stages> Graph<'_, S> {
                     arrive(arrivals, ticket, output);
                 }
             };
-            match self.attempt(index, &mut worker, &ready) {
+            let (outputs, span) = spanned(index, || self.attempt(index, &mut worker, &ready));
+            match outputs {
                 Ok(outputs) => {
                     for ((ticket, ready), output) in tickets.into_iter().zip(ready).zip(outputs) {
-                        hand_on(ticket, ready, Ok(output));
+                        hand_on(ticket, ready, span, Ok(output));
                     }
                 }
                 Err(_) => {
                     for (ticket, ready) in tickets.into_iter().zip(ready) {
-                        let again = self.attempt(index, &mut worker, std::slice::from_ref(&ready));
+                        let (again, span) = spanned(index, || self.attempt(index, &mut worker, std::slice::from_ref(&ready)));
                         let only = again.and_then(|mut outputs| outputs.pop().ok_or_else(|| "no output".into()));
-                        hand_on(ticket, ready, only.map_err(|reason| format!("it failed twice: {reason}")));
+                        hand_on(ticket, ready, span, only.map_err(|reason| format!("it failed twice: {reason}")));
                     }
                 }
             }
@@ -324,22 +362,23 @@ impl<S: Stages> Graph<'_, S> {
     }
 
     /// A thread of the finishing pool.
-    fn finish(&self, done: &Receiver<Worked<S>>, arrivals: &Sender<Arrival<S>>) {
-        for ((ticket, ready), output) in done {
+    fn finish(&self, index: usize, done: &Receiver<Worked<S>>, arrivals: &Sender<Arrival<S>>) {
+        for ((mut ticket, ready), output) in done {
             self.gauges.done.fetch_sub(1, Relaxed);
-            let finished = caught(|| self.stages.finish(&ticket.tag, ready, output));
+            let (finished, span) = spanned(index, || caught(|| self.stages.finish(&ticket.tag, ready, output)));
+            ticket.timeline.finish = span;
             let output = finished.unwrap_or_else(|reason| self.stages.fault(&ticket.tag, format!("finishing failed: {reason}")));
             arrive(arrivals, ticket, output);
         }
     }
 
     fn deliver(&self, Arrival { ticket, output, in_window }: Arrival<S>) -> Delivery<S> {
-        let latency = ticket.arrived.elapsed();
+        let latency = ticket.timeline.arrived.elapsed();
         if in_window {
             self.gauges.streams[ticket.stream].delivered.fetch_add(1, Relaxed);
             self.gauges.add_latency(latency);
         }
-        Delivery { stream: ticket.stream, tag: ticket.tag, output, latency }
+        Delivery { stream: ticket.stream, tag: ticket.tag, output, latency, timeline: ticket.timeline }
     }
 }
 

@@ -21,8 +21,8 @@ impl<'a> Lines<'a> {
         let (stream, name) = (tag.stream, &self.names[tag.stream]);
         let mut carried = String::new();
         let body = match output {
-            Output::Result(result, _) => {
-                self.last[stream] = to_line(result, self.schema);
+            Output::Result(looked) => {
+                self.last[stream] = to_line(&looked.result, self.schema);
                 &self.last[stream]
             }
             Output::SameAs(frame_id) => {

@@ -1,12 +1,13 @@
 //! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `inputs` turns what was named into feeds,
-//! `stages` is the work on a frame, `line` what is written about it, `record` the videos of drawn frames, `progress` the figures
-//! meanwhile.
+//! `stages` is the work on a frame, `line` what is written about it, `record` the videos of drawn frames, `trace` where the
+//! time went, `progress` the figures meanwhile.
 
 mod inputs;
 mod line;
 mod progress;
 mod record;
 mod stages;
+mod trace;
 
 use super::args::{EngineArgs, GlobalArgs};
 use super::plan::{self, Plan};
@@ -31,6 +32,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use trace::Trace;
 
 /// Most pixels of the frames of a batch together, 32 of 1080p.
 const BATCH_PIXELS: u64 = 64 << 20;
@@ -66,6 +68,10 @@ pub struct StreamArgs {
     /// their times; where their size changes, a further file begins
     #[arg(long, value_name = "FILE|DIR")]
     save_video: Option<PathBuf>,
+    /// File for where the time of every frame went, to be opened in Perfetto or Chrome: a row a thread, and the times of the
+    /// stages in each frame's arguments
+    #[arg(long, value_name = "FILE.json")]
+    trace: Option<PathBuf>,
     /// The ffmpeg program that decodes videos and streams, and encodes those of --save-video
     #[arg(long, value_name = "PATH", env = "HPINFER_FFMPEG", default_value = "ffmpeg")]
     ffmpeg: PathBuf,
@@ -157,9 +163,13 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut lines = line::Lines::new(&args.input, Schema::default());
     let (mut written, mut recorder) = (Ok(()), recorder);
+    let mut trace = args.trace.as_deref().map(|path| Trace::new(path, pipeline.stages())).transpose()?;
     std::thread::scope(|scope| {
         scope.spawn(|| progress::show(&gauges, &over, global.quiet));
         graph::run(&stages, inputs.feeds(), &settings, &gauges, &stop, |delivery| {
+            if let Some(trace) = &mut trace {
+                trace.add(&delivery);
+            }
             let Some(mut output) = delivery.output else { return };
             failed.fetch_or(matches!(output, Output::Failed(_)), Ordering::Relaxed);
             if let Some(recorder) = &mut recorder {
@@ -176,6 +186,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         });
         over.store(true, Ordering::SeqCst);
     });
+    trace.map_or(Ok(()), Trace::finish)?;
     failed.fetch_or(recorder.is_some_and(|recorder| !recorder.finish()), Ordering::Relaxed);
     match written {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to", std::path::Path::new("standard output"))(e)),

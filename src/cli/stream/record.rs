@@ -59,8 +59,8 @@ impl Recorder {
     pub fn add(&mut self, tag: &Tag, output: &mut Output) {
         let recording = &mut self.streams[tag.stream];
         let added = match output {
-            Output::Result(_, drawn) => {
-                drawn.take().map_or(Ok(()), |picture| recording.add(&self.ffmpeg, tag.moment.timestamp_ms, picture))
+            Output::Result(looked) => {
+                looked.drawn.take().map_or(Ok(()), |picture| recording.add(&self.ffmpeg, tag.moment.timestamp_ms, picture))
             }
             Output::SameAs(_) => {
                 recording.until_ms = tag.moment.timestamp_ms;

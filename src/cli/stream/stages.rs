@@ -12,6 +12,7 @@ use crate::result::render::save::{Saver, Slot};
 use crate::schedule::graph::Stages;
 use crate::source::InputItem;
 use crate::source::video::Moment;
+use crate::trace::StageTimes;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,11 +31,18 @@ pub(super) enum Picture {
 
 /// What became of a frame.
 pub(super) enum Output {
-    /// The result, and the frame with it drawn in where that is wanted.
-    Result(Box<PipelineResult>, Option<ImageBuf>),
+    Result(Box<Looked>),
     /// It is as good as this earlier frame of its stream.
     SameAs(u64),
     Failed(Error),
+}
+
+/// What a look at a frame gave.
+pub(super) struct Looked {
+    pub result: PipelineResult,
+    pub times: StageTimes,
+    /// The frame with the result drawn in, where that is wanted.
+    pub drawn: Option<ImageBuf>,
 }
 
 /// The last frame of a stream that was looked at.
@@ -89,7 +97,7 @@ impl Stages for FrameStages<'_> {
     type Tag = Tag;
     type Raw = Picture;
     type Ready = Frame;
-    type Done = Result<PipelineResult>;
+    type Done = Result<(PipelineResult, StageTimes)>;
     type Out = Output;
     type Worker = ();
 
@@ -112,18 +120,18 @@ impl Stages for FrameStages<'_> {
         Ok(()) // calls from several threads share the pipeline's own workers
     }
 
-    fn work(&self, (): &mut (), batch: &[Frame]) -> Vec<Result<PipelineResult>> {
-        self.pipeline.process(batch).into_iter().map(|outcome| outcome.map(|(result, _)| result)).collect()
+    fn work(&self, (): &mut (), batch: &[Frame]) -> Vec<Self::Done> {
+        self.pipeline.process(batch)
     }
 
-    fn finish(&self, tag: &Tag, frame: Frame, done: Result<PipelineResult>) -> Output {
-        let saved = done.and_then(|result| {
+    fn finish(&self, tag: &Tag, frame: Frame, done: Self::Done) -> Output {
+        let looked = done.and_then(|(result, times)| {
             self.saver.as_ref().map_or(Ok(()), |saver| Self::save(saver, tag, &frame, &result))?;
             let draw = |fonts| Ok::<_, Error>(draw(frame.image.view(), &result, fonts)?.into_picture());
             let drawn = self.fonts.as_ref().map(draw).transpose()?.flatten();
-            Ok((result, drawn))
+            Ok(Looked { result, times, drawn })
         });
-        saved.map_or_else(Output::Failed, |(result, drawn)| Output::Result(Box::new(result), drawn))
+        looked.map_or_else(Output::Failed, |looked| Output::Result(Box::new(looked)))
     }
 
     fn fault(&self, tag: &Tag, reason: String) -> Output {
