@@ -220,3 +220,17 @@ fn what_cannot_be_measured_is_refused_before_anything_starts() {
     let error = stderr(&output);
     assert!(output.status.code() == Some(2) && error.contains("absent.png: no such file"), "{error}");
 }
+
+#[test]
+fn networks_stand_beside_what_was_published_of_them() {
+    let official = |arguments: &[&str]| bench().arg("official").args(arguments).output().expect("it runs");
+    let output = official(&["--model", "PP-OCRv4_mobile_det", "--threads", "1", "--repeat", "1", "--json", "--quiet"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let row = &report["rows"][0];
+    assert!(number(row, "/run_ms") > 0.0 && row["inputs"] == "1x3x640x640", "{row}");
+    assert_eq!((number(row, "/published_cpu_ms"), number(row, "/published_gpu_ms")), (120.177, 10.6923), "as PaddleX published them");
+    assert!(report["environment"].as_array().is_some_and(|parts| parts.len() == 7) && report["comparable"].is_string(), "{report}");
+    let output = official(&["--model", "nobody_knows"]);
+    assert!(output.status.code() == Some(2) && stderr(&output).contains("hpinfer model list"), "{}", stderr(&output));
+}

@@ -2,7 +2,7 @@
 //! `cases` says what is measured and starts a fresh process for each; `run` measures inside that process with
 //! `floor`, on `inputs` decoded beforehand; `report` is what comes out, `compare` sets two of them side by side, `table` shows either.
 //! `load` raises the rate at which pictures come; `csv` and `page` write a report for spreadsheets and browsers.
-//! `ops` measures the kernels of a GPU by themselves. Numbers come from `resources` (time, memory) and `stats`; `machine` says where they hold.
+//! `ops` measures the kernels of a GPU by themselves, `official` sets networks beside the times published of them. Numbers come from `resources` (time, memory) and `stats`; `machine` says where they hold.
 
 pub mod cases;
 pub mod compare;
@@ -11,6 +11,7 @@ pub mod floor;
 pub mod inputs;
 pub mod load;
 pub mod machine;
+pub mod official;
 pub mod ops;
 pub mod page;
 pub mod report;

@@ -1,6 +1,7 @@
 //! `hpinfer bench`: measures a pipeline, each case in a process of its own; `bench compare` sets two reports side by side.
 
 use super::args::{EngineArgs, GlobalArgs};
+use super::official::{self, OfficialArgs};
 use super::plan::{self, Plan};
 use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
@@ -67,6 +68,9 @@ enum BenchAction {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Networks alone, one picture at a time in float32, beside the times published of them, and which parts of PaddleX's test
+    /// environment this machine has
+    Official(OfficialArgs),
     /// Measures one case, described on standard input; a step of `bench` itself
     #[command(hide = true)]
     RunCase,
@@ -156,6 +160,7 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             show_ops(&report, json.as_deref(), out)?;
             Ok(if report.rows.iter().all(|row| row.differences == 0) { ALL_DONE } else { SOME_FAILED })
         }
+        Some(BenchAction::Official(args)) => official::run(args, global, out),
         Some(BenchAction::RunCase) => {
             let started = Instant::now();
             let job: Job = serde_json::from_reader(std::io::stdin().lock()).map_err(|e| Error::internal("bench case", e.to_string()))?;

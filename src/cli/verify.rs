@@ -91,7 +91,7 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     Ok(if good == models.len() { ALL_DONE } else { SOME_FAILED })
 }
 
-fn options(cache: &Cache, model: &ResolvedModel, threads: usize) -> Result<LoadOptions> {
+pub(super) fn options(cache: &Cache, model: &ResolvedModel, threads: usize) -> Result<LoadOptions> {
     Ok(LoadOptions {
         model: model.name.clone(),
         kind: model.kind(),
@@ -108,7 +108,7 @@ fn options(cache: &Cache, model: &ResolvedModel, threads: usize) -> Result<LoadO
 }
 
 /// Height and width of a picture for a network that takes any: what pages and photographs are brought to, or nearly.
-fn usual_size(spec: &ModelSpec) -> [usize; 2] {
+pub(super) fn usual_size(spec: &ModelSpec) -> [usize; 2] {
     match spec {
         ModelSpec::TextRecognition(spec) => [spec.image_shape[1] as usize, spec.image_shape[2] as usize],
         ModelSpec::Table(spec) => [spec.canvas.height as usize, spec.canvas.width as usize],

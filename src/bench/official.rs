@@ -1,0 +1,107 @@
+//! Networks by themselves beside the times that were published of them: one picture, float32, the network alone. The published
+//! times are those of plain Paddle Inference in PaddleX's own test environment; a report says which parts of it this machine has,
+//! and so what may be compared.
+
+use super::machine::Machine;
+use crate::device::{self, CpuInfo};
+use serde::Serialize;
+
+/// The processor of the published times, and the threads they used.
+const PROCESSOR: &str = "Xeon(R) Gold 5117";
+const THREADS: usize = 8;
+
+/// A part of the test environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Which one.
+    pub part: &'static str,
+    /// In PaddleX's test environment.
+    pub official: &'static str,
+    /// Here.
+    pub here: String,
+    /// Whether they are the same.
+    pub same: bool,
+}
+
+/// A network's times.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Its model.
+    pub model: String,
+    /// What ran it: library, version, precision.
+    pub engine: String,
+    /// Shapes of its inputs.
+    pub inputs: String,
+    /// The median milliseconds of a run here.
+    pub run_ms: f64,
+    /// Published milliseconds on 8 threads of a Xeon Gold 5117.
+    pub published_cpu_ms: Option<f64>,
+    /// Published milliseconds on a Tesla T4.
+    pub published_gpu_ms: Option<f64>,
+}
+
+/// What was measured, and where.
+#[derive(Clone, Debug, Serialize)]
+pub struct OfficialReport {
+    /// Version of the program.
+    pub hpinfer: &'static str,
+    /// When it began, UTC.
+    pub date: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Cores an engine worked on.
+    pub threads: usize,
+    /// Timed runs.
+    pub repeat: usize,
+    /// The environment, part by part.
+    pub environment: Vec<Part>,
+    /// What the environment allows to say.
+    pub comparable: String,
+    /// The fastest engine of each network.
+    pub rows: Vec<Row>,
+}
+
+/// The environment here against the official one, with `threads` cores to work on.
+pub fn environment(threads: usize) -> Vec<Part> {
+    let cpu = CpuInfo::read().model;
+    let (gpu, cuda) = match device::probe() {
+        Ok(gpus) => (gpus.devices.iter().map(|gpu| gpu.name.as_str()).collect::<Vec<_>>().join(", "), gpus.cuda.to_string()),
+        Err(_) => ("none".into(), "none".into()),
+    };
+    let part = |part, official, here: String, same| Part { part, official, here, same };
+    vec![
+        part("processor", "Intel Xeon Gold 5117 at 2.00 GHz", cpu.clone(), cpu.contains(PROCESSOR)),
+        part("threads", "8", threads.to_string(), threads == THREADS),
+        part("graphics processor", "NVIDIA Tesla T4", gpu.clone(), gpu.contains("T4")),
+        part("CUDA", "11.8", cuda, false),
+        part("cuDNN, TensorRT", "8.6, 8.5", "not used by these runs".into(), false),
+        part("engine", "Paddle Inference", "the faster of those below".into(), false),
+        part("precision", "float32", "float32".into(), true),
+    ]
+}
+
+/// In words, what `environment` allows to say of the times of processors.
+pub fn comparable(environment: &[Part]) -> String {
+    let same = |name: &str| environment.iter().any(|part| part.part == name && part.same);
+    match (same("processor"), same("threads")) {
+        (true, true) => "times may be compared with the published ones of the processor: the same hardware, another engine".into(),
+        (true, false) => format!("times may not be compared: published are {THREADS} threads; give --threads {THREADS}"),
+        (false, _) => "times say nothing against the published ones: another processor; only ratios between models may be compared".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_published_hardware_may_be_compared() {
+        let with = |cpu: bool, threads: bool| {
+            let part = |part, same| Part { part, official: "", here: String::new(), same };
+            comparable(&[part("processor", cpu), part("threads", threads), part("precision", true)])
+        };
+        assert!(with(true, true).starts_with("times may be compared") && with(true, false).contains("--threads 8"));
+        assert!(with(false, true).contains("another processor") && with(false, false).contains("another processor"));
+        assert_eq!(environment(3).len(), 7);
+    }
+}

@@ -1,0 +1,125 @@
+//! `hpinfer bench official`: networks beside the times published of them.
+
+use super::args::GlobalArgs;
+use super::plan;
+use super::table::{write_json, write_table, write_text};
+use super::verify::{options, usual_size};
+use super::{ALL_DONE, SOME_FAILED};
+use crate::backend::select::{BACKENDS, Libraries, Selector};
+use crate::bench::machine::{Machine, utc};
+use crate::bench::official::{OfficialReport, Row, comparable, environment};
+use crate::cache::Cache;
+use crate::device;
+use crate::error::{Error, Result};
+use crate::model::{ModelStatus, Store};
+use crate::verify::report::{Feed, RunReport, verify};
+use std::io::Write;
+use std::time::SystemTime;
+
+/// Seed of the inputs: engines take the same time for any, within what they are built for.
+const SEED: u64 = 1;
+
+/// `hpinfer bench official`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct OfficialArgs {
+    /// Models by name [default: all on this machine]
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    model: Vec<String>,
+    /// Cores to work on; published are 8 [default: all this process may use]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
+    threads: Option<usize>,
+    /// Timed runs of each engine
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    repeat: usize,
+    /// One JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. Models that could not be run are named in the end, and the exit status says so.
+pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
+    let threads = args.threads.unwrap_or_else(device::available_threads);
+    if threads == 0 || args.repeat == 0 {
+        return Err(Error::config("--threads, --repeat", "0; give 1 or more"));
+    }
+    let (cache, date) = (plan::cache(global)?, utc(SystemTime::now()));
+    let store = Store::new(&cache)?;
+    let known = store.list();
+    let models: Vec<&ModelStatus> = match &args.model[..] {
+        [] => known.iter().filter(|model| model.folder.is_some()).collect(),
+        names => {
+            let find = |name: &String| known.iter().find(|model| model.name == *name);
+            let unknown =
+                |name: &String| Error::config("--model", format!("nothing was published of {name}; `hpinfer model list` has the names"));
+            names.iter().map(|name| find(name).ok_or_else(|| unknown(name))).collect::<Result<_>>()?
+        }
+    };
+    if models.is_empty() {
+        return Err(Error::config("--model", "no known model is on this machine; name some, or fetch them by `hpinfer model pull`"));
+    }
+    let selector = Selector::new(cache.clone(), Libraries::default());
+    let (mut rows, mut left_out) = (Vec::new(), Vec::new());
+    for model in models {
+        if !global.quiet {
+            eprintln!("hpinfer: measuring {}", model.name);
+        }
+        match measure(&selector, &store, &cache, model, threads, args.repeat) {
+            Ok(row) => rows.push(row),
+            Err(e) => left_out.push(e),
+        }
+    }
+    let environment = environment(threads);
+    let (machine, comparable) = (Machine::read(), comparable(&environment));
+    let hpinfer = env!("CARGO_PKG_VERSION");
+    let report = OfficialReport { hpinfer, date, machine, threads, repeat: args.repeat, environment, comparable, rows };
+    if args.json {
+        write_json(out, &report)?;
+    } else {
+        show(&report, out)?;
+    }
+    for error in &left_out {
+        tracing::error!("left out: {error}");
+    }
+    Ok(if left_out.is_empty() { ALL_DONE } else { SOME_FAILED })
+}
+
+/// The fastest engine of `model`.
+fn measure(selector: &Selector, store: &Store, cache: &Cache, model: &ModelStatus, threads: usize, repeat: usize) -> Result<Row> {
+    let resolved = store.resolve(&model.name)?;
+    let feed = Feed::Random { usual: usual_size(&resolved.spec), seed: SEED };
+    let report = verify(selector, &BACKENDS, &options(cache, &resolved, threads)?, &feed, repeat)?;
+    let timed = |run: &RunReport| Some((run.run_ms?, run.ran.clone()?));
+    let fastest = report.runs.iter().filter_map(timed).min_by(|a, b| a.0.total_cmp(&b.0));
+    let Some((run_ms, info)) = fastest else {
+        let reasons: Vec<&str> = report.runs.iter().filter_map(|run| run.reason.as_deref()).collect();
+        return Err(Error::input(&model.name, format!("no engine runs it: {}", reasons.join("; "))));
+    };
+    let inputs: Vec<String> = report.inputs.values().map(|dims| dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")).collect();
+    Ok(Row {
+        model: model.name.clone(),
+        engine: format!("{} {} ({})", info.backend, info.version, info.precision),
+        inputs: inputs.join(" "),
+        run_ms,
+        published_cpu_ms: model.published.cpu_ms,
+        published_gpu_ms: model.published.gpu_ms,
+    })
+}
+
+fn show(report: &OfficialReport, out: &mut impl Write) -> Result<()> {
+    let parts = report.environment.iter();
+    let parts = parts.map(|p| [p.part.into(), p.official.into(), p.here.clone(), if p.same { "same" } else { "other" }.into()]);
+    write_table(out, ["PART", "OFFICIAL", "HERE", ""], &parts.collect::<Vec<_>>())?;
+    write_text(out, &format!("\n{}\n\n", report.comparable))?;
+    let ms = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.1}"));
+    let rows = report.rows.iter().map(|row| {
+        [
+            row.model.clone(),
+            row.engine.clone(),
+            row.inputs.clone(),
+            ms(Some(row.run_ms)),
+            ms(row.published_cpu_ms),
+            ms(row.published_gpu_ms),
+        ]
+    });
+    write_table(out, ["MODEL", "ENGINE", "INPUT", "HERE ms", "XEON ms", "T4 ms"], &rows.collect::<Vec<_>>())
+}
