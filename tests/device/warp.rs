@@ -9,11 +9,13 @@ use hpinfer::ops::warp::{self, CropPlan, cuda};
 
 /// A crop of text, mostly: any quad, sometimes upright, sometimes partly outside.
 fn plan(random: &mut Random, frame: Size) -> CropPlan {
-    let margin = random.below(12);
-    let mut coordinate = |limit: u32| random.below(limit + 2 * margin) as i32 - margin as i32;
+    // At least one pixel of it: in a frame of a single pixel too, some quads have an area.
+    let margin = random.within(1..=12);
     loop {
+        let shape = random.below(3);
+        let mut coordinate = |limit: u32| random.below(limit + 2 * margin) as i32 - margin as i32;
         let mut at = || PointI::new(coordinate(frame.width), coordinate(frame.height));
-        let plan = match at().x % 3 {
+        let plan = match shape {
             0 => {
                 let (a, b) = (at(), at());
                 let corners = [(a.x, a.y), (b.x, a.y), (b.x, b.y), (a.x, b.y)];
