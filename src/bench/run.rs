@@ -10,9 +10,10 @@ use super::resources::{milliseconds, peak_memory_mib};
 use super::stats::median;
 use crate::backend::record::Recording;
 use crate::cache::Cache;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
-use crate::modules::{Loader, LoaderOptions};
+use crate::modules::LoaderOptions;
 use crate::pipeline::{Pipeline, PipelineConfig, process_one};
 use crate::result::PipelineResult;
 use crate::schedule;
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 pub struct PipelineSource {
     /// Models and thresholds.
     pub config: PipelineConfig,
+    /// What it runs on.
+    pub devices: Vec<Device>,
     /// Engines.
     pub loader: LoaderOptions,
     /// Folder of libraries and models.
@@ -34,7 +37,7 @@ impl PipelineSource {
     /// Opens the pipeline on `threads` cores; the inputs of engine runs go to `recording`.
     pub fn open_with(&self, threads: usize, recording: Option<Recording>) -> Result<Box<dyn Pipeline>> {
         let options = LoaderOptions { threads, recording, ..self.loader.clone() };
-        self.config.open(&Loader::new(self.cache.clone(), options)?)
+        self.config.open_on(&self.devices, &self.cache, &options)
     }
 }
 

@@ -149,7 +149,7 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             Ok(if comparison.has_regressions() { SOME_FAILED } else { ALL_DONE })
         }
         Some(BenchAction::Ops { device, repeat, launches, only, json }) => {
-            let opened = Device::open(device)?;
+            let opened = Device::open_one(device)?;
             let Some(gpu) = opened.gpu() else {
                 return Err(Error::config("--device", "these are the kernels of a GPU; give gpu, or run `cargo bench --bench ops`"));
             };
@@ -165,7 +165,7 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             let started = Instant::now();
             let job: Job = serde_json::from_reader(std::io::stdin().lock()).map_err(|e| Error::internal("bench case", e.to_string()))?;
             let plan = Plan::new(&job.pipeline, Some(job.case.threads), &job.engine)?;
-            let source = PipelineSource { config: plan.config, loader: plan.loader, cache: plan::cache(global)? };
+            let source = PipelineSource { config: plan.config, devices: plan.devices, loader: plan.loader, cache: plan::cache(global)? };
             let workload = Workload { files: job.files, repeat: job.repeat, warmup: job.warmup, load_seconds: job.load_seconds };
             write_json(out, &measure(job.case, source, workload, started)?)?;
             Ok(ALL_DONE)

@@ -217,7 +217,7 @@ impl BuildArgs {
 
 /// The device that engines of `library` are built and run on; a test double of it needs none.
 fn opened(library: &Library, device: &DeviceSpec) -> Result<Device> {
-    if library.versions().host_memory { Ok(Device::Cpu) } else { Device::open(device) }
+    if library.versions().host_memory { Ok(Device::Cpu) } else { Device::open_one(device) }
 }
 
 /// The models of a pipeline, by name or folder.

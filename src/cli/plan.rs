@@ -6,7 +6,7 @@ use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::modules::batch::{BatchLimits, Padding};
-use crate::modules::{CoreLimits, Loader, LoaderOptions};
+use crate::modules::{CoreLimits, LoaderOptions};
 use crate::ops::db::ScoreMode;
 use crate::pipeline::{DocumentConfig, OcrConfig, PictureConfig, Pipeline, PipelineConfig, PipelineName};
 use std::path::Path;
@@ -19,7 +19,9 @@ const PADDLEX_REC_BATCH: usize = 6;
 pub struct Plan {
     /// Models, engines and thresholds.
     pub config: PipelineConfig,
-    /// How networks are opened.
+    /// What they run on.
+    pub devices: Vec<Device>,
+    /// How networks are opened on each.
     pub loader: LoaderOptions,
 }
 
@@ -38,7 +40,7 @@ impl Plan {
         if let Some(flag) = foreign {
             return Err(Error::config(flag, format!("{name} does not have this setting; leave it out")));
         }
-        let device = open_device(engine.device.as_deref().or(config.device()), name)?;
+        let devices = open_devices(engine.device.as_deref().or(config.device()), name)?;
         let core_limits = if threads.is_some() { CoreLimits::Overruled } else { CoreLimits::Heeded };
         let threads = match threads {
             Some(0) => return Err(Error::config("--threads", "0 cores; give 1 or more, or leave it out for all")),
@@ -47,13 +49,13 @@ impl Plan {
         };
         let backend = engine.backend.as_deref().map(str::parse).transpose()?;
         let hpi = engine.hpi_config.as_deref().map_or(Ok(HpiConfig::default()), |json| HpiConfig::from_json(json, "--hpi-config"))?;
-        let loader = LoaderOptions { device, threads, backend, hpi, core_limits, fast: engine.fast, ..LoaderOptions::default() };
-        Ok(Self { config, loader })
+        let loader = LoaderOptions { threads, backend, hpi, core_limits, fast: engine.fast, ..LoaderOptions::default() };
+        Ok(Self { config, devices, loader })
     }
 
     /// Opens the pipeline.
     pub fn open(&self, global: &GlobalArgs) -> Result<Box<dyn Pipeline>> {
-        self.config.open(&Loader::new(cache(global)?, self.loader.clone())?)
+        self.config.open_on(&self.devices, &cache(global)?, &self.loader)
     }
 }
 
@@ -132,14 +134,12 @@ pub(super) fn pipeline_config(name_or_file: &str) -> Result<PipelineConfig> {
     PipelineName::find(name_or_file, "--pipeline").map(PipelineConfig::of)
 }
 
-/// Opens the device for a run of `pipeline`.
-fn open_device(device: Option<&str>, pipeline: PipelineName) -> Result<Device> {
+/// Opens the devices for a run of `pipeline`.
+fn open_devices(device: Option<&str>, pipeline: PipelineName) -> Result<Vec<Device>> {
     let spec: DeviceSpec = device.map_or(Ok(DeviceSpec::default()), str::parse)?;
     let opened = Device::open(&spec)?;
-    match (&opened, pipeline) {
-        (Device::Cpu, _) | (Device::Gpu(_), PipelineName::Ocr) => Ok(opened),
-        (Device::Gpu(_), other) => {
-            Err(Error::backend(spec.to_string(), format!("{other} runs on the CPU only in this version"), "use --device cpu"))
-        }
+    if pipeline == PipelineName::Ocr || opened.iter().all(|device| device.gpu().is_none()) {
+        return Ok(opened);
     }
+    Err(Error::backend(spec.to_string(), format!("{pipeline} runs on the CPU only in this version"), "use --device cpu"))
 }

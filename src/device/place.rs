@@ -18,19 +18,36 @@ pub enum Device {
 }
 
 impl Device {
-    /// Opens what `spec` names.
+    /// Opens what `spec` names, in its order.
     ///
     /// # Errors
-    /// [`Error::Backend`] for a GPU that is not there or too old, and for several; [`Error::Device`] when its driver refuses.
-    pub fn open(spec: &DeviceSpec) -> Result<Self> {
+    /// [`Error::Backend`] for a GPU that is not there or too old; [`Error::Device`] when its driver refuses.
+    pub fn open(spec: &DeviceSpec) -> Result<Vec<Self>> {
         match spec {
-            DeviceSpec::Cpu => Ok(Self::Cpu),
-            DeviceSpec::Gpu(ids) if ids.len() > 1 => {
+            DeviceSpec::Cpu => Ok(vec![Self::Cpu]),
+            DeviceSpec::Gpu(ids) if ids.is_empty() => Ok(vec![Self::Gpu(Gpu::open(None)?)]),
+            DeviceSpec::Gpu(ids) => {
+                // All are looked for before the first is opened.
                 probe().map_err(|unavailable| unavailable.error(spec.to_string()))?.select(ids)?;
-                Err(Error::backend(spec.to_string(), "one run on several GPUs is not in this version", "start a run for each"))
+                ids.iter().map(|id| Gpu::open(Some(id)).map(Self::Gpu)).collect()
             }
-            DeviceSpec::Gpu(ids) => Gpu::open(ids.first()).map(Self::Gpu),
         }
+    }
+
+    /// Opens the one device that `spec` names.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it names several; those of [`open`](Self::open).
+    pub fn open_one(spec: &DeviceSpec) -> Result<Self> {
+        match spec {
+            DeviceSpec::Gpu(ids) if ids.len() > 1 => Err(Error::config("--device", format!("{spec} is several; give one"))),
+            _ => Ok(Self::open(spec)?.remove(0)),
+        }
+    }
+
+    /// Whether it still does what it is asked.
+    pub fn answers(&self) -> bool {
+        self.gpu().is_none_or(|gpu| gpu.memory().is_ok())
     }
 
     /// The graphics processor, if it is one.

@@ -1,9 +1,10 @@
 //! Pipelines by PaddleX name: a struct of modules and straight-line steps over a batch of frames, run on one
 //! pool of workers. [`Pipeline`] is what they have in common, `config` reads pipeline files. There is one file per pipeline;
-//! those with one network share `picture`, those for documents `crew` (workers), `layout` (regions), `reader` (text) and `tables`.
+//! those with one network share `picture`, `divided` is any of them on several devices; those for documents share `crew` (workers), `layout` (regions), `reader` (text) and `tables`.
 
 pub mod config;
 mod crew;
+mod divided;
 mod image_classification;
 mod instance_segmentation;
 mod layout;
@@ -19,6 +20,7 @@ mod table_recognition;
 mod tables;
 
 pub use config::{DocumentConfig, OcrConfig, PictureConfig, PipelineConfig};
+pub use divided::Divided;
 pub use image_classification::ImageClassification;
 pub use instance_segmentation::InstanceSegmentation;
 pub use name::{DocumentTask, PipelineName, Task};

@@ -54,10 +54,13 @@ fn devices_are_opened_once_and_named() {
     let _turn = Loaded::turn();
     Loaded::get();
     let open = |text: &str| Device::open(&text.parse::<DeviceSpec>().unwrap());
-    let (first, again) = (open("gpu:0").unwrap(), open("gpu:GPU-a0").unwrap());
+    let one = |text: &str| Device::open_one(&text.parse::<DeviceSpec>().unwrap()).unwrap();
+    let (first, again) = (one("gpu:0"), one("gpu:GPU-a0"));
     assert!(std::sync::Arc::ptr_eq(first.gpu().unwrap(), again.gpu().unwrap()));
     assert_eq!((first.to_string(), first.identity()), ("gpu:0".into(), "gpu:0 (Stub 0, compute capability 9.0)".into()));
-    assert!(open("gpu:1").unwrap_err().to_string().contains("there is no GPU 1"));
+    let both: Vec<String> = open("gpu:1,0").unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(both, ["gpu:1", "gpu:0"]);
+    assert!(open("gpu:0,2").unwrap_err().to_string().contains("there is no GPU 2"));
 }
 
 #[test]

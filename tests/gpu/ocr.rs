@@ -9,20 +9,21 @@ use hpinfer::backend::{
     BackendName, DynamicShapes, Engine, GpuSession, IoSpec, LoadOptions, Onnx, Parallelism, Precision, RunInfo, Session,
 };
 use hpinfer::cache::Cache;
-use hpinfer::device::{DeviceBuffer, DeviceSlice, DeviceSliceMut, Gpu, Stream};
+use hpinfer::device::{Device, DeviceBuffer, DeviceSlice, DeviceSliceMut, Gpu, Stream};
 use hpinfer::image::decode::Decoder;
 use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
 use hpinfer::model::{ModelSpec, Store};
 use hpinfer::modules::text_recognise::WidthRule;
 use hpinfer::modules::{TextDetect, TextRecognise};
 use hpinfer::onnx::{Cut, OutputKind};
-use hpinfer::pipeline::{Ocr, OcrConfig};
-use hpinfer::result::OcrResult;
+use hpinfer::pipeline::{Divided, Ocr, OcrConfig, Pipeline};
+use hpinfer::result::{OcrResult, PipelineResult};
 use hpinfer::source::{Source, SourceOptions};
 use hpinfer::tensor::storage::{download, stage};
 use hpinfer::tensor::{Shape, TensorRef};
 use hpinfer::trace::{StageTimes, Transfers};
 use hpinfer::{Error, Result};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -166,7 +167,10 @@ impl Networks {
 
     fn on_gpu(&self, threads: usize) -> Ocr {
         Loaded::get();
-        let gpu = Gpu::open(None).expect("the stand-in opens");
+        self.on(&Gpu::open(None).expect("the stand-in opens"), threads)
+    }
+
+    fn on(&self, gpu: &Arc<Gpu>, threads: usize) -> Ocr {
         let engines = self.engines.clone().map(|engine| {
             let info = RunInfo { device: gpu.to_string(), ..engine.info().clone() };
             Arc::new(Emulated { engine, gpu: gpu.clone(), info }) as Arc<dyn Engine>
@@ -230,6 +234,28 @@ fn ocr_on_a_gpu_reads_what_the_processor_reads() {
         after.uploads - before.uploads,
         after.downloads - before.downloads
     );
+}
+
+/// Frames are divided among devices; each result is that of one device alone.
+#[test]
+fn two_gpus_share_the_frames_of_a_run() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    Loaded::get();
+    let devices = Device::open(&"gpu:0,1".parse().expect("a device")).expect("the stand-in opens");
+    let part = |device: Device| {
+        let ocr = networks.on(device.gpu().expect("a GPU"), 1);
+        (device, Box::new(ocr) as Box<dyn Pipeline>)
+    };
+    let both = Divided::new(devices.into_iter().map(part).collect());
+    let frame = [plain(Size::new(90, 40))];
+    let device_of = |outcome: Result<(PipelineResult, StageTimes)>| match outcome.expect("a result").0 {
+        PipelineResult::Ocr(result) => result.header.run[0].device.clone(),
+        other => panic!("{other:?}"),
+    };
+    let used: BTreeSet<String> = (0..4).flat_map(|_| both.process(&frame)).map(device_of).collect();
+    assert_eq!(used.into_iter().collect::<Vec<_>>(), ["gpu:0", "gpu:1"]);
+    assert_eq!(both.run_records().iter().map(|run| &*run.device).collect::<Vec<_>>(), ["gpu:0", "gpu:0", "gpu:1", "gpu:1"]);
 }
 
 /// What a benchmark replays is what the pipeline fed the engine.

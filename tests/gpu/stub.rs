@@ -50,7 +50,7 @@ impl Loaded {
             let driver = library("gpu/driver.cpp", &["-Wl,-soname,libcuda.so"]);
             // SAFETY: built from this tree; loading it runs nothing.
             let loaded = Self(unsafe { libloading::Library::new(driver) }.expect("it loads"));
-            loaded.words("devices=9.0");
+            loaded.words("devices=9.0,8.6");
             loaded
         })
     }

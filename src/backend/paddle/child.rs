@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,6 +53,8 @@ pub(super) struct Child {
     questions: Option<ChildStdin>,
     answers: Receiver<Vec<u8>>,
     last_lines: Arc<Mutex<VecDeque<String>>>,
+    /// Closes when all of its standard error was read.
+    all_said: Receiver<()>,
 }
 
 impl Child {
@@ -74,7 +76,11 @@ impl Child {
         let (questions, answers, complaints) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
         let last_lines = Arc::new(Mutex::new(VecDeque::new()));
         let kept = last_lines.clone();
-        thread::spawn(move || keep_last(complaints, &kept));
+        let (saying, all_said) = channel();
+        thread::spawn(move || {
+            let _until_the_end: Sender<()> = saying;
+            keep_last(complaints, &kept);
+        });
         let (sender, receiver) = channel();
         thread::spawn(move || {
             let mut answers = answers;
@@ -84,7 +90,7 @@ impl Child {
                 }
             }
         });
-        Ok(Self { process, questions, answers: receiver, last_lines })
+        Ok(Self { process, questions, answers: receiver, last_lines, all_said })
     }
 
     /// The identifier of the process.
@@ -155,6 +161,8 @@ impl Child {
             }
         };
         self.end();
+        // What it said last is on its way still; a process that it left behind may hold the pipe open.
+        let _ = self.all_said.recv_timeout(Duration::from_secs(1));
         let mut reason = status.map_or("it closed its output and was ended".to_owned(), how_it_ended);
         if let Some(line) = telling(&self.last_lines.lock().unwrap_or_else(PoisonError::into_inner)) {
             reason += &format!(": {line}");

@@ -11,11 +11,13 @@ pub use ocr::OcrConfig;
 pub use picture::PictureConfig;
 
 use super::{
-    DocumentTask, ImageClassification, InstanceSegmentation, ObjectDetection, Ocr, Pages, Pipeline, PipelineName, SealRecognition,
+    Divided, DocumentTask, ImageClassification, InstanceSegmentation, ObjectDetection, Ocr, Pages, Pipeline, PipelineName, SealRecognition,
     SemanticSegmentation, TableRecognition, Task,
 };
+use crate::cache::Cache;
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::modules::Loader;
+use crate::modules::{Loader, LoaderOptions};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::path::Path;
@@ -101,7 +103,25 @@ impl PipelineConfig {
         }
     }
 
-    /// Finds, fetches and opens the networks.
+    /// Opens the pipeline on each of `devices`, which share the cores of `options`, to divide frames among them.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open); [`Error::Config`] when there is no device.
+    pub fn open_on(&self, devices: &[Device], cache: &Cache, options: &LoaderOptions) -> Result<Box<dyn Pipeline>> {
+        let threads = (options.threads / devices.len().max(1)).max(1);
+        let open = |device: &Device| {
+            let loader = Loader::new(cache.clone(), LoaderOptions { device: device.clone(), threads, ..options.clone() })?;
+            Ok((device.clone(), self.open(&loader)?))
+        };
+        let mut parts = devices.iter().map(open).collect::<Result<Vec<_>>>()?;
+        match parts.len() {
+            0 => Err(Error::config("device", "none is given")),
+            1 => Ok(parts.remove(0).1),
+            _ => Ok(Box::new(Divided::new(parts))),
+        }
+    }
+
+    /// Finds, fetches and opens the networks, on the device of `loader`.
     pub fn open(&self, loader: &Loader) -> Result<Box<dyn Pipeline>> {
         Ok(match self {
             Self::Ocr(config) => Box::new(Ocr::open(config, loader)?),
