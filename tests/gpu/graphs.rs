@@ -1,6 +1,6 @@
 //! Runs of TensorRT that repeat, recorded as graphs of the stand-in.
 
-use super::stub::Loaded;
+use super::stub::{DEVICES, Loaded};
 use crate::double::{Double, Form};
 use hpinfer::backend::tensorrt::builder::Builder;
 use hpinfer::backend::tensorrt::cache::EngineCache;
@@ -112,9 +112,9 @@ fn where_nothing_can_be_recorded_runs_go_on() {
         let session = session.on_gpu().expect("on the device");
         let stub = Loaded::get();
         let before = stub.counts().graph_launches;
-        stub.words(&format!("devices=9.0 fail={function} code=900"));
+        stub.words(&format!("{DEVICES} fail={function} code=900"));
         (0..30).for_each(|seed| run(session, 8, seed));
-        stub.words("devices=9.0");
+        stub.words(DEVICES);
         assert_eq!(stub.counts().graph_launches, before, "{function}");
     }
 }

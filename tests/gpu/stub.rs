@@ -30,6 +30,9 @@ pub fn library(source: &str, flags: &[&str]) -> PathBuf {
 /// file the program looks for.
 pub struct Loaded(libloading::Library);
 
+/// The devices of the stand-in in this process.
+pub const DEVICES: &str = "devices=9.0,8.6";
+
 /// What the driver was asked to do so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
@@ -50,7 +53,7 @@ impl Loaded {
             let driver = library("gpu/driver.cpp", &["-Wl,-soname,libcuda.so"]);
             // SAFETY: built from this tree; loading it runs nothing.
             let loaded = Self(unsafe { libloading::Library::new(driver) }.expect("it loads"));
-            loaded.words("devices=9.0,8.6");
+            loaded.words(DEVICES);
             loaded
         })
     }
