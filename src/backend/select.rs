@@ -90,16 +90,20 @@ impl Wanted {
     fn candidates(&self, device: &Device, precision: Precision) -> Vec<BackendName> {
         let mut candidates = match precision {
             Precision::Float32 if device.gpu().is_some() => vec![BackendName::OnnxRuntime],
-            Precision::Float32 => vec![BackendName::OnnxRuntime, BackendName::OpenVino],
-            Precision::Bfloat16 => vec![BackendName::OpenVino],
+            // Where bfloat16 is allowed, float32 still may be faster: some processors have it and gain nothing.
+            Precision::Float32 | Precision::Bfloat16 => vec![BackendName::OnnxRuntime, BackendName::OpenVino],
         };
         candidates.sort_by_key(|name| Some(*name) != self.hint); // stable: the rest keeps its order
         candidates
     }
 
-    /// `options` as `backend` is to be told them.
+    /// `options` as `backend` is to be told them: ONNX Runtime has float32 only.
     fn adjusted(&self, backend: BackendName, options: &LoadOptions) -> LoadOptions {
-        self.adjustments.get(&backend).map_or_else(|| options.clone(), |adjustment| adjustment.apply(options))
+        let mut options = self.adjustments.get(&backend).map_or_else(|| options.clone(), |adjustment| adjustment.apply(options));
+        if backend == BackendName::OnnxRuntime {
+            options.precision = Precision::Float32;
+        }
+        options
     }
 }
 
@@ -425,6 +429,9 @@ mod tests {
         let told = |name| wanted.adjusted(name, &options);
         assert_eq!(told(BackendName::OpenVino).parallelism, Parallelism { streams: 2, threads_per_stream: 4 });
         assert_eq!(told(BackendName::OnnxRuntime).parallelism, options.parallelism);
+        let reduced = LoadOptions { precision: Precision::Bfloat16, ..options.clone() };
+        let precision = |name| wanted.adjusted(name, &reduced).precision;
+        assert_eq!([BackendName::OnnxRuntime, BackendName::OpenVino].map(precision), [Precision::Float32, Precision::Bfloat16]);
         assert_eq!((told(BackendName::TensorRt).parallelism, told(BackendName::TensorRt).shapes), (options.parallelism, shaped.shapes));
     }
 }

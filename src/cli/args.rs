@@ -171,7 +171,7 @@ pub struct EngineArgs {
     /// {"cpu_num_threads": 4}}; wins over the pipeline file, --backend and --threads win over it
     #[arg(long, value_name = "JSON", alias = "hpi_config")]
     pub hpi_config: Option<String>,
-    /// Recognition in bfloat16 where the processor has it, on narrow line inputs: texts may differ slightly
+    /// Recognition in bfloat16 where the processor has it and gains by it, on narrow line inputs: texts may differ slightly
     #[arg(long)]
     pub fast: bool,
     /// The model of a pipeline with one network: a name or a model folder [default: the pipeline file's]

@@ -99,7 +99,11 @@ fn processor() -> Vec<Finding> {
         line(
             "bfloat16",
             true,
-            if bf16 { "in hardware: --fast uses it".into() } else { "not in hardware: --fast computes in float32".to_owned() },
+            if bf16 {
+                "in hardware: --fast uses it where it is the faster".into()
+            } else {
+                "not in hardware: --fast computes in float32".to_owned()
+            },
             None,
         ),
     ]
