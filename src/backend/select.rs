@@ -87,11 +87,12 @@ impl Wanted {
 
     /// The backends to choose from, in order of preference: the hint, then ONNX Runtime, which needs a fraction of the
     /// memory and no preparation for new shapes.
-    fn candidates(&self, device: &Device, precision: Precision) -> Vec<BackendName> {
-        let mut candidates = match precision {
-            Precision::Float32 if device.gpu().is_some() => vec![BackendName::OnnxRuntime],
-            // Where bfloat16 is allowed, float32 still may be faster: some processors have it and gain nothing.
-            Precision::Float32 | Precision::Bfloat16 => vec![BackendName::OnnxRuntime, BackendName::OpenVino],
+    ///
+    /// The same where bfloat16 is allowed: some processors have it and gain nothing by it.
+    fn candidates(&self, device: &Device) -> Vec<BackendName> {
+        let mut candidates = match device {
+            Device::Gpu(_) => vec![BackendName::OnnxRuntime],
+            Device::Cpu => vec![BackendName::OnnxRuntime, BackendName::OpenVino],
         };
         candidates.sort_by_key(|name| Some(*name) != self.hint); // stable: the rest keeps its order
         candidates
@@ -204,9 +205,9 @@ impl Selector {
             tracing::info!("{}: {name}, as asked for", options.model);
             return self.open(name)?.load(&wanted.adjusted(name, options));
         }
-        let candidates = wanted.candidates(&self.device, options.precision);
+        let candidates = wanted.candidates(&self.device);
         if let [only] = candidates[..] {
-            tracing::info!("{}: {only}, the only backend with {} on {}", options.model, options.precision, self.device);
+            tracing::info!("{}: {only}, the only backend on {}", options.model, self.device);
             return self.open(only)?.load(&wanted.adjusted(only, options));
         }
         if let Some(known) = self.known(wanted, options) {
@@ -328,7 +329,7 @@ impl Selector {
     /// processor and libraries. Locating a library is a look at the file system; nothing is opened.
     fn file(&self, wanted: &Wanted, options: &LoadOptions) -> Result<PathBuf> {
         let mut hash = Sha256::new();
-        let candidates = wanted.candidates(&self.device, options.precision);
+        let candidates = wanted.candidates(&self.device);
         let threads: Vec<_> = candidates.iter().map(|&name| wanted.adjusted(name, options).parallelism).collect();
         let key = (
             &options.model_sha256,
@@ -400,7 +401,7 @@ mod tests {
     #[test]
     fn a_hint_goes_first_and_adds_nothing() {
         use BackendName::{OnnxRuntime, OpenVino, PaddleInfer};
-        let order = |hint| Wanted { hint, ..Wanted::default() }.candidates(&Device::Cpu, Precision::Float32);
+        let order = |hint| Wanted { hint, ..Wanted::default() }.candidates(&Device::Cpu);
         assert_eq!(order(None), [OnnxRuntime, OpenVino]);
         assert_eq!(order(Some(OpenVino)), [OpenVino, OnnxRuntime]);
         assert_eq!(order(Some(PaddleInfer)), [OnnxRuntime, OpenVino]);

@@ -116,7 +116,7 @@ impl Reading {
             tracing::info!("{} runs on {} {} ({}, {})", run.model, run.backend, run.version, run.device, run.precision);
         }
         let threads = plan.loader.threads;
-        let lone_worker = threads == 1 && plan.loader.device.gpu().is_none();
+        let lone_worker = threads == 1 && plan.devices.iter().all(|device| device.gpu().is_none());
         Ok(Self { pipeline, source, decoder, saver, timings, threads, lone_worker })
     }
 

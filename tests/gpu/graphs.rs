@@ -1,14 +1,14 @@
 //! Runs of TensorRT that repeat, recorded as graphs of the stand-in.
 
 use super::stub::{DEVICES, Loaded};
-use crate::double::{Double, Form};
+use crate::double::{Double, Form, sample_options};
 use hpinfer::backend::tensorrt::builder::Builder;
 use hpinfer::backend::tensorrt::cache::EngineCache;
 use hpinfer::backend::tensorrt::session::TensorRt;
-use hpinfer::backend::{Backend, Engine, GpuSession, LoadOptions, Onnx, Parallelism, Precision, ShapeRange};
-use hpinfer::cache::{Cache, sha256};
+use hpinfer::backend::{Backend, Engine, GpuSession, LoadOptions, ShapeRange};
+use hpinfer::cache::Cache;
 use hpinfer::device::{Device, Gpu};
-use hpinfer::onnx::{Cut, sample};
+use hpinfer::onnx::sample;
 use hpinfer::tensor::Shape;
 use hpinfer::tensor::storage::{download, stage};
 use hpinfer::trace::Transfers;
@@ -20,32 +20,12 @@ const BEFORE: u64 = 9;
 
 /// The sample network, for 1 to 64 rows.
 fn engine(double: &Double, home: &Path) -> Arc<dyn Engine> {
-    double.on_run(|_, inputs, outputs| {
-        let rows = inputs[0].shape()[0];
-        outputs[0].set_shape(&[rows, 3]);
-        if let (Some(x), Some(y)) = (inputs[0].floats(), outputs[0].floats()) {
-            y.copy_from_slice(&sample::expected(x));
-        }
-        Ok(())
-    });
+    double.computes_sample();
     Loaded::get();
     let cache = EngineCache::new(Cache::open(Some(home)).expect("a cache"));
     let builder = Builder::new(double.open().expect("it opens"), 0, cache).expect("a builder");
-    let bytes = sample::bytes();
     let range = ShapeRange::new([vec![1, 4], vec![2, 4], vec![64, 4]]).expect("a range").expect("of a shape");
-    let options = LoadOptions {
-        model: "sample".into(),
-        kind: Default::default(),
-        model_sha256: sha256(&bytes),
-        onnx: Some(Onnx::Bytes(Arc::new(bytes))),
-        paddle: None,
-        rewrite: true,
-        precision: Precision::Float32,
-        parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
-        cut: Cut::Nothing,
-        shapes: [(sample::INPUT.to_owned(), range)].into(),
-        cache_dir: None,
-    };
+    let options = LoadOptions { shapes: [(sample::INPUT.to_owned(), range)].into(), ..sample_options() };
     let device = Device::Gpu(Gpu::open(None).expect("the stand-in opens"));
     TensorRt::new(builder, device).load(&options).expect("an engine")
 }

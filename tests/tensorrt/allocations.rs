@@ -1,7 +1,7 @@
 //! A run on the shapes of the run before allocates nothing on this side of the library.
 
-use super::double::{Double, Form};
-use super::session::{backend, options};
+use super::double::{Double, Form, sample_options};
+use super::session::backend;
 use hpinfer::backend::Backend;
 use hpinfer::tensor::Shape;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -44,7 +44,7 @@ fn a_repeated_run_allocates_nothing() {
             Ok(())
         });
         let home = tempfile::tempdir().unwrap();
-        let engine = backend(&double, home.path()).load(&options()).unwrap();
+        let engine = backend(&double, home.path()).load(&sample_options()).unwrap();
         let mut session = engine.session().unwrap();
         let shape = Shape::new(&[4, 4]);
         let mut run = |first: f32| {

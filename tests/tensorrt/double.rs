@@ -1,6 +1,9 @@
 //! The double of the library, built once per binary form; every test opens a copy of its own, with its own knobs.
 
 use hpinfer::backend::tensorrt::ffi::Library;
+use hpinfer::backend::{LoadOptions, Onnx, Parallelism, Precision};
+use hpinfer::cache::sha256;
+use hpinfer::onnx::{Cut, sample};
 use std::ffi::{CString, c_char, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +27,24 @@ impl Form {
             Self::Eleven => ["libnvinfer.so.11", "libnvonnxparser.so.11"],
             Self::Rtx => ["libtensorrt_rtx.so.1", "libtensorrt_onnxparser_rtx.so.1"],
         }
+    }
+}
+
+/// The sample network for a backend.
+pub fn sample_options() -> LoadOptions {
+    let bytes = sample::bytes();
+    LoadOptions {
+        model: "sample".into(),
+        kind: Default::default(),
+        model_sha256: sha256(&bytes),
+        onnx: Some(Onnx::Bytes(Arc::new(bytes))),
+        paddle: None,
+        rewrite: true,
+        precision: Precision::Float32,
+        parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
+        cut: Cut::Nothing,
+        shapes: Default::default(),
+        cache_dir: None,
     }
 }
 
@@ -110,6 +131,18 @@ impl Double {
     pub fn alive(&self) -> i32 {
         // SAFETY: the function has this type.
         unsafe { self.handle.get::<unsafe extern "C" fn() -> i32>(b"trs_double_alive").expect("exported")() }
+    }
+
+    /// Runs compute the sample network from now on.
+    pub fn computes_sample(&self) {
+        self.on_run(|_, inputs, outputs| {
+            let rows = inputs[0].shape()[0];
+            outputs[0].set_shape(&[rows, 3]);
+            if let (Some(x), Some(y)) = (inputs[0].floats(), outputs[0].floats()) {
+                y.copy_from_slice(&sample::expected(x));
+            }
+            Ok(())
+        });
     }
 
     /// What runs do from now on. The function is kept until the double goes, which is after the libraries opened from it.

@@ -1,62 +1,32 @@
 //! Engines as backends: built by a recipe, cached, run through the common seam, on the double.
 
-use super::double::{Double, Form};
+use super::double::{Double, Form, sample_options};
 use hpinfer::backend::tensorrt::builder::Builder;
 use hpinfer::backend::tensorrt::cache::EngineCache;
 use hpinfer::backend::tensorrt::session::TensorRt;
-use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, NetworkKind, Onnx, Parallelism, Precision};
-use hpinfer::cache::{Cache, sha256};
+use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, NetworkKind, Precision};
+use hpinfer::cache::Cache;
 use hpinfer::device::Device;
-use hpinfer::onnx::{Cut, sample};
+use hpinfer::onnx::sample;
 use hpinfer::tensor::Shape;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// The double computes the sample network.
-pub fn run_sample(double: &Double) {
-    double.on_run(|_, inputs, outputs| {
-        let rows = inputs[0].shape()[0];
-        outputs[0].set_shape(&[rows, 3]);
-        if let (Some(x), Some(y)) = (inputs[0].floats(), outputs[0].floats()) {
-            y.copy_from_slice(&sample::expected(x));
-        }
-        Ok(())
-    });
-}
 
 pub fn backend(double: &Double, home: &Path) -> TensorRt {
     let cache = EngineCache::new(Cache::open(Some(home)).unwrap());
     TensorRt::new(Builder::new(double.open().unwrap(), 0, cache).unwrap(), Device::Cpu)
 }
 
-pub fn options() -> LoadOptions {
-    let bytes = sample::bytes();
-    LoadOptions {
-        model: "sample".into(),
-        kind: Default::default(),
-        model_sha256: sha256(&bytes),
-        onnx: Some(Onnx::Bytes(Arc::new(bytes))),
-        paddle: None,
-        rewrite: true,
-        precision: Precision::Float32,
-        parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
-        cut: Cut::Nothing,
-        shapes: Default::default(),
-        cache_dir: None,
-    }
-}
-
 #[test]
 fn a_model_is_built_run_and_loaded_the_next_time() {
     for form in Form::ALL {
         let double = Double::new(form);
-        run_sample(&double);
+        double.computes_sample();
         let home = tempfile::tempdir().unwrap();
         let count = home.path().join("count");
         double.knobs(&format!("count={}", count.display()));
         for _ in 0..2 {
-            let engine = backend(&double, home.path()).load(&options()).unwrap();
+            let engine = backend(&double, home.path()).load(&sample_options()).unwrap();
             assert_eq!((engine.info().backend, engine.info().device.as_str()), (BackendName::TensorRt, "cpu"));
             assert!(engine.info().version.ends_with(".7"), "{}", engine.info().version);
             let mut session = engine.session().unwrap();
@@ -82,9 +52,9 @@ fn a_model_is_built_run_and_loaded_the_next_time() {
 #[test]
 fn sessions_of_one_engine_run_side_by_side() {
     let double = Double::new(Form::Eleven);
-    run_sample(&double);
+    double.computes_sample();
     let home = tempfile::tempdir().unwrap();
-    let engine = backend(&double, home.path()).load(&options()).unwrap();
+    let engine = backend(&double, home.path()).load(&sample_options()).unwrap();
     std::thread::scope(|scope| {
         for seed in 0..4 {
             let engine: &dyn Engine = &*engine;
@@ -105,9 +75,9 @@ fn sessions_of_one_engine_run_side_by_side() {
 #[test]
 fn a_failed_run_is_an_error_and_the_next_one_works() {
     let double = Double::new(Form::Ten);
-    run_sample(&double);
+    double.computes_sample();
     let home = tempfile::tempdir().unwrap();
-    let engine = backend(&double, home.path()).load(&options()).unwrap();
+    let engine = backend(&double, home.path()).load(&sample_options()).unwrap();
     let mut session = engine.session().unwrap();
     session.input(0, Shape::new(&[2, 4])).unwrap().fill(1.0);
     double.knobs("enqueue_false");
@@ -122,9 +92,9 @@ fn a_recipe_that_does_not_fit_and_a_precision_that_cannot_be_had_are_errors() {
     let double = Double::new(Form::Ten);
     let home = tempfile::tempdir().unwrap();
     let backend = backend(&double, home.path());
-    let bfloat = LoadOptions { precision: Precision::Bfloat16, ..options() };
+    let bfloat = LoadOptions { precision: Precision::Bfloat16, ..sample_options() };
     assert!(backend.load(&bfloat).map(|_| ()).unwrap_err().to_string().contains("bfloat16"));
-    let of = |module: &str| LoadOptions { kind: NetworkKind { module: module.into(), ..Default::default() }, ..options() };
+    let of = |module: &str| LoadOptions { kind: NetworkKind { module: module.into(), ..Default::default() }, ..sample_options() };
     assert!(backend.load(&of("image_classification")).is_ok());
     assert!(backend.load(&of("dancing")).map(|_| ()).unwrap_err().to_string().contains("no recipe for the module `dancing`"));
 }
@@ -133,7 +103,7 @@ fn a_recipe_that_does_not_fit_and_a_precision_that_cannot_be_had_are_errors() {
 fn the_selftest_passes_on_the_double_and_finds_a_wrong_result() {
     for form in Form::ALL {
         let double = Double::new(form);
-        run_sample(&double);
+        double.computes_sample();
         let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap(), &Device::Cpu).unwrap();
         assert!(report.passed && report.greatest_difference == Some(0.0), "{report:?}");
         assert_eq!(report.steps.iter().map(|s| s.step).collect::<Vec<_>>(), ["build", "load from the cache", "context", "run"]);
