@@ -51,9 +51,9 @@ pub struct StreamArgs {
     /// Nth is looked at [default: latest for live streams and cameras, block for the rest]
     #[arg(long, value_name = "POLICY")]
     drop: Option<String>,
-    /// Frames of a stream that may wait
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    queue: usize,
+    /// Frames of a stream that may wait [default: 1 where the oldest is dropped, else 4]
+    #[arg(long, value_name = "N")]
+    queue: Option<usize>,
     /// How long a frame may wait for others to share its batch, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]
     batch_delay: u64,
@@ -152,13 +152,15 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let stages = FrameStages::new(pipeline.as_ref(), &args.input, args.carry_over, saver, drawing);
     let delay = Duration::from_millis(args.batch_delay);
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
-    let mut settings = Settings { queue: args.queue.max(1), ..Settings::new(plan.loader.threads + 1, batching) };
+    let mut settings = Settings::new(plan.loader.threads + 1, batching);
     if args.carry_over.is_some() {
         settings.decoders = 1; // the comparison needs each stream in its order
     }
     if inputs.drop_oldest() {
         settings.window = settings.workers * batching.items + 1; // what is past the queues can no longer be dropped
+        settings.queue = 1; // what waits is old by the time of its turn
     }
+    settings.queue = args.queue.unwrap_or(settings.queue).max(1);
     let gauges = Gauges::new(args.input.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut lines = line::Lines::new(&args.input, Schema::default());
