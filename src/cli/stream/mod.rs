@@ -51,7 +51,7 @@ pub struct StreamArgs {
     /// Nth is looked at [default: latest for live streams and cameras, block for the rest]
     #[arg(long, value_name = "POLICY")]
     drop: Option<String>,
-    /// Frames of a stream that may wait [default: 1 where the oldest is dropped, else 4]
+    /// Frames of a stream that may wait [default: 1 where a stream drops its oldest, else 4]
     #[arg(long, value_name = "N")]
     queue: Option<usize>,
     /// How long a frame may wait for others to share its batch, in milliseconds
