@@ -107,12 +107,35 @@ impl Transfers {
     }
 }
 
-/// Time spent per stage and transfers made, summed over the work of one picture.
+/// A set of engines, of those that were given a number because a network may run on one or the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineSet(u64);
+
+impl EngineSet {
+    /// The engine of this number. There are 64 numbers: far more than a pipeline has networks.
+    pub const fn one(number: u32) -> Self {
+        Self(1 << (number % u64::BITS))
+    }
+
+    /// Takes the engines of `other` in.
+    pub fn insert(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Whether an engine of `other` is in it.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// Time spent per stage and transfers made, summed over the work of one picture, and which engines did it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StageTimes {
     times: [Duration; Stage::COUNT],
     /// What was moved to and from a device.
     pub transfers: Transfers,
+    /// What ran, of the engines that have a number.
+    pub ran: EngineSet,
 }
 
 impl StageTimes {
@@ -135,6 +158,7 @@ impl StageTimes {
             *a += b.mul_f64(share);
         }
         self.transfers.add_share(&other.transfers, share);
+        self.ran.insert(other.ran);
     }
 
     /// Time booked under `stage`.

@@ -3,6 +3,7 @@
 
 mod tensorrt {
     pub mod allocations;
+    pub mod background;
     pub mod binding;
     pub mod cli;
     pub mod double;

@@ -78,6 +78,7 @@ impl FakeEngine {
             version: "0".into(),
             device: "cpu".into(),
             precision: Precision::Float32,
+            stand_in: None,
         };
         let output = |index: usize| TensorSpec { name: format!("y{index}"), dtype: DType::F32, dims: Vec::new() };
         let io = IoSpec { inputs: inputs.iter().map(spec).collect(), outputs: (0..outputs).map(output).collect() };

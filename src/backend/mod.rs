@@ -1,10 +1,11 @@
 //! Inference engines behind one seam. A [`Backend`] turns a model file into an [`Engine`], which
 //! workers share; each worker takes a [`Session`] of its own from it. No image appears here: a session
 //! has named inputs and outputs, lends the buffers of its inputs, runs, and shows its outputs in place,
-//! so that no tensor is copied between an operation and the engine. `select` chooses the backend of a model,
-//! `rewrite` keeps the form of its graph that an engine runs fastest. Modules stand above, [`crate::onnx`] and
-//! [`crate::runtime`] below; operations are unknown here.
+//! so that no tensor is copied between an operation and the engine. `select` chooses the backend of a model, `changeover` runs
+//! one until the engine of another is built, `rewrite` keeps the form of its graph that an engine runs fastest. Modules stand
+//! above, [`crate::onnx`] and [`crate::runtime`] below; operations are unknown here.
 
+mod changeover;
 pub mod fake;
 pub mod onnxruntime;
 pub mod openvino;
@@ -19,6 +20,7 @@ use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::{Cut, OutputKind};
 use crate::tensor::{DType, Shape, TensorRef};
+use crate::trace::EngineSet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -182,6 +184,33 @@ pub struct RunInfo {
     pub device: String,
     /// Arithmetic.
     pub precision: Precision,
+    /// What runs in its place until it is built.
+    #[serde(skip)]
+    pub stand_in: Option<Box<StandIn>>,
+}
+
+/// An engine that runs in the place of one that is being built, and how runs of the two are told apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandIn {
+    /// What it is.
+    pub info: RunInfo,
+    /// Its number.
+    pub own: EngineSet,
+    /// That of the engine it stands in for.
+    pub built: EngineSet,
+}
+
+/// When engines that take minutes to build are built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineBuild {
+    /// While requests run on another backend, which the engine then replaces.
+    Background,
+    /// Before the first request.
+    #[default]
+    Blocking,
+    /// Not at all: the engine is there, or it is an error.
+    Never,
 }
 
 /// An ONNX model: a file, or the bytes of one.
@@ -290,6 +319,10 @@ pub trait Session: Send {
     /// The same where inputs and outputs are memory of a GPU; `None` for an engine that works on the host.
     fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
         None
+    }
+    /// The number of the engine that did the last run, where that changes.
+    fn ran(&self) -> EngineSet {
+        EngineSet::default()
     }
 }
 

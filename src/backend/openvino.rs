@@ -94,6 +94,7 @@ impl Backend for OpenVino {
             version: self.version.clone(),
             device: "cpu".into(),
             precision: options.precision,
+            stand_in: None,
         };
         Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), io, info, output }))
     }

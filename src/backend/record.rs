@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::tensor::storage::{download, stage};
 use crate::tensor::{Shape, TensorRef};
-use crate::trace::Transfers;
+use crate::trace::{EngineSet, Transfers};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One noted run: shape and elements of every input, in graph order, and the engine they went to.
@@ -149,6 +149,10 @@ impl Session for RecordingSession {
 
     fn output(&self, index: usize) -> Result<TensorRef<'_>> {
         self.session.output(index)
+    }
+
+    fn ran(&self) -> EngineSet {
+        self.session.ran()
     }
 
     fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {

@@ -6,11 +6,14 @@ use super::onnxruntime::OnnxRuntime;
 use super::openvino::OpenVino;
 use super::paddle::PaddleInfer;
 use super::paddle::convert::{Converted, to_onnx};
+use super::tensorrt::background::Builds;
 use super::tensorrt::session::TensorRt;
-use super::{Backend, BackendName, DynamicShapes, Engine, LoadOptions, Onnx, PaddleRunMode, Parallelism, Precision, Session};
+use super::{Backend, BackendName, DynamicShapes, Engine, EngineBuild, LoadOptions};
+use super::{Onnx, PaddleRunMode, Parallelism, Precision, Session};
 use crate::cache::Cache;
 use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
+use crate::onnx::Cut;
 use crate::runtime::gpu::{CudaRelease, GpuRuntime};
 use crate::runtime::{self, Found, Library, PaddlePart};
 use crate::tensor::Shape;
@@ -158,6 +161,8 @@ pub struct Selector {
     cache: Cache,
     libraries: Libraries,
     opened: Mutex<BTreeMap<&'static str, Arc<dyn Backend>>>,
+    tensorrt: Mutex<Option<Arc<TensorRt>>>,
+    builds: Builds,
     /// Held while backends are timed.
     measuring: Mutex<()>,
 }
@@ -179,7 +184,14 @@ impl Selector {
 
     /// A selector for networks on `device`.
     pub fn on(device: Device, cache: Cache, libraries: Libraries) -> Self {
-        Self { device, cache, libraries, opened: Mutex::default(), measuring: Mutex::default() }
+        let (opened, tensorrt, builds, measuring) = Default::default();
+        Self { device, cache, libraries, opened, tensorrt, builds, measuring }
+    }
+
+    /// Lets engines be built when `engine_build` says, instead of before the first request.
+    #[must_use]
+    pub fn building(self, engine_build: EngineBuild) -> Self {
+        Self { builds: Builds::new(engine_build), ..self }
     }
 
     /// Loads a model on the backend the user wants, else on the fastest one for the inputs of `probe`. A model that is in
@@ -203,7 +215,11 @@ impl Selector {
         };
         if let Some(name) = wanted.backend {
             tracing::info!("{}: {name}, as asked for", options.model);
-            return self.open(name)?.load(&wanted.adjusted(name, options));
+            let told = wanted.adjusted(name, options);
+            return match name {
+                BackendName::TensorRt => self.load_tensorrt(wanted, &told),
+                _ => self.open(name)?.load(&told),
+            };
         }
         let candidates = wanted.candidates(&self.device);
         if let [only] = candidates[..] {
@@ -230,6 +246,25 @@ impl Selector {
         Ok(engine)
     }
 
+    /// An engine of TensorRT, built when the user wants it to be. Until then the first of the other candidates runs.
+    fn load_tensorrt(&self, wanted: &Wanted, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
+        self.builds.load(self.tensorrt()?.prepare(options)?, || {
+            let first = wanted.candidates(&self.device)[0];
+            // The engine gives what the whole graph gives.
+            let whole = LoadOptions { cut: Cut::Nothing, precision: Precision::Float32, ..wanted.adjusted(first, options) };
+            self.open(first)?.load(&whole)
+        })
+    }
+
+    fn tensorrt(&self) -> Result<Arc<TensorRt>> {
+        let mut opened = self.tensorrt.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(backend) = &*opened {
+            return Ok(backend.clone());
+        }
+        let backend = Arc::new(TensorRt::open(self.device.clone(), self.libraries.tensorrt.as_deref(), self.cache.clone())?);
+        Ok(opened.insert(backend).clone())
+    }
+
     fn open(&self, name: BackendName) -> Result<Arc<dyn Backend>> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(backend) = opened.get(name.as_str()) {
@@ -254,9 +289,7 @@ impl Selector {
                 let found = self.library(Library::OpenVino)?;
                 Arc::new(OpenVino::open(&found.path, found.version.as_deref())?)
             }
-            BackendName::TensorRt | BackendName::PaddleTensorRt => {
-                Arc::new(TensorRt::open(self.device.clone(), self.libraries.tensorrt.as_deref(), self.cache.clone())?)
-            }
+            BackendName::TensorRt | BackendName::PaddleTensorRt => return Ok(self.tensorrt()?),
             BackendName::PaddleInfer => Arc::new(PaddleInfer::new(PaddlePart::Inference.ensure(&self.cache)?)),
             BackendName::Fake => return Err(Error::config("backend", "`fake` exists for tests only")),
         };
@@ -396,7 +429,6 @@ impl Clock {
 mod tests {
     use super::*;
     use crate::backend::ShapeRange;
-    use crate::onnx::Cut;
 
     #[test]
     fn a_hint_goes_first_and_adds_nothing() {

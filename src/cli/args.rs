@@ -10,6 +10,7 @@ use super::pdf::PdfArgs;
 use super::runtime::RuntimeCommand;
 use super::stream::StreamArgs;
 use super::verify::VerifyArgs;
+use crate::backend::EngineBuild;
 use crate::trace::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -171,6 +172,10 @@ pub struct EngineArgs {
     /// {"cpu_num_threads": 4}}; wins over the pipeline file, --backend and --threads win over it
     #[arg(long, value_name = "JSON", alias = "hpi_config")]
     pub hpi_config: Option<String>,
+    /// When TensorRT engines that are not there yet are built. blocking: first, then the pipeline runs. background: the pipeline
+    /// runs on onnx_runtime until they are. never: it is an error [default: background for streams, blocking for the rest]
+    #[arg(long, value_name = "WHEN", alias = "engine_build")]
+    pub engine_build: Option<EngineBuild>,
     /// Recognition in bfloat16 where the processor has it and gains by it, on narrow line inputs: texts may differ slightly
     #[arg(long)]
     pub fast: bool,

@@ -5,6 +5,7 @@ use super::official::{self, OfficialArgs};
 use super::plan::{self, Plan};
 use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
+use crate::backend::EngineBuild;
 use crate::bench::cases::{Case, Variant};
 use crate::bench::compare::compare;
 use crate::bench::machine::{Machine, utc};
@@ -179,6 +180,9 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
     let threads = if args.threads.is_empty() { vec![device::available_threads()] } else { args.threads.clone() };
     for &threads in &threads {
         Plan::new(pipeline, Some(threads), &args.engine)?; // what is wrong with the flags is said before anything starts
+    }
+    if args.engine.engine_build == Some(EngineBuild::Background) {
+        return Err(Error::config("--engine-build", "a measurement is of one engine; give blocking or never, or leave it out"));
     }
     if args.repeat == 0 {
         return Err(Error::config("--repeat", "0 rounds; give 1 or more"));

@@ -1,6 +1,7 @@
 //! What the flags mean here: the validated plan of a run. Flags win over the pipeline file, the file over defaults.
 
 use super::args::{EngineArgs, GlobalArgs, PaddingArg, ScoreModeArg};
+use crate::backend::EngineBuild;
 use crate::cache::{Cache, Network};
 use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
@@ -49,8 +50,16 @@ impl Plan {
         };
         let backend = engine.backend.as_deref().map(str::parse).transpose()?;
         let hpi = engine.hpi_config.as_deref().map_or(Ok(HpiConfig::default()), |json| HpiConfig::from_json(json, "--hpi-config"))?;
-        let loader = LoaderOptions { threads, backend, hpi, core_limits, fast: engine.fast, ..LoaderOptions::default() };
+        let (fast, engine_build) = (engine.fast, engine.engine_build.unwrap_or_default());
+        let loader = LoaderOptions { threads, backend, hpi, core_limits, fast, engine_build, ..LoaderOptions::default() };
         Ok(Self { config, devices, loader })
+    }
+
+    /// Builds engines in the background where `engine` does not say when: a source that does not wait is to be served at once.
+    #[must_use]
+    pub fn serving_at_once(mut self, engine: &EngineArgs) -> Self {
+        self.loader.engine_build = engine.engine_build.unwrap_or(EngineBuild::Background);
+        self
     }
 
     /// Opens the pipeline.

@@ -85,7 +85,7 @@ impl Classify {
             let shape = Shape::new(&[items.len(), 3, canvas.height as usize, canvas.width as usize]);
             picture::fill(&items, &params, worker.session.input(0, shape)?, &mut worker.scratch, share)
         })?;
-        times.measure(Stage::Infer, || worker.session.run())?;
+        worker.run(Stage::Infer, times)?;
         times.measure(Stage::Post, || {
             let output = worker.session.output(0)?;
             let &[n, classes] = output.shape.dims() else {

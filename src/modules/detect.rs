@@ -105,7 +105,7 @@ impl Detect {
     ) -> Result<R> {
         self.network.with(share, |worker| {
             times.measure(Stage::Pre, || self.prepare(images, worker.session.as_mut(), &mut worker.scratch, share))?;
-            times.measure(Stage::Infer, || worker.session.run())?;
+            worker.run(Stage::Infer, times)?;
             let session = worker.session.as_ref();
             times.measure(Stage::Post, || interpret(session, self.rows(session, images.len())?))
         })

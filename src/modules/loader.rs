@@ -9,7 +9,7 @@ use super::text_recognise::WidthRule;
 use super::{Classify, Detect, Segment, SegmentInstances, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::backend::record::Recording;
 use crate::backend::select::{Libraries, Probe, Selector, Wanted};
-use crate::backend::{BackendName, DynamicShapes, Engine, LoadOptions, Onnx, Parallelism, Precision};
+use crate::backend::{BackendName, DynamicShapes, Engine, EngineBuild, LoadOptions, Onnx, Parallelism, Precision};
 use crate::cache::Cache;
 use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
@@ -66,6 +66,8 @@ pub struct LoaderOptions {
     pub fast: bool,
     /// Libraries the configuration names, in place of a search.
     pub libraries: Libraries,
+    /// When engines that have to be built are.
+    pub engine_build: EngineBuild,
     /// Where the inputs of every run are noted, for benchmarks.
     pub recording: Option<Recording>,
 }
@@ -81,6 +83,7 @@ impl Default for LoaderOptions {
             core_limits: CoreLimits::default(),
             fast: false,
             libraries: Libraries::default(),
+            engine_build: EngineBuild::default(),
             recording: None,
         }
     }
@@ -103,8 +106,10 @@ impl Loader {
     /// A loader over `cache`.
     pub fn new(cache: Cache, options: LoaderOptions) -> Result<Self> {
         let store = Store::new(&cache)?;
-        let selector = Arc::new(Selector::on(options.device.clone(), cache.clone(), options.libraries.clone()));
-        Ok(Self { cache, store, selector, options })
+        // A recorded run belongs to one engine.
+        let engine_build = if options.recording.is_some() { EngineBuild::Blocking } else { options.engine_build };
+        let selector = Selector::on(options.device.clone(), cache.clone(), options.libraries.clone()).building(engine_build);
+        Ok(Self { cache, store, selector: Arc::new(selector), options })
     }
 
     /// What the networks run on.
@@ -246,7 +251,8 @@ impl Loader {
             self.load_options(model, Precision::Float32, Cut::Nothing, Parallelism { streams: 1, threads_per_stream: threads })?;
         let wanted = self.wanted(choice, model)?;
         let whole = self.engine(wanted.clone(), &options, probe)?;
-        if threads == 1 || self.options.device.gpu().is_some() {
+        // An engine of TensorRT has no use for cores.
+        if threads == 1 || self.options.device.gpu().is_some() || whole.info().backend == BackendName::TensorRt {
             return Ok(whole.into());
         }
         // The second engine is of the same backend: one model, one record of what ran.

@@ -4,6 +4,7 @@
 use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session};
 use crate::error::{Error, Result};
 use crate::image::Size;
+use crate::trace::{Stage, StageTimes};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of the machine one run may use.
@@ -57,6 +58,15 @@ pub struct Worker<S> {
 impl<S: Default> Worker<S> {
     fn new(engine: &dyn Engine) -> Result<Self> {
         Ok(Self { session: engine.session()?, scratch: S::default() })
+    }
+}
+
+impl<S> Worker<S> {
+    /// Runs the network on the inputs lent last, and books that under `stage`.
+    pub fn run(&mut self, stage: Stage, times: &mut StageTimes) -> Result<()> {
+        times.measure(stage, || self.session.run())?;
+        times.ran.insert(self.session.ran());
+        Ok(())
     }
 }
 

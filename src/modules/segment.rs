@@ -47,7 +47,7 @@ impl Segment {
             let shape = Shape::new(&[items.len(), 3, canvas.height as usize, canvas.width as usize]);
             picture::fill(&items, &params, worker.session.input(0, shape)?, &mut worker.scratch, share)
         })?;
-        times.measure(Stage::Infer, || worker.session.run())?;
+        worker.run(Stage::Infer, times)?;
         times.measure(Stage::Post, || {
             let labels = self.labels(&worker.session.output(0)?, images.len(), canvas)?;
             let maps = labels.chunks_exact(canvas.area() as usize).zip(images);

@@ -41,7 +41,7 @@ impl TableStructure {
                 let input = worker.session.input(0, Shape::new(&[1, 3, canvas.height as usize, canvas.width as usize]))?;
                 resize_norm::cpu::run(&[Item::whole(image, self.resized(image.size))], &params, input, &mut worker.scratch)
             })?;
-            times.measure(Stage::Infer, || worker.session.run())?;
+            worker.run(Stage::Infer, times)?;
             times.measure(Stage::Post, || {
                 let (first, second) = (worker.session.output(0)?, worker.session.output(1)?);
                 let is_corners = |shape: &Shape| shape.dims().last() == Some(&CORNER_VALUES);

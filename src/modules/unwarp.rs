@@ -37,7 +37,7 @@ impl Unwarp {
                 let input = worker.session.input(0, Shape::new(&[1, 3, size.height as usize, size.width as usize]))?;
                 resize_norm::cpu::run(&[Item::whole(image, size)], &params, input, &mut worker.scratch)
             })?;
-            times.measure(Stage::Infer, || worker.session.run())?;
+            worker.run(Stage::Infer, times)?;
             times.measure(Stage::Post, || {
                 let output = worker.session.output(0)?;
                 let area = size.area() as usize;

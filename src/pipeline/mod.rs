@@ -1,6 +1,7 @@
 //! Pipelines by PaddleX name: a struct of modules and straight-line steps over a batch of frames, run on one
 //! pool of workers. [`Pipeline`] is what they have in common, `config` reads pipeline files. There is one file per pipeline;
-//! those with one network share `picture`, `divided` is any of them on several devices; those for documents share `crew` (workers), `layout` (regions), `reader` (text) and `tables`.
+//! those with one network share `picture`, `divided` is any of them on several devices; those for documents share `crew` (workers), `layout` (regions), `reader` (text)
+//! and `tables`. `runs` says which engines made a result.
 
 pub mod config;
 mod crew;
@@ -14,6 +15,7 @@ pub mod ocr;
 mod page;
 mod picture;
 mod reader;
+mod runs;
 mod seal_recognition;
 mod semantic_segmentation;
 mod table_recognition;
@@ -32,7 +34,6 @@ pub use seal_recognition::SealRecognition;
 pub use semantic_segmentation::SemanticSegmentation;
 pub use table_recognition::TableRecognition;
 
-use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::Frame;
 use crate::result::{PipelineResult, RunRecord};
@@ -73,14 +74,4 @@ fn all_failed<T>(count: usize, stage: &str, error: &Error) -> Vec<Result<T>> {
 fn workers(threads: usize) -> Result<rayon::ThreadPool> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("worker-{i}")).build();
     pool.map_err(|e| Error::internal("worker threads", e.to_string()))
-}
-
-fn record(info: &RunInfo) -> RunRecord {
-    RunRecord {
-        model: info.model.clone(),
-        backend: info.backend.to_string(),
-        version: info.version.clone(),
-        device: info.device.clone(),
-        precision: info.precision.to_string(),
-    }
 }

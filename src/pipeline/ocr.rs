@@ -4,6 +4,7 @@ use super::Pipeline;
 use super::config::OcrConfig;
 use super::crew::Crew;
 use super::reader::TextReader;
+use super::runs::Runs;
 use crate::error::Result;
 use crate::image::Frame;
 use crate::modules::batch::BatchLimits;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 pub struct Ocr {
     reader: TextReader,
     crew: Crew,
-    run: Vec<RunRecord>,
+    runs: Runs,
     batch_size: usize,
 }
 
@@ -43,8 +44,8 @@ impl Ocr {
     /// A pipeline over loaded modules that works on `threads` cores.
     pub fn new(detect: TextDetect, recognise: TextRecognise, config: &OcrConfig, threads: usize) -> Result<Self> {
         let reader = TextReader::new(detect, Arc::new(recognise), config);
-        let run = reader.run_records().to_vec();
-        Ok(Self { reader, crew: Crew::new(threads)?, run, batch_size: 1 })
+        let runs = Runs::of(reader.infos());
+        Ok(Self { reader, crew: Crew::new(threads)?, runs, batch_size: 1 })
     }
 
     /// Reads the text of `frames` (BGR), as one batch. A frame that fails leaves the others untouched.
@@ -56,7 +57,7 @@ impl Ocr {
     pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(OcrResult, StageTimes)>> {
         let read = self.crew.run(frames.len(), |share| self.reader.read(frames, share, |_, _| true));
         let named = |(mut result, times): (OcrResult, StageTimes)| {
-            result.header.run.clone_from(&self.run);
+            result.header.run = self.runs.made(&times);
             (result, times)
         };
         read.into_iter().map(|outcome| outcome.map(named)).collect()
@@ -69,7 +70,7 @@ impl Pipeline for Ocr {
     }
 
     fn run_records(&self) -> &[RunRecord] {
-        &self.run
+        self.runs.records()
     }
 
     fn workers(&self) -> &rayon::ThreadPool {

@@ -1,19 +1,20 @@
 //! The visual step of PP-ChatOCRv3-doc: pages are set upright and made flat; then layout, the text of every region, seals, tables,
 //! the text outside of regions; all of it in reading order.
 
+use super::Pipeline;
 use super::config::DocumentConfig;
 use super::crew::Crew;
 use super::layout::{self, Part};
 use super::reader::TextReader;
+use super::runs::Runs;
 use super::tables::{self, Found};
-use super::{Pipeline, record};
 use crate::error::{Error, Result};
 use crate::image::{Frame, ImageBuf, PointI, turn};
 use crate::modules::network::Share;
 use crate::modules::{Classify, Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::ops::layout::{Columns, reading_order};
 use crate::result::page::{Block, BlockContent, Orientation, PageResult};
-use crate::result::{DetectedBox, Header, OcrResult, PipelineResult, RunRecord, Seal};
+use crate::result::{DetectedBox, OcrResult, PipelineResult, RunRecord, Seal};
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub struct Pages {
     seal_reader: Option<TextReader>,
     recovery: bool,
     crew: Crew,
-    run: Vec<RunRecord>,
+    runs: Runs,
 }
 
 /// The networks of the pipeline for pages.
@@ -80,11 +81,10 @@ impl Pages {
         let seal_reader = seals.map(|detect| TextReader::new(detect, recognise.clone(), &config.text));
         let reader = TextReader::new(text, recognise, &config.text);
         let first = orientation.iter().map(|m| m.info()).chain(unwarp.iter().map(|m| m.info()));
-        let mut run: Vec<RunRecord> = first.chain([layout.info(), structure.info()]).map(record).collect();
-        run.extend(reader.run_records());
-        run.extend(seal_reader.iter().map(|reader| reader.run_records()).map(|[detector, _]| detector));
+        let seals = seal_reader.iter().map(|reader| reader.infos()).map(|[detector, _]| detector);
+        let runs = Runs::of(first.chain([layout.info(), structure.info()]).chain(reader.infos()).chain(seals));
         let (recovery, crew) = (config.recovery, Crew::new(threads)?);
-        Ok(Self { orientation, unwarp, layout, structure, reader, seal_reader, recovery, crew, run })
+        Ok(Self { orientation, unwarp, layout, structure, reader, seal_reader, recovery, crew, runs })
     }
 
     /// What `frames` (BGR) hold, in their order. A frame that fails leaves the others untouched.
@@ -138,7 +138,7 @@ impl Pages {
             found_tables.push(table);
         }
         let result = PageResult {
-            header: Header::new(&frame.id, &self.run),
+            header: self.runs.header(&frame.id, &times),
             orientation,
             is_unwarped: self.unwarp.is_some(),
             layout: boxes,
@@ -289,7 +289,7 @@ impl Pipeline for Pages {
     }
 
     fn run_records(&self) -> &[RunRecord] {
-        &self.run
+        self.runs.records()
     }
 
     fn workers(&self) -> &rayon::ThreadPool {

@@ -1,7 +1,8 @@
 //! Pipelines with one network on whole pictures: group the frames that can share a run, run the groups side by side,
 //! give every frame its own result. Grouping changes no result.
 
-use super::{Pipeline, record, workers};
+use super::runs::Runs;
+use super::{Pipeline, workers};
 use crate::error::{Error, Result};
 use crate::image::{Frame, ImageView, Size};
 use crate::modules::PictureModule;
@@ -27,7 +28,7 @@ pub struct PicturePipeline<M> {
     batch_size: usize,
     /// Groups of frames under way, over all calls.
     under_way: AtomicUsize,
-    run: Vec<RunRecord>,
+    runs: Runs,
 }
 
 /// A frame's output with its times, or why there is none.
@@ -36,9 +37,9 @@ type Outcome<M> = Result<(<M as PictureModule>::Output, StageTimes)>;
 impl<M: PictureModuleResult> PicturePipeline<M> {
     /// A pipeline over a loaded module that works on `threads` cores; at most `batch_size` frames share a run.
     pub fn new(module: M, batch_size: usize, threads: usize) -> Result<Self> {
-        let run = vec![record(module.info())];
+        let runs = Runs::of([module.info()]);
         let batch_size = batch_size.clamp(1, module.max_batch());
-        Ok(Self { module, workers: workers(threads)?, batch_size, under_way: AtomicUsize::new(0), run })
+        Ok(Self { module, workers: workers(threads)?, batch_size, under_way: AtomicUsize::new(0), runs })
     }
 
     /// Results for `frames` (BGR), in their order. A frame that fails leaves the others untouched.
@@ -100,7 +101,7 @@ impl<M: PictureModuleResult> PicturePipeline<M> {
     fn result(&self, frame: &Frame, outcome: Option<Outcome<M>>) -> Result<(M::Result, StageTimes)> {
         let outcome = outcome.unwrap_or_else(|| Err(Error::internal("pipeline", "a frame was left out")));
         match outcome {
-            Ok((output, times)) => Ok((M::result(Header::new(&frame.id, &self.run), output), times)),
+            Ok((output, times)) => Ok((M::result(self.runs.header(&frame.id, &times), output), times)),
             // A module does not know what its picture is called.
             Err(Error::Input { item, reason }) => Err(Error::input(frame.id.input_path.clone().unwrap_or(item), reason)),
             Err(e) => Err(e),
@@ -114,7 +115,7 @@ impl<M: PictureModuleResult> Pipeline for PicturePipeline<M> {
     }
 
     fn run_records(&self) -> &[RunRecord] {
-        &self.run
+        self.runs.records()
     }
 
     fn workers(&self) -> &rayon::ThreadPool {

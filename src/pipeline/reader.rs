@@ -4,7 +4,7 @@
 
 use super::config::OcrConfig;
 use super::crew::share_of;
-use super::record;
+use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::{Frame, PointI, Resident};
 use crate::modules::batch::{self, Batch, BatchLimits, Padding};
@@ -14,7 +14,7 @@ use crate::modules::text_recognise::{Line, Text};
 use crate::modules::{TextDetect, TextRecognise};
 use crate::ops::db::TextPolygon;
 use crate::ops::warp::curve::CurvePlan;
-use crate::result::{Header, OcrResult, RunRecord};
+use crate::result::{Header, OcrResult};
 use crate::trace::StageTimes;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -53,8 +53,8 @@ impl TextReader {
     }
 
     /// What runs: detector, recogniser.
-    pub fn run_records(&self) -> [RunRecord; 2] {
-        [self.detect.info(), self.recognise.info()].map(record)
+    pub fn infos(&self) -> [&RunInfo; 2] {
+        [self.detect.info(), self.recognise.info()]
     }
 
     /// The text of each of `frames` (BGR), with the time each spent in each stage; headers say nothing of what ran. Only

@@ -1,15 +1,16 @@
 //! Seal recognition: the seals of every page by its layout, then the text of each, straight or curved.
 
+use super::Pipeline;
 use super::config::DocumentConfig;
 use super::crew::Crew;
 use super::layout::{self, Layout, Part};
 use super::reader::TextReader;
-use super::{Pipeline, record};
+use super::runs::Runs;
 use crate::error::Result;
 use crate::image::Frame;
 use crate::modules::network::Share;
 use crate::modules::{Detect, Loader, PictureModule, TextDetect, TextRecognise};
-use crate::result::{Header, PipelineResult, RunRecord, Seal, SealResult};
+use crate::result::{PipelineResult, RunRecord, Seal, SealResult};
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub struct SealRecognition {
     layout: Option<Detect>,
     reader: TextReader,
     crew: Crew,
-    run: Vec<RunRecord>,
+    runs: Runs,
 }
 
 impl SealRecognition {
@@ -42,8 +43,8 @@ impl SealRecognition {
         threads: usize,
     ) -> Result<Self> {
         let reader = TextReader::new(detect, Arc::new(recognise), &config.text);
-        let run = layout.iter().map(|layout| record(layout.info())).chain(reader.run_records()).collect();
-        Ok(Self { layout, reader, crew: Crew::new(threads)?, run })
+        let runs = Runs::of(layout.iter().map(|layout| layout.info()).chain(reader.infos()));
+        Ok(Self { layout, reader, crew: Crew::new(threads)?, runs })
     }
 
     /// The seals of `frames` (BGR), in their order. A frame that fails leaves the others untouched.
@@ -84,13 +85,13 @@ impl SealRecognition {
 
     fn result(&self, frame: &Frame, layout: Layout, seals: Vec<Result<(Seal, StageTimes)>>) -> Result<(SealResult, StageTimes)> {
         let (layout, mut times) = layout?;
-        let mut result = SealResult { header: Header::new(&frame.id, &self.run), layout, seals: Vec::new() };
+        let mut found = Vec::with_capacity(seals.len());
         for seal in seals {
             let (seal, spent) = seal?;
             times.add_share(&spent, 1.0);
-            result.seals.push(seal);
+            found.push(seal);
         }
-        Ok((result, times))
+        Ok((SealResult { header: self.runs.header(&frame.id, &times), layout, seals: found }, times))
     }
 }
 
@@ -109,7 +110,7 @@ impl Pipeline for SealRecognition {
     }
 
     fn run_records(&self) -> &[RunRecord] {
-        &self.run
+        self.runs.records()
     }
 
     fn workers(&self) -> &rayon::ThreadPool {

@@ -1,16 +1,17 @@
 //! Table recognition: the layout and the text of every page, the structure of every table in it, texts in cells.
 
+use super::Pipeline;
 use super::config::DocumentConfig;
 use super::crew::Crew;
 use super::layout::{self, Layout};
 use super::reader::TextReader;
+use super::runs::Runs;
 use super::tables::{self, Found};
-use super::{Pipeline, record};
 use crate::error::{Error, Result};
 use crate::image::Frame;
 use crate::modules::network::Share;
 use crate::modules::{Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise};
-use crate::result::{Header, OcrResult, PipelineResult, RunRecord, TableResult};
+use crate::result::{OcrResult, PipelineResult, RunRecord, TableResult};
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub struct TableRecognition {
     structure: TableStructure,
     reader: TextReader,
     crew: Crew,
-    run: Vec<RunRecord>,
+    runs: Runs,
 }
 
 impl TableRecognition {
@@ -50,8 +51,8 @@ impl TableRecognition {
         threads: usize,
     ) -> Result<Self> {
         let reader = TextReader::new(detect, Arc::new(recognise), &config.text);
-        let run = [layout.info(), structure.info()].map(record).into_iter().chain(reader.run_records()).collect();
-        Ok(Self { layout, structure, reader, crew: Crew::new(threads)?, run })
+        let runs = Runs::of([layout.info(), structure.info()].into_iter().chain(reader.infos()));
+        Ok(Self { layout, structure, reader, crew: Crew::new(threads)?, runs })
     }
 
     /// The tables of `frames` (BGR), in their order. A frame that fails leaves the others untouched.
@@ -105,7 +106,7 @@ impl TableRecognition {
             ocr.dt_scores.clear();
             tables.push(table);
         }
-        Ok((TableResult { header: Header::new(&frame.id, &self.run), layout, ocr, tables }, times))
+        Ok((TableResult { header: self.runs.header(&frame.id, &times), layout, ocr, tables }, times))
     }
 }
 
@@ -115,7 +116,7 @@ impl Pipeline for TableRecognition {
     }
 
     fn run_records(&self) -> &[RunRecord] {
-        &self.run
+        self.runs.records()
     }
 
     fn workers(&self) -> &rayon::ThreadPool {

@@ -1,13 +1,16 @@
 //! The double of the library, built once per binary form; every test opens a copy of its own, with its own knobs.
 
+use hpinfer::backend::onnxruntime::OnnxRuntime;
 use hpinfer::backend::tensorrt::ffi::Library;
-use hpinfer::backend::{LoadOptions, Onnx, Parallelism, Precision};
-use hpinfer::cache::sha256;
+use hpinfer::backend::{Backend, Engine, LoadOptions, Onnx, Parallelism, Precision};
+use hpinfer::cache::{Cache, sha256};
 use hpinfer::onnx::{Cut, sample};
+use hpinfer::runtime::{self, Found};
+use hpinfer::tensor::Shape;
 use std::ffi::{CString, c_char, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Binary forms, as double.cpp numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,19 @@ pub fn sample_options() -> LoadOptions {
         shapes: Default::default(),
         cache_dir: None,
     }
+}
+
+/// ONNX Runtime, installed once for all tests.
+pub fn onnx_runtime() -> Found {
+    let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a folder");
+    runtime::ensure(runtime::Library::OnnxRuntime, &cache, None).expect("installed")
+}
+
+/// `onnx` in ONNX Runtime, as it is.
+pub fn in_onnx_runtime(onnx: Vec<u8>) -> Arc<dyn Engine> {
+    let found = onnx_runtime();
+    let options = LoadOptions { model_sha256: sha256(&onnx), onnx: Some(Onnx::Bytes(Arc::new(onnx))), rewrite: false, ..sample_options() };
+    OnnxRuntime::open(&found.path, found.version.as_deref()).expect("it opens").load(&options).expect("it loads")
 }
 
 /// One tensor of a run, as the double hands it over.
@@ -140,6 +156,31 @@ impl Double {
             outputs[0].set_shape(&[rows, 3]);
             if let (Some(x), Some(y)) = (inputs[0].floats(), outputs[0].floats()) {
                 y.copy_from_slice(&sample::expected(x));
+            }
+            Ok(())
+        });
+    }
+
+    /// Runs compute what ONNX Runtime does, in float32, from now on. For one network: it is loaded at the first run.
+    pub fn computes_with_onnx_runtime(&self) {
+        let engine: OnceLock<Arc<dyn Engine>> = OnceLock::new();
+        self.on_run(move |onnx, inputs, outputs| {
+            let mut session = engine.get_or_init(|| in_onnx_runtime(onnx.to_vec())).session().map_err(|e| e.to_string())?;
+            for (index, tensor) in inputs.iter_mut().enumerate() {
+                let shape: Vec<usize> = tensor.shape().iter().map(|d| *d as usize).collect();
+                let lent = session.input(index, Shape::new(&shape)).map_err(|e| e.to_string())?;
+                match tensor.floats() {
+                    Some(values) => lent.copy_from_slice(values),
+                    None => lent.fill(0.0),
+                }
+            }
+            session.run().map_err(|e| e.to_string())?;
+            for (index, tensor) in outputs.iter_mut().enumerate() {
+                let made = session.output(index).map_err(|e| e.to_string())?;
+                tensor.set_shape(&made.shape.dims().iter().map(|d| *d as i64).collect::<Vec<_>>());
+                if let Some(values) = tensor.floats() {
+                    values.copy_from_slice(made.as_f32().map_err(|e| e.to_string())?);
+                }
             }
             Ok(())
         });

@@ -1,20 +1,14 @@
 //! Changes of graphs for engines that refuse an operator: in ONNX Runtime, on fresh random inputs, the changed graph gives
 //! what the original gave, and what was cut off is the value that stood there.
 
-use hpinfer::backend::onnxruntime::OnnxRuntime;
-use hpinfer::backend::{Backend, LoadOptions, Onnx, Parallelism, Precision};
-use hpinfer::cache::{Cache, sha256};
-use hpinfer::onnx::Cut;
+use super::double::in_onnx_runtime;
 use hpinfer::onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     attribute_proto::AttributeType, tensor_proto::DataType, tensor_shape_proto, type_proto,
 };
 use hpinfer::onnx::surgery::{Surgery, apply};
-use hpinfer::runtime::{self, Library};
 use hpinfer::tensor::{Data, Shape};
 use prost::Message;
-use std::path::Path;
-use std::sync::Arc;
 
 /// The same float32 sums in another order.
 const SAME: f32 = 1e-5;
@@ -87,23 +81,7 @@ fn model(nodes: Vec<NodeProto>, constants: Vec<TensorProto>, inputs: Vec<ValueIn
 
 /// Name, shape and elements of every output, as floats.
 fn run(model: &ModelProto, inputs: &[(&str, &[usize], &[f32])]) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).unwrap();
-    let found = runtime::ensure(Library::OnnxRuntime, &cache, None).unwrap();
-    let bytes = model.encode_to_vec();
-    let options = LoadOptions {
-        model: "surgery".into(),
-        kind: Default::default(),
-        model_sha256: sha256(&bytes),
-        onnx: Some(Onnx::Bytes(Arc::new(bytes))),
-        paddle: None,
-        rewrite: false,
-        precision: Precision::Float32,
-        parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
-        cut: Cut::Nothing,
-        shapes: Default::default(),
-        cache_dir: None,
-    };
-    let engine = OnnxRuntime::open(&found.path, found.version.as_deref()).unwrap().load(&options).unwrap();
+    let engine = in_onnx_runtime(model.encode_to_vec());
     let mut session = engine.session().unwrap();
     for (index, spec) in engine.io().inputs.iter().enumerate() {
         let (_, shape, data) = inputs.iter().find(|(name, ..)| *name == spec.name).unwrap();

@@ -101,6 +101,7 @@ impl Backend for OnnxRuntime {
             version: self.version.clone(),
             device: "cpu".into(),
             precision: options.precision,
+            stand_in: None,
         };
         Ok(Arc::new(OrtEngine { session: Arc::new(shared), io, info, output }))
     }

@@ -97,6 +97,7 @@ impl Backend for PaddleInfer {
             version: self.runtime.version.to_owned(),
             device: "cpu".into(),
             precision: Precision::Float32,
+            stand_in: None,
         };
         Ok(Arc::new(PaddleEngine { start: Arc::new(start), io: in_order(io, names)?, info, first: Mutex::new(Some(worker)) }))
     }

@@ -55,6 +55,12 @@ impl Builder {
         Ok(Self { library, gpu, cache, cancelled: Arc::default() })
     }
 
+    /// The same builder, which is stopped by itself.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { library: self.library.clone(), gpu: self.gpu.clone(), cache: self.cache.clone(), cancelled: Arc::default() }
+    }
+
     /// The GPU engines are built for.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
@@ -86,6 +92,25 @@ impl Builder {
             gpu,
             versions: (SHIM_VERSION, REWRITE_VERSION),
         }
+    }
+
+    /// The engine of `source`, if it was built before.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] when it was not, or why it is not used.
+    pub fn kept(&self, source: &Source, options: &BuildOptions, precision: &str) -> Result<Made> {
+        let key = self.key(source, options, precision, self.surgery(options));
+        let found = self.cache.find(&key, model_folder(&source.onnx), |plan: &[u8]| self.library.load(plan));
+        let (engine, file) = found.map_err(|unfit| {
+            let reason = match &unfit[..] {
+                [] => format!("model {}: there is no engine of it for {} and TensorRT {}", source.model, key.gpu, key.library),
+                unfit => format!("model {}: its engine is not used: {}", source.model, unfit.join("; ")),
+            };
+            let folder = model_folder(&source.onnx).filter(|folder| folder.join("inference.yml").is_file());
+            let named = folder.map_or(source.model.clone(), |folder| folder.display().to_string());
+            Error::backend("tensorrt", reason, format!("build it with `hpinfer engine build --model {named}`"))
+        })?;
+        Ok(Made { engine, origin: Origin::Loaded, file: Some(file), key })
     }
 
     /// The engine of `source`, loaded or built now.

@@ -150,6 +150,18 @@ impl EngineCache {
         self.cache.root().join(FOLDER)
     }
 
+    /// The engine of `key` and its file, if it was built before and `load` takes it; else what is wrong with what lies in its places.
+    pub fn find<T>(
+        &self,
+        key: &EngineKey,
+        model_folder: Option<&Path>,
+        load: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<(T, PathBuf), Vec<String>> {
+        let mut unfit = Vec::new();
+        let found = find(key, &self.places(key, model_folder), &load, |path, reason| unfit.push(format!("{}: {reason}", path.display())));
+        found.ok_or(unfit)
+    }
+
     /// Loads the engine of `key`, or builds, keeps and loads it. `model_folder` is where the model's file lies, if it is
     /// one. `load` says whether the library takes a plan.
     ///
@@ -164,7 +176,12 @@ impl EngineCache {
     ) -> Result<(T, Origin, Option<PathBuf>)> {
         let places = self.places(key, model_folder);
         let mut warned = false;
-        if let Some((engine, path)) = find(key, &places, &load, &mut warned) {
+        let mut complain = |path: &Path, reason: String| {
+            if !std::mem::replace(&mut warned, true) {
+                tracing::warn!("{}: {reason}; the engine is built again", path.display());
+            }
+        };
+        if let Some((engine, path)) = find(key, &places, &load, &mut complain) {
             return Ok((engine, Origin::Loaded, Some(path)));
         }
         // Without a lock file (a full disk, a read-only home) the work is done all the same, twice at worst.
@@ -174,7 +191,7 @@ impl EngineCache {
         });
         // Another process may have built it while this one waited, or just before.
         if lock.is_some()
-            && let Some((engine, path)) = find(key, &places, &load, &mut warned)
+            && let Some((engine, path)) = find(key, &places, &load, &mut complain)
         {
             return Ok((engine, Origin::Loaded, Some(path)));
         }
@@ -288,14 +305,14 @@ impl EngineCache {
     }
 }
 
-/// The first engine of `places` that is whole, trusted and taken by the library. Anything else that lies there is
-/// spoken of once.
-fn find<T>(key: &EngineKey, places: &[PathBuf], load: &impl Fn(&[u8]) -> Result<T>, warned: &mut bool) -> Option<(T, PathBuf)> {
-    let mut complain = |path: &Path, reason: String| {
-        if !std::mem::replace(warned, true) {
-            tracing::warn!("{}: {reason}; the engine is built again", path.display());
-        }
-    };
+/// The first engine of `places` that is whole, trusted and taken by the library. What is wrong with anything else that lies
+/// there is told to `complain`.
+fn find<T>(
+    key: &EngineKey,
+    places: &[PathBuf],
+    load: &impl Fn(&[u8]) -> Result<T>,
+    mut complain: impl FnMut(&Path, String),
+) -> Option<(T, PathBuf)> {
     for path in places {
         let (description, plan) = match file::read(path) {
             Ok(read) => read,

@@ -2,7 +2,7 @@
 
 use super::builder::{Builder, Made, Source};
 use super::cache::EngineCache;
-use super::ffi::{Element, Engine, Io};
+use super::ffi::{BuildOptions, Element, Engine, Io};
 use super::find;
 use super::gpu_session::OnGpu;
 use super::memory::HostMemory;
@@ -16,6 +16,7 @@ use crate::onnx::{Model, OutputKind};
 use crate::tensor::DType;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Sessions of an engine on a GPU at one time: while one waits for its results the others keep the device busy.
 const SESSIONS: usize = 3;
@@ -54,12 +55,30 @@ impl Backend for TensorRt {
     }
 
     fn load(&self, options: &LoadOptions) -> Result<Arc<dyn backend::Engine>> {
+        self.prepare(options)?.engine()
+    }
+}
+
+/// All that an engine of a model is made of. What cannot be is refused before; only the library's work is left to do.
+pub struct Prepared {
+    builder: Builder,
+    device: Device,
+    source: Source,
+    build: BuildOptions,
+    precision: Precision,
+    /// Names of the graph's outputs.
+    outputs: Vec<String>,
+}
+
+impl TensorRt {
+    /// Reads the graph and the recipe of a model.
+    ///
+    /// # Errors
+    /// Those of [`load`](Backend::load), as far as the library has no say in them.
+    pub fn prepare(&self, options: &LoadOptions) -> Result<Prepared> {
         if options.precision != Precision::Float32 {
             let reason = format!("{} is not to be had from TensorRT here", options.precision);
             return Err(Error::backend("tensorrt", reason, "leave the precision out"));
-        }
-        if let Some(gpu) = self.device.gpu() {
-            gpu.make_current()?;
         }
         let onnx = options.require_onnx(BackendName::TensorRt)?;
         let model = match onnx {
@@ -69,20 +88,69 @@ impl Backend for TensorRt {
         let module = if options.kind.module.is_empty() { Recipe::ANY } else { &options.kind.module };
         let build = Recipe::for_module(module)?.options_for(&recipe::inputs(&model), options.kind.size, &options.shapes)?;
         let (_, outputs) = model.io();
-        drop(model);
         let source = Source { model: options.model.clone(), onnx: onnx.clone(), sha256: options.model_sha256.clone() };
-        let made = self.builder.engine(&source, &build, &options.precision.to_string())?;
+        let (builder, device) = (self.builder.apart(), self.device.clone());
+        Ok(Prepared { builder, device, source, build, precision: options.precision, outputs })
+    }
+}
+
+impl Prepared {
+    /// The engine if it was built before.
+    ///
+    /// # Errors
+    /// That there is none, or why what is there is not used.
+    pub fn kept(&self) -> Result<Arc<dyn backend::Engine>> {
+        self.enter()?;
+        self.loaded(self.builder.kept(&self.source, &self.build, &self.precision.to_string())?)
+    }
+
+    /// The engine, loaded or built now.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn engine(&self) -> Result<Arc<dyn backend::Engine>> {
+        self.enter()?;
+        self.loaded(self.builder.engine(&self.source, &self.build, &self.precision.to_string())?)
+    }
+
+    /// Set to stop a build.
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        self.builder.cancelled()
+    }
+
+    /// What the engine will be.
+    pub fn info(&self) -> RunInfo {
+        RunInfo {
+            model: self.source.model.clone(),
+            backend: BackendName::TensorRt,
+            version: self.builder.library().versions().to_string(),
+            device: self.device.to_string(),
+            precision: self.precision,
+            stand_in: None,
+        }
+    }
+
+    /// Most sessions that are worth having.
+    pub fn most_sessions(&self) -> usize {
+        most_sessions(&self.device)
+    }
+
+    fn enter(&self) -> Result<()> {
+        self.device.gpu().map_or(Ok(()), |gpu| gpu.make_current())
+    }
+
+    fn loaded(&self, made: Made) -> Result<Arc<dyn backend::Engine>> {
         tracing::info!(
             "{}: TensorRT engine {:?}, {}, {} profiles",
-            options.model,
+            self.source.model,
             made.origin,
             made.file.as_ref().map_or("in memory".into(), |f| f.display().to_string()),
             made.engine.profiles()
         );
-        let loaded = Loaded::new(self, &options.model, made)?;
+        let loaded = Loaded::new(&self.device, self.info(), made)?;
         // What a GPU's library needs cut off is not done behind it here.
-        if let Some(missing) = outputs.iter().find(|name| loaded.io.outputs.iter().all(|output| output.name != **name)) {
-            let reason = format!("model {}: the engine ends before output `{missing}`, which this library cannot give", options.model);
+        if let Some(missing) = self.outputs.iter().find(|name| loaded.io.outputs.iter().all(|output| output.name != **name)) {
+            let reason = format!("model {}: the engine ends before output `{missing}`, which this library cannot give", self.source.model);
             return Err(Error::backend("tensorrt", reason, "choose onnx_runtime for this model"));
         }
         Ok(Arc::new(loaded))
@@ -97,8 +165,8 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(backend: &TensorRt, model: &str, made: Made) -> Result<Self> {
-        let on_gpu = backend.device.gpu().is_some();
+    fn new(device: &Device, info: RunInfo, made: Made) -> Result<Self> {
+        let (on_gpu, model) = (device.gpu().is_some(), &info.model);
         let spec = |io: &Io| {
             let name = io.name.to_string_lossy().into_owned();
             match io.dtype {
@@ -115,14 +183,7 @@ impl Loaded {
         };
         let specs = |inputs: bool| made.engine.io().iter().filter(|io| io.is_input == inputs).map(spec).collect::<Result<Vec<_>>>();
         let io = IoSpec { inputs: specs(true)?, outputs: specs(false)? };
-        let info = RunInfo {
-            model: model.to_owned(),
-            backend: BackendName::TensorRt,
-            version: made.key.library.clone(),
-            device: backend.device.to_string(),
-            precision: Precision::Float32,
-        };
-        Ok(Self { engine: made.engine, device: backend.device.clone(), io, info })
+        Ok(Self { engine: made.engine, device: device.clone(), io, info })
     }
 }
 
@@ -144,8 +205,12 @@ impl backend::Engine for Loaded {
     }
 
     fn most_sessions(&self) -> usize {
-        self.device.gpu().map_or(usize::MAX, |_| SESSIONS)
+        most_sessions(&self.device)
     }
+}
+
+fn most_sessions(device: &Device) -> usize {
+    device.gpu().map_or(usize::MAX, |_| SESSIONS)
 }
 
 /// A session of `engine` on `device`, on a stream of its own there.

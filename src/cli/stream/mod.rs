@@ -132,7 +132,7 @@ impl StreamArgs {
 
 /// Runs the command.
 pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
-    let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.threads, &args.engine)?;
+    let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.threads, &args.engine)?.serving_at_once(&args.engine);
     if args.carry_over.is_some_and(|levels| !(0.0..=255.0).contains(&levels)) {
         return Err(Error::config("--carry-over", "a number of levels is 0 to 255"));
     }

@@ -96,9 +96,13 @@ impl TextDetect {
 
     /// Finds the text regions of `image` (BGR). On a GPU the picture is brought there, once, and stays for what follows.
     pub fn detect(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Detected> {
-        self.network.with(share, |worker| match worker.session.on_gpu() {
-            Some(session) => self.detect_on_gpu(session, image, times),
-            None => Ok(Detected { regions: self.detect_on_cpu(worker, image, times)?, resident: None }),
+        self.network.with(share, |worker| {
+            let Some(session) = worker.session.on_gpu() else {
+                return Ok(Detected { regions: self.detect_on_cpu(worker, image, times)?, resident: None });
+            };
+            let detected = self.detect_on_gpu(session, image, times)?;
+            times.ran.insert(worker.session.ran());
+            Ok(detected)
         })
     }
 
@@ -113,7 +117,7 @@ impl TextDetect {
             let input = worker.session.input(0, shape)?;
             resize_norm::cpu::run(&[Item::whole(src, canvas)], &params, input, &mut worker.scratch.resize)
         })?;
-        times.measure(Stage::DetInfer, || worker.session.run())?;
+        worker.run(Stage::DetInfer, times)?;
         times.measure(Stage::DetPost, || {
             let output = worker.session.output(0)?;
             if output.shape.elements() as u64 != canvas.area() {

@@ -128,9 +128,13 @@ impl TextRecognise {
 
     /// Reads `lines` in inputs of the width `width`, at the right of which narrower lines are padded; texts come in their order.
     pub fn recognise(&self, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
-        self.workers.with(|worker| match worker.session.on_gpu() {
-            Some(session) => self.recognise_on_gpu(session, &mut worker.taps, lines, width, times),
-            None => self.recognise_on_cpu(worker, lines, width, times),
+        self.workers.with(|worker| {
+            let texts = match worker.session.on_gpu() {
+                Some(session) => self.recognise_on_gpu(session, &mut worker.taps, lines, width, times),
+                None => self.recognise_on_cpu(worker, lines, width, times),
+            }?;
+            times.ran.insert(worker.session.ran());
+            Ok(texts)
         })
     }
 

@@ -55,6 +55,7 @@ pub(super) fn load(
         version: version.to_owned(),
         device: target.gpu.to_string(),
         precision: options.precision,
+        stand_in: None,
     };
     let first = Mutex::new(Some((session, stream)));
     Ok(Arc::new(CudaEngine { recipe, first, io, info, output }))

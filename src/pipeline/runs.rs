@@ -1,0 +1,89 @@
+//! What runs the networks of a pipeline, and what of that made one result.
+
+use crate::backend::{RunInfo, StandIn};
+use crate::image::FrameId;
+use crate::result::{Header, RunRecord};
+use crate::trace::StageTimes;
+
+/// A record for each network of a pipeline, in the order of its work.
+pub(super) struct Runs {
+    records: Vec<RunRecord>,
+    /// For each, what runs in its place until it is built.
+    stand_ins: Vec<Option<Box<StandIn>>>,
+}
+
+impl Runs {
+    /// Networks that are run by these engines.
+    pub fn of<'a>(infos: impl IntoIterator<Item = &'a RunInfo>) -> Self {
+        let (records, stand_ins) = infos.into_iter().map(|info| (record(info), info.stand_in.clone())).unzip();
+        Self { records, stand_ins }
+    }
+
+    /// The engines that run when all are built.
+    pub fn records(&self) -> &[RunRecord] {
+        &self.records
+    }
+
+    /// The header of a result about the picture `id`.
+    pub fn header(&self, id: &FrameId, times: &StageTimes) -> Header {
+        Header::new(id, &self.made(times))
+    }
+
+    /// What made the result that `times` belong to. A network that changed over meanwhile is there twice, one that may have
+    /// changed over and did not run is not.
+    pub fn made(&self, times: &StageTimes) -> Vec<RunRecord> {
+        let one = |(built, stand_in): (&RunRecord, &Option<Box<StandIn>>)| match stand_in {
+            None => vec![built.clone()],
+            Some(stand_in) => {
+                let other = times.ran.has(stand_in.own).then(|| record(&stand_in.info));
+                other.into_iter().chain(times.ran.has(stand_in.built).then(|| built.clone())).collect()
+            }
+        };
+        self.records.iter().zip(&self.stand_ins).flat_map(one).collect()
+    }
+}
+
+fn record(info: &RunInfo) -> RunRecord {
+    RunRecord {
+        model: info.model.clone(),
+        backend: info.backend.to_string(),
+        version: info.version.clone(),
+        device: info.device.clone(),
+        precision: info.precision.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{BackendName, Precision};
+    use crate::trace::EngineSet;
+
+    #[test]
+    fn a_result_names_what_made_it() {
+        let info = |model: &str, backend| RunInfo {
+            model: model.into(),
+            backend,
+            version: "1".into(),
+            device: "cpu".into(),
+            precision: Precision::Float32,
+            stand_in: None,
+        };
+        let (own, built) = (EngineSet::one(2), EngineSet::one(3));
+        let stand_in = StandIn { info: info("b", BackendName::OnnxRuntime), own, built };
+        let changing = RunInfo { stand_in: Some(Box::new(stand_in)), ..info("b", BackendName::TensorRt) };
+        let runs = Runs::of([&info("a", BackendName::OpenVino), &changing]);
+        for (ran, expected) in [
+            (vec![own], &["openvino", "onnx_runtime"][..]),
+            (vec![built], &["openvino", "tensorrt"]),
+            (vec![built, own], &["openvino", "onnx_runtime", "tensorrt"]),
+            (vec![], &["openvino"]),
+            (vec![EngineSet::one(0)], &["openvino"]),
+        ] {
+            let mut times = StageTimes::default();
+            ran.iter().for_each(|mark| times.ran.insert(*mark));
+            assert_eq!(runs.made(&times).iter().map(|run| &*run.backend).collect::<Vec<_>>(), expected);
+        }
+        assert_eq!(runs.records().len(), 2);
+    }
+}

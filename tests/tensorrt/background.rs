@@ -1,0 +1,273 @@
+//! Engines that are built while requests run: on ONNX Runtime first, on the double of TensorRT when it is ready.
+
+use super::double::{Double, Form, onnx_runtime, sample_options};
+use hpinfer::backend::select::{Libraries, Selector};
+use hpinfer::backend::{BackendName, Engine, EngineBuild, Session};
+use hpinfer::cache::Cache;
+use hpinfer::device::Device;
+use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
+use hpinfer::modules::LoaderOptions;
+use hpinfer::onnx::sample;
+use hpinfer::pipeline::{PictureConfig, Pipeline, PipelineConfig, PipelineName};
+use hpinfer::result::PipelineResult;
+use hpinfer::tensor::Shape;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Two libraries add the same few products in another order.
+const SAME: f32 = 1e-5;
+
+fn libraries(double: &Double) -> Libraries {
+    Libraries { onnx_runtime: Some(onnx_runtime().path), tensorrt: Some(double.folder.path().to_owned()), openvino: None }
+}
+
+fn selector(double: &Double, home: &Path, when: EngineBuild) -> Selector {
+    Selector::on(Device::Cpu, Cache::open(Some(home)).unwrap(), libraries(double)).building(when)
+}
+
+fn load(selector: &Selector) -> hpinfer::Result<Arc<dyn Engine>> {
+    selector.load(Some(BackendName::TensorRt), &sample_options(), &[])
+}
+
+/// One run, compared with what it should give.
+fn run(session: &mut dyn Session, seed: usize) {
+    let rows = 1 + seed % 8;
+    let x: Vec<f32> = (0..rows * 4).map(|i| ((i * 7 + seed) as f32).sin()).collect();
+    session.input(0, Shape::new(&[rows, 4])).unwrap().copy_from_slice(&x);
+    session.run().unwrap();
+    let y = session.output(0).unwrap();
+    let worst = y.as_f32().unwrap().iter().zip(sample::expected(&x)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(y.shape == Shape::new(&[rows, 3]) && worst < SAME, "{worst}");
+}
+
+fn builds(count: &Path) -> usize {
+    std::fs::read_to_string(count).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn requests_run_on_until_the_engine_is_there_and_then_on_it() {
+    const BUILD: Duration = Duration::from_millis(1500);
+    let (double, home) = (Double::new(Form::Ten), tempfile::tempdir().unwrap());
+    double.computes_sample();
+    let count = home.path().join("count");
+    double.knobs(&format!("build_ms={},count={}", BUILD.as_millis(), count.display()));
+    let selector = selector(&double, home.path(), EngineBuild::Background);
+    let start = Instant::now();
+    let engine = load(&selector).unwrap();
+    assert!(start.elapsed() < BUILD, "opening waits for nothing");
+    let stand_in = engine.info().stand_in.clone().unwrap();
+    assert_eq!((engine.info().backend, stand_in.info.backend), (BackendName::TensorRt, BackendName::OnnxRuntime));
+    let (before, after) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let (engine, stand_in, before, after) = (&engine, &stand_in, &before, &after);
+            scope.spawn(move || {
+                let mut session = engine.session().unwrap();
+                let mut own = 0;
+                for round in 0.. {
+                    let begin = Instant::now();
+                    run(&mut *session, worker + round);
+                    assert!(begin.elapsed() < BUILD / 2, "a request waited");
+                    let is_built = session.ran().has(stand_in.built);
+                    assert_ne!(is_built, session.ran().has(stand_in.own));
+                    assert!(is_built || own == 0, "a session went back");
+                    own += usize::from(is_built);
+                    if is_built { after } else { before }.fetch_add(1, Ordering::Relaxed);
+                    if own == 20 {
+                        break;
+                    }
+                    assert!(start.elapsed() < 40 * BUILD, "the engine never came");
+                }
+            });
+        }
+    });
+    println!("{before:?} runs before, {after:?} after");
+    assert!(before.into_inner() > 4 && after.into_inner() == 80);
+    // A session made now, and an engine loaded now, are the built one from the start.
+    let mut late = engine.session().unwrap();
+    run(&mut *late, 3);
+    assert!(late.ran().has(stand_in.built));
+    let again = load(&selector).unwrap();
+    assert_eq!((again.info().backend, &again.info().stand_in), (BackendName::TensorRt, &None));
+    assert_eq!(builds(&count), 1);
+}
+
+#[test]
+fn a_build_that_fails_leaves_the_stand_in() {
+    for knobs in ["build_null", "parse_fail", "refuse_plan", "build_throw"] {
+        let (double, home) = (Double::new(Form::Eleven), tempfile::tempdir().unwrap());
+        double.computes_sample();
+        double.knobs(knobs);
+        let engine = load(&selector(&double, home.path(), EngineBuild::Background)).unwrap();
+        let stand_in = engine.info().stand_in.clone().unwrap();
+        let mut session = engine.session().unwrap();
+        for round in 0..50 {
+            run(&mut *session, round);
+            assert!(session.ran().has(stand_in.own), "{knobs}");
+            std::thread::sleep(Duration::from_millis(4));
+        }
+    }
+}
+
+#[test]
+fn a_build_nobody_waits_for_any_more_stops() {
+    let (double, home) = (Double::new(Form::Ten), tempfile::tempdir().unwrap());
+    let count = home.path().join("count");
+    double.knobs(&format!("build_ms=4000,count={}", count.display()));
+    let engine = load(&selector(&double, home.path(), EngineBuild::Background)).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let nice = build_thread_nice();
+    let start = Instant::now();
+    drop(engine);
+    assert!(start.elapsed() < Duration::from_secs(3), "it stops at its next step");
+    assert_eq!((builds(&count), std::fs::read_dir(home.path().join("engines")).map_or(0, Iterator::count)), (0, 0));
+    assert_eq!(nice, Some(10));
+    assert_eq!(build_thread_nice(), None);
+}
+
+/// How far the thread of the build stands back.
+fn build_thread_nice() -> Option<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().filter_map(|task| Some(task.ok()?.path()));
+    let mut builds = tasks.filter(|task| std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "engine-build"));
+    // Other tests of this process build too; all stand back alike.
+    let stat = std::fs::read_to_string(builds.next()?.join("stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse().ok()
+}
+
+#[test]
+fn without_building_an_engine_is_there_or_the_error_says_how_to_get_it() {
+    let (double, home) = (Double::new(Form::Rtx), tempfile::tempdir().unwrap());
+    double.computes_sample();
+    let count = home.path().join("count");
+    double.knobs(&format!("count={}", count.display()));
+    let never = selector(&double, home.path(), EngineBuild::Never);
+    let message = load(&never).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("no engine of it") && message.contains("hpinfer engine build --model sample"), "{message}");
+    assert_eq!(builds(&count), 0);
+    load(&selector(&double, home.path(), EngineBuild::Blocking)).unwrap();
+    let engine = load(&never).unwrap();
+    run(&mut *engine.session().unwrap(), 2);
+    assert_eq!(builds(&count), 1);
+    let file =
+        std::fs::read_dir(home.path().join("engines")).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().unwrap() == "engine");
+    std::fs::write(file.unwrap(), b"HPEN").unwrap();
+    let message = load(&never).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("its engine is not used") && message.contains("cut off"), "{message}");
+}
+
+fn miniature(home: &Path) -> PathBuf {
+    let (from, to) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify"), home.join("model"));
+    std::fs::create_dir_all(&to).unwrap();
+    for file in ["inference.onnx", "inference.yml"] {
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+    to
+}
+
+#[test]
+fn every_result_says_which_engine_made_it() {
+    let (double, home) = (Double::new(Form::Eleven), tempfile::tempdir().unwrap());
+    double.computes_with_onnx_runtime();
+    double.knobs("build_ms=800");
+    let options = LoaderOptions {
+        threads: 2,
+        backend: Some(BackendName::TensorRt),
+        libraries: libraries(&double),
+        engine_build: EngineBuild::Background,
+        ..LoaderOptions::default()
+    };
+    let PipelineName::Picture(task) = PipelineName::find("image_classification", "test").unwrap() else { panic!("another pipeline") };
+    let mut config = PictureConfig::new(task);
+    config.model.name_or_dir = miniature(home.path()).to_str().unwrap().into();
+    let cache = Cache::open(Some(&home.path().join("home"))).unwrap();
+    let pipeline = PipelineConfig::Picture(config).open_on(&[Device::Cpu], &cache, &options).unwrap();
+    let red = ImageBuf::new([0, 0, 255].repeat(12 * 9), Size::new(12, 9), PixelFormat::Bgr).unwrap();
+    let frame = Frame::from_image(red);
+    let once = |pipeline: &dyn Pipeline| match pipeline.process(std::slice::from_ref(&frame)).remove(0).unwrap().0 {
+        PipelineResult::Classification(found) => found,
+        other => panic!("{other:?}"),
+    };
+    let first = once(&*pipeline);
+    assert_eq!((&*first.header.run[0].backend, first.header.run.len(), &*first.label_names[0]), ("onnx_runtime", 1, "red"));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let last = loop {
+        let found = once(&*pipeline);
+        assert_eq!((found.header.run.len(), &found.label_names, &found.scores), (1, &first.label_names, &first.scores));
+        if found.header.run[0].backend == "tensorrt" {
+            break found;
+        }
+        assert!(Instant::now() < deadline, "the engine never came");
+    };
+    assert_eq!(last.header.run[0].version, "11.4.0.7");
+}
+
+/// The command on the miniature, with the double in the place of TensorRT.
+fn command(double: &Double, home: &Path, knobs: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+    for variable in ["HPINFER_LOG", "RUST_LOG", "HPINFER_THREADS"] {
+        command.env_remove(variable);
+    }
+    command.env("HPINFER_HOME", home.join("home")).env("TENSORRT_LIB_PATH", double.folder.path()).env("HPINFER_DOUBLE", knobs);
+    command.env("ORT_DYLIB_PATH", onnx_runtime().path);
+    command.args(["--pipeline", "image_classification", "--backend", "tensorrt", "--model"]).arg(miniature(home)).args(more);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn picture(home: &Path) -> PathBuf {
+    let path = home.join("red.png");
+    image::RgbImage::from_pixel(12, 9, image::Rgb([255, 0, 0])).save(&path).unwrap();
+    path
+}
+
+#[test]
+fn the_command_builds_when_it_is_told_to() {
+    let (double, home) = (Double::new(Form::Ten), tempfile::tempdir().unwrap());
+    let picture = picture(home.path());
+    let said = |knobs: &str, when: &str| {
+        let all = [picture.to_str().unwrap(); 3];
+        let more = [&["--engine-build", when, "--input"][..], &all].concat();
+        let output = command(&double, home.path(), knobs, &more).output().unwrap();
+        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (lines, err, output.status.code())
+    };
+    let (lines, err, code) = said("build_null", "background");
+    assert_eq!((lines.len(), code), (3, Some(0)), "{err}");
+    assert!(lines.iter().all(|line| line["run"][0]["backend"] == "onnx_runtime" && line["label_names"][0] == "red"), "{lines:?}");
+    assert_eq!(err.matches("no implementation was found").count(), 1, "{err}");
+    assert!(err.contains("miniature_classify stays on onnx_runtime"), "{err}");
+    // One that ends before its engine is built stops the build and leaves nothing.
+    let (lines, err, code) = said("build_ms=2000", "background");
+    assert_eq!((lines.len(), code, err.as_str()), (3, Some(0), ""));
+    assert!(!home.path().join("model/.cache").exists());
+    let (lines, err, code) = said("", "never");
+    assert!(
+        lines.is_empty()
+            && code == Some(2)
+            && err.contains(&format!("hpinfer engine build --model {}", home.path().join("model").display())),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_program_killed_while_it_builds_leaves_nothing() {
+    let (double, home) = (Double::new(Form::Ten), tempfile::tempdir().unwrap());
+    let picture = picture(home.path());
+    let mut asked = command(&double, home.path(), "build_ms=600000", &["--engine-build", "background", "--input", "-"]);
+    let mut child = asked.stdin(Stdio::piped()).spawn().unwrap();
+    use std::io::{BufRead, Write};
+    writeln!(child.stdin.as_mut().unwrap(), "{}", picture.display()).unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("onnx_runtime"), "{line}");
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    assert!(!home.path().join("model/.cache").exists());
+    let output = command(&double, home.path(), "", &["--engine-build", "never", "--input", picture.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "nothing was kept");
+}
