@@ -8,6 +8,7 @@ mod tensorrt {
     pub mod cli;
     pub mod double;
     pub mod engines;
+    pub mod half;
     pub mod headers;
     pub mod real;
     pub mod session;

@@ -109,6 +109,8 @@ pub enum Precision {
     Float32,
     /// bfloat16 where the engine judges it faster; float32 inputs and outputs.
     Bfloat16,
+    /// float16 wherever it changes outputs little enough; float32 inputs and outputs.
+    Float16,
 }
 
 impl fmt::Display for Precision {
@@ -116,6 +118,7 @@ impl fmt::Display for Precision {
         f.write_str(match self {
             Self::Float32 => "float32",
             Self::Bfloat16 => "bfloat16",
+            Self::Float16 => "float16",
         })
     }
 }

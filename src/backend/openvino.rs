@@ -36,6 +36,7 @@ impl OpenVino {
         let precision = match options.precision {
             Precision::Float32 => "f32",
             Precision::Bfloat16 => "bf16",
+            Precision::Float16 => return Err("float16 is not offered for the processor; leave the precision out".into()),
         };
         // The library files compiled forms by model and version only: one folder per precision keeps a float32 form
         // from being run with bfloat16 settings, which gives no text at all.

@@ -62,6 +62,8 @@ pub struct Adjustment {
     pub most_threads: Option<usize>,
     /// Shapes to build an engine for.
     pub shapes: DynamicShapes,
+    /// Arithmetic, in place of that of the command.
+    pub precision: Option<Precision>,
     /// How Paddle Inference runs.
     pub run_mode: Option<PaddleRunMode>,
 }
@@ -75,6 +77,7 @@ impl Adjustment {
         if !self.shapes.is_empty() {
             options.shapes.clone_from(&self.shapes);
         }
+        options.precision = self.precision.unwrap_or(options.precision);
         if let (Some(program), Some(run_mode)) = (&mut options.paddle, self.run_mode) {
             program.run_mode = run_mode;
         }
@@ -261,7 +264,14 @@ impl Selector {
         if let Some(backend) = &*opened {
             return Ok(backend.clone());
         }
-        let backend = Arc::new(TensorRt::open(self.device.clone(), self.libraries.tensorrt.as_deref(), self.cache.clone())?);
+        let backend = TensorRt::open(self.device.clone(), self.libraries.tensorrt.as_deref(), self.cache.clone())?;
+        let (device, cache, named) = (self.device.clone(), self.cache.clone(), self.libraries.onnx_runtime.clone());
+        let backend = Arc::new(backend.comparing_with(Arc::new(move || {
+            OnnxRuntime::on_processor(&match device.gpu() {
+                Some(_) => gpu_library(&device, &cache, named.as_deref())?.library,
+                None => runtime::ensure(Library::OnnxRuntime, &cache, named.as_deref())?,
+            })
+        })));
         Ok(opened.insert(backend).clone())
     }
 
@@ -277,13 +287,10 @@ impl Selector {
             }
             BackendName::OnnxRuntime => match self.device.gpu() {
                 Some(gpu) => {
-                    let GpuRuntime { library, before } = self.gpu_library()?;
+                    let GpuRuntime { library, before } = gpu_library(&self.device, &self.cache, self.libraries.onnx_runtime.as_deref())?;
                     Arc::new(OnnxRuntime::open(&library.path, library.version.as_deref())?.on(gpu.clone(), before))
                 }
-                None => {
-                    let found = self.library(Library::OnnxRuntime)?;
-                    Arc::new(OnnxRuntime::open(&found.path, found.version.as_deref())?)
-                }
+                None => OnnxRuntime::on_processor(&self.library(Library::OnnxRuntime)?)?,
             },
             BackendName::OpenVino => {
                 let found = self.library(Library::OpenVino)?;
@@ -299,13 +306,6 @@ impl Selector {
 
     fn library(&self, library: Library) -> Result<Found> {
         runtime::ensure(library, &self.cache, self.libraries.named(library))
-    }
-
-    /// ONNX Runtime in the version that the driver can run.
-    fn gpu_library(&self) -> Result<GpuRuntime> {
-        let gpus = device::probe().map_err(|unavailable| unavailable.error(self.device.to_string()))?;
-        let release = CudaRelease::for_driver(gpus.cuda.major());
-        runtime::gpu::ensure(release, &self.cache, self.libraries.onnx_runtime.as_deref())
     }
 
     fn measure(
@@ -381,6 +381,12 @@ impl Selector {
         let name: String = hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect();
         Ok(self.cache.subdir(CHOICES)?.join(format!("{name}.json")))
     }
+}
+
+/// ONNX Runtime in the version that the driver of `device` can run.
+fn gpu_library(device: &Device, cache: &Cache, named: Option<&Path>) -> Result<GpuRuntime> {
+    let gpus = device::probe().map_err(|unavailable| unavailable.error(device.to_string()))?;
+    runtime::gpu::ensure(CudaRelease::for_driver(gpus.cuda.major()), cache, named)
 }
 
 /// The measurements kept in `cache`: model, chosen backend, milliseconds of each candidate.

@@ -2,12 +2,12 @@
 
 use super::plan::pipeline_config;
 use super::table::{write_json, write_table, write_text};
-use crate::backend::Onnx;
 use crate::backend::tensorrt::builder::{Builder, Source};
 use crate::backend::tensorrt::cache::{EngineCache, Entry, Origin};
 use crate::backend::tensorrt::ffi::Library;
 use crate::backend::tensorrt::recipe::{self, Recipe};
 use crate::backend::tensorrt::{find, selftest};
+use crate::backend::{Onnx, Precision};
 use crate::cache::Cache;
 use crate::device::{self, Device, DeviceSpec, GpuId};
 use crate::error::{Error, Result};
@@ -88,6 +88,9 @@ pub struct BuildArgs {
     /// Build for another GPU than this one's, by compute capability: sm75, sm86; TensorRT-RTX only
     #[arg(long, value_name = "smNN", value_parser = target)]
     target: Option<i32>,
+    /// fp32, or fp16: half precision where the model's kind allows it, if it changes the outputs little enough
+    #[arg(long, value_name = "PRECISION", default_value = "fp32", value_parser = precision)]
+    precision: Precision,
     /// The engine also runs on later versions of TensorRT, and on its lean runtime
     #[arg(long)]
     version_compatible: bool,
@@ -102,6 +105,14 @@ pub struct BuildArgs {
 fn target(text: &str) -> Result<i32, String> {
     let number = text.strip_prefix("sm").and_then(|n| n.parse().ok()).filter(|n| (50..200).contains(n));
     number.ok_or_else(|| format!("`{text}` is not of the form sm75"))
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "fp32" => Ok(Precision::Float32),
+        "fp16" => Ok(Precision::Float16),
+        _ => Err(format!("`{text}` is neither fp32 nor fp16")),
+    }
 }
 
 impl EngineCommand {
@@ -191,18 +202,20 @@ impl BuildArgs {
         let inputs = recipe::inputs(&Model::read(onnx)?);
         // As a pipeline asks for it where the user says nothing of shapes.
         let shapes = model.hpi.dynamic_shapes().cloned().unwrap_or_default();
-        let mut options = Recipe::for_module(model.module.as_str())?.options_for(&inputs, model.kind().size, &shapes)?;
+        let recipe = Recipe::for_module(model.module.as_str())?;
+        let arithmetic = recipe.arithmetic(self.precision)?;
+        let mut options = recipe.options_for(&inputs, model.kind().size, &shapes)?;
         options.target = self.target;
         options.version_compatible = self.version_compatible;
         options.ampere_plus = self.ampere_plus;
         let source = Source { model: model.name.clone(), onnx: Onnx::File(onnx.to_owned()), sha256: model.sha256()? };
         let (origin, file) = match self.target {
             Some(_) => {
-                let (_, file, _) = builder.build_for_target(&source, &options, "float32")?;
+                let (_, file, _) = builder.build_for_target(&source, &options, &arithmetic)?;
                 (Origin::Built, file)
             }
             None => {
-                let made = builder.engine(&source, &options, "float32")?;
+                let made = builder.engine(&source, &options, &arithmetic)?;
                 (made.origin, made.file)
             }
         };

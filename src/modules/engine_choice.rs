@@ -2,7 +2,7 @@
 //! the model's own `Hpi` block, which only gives hints. Nothing is opened here.
 
 use crate::backend::select::{Adjustment, Wanted};
-use crate::backend::{BackendName, PaddleRunMode};
+use crate::backend::{BackendName, PaddleRunMode, Precision};
 use crate::error::{Error, Result};
 use crate::model::{HpiConfig, HpiHints, HpiOptions, HpiPrecision, ResolvedModel};
 
@@ -33,6 +33,10 @@ pub(super) fn wanted(model: &ResolvedModel, flag: Option<BackendName>, config: &
             }
         }
     }
+    if asked.float16 && backend.is_none_or(|backend| asked.counts_for(backend) && engine_of(backend) != BackendName::TensorRt) {
+        let reason = "precision fp16 is to be had from tensorrt only; name it as backend, write fp32, or leave it out";
+        return Err(Error::config(format!("hpi_config of model {}", model.name), reason));
+    }
     let adjustments = BackendName::PUBLIC.map(|name| (name, asked.adjustment(name, &model.hpi, limits)));
     Ok(Wanted {
         backend,
@@ -46,6 +50,7 @@ struct Asked<'a> {
     backend: Option<BackendName>,
     options: Option<&'a HpiOptions>,
     run_mode: Option<PaddleRunMode>,
+    float16: bool,
 }
 
 impl<'a> Asked<'a> {
@@ -65,18 +70,19 @@ impl<'a> Asked<'a> {
             Some("trt_fp16") => (backend, float16) = (Some(BackendName::PaddleTensorRt), true),
             Some(mode) => return refused(format!("run_mode `{mode}` is unknown; known: paddle, mkldnn, trt_fp32, trt_fp16")),
         }
-        if float16 {
-            return refused("precision fp16 is not in this version; write fp32, or leave it out".into());
-        }
         if options.and_then(|options| options.cpu_num_threads) == Some(0) {
             return refused("cpu_num_threads: 0 threads; give 1 or more, or leave it out".into());
         }
-        Ok(Self { backend, options, run_mode })
+        Ok(Self { backend, options, run_mode, float16 })
     }
 
     /// What the user said of `name`: without a name, what is said counts for whichever engine is chosen.
     fn options(&self, name: BackendName) -> Option<&'a HpiOptions> {
-        self.options.filter(|_| self.backend.is_none_or(|backend| engine_of(backend) == engine_of(name)))
+        self.options.filter(|_| self.counts_for(name))
+    }
+
+    fn counts_for(&self, name: BackendName) -> bool {
+        self.backend.is_none_or(|backend| engine_of(backend) == engine_of(name))
     }
 
     fn adjustment(&self, name: BackendName, hints: &HpiHints, limits: CoreLimits) -> Adjustment {
@@ -93,6 +99,7 @@ impl<'a> Asked<'a> {
                 CoreLimits::Overruled => None,
             },
             shapes: shapes.cloned().unwrap_or_default(),
+            precision: (self.float16 && engine_of(name) == BackendName::TensorRt && self.counts_for(name)).then_some(Precision::Float16),
             run_mode: self.run_mode.filter(|_| name == BackendName::PaddleInfer),
         }
     }
@@ -168,13 +175,24 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
         let fast = choose(None, r#"{"backend": "paddle", "backend_config": {"run_mode": "mkldnn"}}"#);
         assert_eq!((fast.backend, fast.adjustments[&PaddleInfer].run_mode), (Some(PaddleInfer), Some(PaddleRunMode::Mkldnn)));
         assert_eq!(choose(None, r#"{"backend": "paddle", "backend_config": {"run_mode": "trt_fp32"}}"#).backend, Some(PaddleTensorRt));
+
+        // The model's own fp16 is a hint that nobody takes: only the user gives precision away.
+        let half = r#"{"backend": "tensorrt", "backend_config": {"precision": "fp16"}}"#;
+        assert_eq!(
+            (choose(None, half).adjustments[&TensorRt].precision, none.adjustments[&TensorRt].precision),
+            (Some(Precision::Float16), None)
+        );
+        assert_eq!(choose(Some(OnnxRuntime), half).backend, Some(OnnxRuntime), "another engine on the command line takes its options away");
+        let modes = r#"{"backend": "paddle", "backend_config": {"run_mode": "trt_fp16"}}"#;
+        assert_eq!(choose(None, modes).adjustments[&TensorRt].precision, Some(Precision::Float16));
     }
 
     #[test]
     fn wishes_that_cannot_be_met_are_refused() {
         let model = model("inference.onnx");
         for (json, says) in [
-            (r#"{"backend": "tensorrt", "backend_config": {"precision": "fp16"}}"#, "fp16 is not in this version"),
+            (r#"{"backend": "openvino", "backend_config": {"precision": "fp16"}}"#, "fp16 is to be had from tensorrt only"),
+            (r#"{"backend_config": {"precision": "fp16"}}"#, "name it as backend"),
             (r#"{"backend": "paddle", "backend_config": {"run_mode": "trt_int8"}}"#, "known: paddle, mkldnn"),
             (r#"{"backend": "openvino", "backend_config": {"run_mode": "paddle"}}"#, "Paddle Inference"),
             (r#"{"backend_config": {"cpu_num_threads": 0}}"#, "0 threads"),

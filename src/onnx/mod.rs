@@ -9,6 +9,7 @@ pub mod classifier;
 mod complete;
 pub mod fold;
 mod graph;
+pub mod half;
 pub mod proto;
 mod rewrite;
 pub mod sample;

@@ -29,7 +29,7 @@ pub struct Header {
     pub input_path: Option<String>,
     /// Zero-based page, for inputs with pages.
     pub page_index: Option<u32>,
-    /// What ran, one entry per model.
+    /// What ran, one entry per model; two for one that went over to another engine meanwhile.
     pub run: Vec<RunRecord>,
     /// Milliseconds per stage in the order of the stages, `total` last, when asked for.
     pub timings_ms: Option<Vec<(&'static str, f64)>>,
@@ -58,7 +58,7 @@ pub struct RunRecord {
     pub version: String,
     /// Device, as in `--device`.
     pub device: String,
-    /// Arithmetic: `float32`, `bfloat16`.
+    /// Arithmetic: `float32`, `bfloat16`, `float16`.
     pub precision: String,
 }
 

@@ -89,7 +89,10 @@ fn pipeline_files_of_both_dialects() {
         (beta.replace("name: OCR", "name: PP-Chat"), "`PP-Chat` does not exist"),
         (format!("{beta}  hpi_config: {{backend: paddle_tensorrt}}\n"), "paddle_tensorrt is tensorrt here"),
         (format!("{beta}  hpi_config: {{backend: openvino, backend_config: {{cpu_num_threads: 1}}}}\n"), ""),
-        (format!("{beta}  hpi_config: {{backend: openvino, backend_config: {{precision: fp16}}}}\n"), "fp16 is not in this version"),
+        (
+            format!("{beta}  hpi_config: {{backend: openvino, backend_config: {{precision: fp16}}}}\n"),
+            "fp16 is to be had from tensorrt only",
+        ),
         (format!("{beta}  hpi_config: {{backend: onnx}}\n"), "`onnx` is not a backend"),
         (nested("thresh: 0.3", "thresh: 0.3\n    hpi_config: {backend: onnxruntime}"), ""),
         (nested("use_doc_preprocessor: False", "use_doc_preprocessor: True"), "`use_doc_preprocessor: True` is not in this version"),

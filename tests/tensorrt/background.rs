@@ -12,6 +12,7 @@ use hpinfer::pipeline::{PictureConfig, Pipeline, PipelineConfig, PipelineName};
 use hpinfer::result::PipelineResult;
 use hpinfer::tensor::Shape;
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -126,7 +127,6 @@ fn a_build_nobody_waits_for_any_more_stops() {
     assert!(start.elapsed() < Duration::from_secs(3), "it stops at its next step");
     assert_eq!((builds(&count), std::fs::read_dir(home.path().join("engines")).map_or(0, Iterator::count)), (0, 0));
     assert_eq!(nice, Some(10));
-    assert_eq!(build_thread_nice(), None);
 }
 
 /// How far the thread of the build stands back.
@@ -207,12 +207,18 @@ fn every_result_says_which_engine_made_it() {
 
 /// The command on the miniature, with the double in the place of TensorRT.
 fn command(double: &Double, home: &Path, knobs: &str, more: &[&str]) -> Command {
+    on_miniature(double, home, knobs, None, more)
+}
+
+/// The same by a subcommand.
+fn on_miniature(double: &Double, home: &Path, knobs: &str, subcommand: Option<&str>, more: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
     for variable in ["HPINFER_LOG", "RUST_LOG", "HPINFER_THREADS"] {
         command.env_remove(variable);
     }
     command.env("HPINFER_HOME", home.join("home")).env("TENSORRT_LIB_PATH", double.folder.path()).env("HPINFER_DOUBLE", knobs);
     command.env("ORT_DYLIB_PATH", onnx_runtime().path);
+    command.args(subcommand);
     command.args(["--pipeline", "image_classification", "--backend", "tensorrt", "--model"]).arg(miniature(home)).args(more);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -236,8 +242,20 @@ fn the_command_builds_when_it_is_told_to() {
         let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         (lines, err, output.status.code())
     };
-    let (lines, err, code) = said("build_null", "background");
-    assert_eq!((lines.len(), code), (3, Some(0)), "{err}");
+    // The failure of a build is said once, whatever comes afterwards.
+    let mut child = command(&double, home.path(), "build_null", &["--engine-build", "background", "--input", "-"]);
+    let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
+    let (mut list, mut err) = (child.stdin.take().unwrap(), String::new());
+    writeln!(list, "{}", picture.display()).unwrap();
+    let mut messages = BufReader::new(child.stderr.take().unwrap());
+    messages.read_line(&mut err).unwrap();
+    (0..2).for_each(|_| writeln!(list, "{}", picture.display()).unwrap());
+    drop(list);
+    messages.read_to_string(&mut err).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), output.status.code()), (3, Some(0)), "{err}");
     assert!(lines.iter().all(|line| line["run"][0]["backend"] == "onnx_runtime" && line["label_names"][0] == "red"), "{lines:?}");
     assert_eq!(err.matches("no implementation was found").count(), 1, "{err}");
     assert!(err.contains("miniature_classify stays on onnx_runtime"), "{err}");
@@ -260,14 +278,29 @@ fn a_program_killed_while_it_builds_leaves_nothing() {
     let picture = picture(home.path());
     let mut asked = command(&double, home.path(), "build_ms=600000", &["--engine-build", "background", "--input", "-"]);
     let mut child = asked.stdin(Stdio::piped()).spawn().unwrap();
-    use std::io::{BufRead, Write};
     writeln!(child.stdin.as_mut().unwrap(), "{}", picture.display()).unwrap();
     let mut line = String::new();
-    std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("onnx_runtime"), "{line}");
     child.kill().unwrap(); // SIGKILL
     child.wait().unwrap();
     assert!(!home.path().join("model/.cache").exists());
     let output = command(&double, home.path(), "", &["--engine-build", "never", "--input", picture.to_str().unwrap()]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "nothing was kept");
+}
+
+#[test]
+fn streams_build_in_the_background_unless_they_are_told_otherwise() {
+    let (double, home) = (Double::new(Form::Eleven), tempfile::tempdir().unwrap());
+    let red = [0, 0, 255].repeat(12 * 9);
+    for (more, expected) in [(&[][..], Some("onnx_runtime")), (&["--engine-build", "blocking"], None)] {
+        let flags = [&["--input", "-", "--raw-size", "12x9"], more].concat();
+        let mut child = on_miniature(&double, home.path(), "build_null", Some("stream"), &flags).stdin(Stdio::piped()).spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(&[&red[..]; 2].concat()); // nobody reads it where the build fails first
+        let output = child.wait_with_output().unwrap();
+        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), if expected.is_some() { 2 } else { 0 }, "{err}");
+        assert!(lines.iter().all(|line| line["run"][0]["backend"].as_str() == expected), "{out}");
+    }
 }

@@ -1,6 +1,6 @@
 //! `hpinfer engine`, with the double in the place of TensorRT: the real command, several processes, and a killed one.
 
-use super::double::{Double, Form};
+use super::double::{Double, Form, onnx_runtime};
 use hpinfer::onnx::sample;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,7 @@ impl Host {
             command.env_remove(variable);
         }
         command.env("HPINFER_HOME", self.home.path().join("home")).env("TENSORRT_LIB_PATH", self.double.folder.path());
+        command.env("ORT_DYLIB_PATH", onnx_runtime().path);
         command.env("HPINFER_DOUBLE", format!("count={},{knobs}", self.count().display()));
         command.arg("engine").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -100,6 +101,23 @@ fn engines_are_built_listed_shown_moved_and_removed() {
     assert!(out.contains("removed"), "{out}");
     let (_, err, done) = host.run("", &["inspect", "Nothing"]);
     assert!(!done && err.contains("there is no engine `Nothing`"), "{err}");
+}
+
+#[test]
+fn half_precision_makes_another_engine_when_asked_for() {
+    let host = Host::new(Form::Eleven);
+    host.build("");
+    let model = host.model();
+    for (precision, expected) in [("fp16", "built in"), ("fp16", "was there"), ("fp32", "was there")] {
+        let (out, err, done) = host.run("", &["build", "--model", model.to_str().unwrap(), "--precision", precision]);
+        assert!(done && out.contains(expected), "{precision}: {out}{err}");
+    }
+    let engines = host.engines();
+    let mut listed: Vec<_> = engines.iter().map(|engine| engine["made_for"]["key"]["precision"].as_str().unwrap()).collect();
+    listed.sort_unstable();
+    assert_eq!((listed, host.builds()), (vec!["float16", "float32"], 2));
+    let (_, err, done) = host.run("", &["build", "--model", model.to_str().unwrap(), "--precision", "int8"]);
+    assert!(!done && err.contains("neither fp32 nor fp16"), "{err}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use hpinfer::Error;
 use hpinfer::backend::tensorrt::cache::{EngineCache, EngineKey, Gpu, Origin};
 use hpinfer::backend::tensorrt::ffi::BuildOptions;
+use hpinfer::backend::tensorrt::recipe::HalfRules;
 use hpinfer::cache::Cache;
 use std::cell::Cell;
 use std::fs;
@@ -17,6 +18,7 @@ pub fn key() -> EngineKey {
         model: "PP-OCRv4_mobile_det".into(),
         model_sha256: "ab".repeat(32),
         precision: "float32".into(),
+        half: None,
         surgery: Vec::new(),
         options: BuildOptions::default(),
         library: "10.16.1.11".into(),
@@ -85,10 +87,12 @@ fn the_first_start_builds_and_the_second_loads() {
 #[test]
 fn whatever_an_engine_depends_on_makes_another_one() {
     let home = Home::new();
-    let changes: [fn(&mut EngineKey); 11] = [
+    let changes: [fn(&mut EngineKey); 13] = [
         |_| {},
         |k| k.model_sha256 = "cd".repeat(32),
         |k| k.precision = "float16".into(),
+        |k| k.half = Some((HalfRules { error: 0.01, float32: Vec::new() }, 1)),
+        |k| k.half = Some((HalfRules { error: 0.01, float32: vec!["Add".into()] }, 1)),
         |k| k.surgery = vec![hpinfer::onnx::surgery::Surgery::NmsTail],
         |k| k.options.fp16 = true,
         |k| k.options.workspace = Some(1),

@@ -1,10 +1,14 @@
 //! The real builder of TensorRT-RTX, which works without a GPU: out of the wheel `onnxruntime-ep-nv-tensorrt-rtx-cu13`, fetched by
 //! SHA-256 with pip. Without the network the test says that it was skipped, unless HPINFER_REQUIRE_TENSORRT is set.
 
+use super::half::installed;
 use hpinfer::backend::tensorrt::ffi::{Abi, BuildOptions, Library, Range};
 use hpinfer::cache::{Cache, Folder, Member, Package, Wheel};
+use hpinfer::onnx::half::{Keep, convert};
+use hpinfer::onnx::proto::ModelProto;
 use hpinfer::onnx::surgery::{self, Surgery};
 use hpinfer::onnx::{Model, sample};
+use prost::Message;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +46,10 @@ pub fn library() -> Option<Arc<Library>> {
 
 fn build(library: &Arc<Library>, onnx: &[u8], target: i32) -> hpinfer::Result<Vec<u8>> {
     let range = Range { input: sample::INPUT.into(), min: vec![1, 4], opt: vec![2, 4], max: vec![8, 4] };
+    build_for(library, onnx, target, range)
+}
+
+fn build_for(library: &Arc<Library>, onnx: &[u8], target: i32, range: Range) -> hpinfer::Result<Vec<u8>> {
     let options = BuildOptions { profiles: vec![vec![range]], target: Some(target), ..BuildOptions::default() };
     library.build(onnx, &options, &[], &|_| ControlFlow::Continue(())).map(|built| built.plan.to_vec())
 }
@@ -63,12 +71,34 @@ fn the_real_builder_builds_for_other_gpus_after_what_it_needs_changed() {
         assert_eq!(surgery::apply(&mut model.proto, &[change]), [(change, 1)]);
         assert!(build(&library, &model.to_bytes(), 75).unwrap().len() > 1000, "{change:?}");
     }
+    let half = convert(&Model::decode(&onnx, "sample").unwrap().proto, &Keep::default());
+    assert_eq!(half.values.len(), 3);
+    for target in [75, 86] {
+        assert!(build(&library, &half.model.encode_to_vec(), target).unwrap().len() > 1000, "in half precision for {target}");
+    }
     assert!(build(&library, &onnx, 90).unwrap_err().to_string().contains("no target of compute capability 9.0"));
     assert!(build(&library, b"no ONNX file", 86).unwrap_err().to_string().contains("the graph is refused"));
     assert!(library.load(&[b'g'; 4096]).map(|_| ()).unwrap_err().to_string().contains("magicTag"));
     assert!(library.load(b"garbage").map(|_| ()).unwrap_err().to_string().contains("minBufferSize"));
     assert!(library.load(b"").map(|_| ()).unwrap_err().to_string().contains("empty"));
+    text_networks_in_half_precision(&library);
     if !Path::new("/proc/driver/nvidia/version").exists() {
         assert!(library.load(&plan).map(|_| ()).unwrap_err().to_string().contains("cudaError 35"));
+    }
+}
+
+/// The networks of the default pipeline in half precision, where they are installed already. No test of its own: the library has one
+/// target for all builds that a process has under way.
+fn text_networks_in_half_precision(library: &Arc<Library>) {
+    for (name, [min, opt, max]) in [
+        ("PP-OCRv4_mobile_det", [[1, 3, 320, 320], [1, 3, 736, 736], [1, 3, 960, 960]]),
+        ("PP-OCRv4_mobile_rec", [[1, 3, 48, 32], [1, 3, 48, 320], [8, 3, 48, 640]]),
+    ] {
+        let Some(original) = installed(name) else { continue };
+        let half = convert(&original, &Keep::default());
+        let range = Range { input: "x".into(), min: min.to_vec(), opt: opt.to_vec(), max: max.to_vec() };
+        let plan = |model: &ModelProto| build_for(library, &model.encode_to_vec(), 86, range.clone()).unwrap().len();
+        let (whole, halved) = (plan(&original), plan(&half.model));
+        println!("{name}: a plan of {whole} bytes, of {halved} in half precision");
     }
 }

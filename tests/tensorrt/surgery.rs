@@ -15,17 +15,17 @@ const SAME: f32 = 1e-5;
 /// Products of numbers with 11 bits of mantissa, relative to the greatest result.
 const HALF: f32 = 4e-3;
 
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn new(test: &str) -> Self {
+    pub fn new(test: &str) -> Self {
         let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64 | 1);
         let seed = std::env::var("TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(clock);
         println!("{test}: TEST_SEED={seed}");
         Self(seed)
     }
 
-    fn floats(&mut self, count: usize) -> Vec<f32> {
+    pub fn floats(&mut self, count: usize) -> Vec<f32> {
         let mut next = || {
             self.0 ^= self.0 >> 12;
             self.0 ^= self.0 << 25;
@@ -36,7 +36,7 @@ impl Random {
     }
 }
 
-fn value(name: &str, dtype: DataType, dims: &[i64]) -> ValueInfoProto {
+pub fn value(name: &str, dtype: DataType, dims: &[i64]) -> ValueInfoProto {
     use tensor_shape_proto::{Dimension, dimension::Value};
     let one = |(i, d): (usize, &i64)| {
         let value = if *d < 0 { Value::DimParam(format!("{name}{i}")) } else { Value::DimValue(*d) };
@@ -48,16 +48,16 @@ fn value(name: &str, dtype: DataType, dims: &[i64]) -> ValueInfoProto {
     ValueInfoProto { name: Some(name.into()), r#type, ..Default::default() }
 }
 
-fn node(kind: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
+pub fn node(kind: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
     let names = |n: &[&str]| n.iter().map(|n| (*n).to_owned()).collect();
     NodeProto { op_type: Some(kind.into()), input: names(inputs), output: names(outputs), attribute, ..Default::default() }
 }
 
-fn int(name: &str, value: i64) -> AttributeProto {
+pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: Some(name.into()), r#type: Some(AttributeType::Int as i32), i: Some(value), ..Default::default() }
 }
 
-fn floats(name: &str, dims: &[i64], values: Vec<f32>) -> TensorProto {
+pub fn floats(name: &str, dims: &[i64], values: Vec<f32>) -> TensorProto {
     TensorProto {
         name: Some(name.into()),
         dims: dims.to_vec(),
@@ -67,12 +67,12 @@ fn floats(name: &str, dims: &[i64], values: Vec<f32>) -> TensorProto {
     }
 }
 
-fn integers(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
+pub fn integers(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
     let data_type = Some(DataType::Int64 as i32);
     TensorProto { name: Some(name.into()), dims: dims.to_vec(), data_type, int64_data: values.to_vec(), ..Default::default() }
 }
 
-fn model(nodes: Vec<NodeProto>, constants: Vec<TensorProto>, inputs: Vec<ValueInfoProto>, outputs: Vec<ValueInfoProto>) -> ModelProto {
+pub fn model(nodes: Vec<NodeProto>, constants: Vec<TensorProto>, inputs: Vec<ValueInfoProto>, outputs: Vec<ValueInfoProto>) -> ModelProto {
     let graph =
         GraphProto { name: Some("g".into()), node: nodes, initializer: constants, input: inputs, output: outputs, ..Default::default() };
     let opset = OperatorSetIdProto { version: Some(16), ..Default::default() };
@@ -80,7 +80,7 @@ fn model(nodes: Vec<NodeProto>, constants: Vec<TensorProto>, inputs: Vec<ValueIn
 }
 
 /// Name, shape and elements of every output, as floats.
-fn run(model: &ModelProto, inputs: &[(&str, &[usize], &[f32])]) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+pub fn run(model: &ModelProto, inputs: &[(&str, &[usize], &[f32])]) -> Vec<(String, Vec<usize>, Vec<f32>)> {
     let engine = in_onnx_runtime(model.encode_to_vec());
     let mut session = engine.session().unwrap();
     for (index, spec) in engine.io().inputs.iter().enumerate() {
@@ -116,7 +116,7 @@ fn assert_near(a: &[(String, Vec<usize>, Vec<f32>)], b: &[(String, Vec<usize>, V
     }
 }
 
-fn operators(model: &ModelProto) -> Vec<&str> {
+pub fn operators(model: &ModelProto) -> Vec<&str> {
     model.graph.as_ref().unwrap().node.iter().map(|n| n.op_type()).collect()
 }
 

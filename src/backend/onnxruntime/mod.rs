@@ -10,6 +10,7 @@ use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Onnx, Precision, 
 use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::onnx::{OutputKind, Target};
+use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use ort::environment::Environment;
 use ort::session::Session as OrtSession;
@@ -50,6 +51,11 @@ impl OnnxRuntime {
             }
         };
         Ok(Self { environment, version: version.unwrap_or("unknown").to_owned(), gpu: None })
+    }
+
+    /// The library that was found, for networks on the processor.
+    pub fn on_processor(found: &Found) -> Result<Arc<dyn Backend>> {
+        Ok(Arc::new(Self::open(&found.path, found.version.as_deref())?))
     }
 
     /// The same for networks on `gpu`, by the library's CUDA provider, which is given the libraries `before`.

@@ -3,11 +3,16 @@
 
 use super::cache::{EngineCache, EngineKey, Gpu, Origin, SHIM_VERSION};
 use super::ffi::{Abi, BuildOptions, Engine, Library, Progress as Step, device_info};
-use crate::backend::Onnx;
+use super::half;
+use super::recipe::Arithmetic;
+use crate::backend::onnxruntime::OnnxRuntime;
+use crate::backend::{Backend, Onnx};
 use crate::cache::Progress;
 use crate::error::{Error, Result};
+use crate::onnx::half::HALF_VERSION;
 use crate::onnx::surgery::{self, Surgery};
 use crate::onnx::{Model, REWRITE_VERSION};
+use crate::runtime;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -43,7 +48,11 @@ pub struct Builder {
     gpu: Gpu,
     cache: EngineCache,
     cancelled: Arc<AtomicBool>,
+    reference: OpenReference,
 }
+
+/// Opens the ONNX Runtime that engines in float16 are compared with.
+pub type OpenReference = Arc<dyn Fn() -> Result<Arc<dyn Backend>> + Send + Sync>;
 
 impl Builder {
     /// A builder for GPU number `device`.
@@ -52,13 +61,22 @@ impl Builder {
     /// [`Error::Backend`] when there is no such GPU.
     pub fn new(library: Arc<Library>, device: u32, cache: EngineCache) -> Result<Self> {
         let gpu = this_gpu(&library, device)?;
-        Ok(Self { library, gpu, cache, cancelled: Arc::default() })
+        let home = cache.home().clone();
+        let reference = Arc::new(move || OnnxRuntime::on_processor(&runtime::ensure(runtime::Library::OnnxRuntime, &home, None)?));
+        Ok(Self { library, gpu, cache, cancelled: Arc::default(), reference })
+    }
+
+    /// Lets `reference` open ONNX Runtime: a process can have only one.
+    #[must_use]
+    pub fn comparing_with(self, reference: OpenReference) -> Self {
+        Self { reference, ..self }
     }
 
     /// The same builder, which is stopped by itself.
     #[must_use]
     pub fn apart(&self) -> Self {
-        Self { library: self.library.clone(), gpu: self.gpu.clone(), cache: self.cache.clone(), cancelled: Arc::default() }
+        let (library, gpu, cache) = (self.library.clone(), self.gpu.clone(), self.cache.clone());
+        Self { library, gpu, cache, cancelled: Arc::default(), reference: self.reference.clone() }
     }
 
     /// The GPU engines are built for.
@@ -77,7 +95,7 @@ impl Builder {
     }
 
     /// What an engine is filed under.
-    pub fn key(&self, source: &Source, options: &BuildOptions, precision: &str, surgery: &[Surgery]) -> EngineKey {
+    pub fn key(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic, surgery: &[Surgery]) -> EngineKey {
         let gpu = match options.target {
             Some(sm) => Gpu { name: "any".into(), capability: format!("{}.{}", sm / 10, sm % 10), driver: "any".into() },
             None => self.gpu.clone(),
@@ -85,9 +103,13 @@ impl Builder {
         EngineKey {
             model: source.model.clone(),
             model_sha256: source.sha256.clone(),
-            precision: precision.to_owned(),
+            precision: arithmetic.precision().to_string(),
+            half: match arithmetic {
+                Arithmetic::Float32 => None,
+                Arithmetic::Float16(rules) => Some((rules.clone(), HALF_VERSION)),
+            },
             surgery: surgery.to_vec(),
-            options: options.clone(),
+            options: self.told(options, arithmetic),
             library: self.library.versions().to_string(),
             gpu,
             versions: (SHIM_VERSION, REWRITE_VERSION),
@@ -98,8 +120,8 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::Backend`] when it was not, or why it is not used.
-    pub fn kept(&self, source: &Source, options: &BuildOptions, precision: &str) -> Result<Made> {
-        let key = self.key(source, options, precision, self.surgery(options));
+    pub fn kept(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic) -> Result<Made> {
+        let key = self.key(source, options, arithmetic, self.surgery(options));
         let found = self.cache.find(&key, model_folder(&source.onnx), |plan: &[u8]| self.library.load(plan));
         let (engine, file) = found.map_err(|unfit| {
             let reason = match &unfit[..] {
@@ -117,11 +139,11 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::Backend`] with what the library said.
-    pub fn engine(&self, source: &Source, options: &BuildOptions, precision: &str) -> Result<Made> {
+    pub fn engine(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic) -> Result<Made> {
         let surgery = self.surgery(options);
-        let key = self.key(source, options, precision, surgery);
+        let key = self.key(source, options, arithmetic, surgery);
         let load = |plan: &[u8]| self.library.load(plan);
-        let build = || self.build(source, options, surgery);
+        let build = || self.build(source, &key, arithmetic);
         let (engine, origin, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), load, build)?;
         Ok(Made { engine, origin, file, key })
     }
@@ -131,16 +153,16 @@ impl Builder {
         &self,
         source: &Source,
         options: &BuildOptions,
-        precision: &str,
+        arithmetic: &Arithmetic,
     ) -> Result<(EngineKey, Option<PathBuf>, usize)> {
         let surgery = self.surgery(options);
-        let key = self.key(source, options, precision, surgery);
+        let key = self.key(source, options, arithmetic, surgery);
         let bytes = std::cell::Cell::new(0);
         let take = |plan: &[u8]| {
             bytes.set(plan.len());
             Ok(())
         };
-        let build = || self.build(source, options, surgery);
+        let build = || self.build(source, &key, arithmetic);
         let ((), _, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), take, build)?;
         Ok((key, file, bytes.get()))
     }
@@ -154,22 +176,43 @@ impl Builder {
         options.target.or(here).map_or(&[], Surgery::for_tensorrt_rtx)
     }
 
-    fn build(&self, source: &Source, options: &BuildOptions, surgery: &[Surgery]) -> Result<super::ffi::Blob> {
+    /// `options` with what TensorRT 10 is told of the arithmetic; later ones take it from the graph.
+    fn told(&self, options: &BuildOptions, arithmetic: &Arithmetic) -> BuildOptions {
+        let by_flag = self.library.versions().abi == Abi::Ten && matches!(arithmetic, Arithmetic::Float16(_));
+        BuildOptions { fp16: by_flag, ..options.clone() }
+    }
+
+    /// The graph to build from: the original, or what the library needs changed in it, in the arithmetic that is wanted.
+    fn graph<'a>(&self, source: &Source, bytes: Cow<'a, [u8]>, key: &EngineKey, arithmetic: &Arithmetic) -> Result<Cow<'a, [u8]>> {
+        if key.surgery.is_empty() && *arithmetic == Arithmetic::Float32 {
+            return Ok(bytes);
+        }
+        let mut model = Model::decode(&bytes, &source.model)?;
+        for (change, count) in surgery::apply(&mut model.proto, &key.surgery) {
+            tracing::info!("{}: {change:?} in {count} places", source.model);
+        }
+        let Arithmetic::Float16(rules) = arithmetic else { return Ok(Cow::Owned(model.to_bytes())) };
+        let half = half::convert_checked(&source.model, &model, rules, &key.options, &*(self.reference)()?)?;
+        match (key.options.fp16, half.kept) {
+            (false, _) => Ok(Cow::Owned(half.model.to_bytes())),
+            // The library chooses what is float16, and asks nobody whether the numbers fit.
+            (true, 0) => Ok(bytes),
+            (true, kept) => {
+                let reason = format!("model {}: {kept} of its tensors hold numbers too large for float16", source.model);
+                Err(Error::config(
+                    "precision fp16",
+                    format!("{reason}; TensorRT 11 can leave them in float32, 10 cannot: leave it in fp32"),
+                ))
+            }
+        }
+    }
+
+    fn build(&self, source: &Source, key: &EngineKey, arithmetic: &Arithmetic) -> Result<super::ffi::Blob> {
         let bytes = match &source.onnx {
             Onnx::File(path) => Cow::Owned(std::fs::read(path).map_err(Error::io("read", path))?),
             Onnx::Bytes(bytes) => Cow::Borrowed(bytes.as_slice()),
         };
-        let graph = match surgery {
-            [] => bytes,
-            _ => {
-                let mut model = Model::decode(&bytes, &source.model)?;
-                drop(bytes);
-                for (change, count) in surgery::apply(&mut model.proto, surgery) {
-                    tracing::info!("{}: {change:?} in {count} places", source.model);
-                }
-                Cow::Owned(model.to_bytes())
-            }
-        };
+        let graph = self.graph(source, bytes, key, arithmetic)?;
         let library = self.library.versions().to_string();
         let timing = self.cache.timing(&library, &self.gpu);
         let watch = Watch::new(&source.model);
@@ -177,7 +220,7 @@ impl Builder {
             watch.tell(step);
             if self.cancelled.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let built = self.library.build(&graph, options, &timing, &tell).map_err(|e| match e {
+        let built = self.library.build(&graph, &key.options, &timing, &tell).map_err(|e| match e {
             Error::Backend { backend, reason, next_step } => {
                 Error::Backend { backend, reason: format!("model {}: {reason}", source.model), next_step }
             }

@@ -44,14 +44,17 @@ impl fmt::Display for Gpu {
 }
 
 /// All that an engine depends on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EngineKey {
     /// Model name: for people, and not part of the digest.
     pub model: String,
     /// SHA-256 of the model's file.
     pub model_sha256: String,
-    /// Arithmetic.
+    /// Name of the arithmetic.
     pub precision: String,
+    /// Its rules, and the version of the conversion, unless it is float32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half: Option<(super::recipe::HalfRules, u32)>,
     /// Changes of the graph.
     pub surgery: Vec<crate::onnx::surgery::Surgery>,
     /// Build options, profiles included.
@@ -143,6 +146,11 @@ impl EngineCache {
     #[must_use]
     pub fn with_limit(self, bytes: u64) -> Self {
         Self { limit: bytes, ..self }
+    }
+
+    /// The cache folder that the engines are a part of.
+    pub fn home(&self) -> &Cache {
+        &self.cache
     }
 
     /// The folder for engines of models without a folder that can be written; it need not exist.

@@ -11,6 +11,7 @@ mod file;
 pub mod find;
 mod gpu_session;
 mod graphs;
+mod half;
 pub mod memory;
 pub mod profile;
 pub mod recipe;

@@ -1,10 +1,10 @@
 //! Recipes: what `engines/tensorrt.yaml` says of a kind of module, applied to the inputs of a graph.
 
 use super::ffi::{BuildOptions, Range};
-use crate::backend::DynamicShapes;
+use crate::backend::{DynamicShapes, Precision};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How the engines of a kind of module are built.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,8 +12,36 @@ pub struct Recipe {
     profiles: Vec<Shapes>,
     workspace_mib: u64,
     level: Option<i32>,
+    half: HalfRules,
+}
+
+/// What float16 may do to a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HalfRules {
     /// Greatest difference between float16 and float32 outputs, relative to the greatest output, with which float16 is accepted.
-    pub float16_error: f32,
+    pub error: f32,
+    /// Operators that stay in float32, besides those that always do.
+    pub float32: Vec<String>,
+}
+
+/// What an engine calculates in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Arithmetic {
+    /// Float32 throughout.
+    #[default]
+    Float32,
+    /// Float16 where these rules allow it.
+    Float16(HalfRules),
+}
+
+impl Arithmetic {
+    /// Its name.
+    pub const fn precision(&self) -> Precision {
+        match self {
+            Self::Float32 => Precision::Float32,
+            Self::Float16(_) => Precision::Float16,
+        }
+    }
 }
 
 /// Ranges of one profile: least, usual, greatest.
@@ -47,6 +75,8 @@ struct Entry {
     workspace_mib: Option<u64>,
     level: Option<i32>,
     float16_error: Option<f32>,
+    #[serde(default)]
+    float32: Vec<String>,
 }
 
 /// Height and width the model's own specification states, where it does.
@@ -86,8 +116,22 @@ impl Recipe {
             profiles: entry.profiles,
             workspace_mib: entry.workspace_mib.unwrap_or(file.defaults.workspace_mib),
             level: entry.level,
-            float16_error: entry.float16_error.unwrap_or(file.defaults.float16_error),
+            half: HalfRules { error: entry.float16_error.unwrap_or(file.defaults.float16_error), float32: entry.float32 },
         })
+    }
+
+    /// How an engine of `precision` calculates.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] for one that the library does not have.
+    pub fn arithmetic(&self, precision: Precision) -> Result<Arithmetic> {
+        match precision {
+            Precision::Float32 => Ok(Arithmetic::Float32),
+            Precision::Float16 => Ok(Arithmetic::Float16(self.half.clone())),
+            Precision::Bfloat16 => {
+                Err(Error::backend("tensorrt", format!("{precision} is not to be had from TensorRT here"), "leave the precision out"))
+            }
+        }
     }
 
     /// Build options for a graph with these inputs.

@@ -4,6 +4,7 @@
 use super::builder::{Builder, Source};
 use super::cache::EngineCache;
 use super::ffi::{BuildOptions, Library, Range};
+use super::recipe::Arithmetic;
 use super::session::session;
 use crate::backend::{Onnx, Session};
 use crate::cache::{Cache, sha256};
@@ -86,7 +87,7 @@ fn steps(builder: &Builder, device: &Device, steps: &mut Vec<Step>) -> Option<f3
     let options = BuildOptions { profiles: vec![vec![range]], ..BuildOptions::default() };
     let bytes = sample::bytes();
     let source = Source { model: "selftest".into(), sha256: sha256(&bytes), onnx: Onnx::Bytes(Arc::new(bytes)) };
-    let engine = || builder.engine(&source, &options, "float32");
+    let engine = || builder.engine(&source, &options, &Arithmetic::Float32);
     step(steps, "build", engine)?;
     let made = step(steps, "load from the cache", engine)?;
     let mut session = step(steps, "context", || session(&made.engine, device, "selftest"))?;

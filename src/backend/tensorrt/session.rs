@@ -1,14 +1,14 @@
 //! TensorRT behind the common seam: the engine of a model, loaded or built at first use, and shared by sessions.
 
-use super::builder::{Builder, Made, Source};
+use super::builder::{Builder, Made, OpenReference, Source};
 use super::cache::EngineCache;
 use super::ffi::{BuildOptions, Element, Engine, Io};
 use super::find;
 use super::gpu_session::OnGpu;
 use super::memory::HostMemory;
-use super::recipe::{self, Recipe};
+use super::recipe::{self, Arithmetic, Recipe};
 use super::worker::Worker;
-use crate::backend::{self, Backend, BackendName, IoSpec, LoadOptions, Precision, RunInfo, TensorSpec};
+use crate::backend::{self, Backend, BackendName, IoSpec, LoadOptions, RunInfo, TensorSpec};
 use crate::cache::Cache;
 use crate::device::{Device, Stream};
 use crate::error::{Error, Result};
@@ -47,6 +47,12 @@ impl TensorRt {
     pub fn new(builder: Builder, device: Device) -> Self {
         Self { builder, device }
     }
+
+    /// Lets `reference` open ONNX Runtime, where engines in float16 are compared with it.
+    #[must_use]
+    pub fn comparing_with(self, reference: OpenReference) -> Self {
+        Self { builder: self.builder.comparing_with(reference), ..self }
+    }
 }
 
 impl Backend for TensorRt {
@@ -65,7 +71,7 @@ pub struct Prepared {
     device: Device,
     source: Source,
     build: BuildOptions,
-    precision: Precision,
+    arithmetic: Arithmetic,
     /// Names of the graph's outputs.
     outputs: Vec<String>,
 }
@@ -76,21 +82,19 @@ impl TensorRt {
     /// # Errors
     /// Those of [`load`](Backend::load), as far as the library has no say in them.
     pub fn prepare(&self, options: &LoadOptions) -> Result<Prepared> {
-        if options.precision != Precision::Float32 {
-            let reason = format!("{} is not to be had from TensorRT here", options.precision);
-            return Err(Error::backend("tensorrt", reason, "leave the precision out"));
-        }
         let onnx = options.require_onnx(BackendName::TensorRt)?;
         let model = match onnx {
             backend::Onnx::File(path) => Model::read(path)?,
             backend::Onnx::Bytes(bytes) => Model::decode(bytes, &options.model)?,
         };
         let module = if options.kind.module.is_empty() { Recipe::ANY } else { &options.kind.module };
-        let build = Recipe::for_module(module)?.options_for(&recipe::inputs(&model), options.kind.size, &options.shapes)?;
+        let recipe = Recipe::for_module(module)?;
+        let arithmetic = recipe.arithmetic(options.precision)?;
+        let build = recipe.options_for(&recipe::inputs(&model), options.kind.size, &options.shapes)?;
         let (_, outputs) = model.io();
         let source = Source { model: options.model.clone(), onnx: onnx.clone(), sha256: options.model_sha256.clone() };
         let (builder, device) = (self.builder.apart(), self.device.clone());
-        Ok(Prepared { builder, device, source, build, precision: options.precision, outputs })
+        Ok(Prepared { builder, device, source, build, arithmetic, outputs })
     }
 }
 
@@ -101,7 +105,7 @@ impl Prepared {
     /// That there is none, or why what is there is not used.
     pub fn kept(&self) -> Result<Arc<dyn backend::Engine>> {
         self.enter()?;
-        self.loaded(self.builder.kept(&self.source, &self.build, &self.precision.to_string())?)
+        self.loaded(self.builder.kept(&self.source, &self.build, &self.arithmetic)?)
     }
 
     /// The engine, loaded or built now.
@@ -110,7 +114,7 @@ impl Prepared {
     /// What the library says.
     pub fn engine(&self) -> Result<Arc<dyn backend::Engine>> {
         self.enter()?;
-        self.loaded(self.builder.engine(&self.source, &self.build, &self.precision.to_string())?)
+        self.loaded(self.builder.engine(&self.source, &self.build, &self.arithmetic)?)
     }
 
     /// Set to stop a build.
@@ -125,7 +129,7 @@ impl Prepared {
             backend: BackendName::TensorRt,
             version: self.builder.library().versions().to_string(),
             device: self.device.to_string(),
-            precision: self.precision,
+            precision: self.arithmetic.precision(),
             stand_in: None,
         }
     }
@@ -141,9 +145,10 @@ impl Prepared {
 
     fn loaded(&self, made: Made) -> Result<Arc<dyn backend::Engine>> {
         tracing::info!(
-            "{}: TensorRT engine {:?}, {}, {} profiles",
+            "{}: TensorRT engine {:?}, {}, {}, {} profiles",
             self.source.model,
             made.origin,
+            made.key.precision,
             made.file.as_ref().map_or("in memory".into(), |f| f.display().to_string()),
             made.engine.profiles()
         );

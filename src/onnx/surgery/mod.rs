@@ -89,7 +89,7 @@ fn end_at(proto: &mut GraphProto, outputs: Vec<ValueInfoProto>) {
 }
 
 /// An output of float32 with free dimensions.
-fn float_output(name: &str, rank: usize) -> ValueInfoProto {
+pub(super) fn float_output(name: &str, rank: usize) -> ValueInfoProto {
     let dim = |i| tensor_shape_proto::Dimension {
         value: Some(tensor_shape_proto::dimension::Value::DimParam(format!("{name}_{i}"))),
         ..Default::default()

@@ -1,0 +1,181 @@
+//! Half precision: the graph is converted, and what it gives is compared with what the original gives, in ONNX Runtime on the processor,
+//! before an engine is built of it. A model that loses more than its recipe allows is refused.
+//!
+//! ONNX Runtime has few float16 steps for the processor: it does most in float32 and leaves the rounding between them out. What counts is
+//! therefore a graph that rounds by itself; the converted one runs too, so that it is known to be whole. Whether values leave the range of
+//! float16 is measured in the original graph; values that do stay in float32.
+
+use super::ffi::BuildOptions;
+use super::recipe::{self, HalfRules};
+use crate::backend::{Backend, Engine, LoadOptions, NetworkKind, Onnx, Parallelism, Precision};
+use crate::error::{Error, Result};
+use crate::onnx::half::{Converted, Keep, convert, observed, rounded};
+use crate::onnx::surgery::{self, Surgery};
+use crate::onnx::{Cut, Model};
+use crate::tensor::{Data, Shape};
+use std::collections::HashSet;
+
+/// Greatest absolute value that may be float16: its limit, less a margin for inputs that are louder than those tried.
+const MOST: f32 = 65504.0 / 4.0;
+
+/// A graph in float16, and what came of the comparison.
+pub struct Half {
+    /// The graph.
+    pub model: Model,
+    /// Values that do not fit into float16 and stay in float32.
+    pub kept: usize,
+}
+
+/// Converts `model` by `rules` and compares the two in `reference` on inputs of the usual shapes of `options`.
+///
+/// # Errors
+/// [`Error::Config`] for a model that loses more than the rules allow.
+pub fn convert_checked(name: &str, model: &Model, rules: &HalfRules, options: &BuildOptions, reference: &dyn Backend) -> Result<Half> {
+    // What follows a suppression, or the masks at full size, depends on which side of a threshold a score falls: the engines of both
+    // are compared before that. It is converted, or not, with the rest.
+    let mut checked = model.proto.clone();
+    surgery::apply(&mut checked, &[Surgery::NmsTail, Surgery::MaskResize]);
+    let feeds = feeds(&Model::from_proto(checked.clone(), name), options)?;
+    let run = |proto| run(name, Model::from_proto(proto, name), reference, &feeds);
+    let mut keep = Keep { operators: rules.float32.clone(), values: HashSet::new() };
+    let wide = {
+        let Converted { values, .. } = convert(&checked, &keep);
+        let outputs = checked.graph.as_ref().map_or(0, |graph| graph.output.len());
+        let ranges = run(observed(&checked, &values))?;
+        let too_wide =
+            |index: &usize| ranges.iter().any(|run| run[outputs + index].1.first().is_none_or(|most| most.is_nan() || *most > MOST));
+        (0..values.len()).filter(too_wide).map(|index| values[index].clone()).collect::<HashSet<_>>()
+    };
+    keep.values = wide;
+    let expected = run(checked.clone())?;
+    let found = [run(rounded(&checked, &keep))?, run(convert(&checked, &keep).model)?];
+    let error = found.iter().map(|found| difference(&expected, found)).fold(0.0, f32::max);
+    if error > rules.error {
+        let reason = format!("model {name}: float16 changes its outputs by {error:.3} of the greatest, {:.3} is allowed", rules.error);
+        return Err(Error::config("precision fp16", format!("{reason}; leave it in fp32")));
+    }
+    let Converted { model, values, casts } = convert(&model.proto, &keep);
+    tracing::info!(
+        "{name}: {} values in float16, {casts} casts, {} too large for it; it changes outputs by {error:.1e}",
+        values.len(),
+        keep.values.len()
+    );
+    Ok(Half { model: Model::from_proto(model, name), kept: keep.values.len() })
+}
+
+/// Elements of every input, by run.
+type Feeds = Vec<Vec<(String, Shape, Vec<f32>)>>;
+
+/// What an input shows.
+#[derive(Clone, Copy, PartialEq)]
+enum Show {
+    Noise,
+    /// Nothing but the greatest value of pictures.
+    White,
+    /// Rows of dark strokes on it: a detector of text that sees none gives hardly any numbers to compare.
+    Strokes,
+}
+
+/// Inputs of each kind. Pairs of numbers are the sizes and scales of detectors.
+fn feeds(model: &Model, options: &BuildOptions) -> Result<Feeds> {
+    let usual = |input: &recipe::Input| -> Vec<usize> {
+        let range = options.profiles.first().and_then(|profile| profile.iter().find(|range| range.input == input.name));
+        let fixed = || input.dims.iter().map(|d| d.unwrap_or(1)).collect();
+        range.map_or_else(fixed, |range| range.opt.clone()).into_iter().map(|d| d.max(1) as usize).collect()
+    };
+    let inputs = recipe::inputs(model);
+    let picture = inputs.iter().map(usual).find(|dims| dims.len() == 4);
+    let one = |show: Show| {
+        let mut state = 0x2545_F491_4F6C_DD1D_u64;
+        let mut next = || {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+        };
+        let fill = |input: &recipe::Input| {
+            let shape = Shape::try_from_slice(&usual(input))?;
+            let values = match (shape.dims(), &picture) {
+                ([_, 2], Some(picture)) if input.name.contains("im_shape") => {
+                    [picture[2] as f32, picture[3] as f32].repeat(shape.dims()[0])
+                }
+                ([_, 2], Some(_)) => vec![1.0; shape.elements()],
+                _ if show == Show::Noise => (0..shape.elements()).map(|_| next()).collect(),
+                (&[_, _, height, width], _) if show == Show::Strokes => {
+                    (0..shape.elements()).map(|at| stroke(at / width % height, at % width)).collect()
+                }
+                _ => vec![1.0; shape.elements()],
+            };
+            Ok((input.name.clone(), shape, values))
+        };
+        inputs.iter().map(fill).collect::<Result<Vec<_>>>()
+    };
+    [Show::Noise, Show::White, Show::Strokes].into_iter().map(one).collect()
+}
+
+/// The pixel of a page of print: lines of 24 pixels, half of them paper, with strokes of 3 that come and go as by chance.
+fn stroke(y: usize, x: usize) -> f32 {
+    let by_chance = (x / 3 + 31 * (y / 24)).wrapping_mul(0x9E37_79B9) >> 7 & 1;
+    if (6..18).contains(&(y % 24)) && by_chance == 1 { -1.0 } else { 1.0 }
+}
+
+/// An output: of whole numbers or not, and its elements.
+type Output = (bool, Vec<f32>);
+
+/// Outputs of each run.
+fn run(name: &str, model: Model, reference: &dyn Backend, feeds: &Feeds) -> Result<Vec<Vec<Output>>> {
+    let options = LoadOptions {
+        model: name.to_owned(),
+        kind: NetworkKind::default(),
+        onnx: Some(Onnx::Bytes(model.to_bytes().into())),
+        paddle: None,
+        model_sha256: String::new(),
+        rewrite: false,
+        precision: Precision::Float32,
+        parallelism: Parallelism { streams: 1, threads_per_stream: crate::device::available_threads() },
+        cut: Cut::Nothing,
+        shapes: Default::default(),
+        cache_dir: None,
+    };
+    let engine = reference.load(&options)?;
+    feeds.iter().map(|feed| outputs(&*engine, feed)).collect()
+}
+
+fn outputs(engine: &dyn Engine, feed: &[(String, Shape, Vec<f32>)]) -> Result<Vec<Output>> {
+    let mut session = engine.session()?;
+    for (index, spec) in engine.io().inputs.iter().enumerate() {
+        let known = feed.iter().find(|(name, ..)| *name == spec.name);
+        let (_, shape, values) = known.ok_or_else(|| Error::internal("half precision", format!("no values for input `{}`", spec.name)))?;
+        session.input(index, *shape)?.copy_from_slice(values);
+    }
+    session.run()?;
+    let read = |index| {
+        Ok(match session.output(index)?.data {
+            Data::F32(values) => (false, values.to_vec()),
+            Data::I32(values) => (true, values.iter().map(|v| *v as f32).collect()),
+            Data::I64(values) => (true, values.iter().map(|v| *v as f32).collect()),
+        })
+    };
+    (0..engine.io().outputs.len()).map(read).collect()
+}
+
+/// How far `found` is from `expected`, over all runs: the greatest difference of an output, as a part of its greatest absolute value; of
+/// whole numbers the part that differs.
+fn difference(expected: &[Vec<Output>], found: &[Vec<Output>]) -> f32 {
+    let outputs = expected.first().map_or(0, Vec::len);
+    let of_output = |index: usize| {
+        let (mut worst, mut greatest, mut unlike, mut count) = (0.0_f32, f32::MIN_POSITIVE, 0, 0);
+        for (a, b) in expected.iter().zip(found) {
+            let (a, b) = (&a[index].1, &b[index].1);
+            if a.len() != b.len() || b.iter().any(|v| !v.is_finite()) {
+                return f32::INFINITY;
+            }
+            worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
+            greatest = a.iter().map(|v| v.abs()).fold(greatest, f32::max);
+            unlike += a.iter().zip(b).filter(|(a, b)| a != b).count();
+            count += a.len();
+        }
+        if expected[0][index].0 { unlike as f32 / count.max(1) as f32 } else { worst / greatest }
+    };
+    (0..outputs).map(of_output).fold(0.0, f32::max)
+}
