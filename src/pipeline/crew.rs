@@ -1,6 +1,6 @@
-//! The workers of a pipeline with several networks, and how much of the machine a call gets.
+//! The workers of a pipeline, in which order they take work, and how much of the machine a call gets.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::modules::network::Share;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,17 +11,26 @@ pub(super) struct Crew {
     under_way: AtomicUsize,
 }
 
+/// A call among those that a crew works for.
+#[derive(Clone, Copy)]
+pub(super) struct Turn<'a> {
+    crew: &'a Crew,
+    share: Share,
+}
+
 impl Crew {
     /// Workers for `threads` cores.
     pub fn new(threads: usize) -> Result<Self> {
-        Ok(Self { workers: super::workers(threads)?, under_way: AtomicUsize::new(0) })
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("worker-{i}")).build();
+        let workers = pool.map_err(|e| Error::internal("worker threads", e.to_string()))?;
+        Ok(Self { workers, under_way: AtomicUsize::new(0) })
     }
 
-    /// Runs `work` on `frames` frames: a lone frame that nothing else is under way beside gets all cores.
-    pub fn run<R: Send>(&self, frames: usize, work: impl FnOnce(Share) -> R + Send) -> R {
+    /// Runs `work` on `frames` frames, in the calling thread: a lone frame that nothing else is under way beside gets all cores.
+    pub fn run<R>(&self, frames: usize, work: impl FnOnce(Turn) -> R) -> R {
         let others = self.under_way.fetch_add(frames, Ordering::Relaxed);
-        let share = share_of(frames, if others == 0 { Share::Whole } else { Share::OneCore });
-        let results = self.workers.install(|| work(share));
+        let share = if others == 0 { Share::Whole } else { Share::OneCore };
+        let results = work(Turn { crew: self, share });
         self.under_way.fetch_sub(frames, Ordering::Relaxed);
         results
     }
@@ -32,7 +41,24 @@ impl Crew {
     }
 }
 
-/// The share of each of `count` pictures that run side by side.
-pub(super) fn share_of(count: usize, share: Share) -> Share {
-    if count == 1 { share } else { Share::OneCore }
+impl Turn<'_> {
+    /// What `work` makes of each of `items`, in their order, told how much of the machine it may use. The workers take the
+    /// items of all calls first come, first served, and a caller that waits takes nothing up meanwhile: no frame waits for
+    /// work on later ones.
+    pub fn each<I: Sync, R: Send>(self, items: &[I], work: impl Fn(&I, Share) -> R + Sync) -> Vec<R> {
+        let share = if items.len() == 1 { self.share } else { Share::OneCore };
+        let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+        let work = &work;
+        self.crew.workers.in_place_scope_fifo(|scope| {
+            for (item, result) in items.iter().zip(&mut results) {
+                scope.spawn_fifo(move |_| *result = Some(work(item, share)));
+            }
+        });
+        results.into_iter().flatten().collect()
+    }
+
+    /// What `work` returns, in its turn.
+    pub fn one<R: Send>(self, work: impl FnOnce(Share) -> R + Send) -> R {
+        self.crew.workers.install(|| work(self.share))
+    }
 }

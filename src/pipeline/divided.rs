@@ -128,6 +128,7 @@ impl Pipeline for Divided {
 mod tests {
     use super::*;
     use crate::image::{ImageBuf, PixelFormat, Size};
+    use crate::pipeline::crew::Crew;
     use crate::result::{Header, OcrResult};
     use std::sync::{Arc, Barrier};
 
@@ -136,7 +137,7 @@ mod tests {
         seen: Arc<AtomicUsize>,
         good_for: usize,
         meet: Option<Arc<Barrier>>,
-        workers: rayon::ThreadPool,
+        crew: Crew,
     }
 
     impl Pipeline for Counting {
@@ -159,7 +160,7 @@ mod tests {
         }
 
         fn workers(&self) -> &rayon::ThreadPool {
-            &self.workers
+            self.crew.workers()
         }
 
         fn stages(&self) -> &'static [Stage] {
@@ -169,7 +170,7 @@ mod tests {
 
     fn part(good_for: usize, answers: bool, meet: Option<Arc<Barrier>>) -> (Part, Arc<AtomicUsize>) {
         let seen = Arc::new(AtomicUsize::new(0));
-        let pipeline = Counting { seen: seen.clone(), good_for, meet, workers: super::super::workers(1).unwrap() };
+        let pipeline = Counting { seen: seen.clone(), good_for, meet, crew: Crew::new(1).unwrap() };
         (Part::new("gpu:0".into(), Box::new(pipeline), move || answers), seen)
     }
 

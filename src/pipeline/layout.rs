@@ -1,13 +1,11 @@
 //! Regions of pages: found on all frames, cut out by their class.
 
-use super::crew::share_of;
+use super::crew::Turn;
 use crate::error::Result;
 use crate::image::{Frame, ImageBuf};
-use crate::modules::network::Share;
 use crate::modules::{Detect, PictureModule};
 use crate::result::DetectedBox;
 use crate::trace::StageTimes;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The regions of a page, with the time they took.
@@ -24,14 +22,12 @@ pub(super) struct Part {
 }
 
 /// The regions of each of `frames`.
-pub(super) fn find(layout: &Detect, frames: &[Frame], share: Share) -> Vec<Layout> {
-    let share = share_of(frames.len(), share);
-    let one = |frame: &Frame| {
+pub(super) fn find(turn: Turn, layout: &Detect, frames: &[Frame]) -> Vec<Layout> {
+    turn.each(frames, |frame, share| {
         let mut times = StageTimes::default();
         let found = layout.predict(&[frame.image.view()], share, &mut times)?;
         Ok((found.into_iter().flatten().collect(), times))
-    };
-    frames.par_iter().with_max_len(1).map(one).collect()
+    })
 }
 
 /// The regions of class `label` (in small letters), frame by frame in the order of the layout. A region without pixels is

@@ -1,7 +1,7 @@
 //! Pipelines by PaddleX name: a struct of modules and straight-line steps over a batch of frames, run on one
 //! pool of workers. [`Pipeline`] is what they have in common, `config` reads pipeline files. There is one file per pipeline;
-//! those with one network share `picture`, `divided` is any of them on several devices; those for documents share `crew` (workers), `layout` (regions), `reader` (text)
-//! and `tables`. `runs` says which engines made a result.
+//! those with one network share `picture`, `divided` is any of them on several devices; those for documents share `layout` (regions), `reader` (text)
+//! and `tables`. All work through `crew`; `runs` says which engines made a result.
 
 pub mod config;
 mod crew;
@@ -69,9 +69,4 @@ pub fn process_one(pipeline: &dyn Pipeline, frame: &Frame) -> Result<(PipelineRe
 /// A fault of the work that `count` frames share, as the outcome of each.
 fn all_failed<T>(count: usize, stage: &str, error: &Error) -> Vec<Result<T>> {
     (0..count).map(|_| Err(Error::internal(stage, error.to_string()))).collect()
-}
-
-fn workers(threads: usize) -> Result<rayon::ThreadPool> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("worker-{i}")).build();
-    pool.map_err(|e| Error::internal("worker threads", e.to_string()))
 }

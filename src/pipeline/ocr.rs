@@ -55,7 +55,7 @@ impl Ocr {
 
     /// As [`predict`](Self::predict), with the time each frame spent in each stage.
     pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(OcrResult, StageTimes)>> {
-        let read = self.crew.run(frames.len(), |share| self.reader.read(frames, share, |_, _| true));
+        let read = self.crew.run(frames.len(), |turn| self.reader.read(turn, frames, |_, _| true));
         let named = |(mut result, times): (OcrResult, StageTimes)| {
             result.header.run = self.runs.made(&times);
             (result, times)

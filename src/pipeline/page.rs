@@ -3,7 +3,7 @@
 
 use super::Pipeline;
 use super::config::DocumentConfig;
-use super::crew::Crew;
+use super::crew::{Crew, Turn};
 use super::layout::{self, Part};
 use super::reader::TextReader;
 use super::runs::Runs;
@@ -95,15 +95,15 @@ impl Pages {
     /// As [`predict`](Self::predict), with the time each frame spent in each stage. Pages are read one after the other: the
     /// regions of one are several pictures already.
     pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(PageResult, StageTimes)>> {
-        self.crew.run(frames.len(), |share| frames.iter().map(|frame| self.page(frame, share)).collect())
+        self.crew.run(frames.len(), |turn| frames.iter().map(|frame| self.page(frame, turn)).collect())
     }
 
-    fn page(&self, frame: &Frame, share: Share) -> Result<(PageResult, StageTimes)> {
+    fn page(&self, frame: &Frame, turn: Turn) -> Result<(PageResult, StageTimes)> {
         let mut times = StageTimes::default();
-        let (page, orientation) = self.upright(frame, share, &mut times)?;
+        let (page, orientation) = turn.one(|share| self.upright(frame, share, &mut times))?;
         let page = Frame { id: frame.id.clone(), image: page };
         let one = std::slice::from_ref(&page);
-        let found = layout::find(&self.layout, one, share);
+        let found = layout::find(turn, &self.layout, one);
         let (seals, tables) = (layout::parts(one, &found, "seal")?, layout::parts(one, &found, "table")?);
         let (boxes, spent) = found.into_iter().next().unwrap_or_else(|| Err(Error::internal("layout", "no answer for a page")))?;
         times.add_share(&spent, 1.0);
@@ -120,18 +120,18 @@ impl Pages {
             blank(&mut rest, &page.image, found);
         }
         let mut ocr = OcrResult::default();
-        let mut blocks = self.regions(&page, &texts, share, &mut ocr, &mut times)?;
-        let seals = self.seals(&seals, share, &mut times)?;
+        let mut blocks = self.regions(&page, &texts, turn, &mut ocr, &mut times)?;
+        let seals = self.seals(&seals, turn, &mut times)?;
         blocks.extend(seals.iter().map(|seal| block(seal.bbox.map(|side| side as f32), BlockContent::Seal(seal.text.rec_text.concat()))));
         let rest = ImageBuf::new(rest, page.size(), page.image.format())?;
-        let loose = self.read_one(Frame { id: page.id.clone(), image: Arc::new(rest) }, share, &mut times)?;
+        let loose = self.read_one(Frame { id: page.id.clone(), image: Arc::new(rest) }, turn, &mut times)?;
         blocks.extend(
             loose.dt_polys.iter().zip(&loose.rec_text).map(|(polygon, text)| block(bounds(polygon), BlockContent::Line(text.clone()))),
         );
         let of_regions = std::mem::replace(&mut ocr, OcrResult { dt_scores: Vec::new(), ..loose });
         extend(&mut ocr, of_regions);
         let mut found_tables = Vec::with_capacity(tables.len());
-        for found in tables::read(&self.structure, &self.reader, &tables, share) {
+        for found in tables::read(turn, &self.structure, &self.reader, &tables) {
             let Found { table, times: spent, .. } = found?;
             times.add_share(&spent, 1.0);
             blocks.push(block(table.layout_bbox.map(|side| side as f32), BlockContent::Table(table.clone())));
@@ -184,7 +184,7 @@ impl Pages {
         &self,
         page: &Frame,
         regions: &[(String, &DetectedBox)],
-        share: Share,
+        turn: Turn,
         ocr: &mut OcrResult,
         times: &mut StageTimes,
     ) -> Result<Vec<Block>> {
@@ -197,7 +197,7 @@ impl Pages {
                 pictures.push((label, found, bbox, Frame { id: page.id.clone(), image: Arc::new(image) }));
             }
             let frames: Vec<Frame> = pictures.iter().map(|(.., frame)| frame.clone()).collect();
-            for ((label, found, [left, top, ..], _), read) in pictures.iter().zip(self.reader.read(&frames, share, |_, _| true)) {
+            for ((label, found, [left, top, ..], _), read) in pictures.iter().zip(self.reader.read(turn, &frames, |_, _| true)) {
                 let (mut text, spent) = read?;
                 times.add_share(&spent, 1.0);
                 if !self.recovery {
@@ -211,10 +211,10 @@ impl Pages {
         Ok(blocks)
     }
 
-    fn seals(&self, parts: &[Part], share: Share, times: &mut StageTimes) -> Result<Vec<Seal>> {
+    fn seals(&self, parts: &[Part], turn: Turn, times: &mut StageTimes) -> Result<Vec<Seal>> {
         let pictures: Vec<Frame> = parts.iter().map(|part| part.picture.clone()).collect();
         let reader = self.seal_reader.as_ref().unwrap_or(&self.reader);
-        let read = parts.iter().zip(reader.read(&pictures, share, |_, _| true)).map(|(part, read)| {
+        let read = parts.iter().zip(reader.read(turn, &pictures, |_, _| true)).map(|(part, read)| {
             let (text, spent) = read?;
             times.add_share(&spent, 1.0);
             Ok(Seal { bbox: part.bbox, text })
@@ -222,8 +222,8 @@ impl Pages {
         read.collect()
     }
 
-    fn read_one(&self, frame: Frame, share: Share, times: &mut StageTimes) -> Result<OcrResult> {
-        let read = self.reader.read(&[frame], share, |_, _| true).pop();
+    fn read_one(&self, frame: Frame, turn: Turn, times: &mut StageTimes) -> Result<OcrResult> {
+        let read = self.reader.read(turn, &[frame], |_, _| true).pop();
         let (text, spent) = read.unwrap_or_else(|| Err(Error::internal("text", "no answer for a page")))?;
         times.add_share(&spent, 1.0);
         Ok(text)

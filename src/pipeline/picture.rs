@@ -1,16 +1,15 @@
 //! Pipelines with one network on whole pictures: group the frames that can share a run, run the groups side by side,
 //! give every frame its own result. Grouping changes no result.
 
+use super::Pipeline;
+use super::crew::Crew;
 use super::runs::Runs;
-use super::{Pipeline, workers};
 use crate::error::{Error, Result};
 use crate::image::{Frame, ImageView, Size};
 use crate::modules::PictureModule;
 use crate::modules::network::Share;
 use crate::result::{Header, PipelineResult, RunRecord};
 use crate::trace::{Stage, StageTimes};
-use rayon::prelude::*;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A module whose output is the result of a pipeline.
 pub trait PictureModuleResult: PictureModule {
@@ -24,10 +23,8 @@ pub trait PictureModuleResult: PictureModule {
 /// A loaded pipeline with one network. Calls from several threads share its workers.
 pub struct PicturePipeline<M> {
     module: M,
-    workers: rayon::ThreadPool,
+    crew: Crew,
     batch_size: usize,
-    /// Groups of frames under way, over all calls.
-    under_way: AtomicUsize,
     runs: Runs,
 }
 
@@ -39,7 +36,7 @@ impl<M: PictureModuleResult> PicturePipeline<M> {
     pub fn new(module: M, batch_size: usize, threads: usize) -> Result<Self> {
         let runs = Runs::of([module.info()]);
         let batch_size = batch_size.clamp(1, module.max_batch());
-        Ok(Self { module, workers: workers(threads)?, batch_size, under_way: AtomicUsize::new(0), runs })
+        Ok(Self { module, crew: Crew::new(threads)?, batch_size, runs })
     }
 
     /// Results for `frames` (BGR), in their order. A frame that fails leaves the others untouched.
@@ -50,12 +47,8 @@ impl<M: PictureModuleResult> PicturePipeline<M> {
     /// As [`predict`](Self::predict), with the time each frame spent in each stage.
     pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(M::Result, StageTimes)>> {
         let (groups, mut outcomes) = self.groups(frames);
-        let others = self.under_way.fetch_add(groups.len(), Ordering::Relaxed);
-        let share = if others == 0 && groups.len() == 1 { Share::Whole } else { Share::OneCore };
-        let run = |group: Vec<usize>| (self.run_group(frames, &group, share), group);
-        let ran: Vec<_> = self.workers.install(|| groups.into_par_iter().with_max_len(1).map(run).collect());
-        self.under_way.fetch_sub(ran.len(), Ordering::Relaxed);
-        for (of_group, group) in ran {
+        let ran = self.crew.run(frames.len(), |turn| turn.each(&groups, |group, share| self.run_group(frames, group, share)));
+        for (group, of_group) in groups.into_iter().zip(ran) {
             for (index, outcome) in group.into_iter().zip(of_group) {
                 outcomes[index] = Some(outcome);
             }
@@ -119,7 +112,7 @@ impl<M: PictureModuleResult> Pipeline for PicturePipeline<M> {
     }
 
     fn workers(&self) -> &rayon::ThreadPool {
-        &self.workers
+        self.crew.workers()
     }
 
     fn stages(&self) -> &'static [Stage] {

@@ -3,12 +3,11 @@
 //! padding of PaddleX 3.x. Pictures are whole frames or parts of them; pipelines differ in which.
 
 use super::config::OcrConfig;
-use super::crew::share_of;
+use super::crew::Turn;
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::{Frame, PointI, Resident};
 use crate::modules::batch::{self, Batch, BatchLimits, Padding};
-use crate::modules::network::Share;
 use crate::modules::text_detect::Detected;
 use crate::modules::text_recognise::{Line, Text};
 use crate::modules::{TextDetect, TextRecognise};
@@ -16,7 +15,6 @@ use crate::ops::db::TextPolygon;
 use crate::ops::warp::curve::CurvePlan;
 use crate::result::{Header, OcrResult};
 use crate::trace::StageTimes;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A detector and a recogniser of text.
@@ -61,23 +59,18 @@ impl TextReader {
     /// regions for which `keep`, told the number of the frame and the outline, says so are recognised and returned.
     pub fn read(
         &self,
+        turn: Turn,
         frames: &[Frame],
-        share: Share,
         keep: impl Fn(usize, &[PointI]) -> bool + Sync,
     ) -> Vec<Result<(OcrResult, StageTimes)>> {
-        let share = share_of(frames.len(), share);
-        let detected: Vec<Result<Found>> = frames
-            .par_iter()
-            .enumerate()
-            .with_max_len(1)
-            .map(|(index, frame)| {
-                let mut times = StageTimes::default();
-                let Detected { regions: mut boxes, resident } = self.detect.detect(frame.image.view(), share, &mut times)?;
-                boxes.retain(|found| keep(index, &found.points));
-                let crops = boxes.iter().map(|found| self.detect.crop(found, frame.size())).collect::<Result<_>>()?;
-                Ok(Found { boxes, resident, crops, times })
-            })
-            .collect();
+        let numbered: Vec<(usize, &Frame)> = frames.iter().enumerate().collect();
+        let detected: Vec<Result<Found>> = turn.each(&numbered, |&(index, frame), share| {
+            let mut times = StageTimes::default();
+            let Detected { regions: mut boxes, resident } = self.detect.detect(frame.image.view(), share, &mut times)?;
+            boxes.retain(|found| keep(index, &found.points));
+            let crops = boxes.iter().map(|found| self.detect.crop(found, frame.size())).collect::<Result<_>>()?;
+            Ok(Found { boxes, resident, crops, times })
+        });
         let crops = |(frame, found): (usize, &Result<Found>)| {
             let crops = found.as_ref().map_or(&[][..], |f| &f.crops);
             crops.iter().map(move |crop| Region { frame, crop: crop.clone() }).collect::<Vec<_>>()
@@ -85,13 +78,13 @@ impl TextReader {
         let regions: Vec<Region> = detected.iter().enumerate().flat_map(crops).collect();
         let resident = |frame: usize| detected[frame].as_ref().ok().and_then(|found| found.resident.as_ref());
         let placed: Vec<Placed> = frames.iter().enumerate().map(|(index, frame)| (frame, resident(index))).collect();
-        let texts = self.recognise_all(&placed, &regions);
+        let texts = self.recognise_all(turn, &placed, &regions);
         drop(placed);
         self.assemble(frames, detected, &regions, texts)
     }
 
     /// Texts of `regions`, in their order, with the time each took. A region without pixels holds no text.
-    fn recognise_all(&self, frames: &[Placed], regions: &[Region]) -> Vec<Result<(Text, StageTimes)>> {
+    fn recognise_all(&self, turn: Turn, frames: &[Placed], regions: &[Region]) -> Vec<Result<(Text, StageTimes)>> {
         let mut texts: Vec<Result<(Text, StageTimes)>> = regions.iter().map(|_| Ok(Default::default())).collect();
         let live: Vec<&Region> = regions.iter().filter(|r| !r.crop.is_empty()).collect();
         let place: Vec<usize> = (0..regions.len()).filter(|&i| !regions[i].crop.is_empty()).collect();
@@ -100,8 +93,8 @@ impl TextReader {
             Padding::Own => batch::plan(&widths, self.limits),
             Padding::Widest => self.padded_batches(&live, &widths),
         };
-        let read: Vec<_> = batches.par_iter().with_max_len(1).map(|b| (b, self.read_batch(frames, &live, b))).collect();
-        for (batch, outcome) in read {
+        let read = turn.each(&batches, |batch, _| self.read_batch(frames, &live, batch));
+        for (batch, outcome) in batches.iter().zip(read) {
             match outcome {
                 Ok((found, times)) => {
                     let mut share = StageTimes::default();

@@ -2,13 +2,12 @@
 
 use super::Pipeline;
 use super::config::DocumentConfig;
-use super::crew::Crew;
+use super::crew::{Crew, Turn};
 use super::layout::{self, Layout, Part};
 use super::reader::TextReader;
 use super::runs::Runs;
 use crate::error::Result;
 use crate::image::Frame;
-use crate::modules::network::Share;
 use crate::modules::{Detect, Loader, PictureModule, TextDetect, TextRecognise};
 use crate::result::{PipelineResult, RunRecord, Seal, SealResult};
 use crate::trace::{Stage, StageTimes};
@@ -54,13 +53,13 @@ impl SealRecognition {
 
     /// As [`predict`](Self::predict), with the time each frame spent in each stage.
     pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(SealResult, StageTimes)>> {
-        self.crew.run(frames.len(), |share| self.predict_here(frames, share))
+        self.crew.run(frames.len(), |turn| self.predict_here(frames, turn))
     }
 
-    fn predict_here(&self, frames: &[Frame], share: Share) -> Vec<Result<(SealResult, StageTimes)>> {
+    fn predict_here(&self, frames: &[Frame], turn: Turn) -> Vec<Result<(SealResult, StageTimes)>> {
         let (layouts, parts) = match &self.layout {
             Some(layout) => {
-                let layouts = layout::find(layout, frames, share);
+                let layouts = layout::find(turn, layout, frames);
                 let parts = layout::parts(frames, &layouts, SEAL);
                 (layouts, parts)
             }
@@ -71,7 +70,7 @@ impl SealRecognition {
             Err(e) => return super::all_failed(frames.len(), "seals", &e),
         };
         let pictures: Vec<Frame> = parts.iter().map(|part| part.picture.clone()).collect();
-        let mut seals = parts.iter().zip(self.reader.read(&pictures, share, |_, _| true)).peekable();
+        let mut seals = parts.iter().zip(self.reader.read(turn, &pictures, |_, _| true)).peekable();
         let mut results = Vec::with_capacity(frames.len());
         for (index, (frame, layout)) in frames.iter().zip(layouts).enumerate() {
             let mut of_frame = Vec::new();

@@ -2,14 +2,13 @@
 
 use super::Pipeline;
 use super::config::DocumentConfig;
-use super::crew::Crew;
+use super::crew::{Crew, Turn};
 use super::layout::{self, Layout};
 use super::reader::TextReader;
 use super::runs::Runs;
 use super::tables::{self, Found};
 use crate::error::{Error, Result};
 use crate::image::Frame;
-use crate::modules::network::Share;
 use crate::modules::{Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise};
 use crate::result::{OcrResult, PipelineResult, RunRecord, TableResult};
 use crate::trace::{Stage, StageTimes};
@@ -62,19 +61,19 @@ impl TableRecognition {
 
     /// As [`predict`](Self::predict), with the time each frame spent in each stage.
     pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(TableResult, StageTimes)>> {
-        self.crew.run(frames.len(), |share| self.predict_here(frames, share))
+        self.crew.run(frames.len(), |turn| self.predict_here(frames, turn))
     }
 
-    fn predict_here(&self, frames: &[Frame], share: Share) -> Vec<Result<(TableResult, StageTimes)>> {
-        let layouts = layout::find(&self.layout, frames, share);
+    fn predict_here(&self, frames: &[Frame], turn: Turn) -> Vec<Result<(TableResult, StageTimes)>> {
+        let layouts = layout::find(turn, &self.layout, frames);
         let parts = match layout::parts(frames, &layouts, TABLE) {
             Ok(parts) => parts,
             Err(e) => return super::all_failed(frames.len(), "tables", &e),
         };
         // The reference reads all of the page, and then throws the lines away that lie on a table.
         let outside = |frame: usize, outline: &[_]| !parts.iter().any(|p| p.frame == frame && tables::overlaps(outline, p.bbox));
-        let pages = self.reader.read(frames, share, outside);
-        let mut found = parts.iter().zip(tables::read(&self.structure, &self.reader, &parts, share)).peekable();
+        let pages = self.reader.read(turn, frames, outside);
+        let mut found = parts.iter().zip(tables::read(turn, &self.structure, &self.reader, &parts)).peekable();
         let mut results = Vec::with_capacity(frames.len());
         for (index, ((frame, layout), page)) in frames.iter().zip(layouts).zip(pages).enumerate() {
             let mut of_frame = Vec::new();

@@ -1,16 +1,15 @@
 //! Tables of pages: the structure of each cut-out table, its texts, and which text belongs to which cell.
 
+use super::crew::Turn;
 use super::layout::Part;
 use super::reader::TextReader;
 use crate::error::Result;
 use crate::image::{Frame, PointF, PointI};
 use crate::modules::TableStructure;
-use crate::modules::network::Share;
 use crate::ops::table::{Structure, cell_texts, nearest_cells};
 use crate::result::OcrResult;
 use crate::result::table::Table;
 use crate::trace::StageTimes;
-use rayon::prelude::*;
 
 /// A table in pixels of its page.
 pub(super) struct Found {
@@ -21,18 +20,13 @@ pub(super) struct Found {
 }
 
 /// The tables that fill `parts`, in their order. The texts of all share the recognition batches.
-pub(super) fn read(structure: &TableStructure, reader: &TextReader, parts: &[Part], share: Share) -> Vec<Result<Found>> {
+pub(super) fn read(turn: Turn, structure: &TableStructure, reader: &TextReader, parts: &[Part]) -> Vec<Result<Found>> {
     let pictures: Vec<Frame> = parts.iter().map(|part| part.picture.clone()).collect();
-    let share = super::crew::share_of(parts.len(), share);
-    let structures: Vec<Result<(Structure, StageTimes)>> = pictures
-        .par_iter()
-        .with_max_len(1)
-        .map(|picture| {
-            let mut times = StageTimes::default();
-            structure.recognise(picture.image.view(), share, &mut times).map(|found| (found, times))
-        })
-        .collect();
-    let texts = reader.read(&pictures, share, |_, _| true);
+    let structures: Vec<Result<(Structure, StageTimes)>> = turn.each(&pictures, |picture, share| {
+        let mut times = StageTimes::default();
+        structure.recognise(picture.image.view(), share, &mut times).map(|found| (found, times))
+    });
+    let texts = reader.read(turn, &pictures, |_, _| true);
     let found = parts.iter().zip(structures).zip(texts);
     found.map(|((part, structure), text)| Ok(filled(part, structure?, text?))).collect()
 }
