@@ -62,3 +62,42 @@ impl Turn<'_> {
         self.crew.workers.install(|| work(self.share))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam::channel::bounded;
+    use std::time::Duration;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_call_never_waits_for_work_on_a_later_one() {
+        let crew = Crew::new(2).expect("threads");
+        let ((taken_up, later), (returned, first)) = (bounded(1), bounded(1));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let item = |&last: &bool, _| last.then(|| later.recv_timeout(LONG).expect("the later call was taken up"));
+                crew.run(2, |turn| turn.each(&[false, true], item));
+                returned.send(()).expect("the later call waits");
+            });
+            crew.run(1, |turn| {
+                turn.one(|_| {
+                    taken_up.send(()).expect("the first call waits");
+                    first.recv_timeout(LONG).expect("the first call returned while this one was worked on");
+                });
+            });
+        });
+    }
+
+    #[test]
+    fn only_a_lone_frame_with_nothing_beside_it_gets_all_cores() {
+        let crew = Crew::new(2).expect("threads");
+        crew.run(1, |first| {
+            assert_eq!(first.each(&[()], |(), share| share), [Share::Whole]);
+            assert_eq!(first.each(&[(); 3], |(), share| share), [Share::OneCore; 3]);
+            assert_eq!(crew.run(1, |second| second.one(|share| share)), Share::OneCore);
+        });
+        assert_eq!(crew.run(1, |turn| turn.one(|share| share)), Share::Whole, "the others are done");
+    }
+}

@@ -157,7 +157,9 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         settings.decoders = 1; // the comparison needs each stream in its order
     }
     if inputs.drop_oldest() {
-        settings.window = settings.workers * batching.items + 1; // what is past the queues can no longer be dropped
+        // What is past the queues can no longer be dropped: no more of it than keeps the cores busy.
+        settings.workers = plan.loader.threads;
+        settings.window = settings.workers * batching.items;
         settings.queue = 1; // what waits is old by the time of its turn
     }
     settings.queue = args.queue.unwrap_or(settings.queue).max(1);
