@@ -234,3 +234,44 @@ fn networks_stand_beside_what_was_published_of_them() {
     let output = official(&["--model", "nobody_knows"]);
     assert!(output.status.code() == Some(2) && stderr(&output).contains("hpinfer model list"), "{}", stderr(&output));
 }
+
+/// The small network on one picture, with these arguments; the answer as JSON.
+fn small(arguments: &[&str]) -> Value {
+    let folder = tempfile::tempdir().expect("a folder");
+    let picture = folder.path().join("one.png");
+    image::RgbImage::from_pixel(40, 24, image::Rgb([255, 0, 0])).save(&picture).expect("a picture");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify");
+    let mut command = bench();
+    command.args(arguments).args(["--json", "--threads", "1", "--pipeline", "image_classification", "--model"]).arg(model);
+    let output = command.arg("--input").arg(&picture).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn streams_are_tried_until_one_number_is_too_much() {
+    let report = small(&["streams", "--fps", "400", "--seconds", "0.2", "--p99", "50", "--backend", "onnx_runtime"]);
+    assert_eq!((&report["pipeline"], &report["models"][0]["backend"]), (&"image_classification".into(), &"onnx_runtime".into()));
+    let (most, tried) = (number(&report, "/most"), report["tried"].as_array().expect("numbers of streams"));
+    for one in tried {
+        let (streams, kept) = (number(one, "/streams"), one["kept_up"] == true);
+        assert_eq!(number(one, "/offered"), streams * 80.0, "{one}");
+        assert_eq!(kept, streams <= most, "{one}");
+        assert_eq!(kept, number(one, "/dropped") == 0.0 && number(one, "/latency/p99_ms") <= 50.0, "{one}");
+    }
+    assert!(most == 1024.0 || tried.iter().any(|one| one["kept_up"] == false), "{report}");
+}
+
+#[test]
+fn starts_are_timed_with_downloads_only_and_with_all_that_is_cached() {
+    let report = small(&["cold", "--repeat", "2"]);
+    let starts = report["starts"].as_array().expect("kinds of starts");
+    assert_eq!([&starts[0]["start"], &starts[1]["start"]], ["downloads", "cached"]);
+    for kind in starts {
+        for n in 0..2 {
+            let (first, open) = (number(kind, &format!("/first_result_ms/{n}")), number(kind, &format!("/open_ms/{n}")));
+            assert!(first > open && open > 0.0, "{kind}");
+        }
+        assert!(kind["models"][0]["backend"].is_string(), "{kind}");
+    }
+}

@@ -2,7 +2,8 @@
 #![cfg(unix)]
 
 use serde_json::Value;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -94,6 +95,46 @@ fn videos_have_every_frame_at_its_time_and_a_trace_says_where_the_time_went() {
     assert!(stderr.contains("no encoder for this") && stderr.contains("its video ends here"), "{stderr}");
 }
 
+/// An address, and a thread that returns what was posted to it: as many requests as `statuses`, answered with these.
+fn collector(statuses: &'static [u16]) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}/results", listener.local_addr().expect("an address"));
+    let take = move |status: &u16| {
+        let (connection, _) = listener.accept().expect("a client");
+        let mut reader = BufReader::new(&connection);
+        let head: Vec<String> = reader.by_ref().lines().map(|line| line.expect("text")).take_while(|line| !line.is_empty()).collect();
+        let lower = head.join("\n").to_ascii_lowercase();
+        assert!(lower.starts_with("post /results ") && lower.contains("application/x-ndjson"), "{lower}");
+        let length = lower.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+        let mut body = vec![0; length.parse().expect("a number")];
+        reader.read_exact(&mut body).expect("a body");
+        write!(&connection, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").expect("answered");
+        String::from_utf8(body).expect("UTF-8")
+    };
+    (address, std::thread::spawn(move || statuses.iter().map(take).collect()))
+}
+
+#[test]
+fn lines_are_posted_to_a_webhook_and_once_more_when_it_was_busy() {
+    let mut command = stream();
+    let raw = [0_u8; 8 * 8 * 3];
+    let (address, posted) = collector(&[503, 200]);
+    command.args(["--input", "-", "--raw-size", "8x8", "--webhook", &address]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    child.stdin.take().expect("piped").write_all(&raw).expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    let posted = posted.join().expect("both requests came");
+    assert_eq!((posted[0].as_bytes(), &posted[1]), (&output.stdout[..], &posted[0]), "the line of standard output, twice");
+
+    let (address, posted) = collector(&[404]);
+    let mut command = stream();
+    command.args(["--input", DEMO, "--webhook", &address]);
+    let (code, lines, stderr) = run(&mut command);
+    assert_eq!((code, lines.len(), posted.join().expect("a request").len()), (Some(1), 1, 1), "{stderr}");
+    assert!(stderr.contains("1 of 1 result lines were not taken: it answers with status 404"), "{stderr}");
+}
+
 #[test]
 fn raw_frames_come_on_standard_input() {
     let mut command = stream();
@@ -109,6 +150,8 @@ fn what_cannot_run_is_said_before_anything_does() {
     for (arguments, expected) in [
         (&["--input", "-"][..], "--raw-size"),
         (&["--input", "nowhere.mp4"], "no such file"),
+        (&["--input", DEMO, "--webhook", "example.com/in"], "https://example.com/results"),
+        (&["--input", DEMO, "--webhook", "https://example.com/in", "--offline"], "--offline"),
         (&["--input", DEMO, "--drop", "sometimes"], "block, latest, every:N"),
         (&["--input", "rtsp://h/s", "--offline"], "--offline"),
         (&["--input", DEMO, "--input", DEMO, "--save-video", "all.mp4"], "give a folder"),

@@ -30,6 +30,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+/// Folders of what was fetched.
+const FETCHED: [&str; 4] = ["runtime", "official_models", "archives", "fonts"];
+
 /// Whether downloads are allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Network {
@@ -91,6 +94,18 @@ impl Cache {
         let folder = self.root.join(name);
         fs::create_dir_all(&folder).map_err(|e| self.refused("create", &folder, &e))?;
         Ok(folder)
+    }
+
+    /// A cache in `folder` that shares with this one what was fetched, and nothing that was made of it on this machine.
+    ///
+    /// # Errors
+    /// [`Error::Config`] and [`Error::Io`] when a folder cannot be made.
+    pub fn with_fetched_only(&self, folder: &Path) -> Result<Self> {
+        for name in FETCHED {
+            let (here, there) = (self.subdir(name)?, folder.join(name));
+            std::os::unix::fs::symlink(here, &there).map_err(Error::io("link", &there))?;
+        }
+        Ok(Self { root: folder.to_owned(), ..self.clone() })
     }
 
     /// What to tell the user when the file system refuses a write to the cache.

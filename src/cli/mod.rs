@@ -9,7 +9,6 @@ pub mod extract;
 mod listing;
 pub mod model;
 mod model_info;
-mod official;
 pub mod pdf;
 pub mod plan;
 pub mod predict;

@@ -90,6 +90,13 @@ impl Settings {
         let workers = workers.max(1);
         Self { decoders: workers, workers, finishers: workers, queue: 4, window: 4 * workers * batching.items.max(1), batching }
     }
+
+    /// For sources that drop their oldest, on `threads` cores. What is past the queues can no longer be dropped: no more of it
+    /// than keeps the cores busy. What waits in a queue is old by the time of its turn.
+    pub fn latest(threads: usize, batching: Batching) -> Self {
+        let settings = Self::new(threads, batching);
+        Self { queue: 1, window: settings.workers * batching.items.max(1), ..settings }
+    }
 }
 
 /// What comes to the sink.

@@ -1,6 +1,6 @@
 //! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `inputs` turns what was named into feeds,
-//! `stages` is the work on a frame, `line` what is written about it, `record` the videos of drawn frames, `trace` where the
-//! time went, `progress` the figures meanwhile.
+//! `stages` is the work on a frame, `line` what is written about it, `webhook` sends that on, `record` the videos of drawn
+//! frames, `trace` where the time went, `progress` the figures meanwhile.
 
 mod inputs;
 mod line;
@@ -8,11 +8,13 @@ mod progress;
 mod record;
 mod stages;
 mod trace;
+mod webhook;
 
 use super::args::{EngineArgs, GlobalArgs};
 use super::plan::{self, Plan};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::error::{Error, Result};
+use crate::extract::Retries;
 use crate::image::Size;
 use crate::pipeline::PipelineConfig;
 use crate::result::json::Schema;
@@ -33,6 +35,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use trace::Trace;
+use webhook::Webhook;
 
 /// Most pixels of the frames of a batch together, 32 of 1080p.
 const BATCH_PIXELS: u64 = 64 << 20;
@@ -68,6 +71,10 @@ pub struct StreamArgs {
     /// their times; where their size changes, a further file begins
     #[arg(long, value_name = "FILE|DIR")]
     save_video: Option<PathBuf>,
+    /// Address that every result line is posted to as well (application/x-ndjson, several lines a request where they wait). What is not
+    /// taken is tried again three times; where that does not help the exit status is 1
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
     /// File for where the time of every frame went, to be opened in Perfetto or Chrome: a row a thread, and the times of the
     /// stages in each frame's arguments
     #[arg(long, value_name = "FILE.json")]
@@ -138,6 +145,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     }
     let stop = Stop::default();
     let inputs = Inputs::new(&args.input, args.drop.as_deref(), args.video(&stop)?, args.raw()?, args.fps, global.offline)?;
+    let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline)).transpose()?;
     let recorder = args.recorder(&plan, &args.video(&stop)?)?;
     let cache = plan::cache(global)?;
     let fonts = || {
@@ -152,15 +160,10 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let stages = FrameStages::new(pipeline.as_ref(), &args.input, args.carry_over, saver, drawing);
     let delay = Duration::from_millis(args.batch_delay);
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
-    let mut settings = Settings::new(plan.loader.threads + 1, batching);
+    let threads = plan.loader.threads;
+    let mut settings = if inputs.drop_oldest() { Settings::latest(threads, batching) } else { Settings::new(threads + 1, batching) };
     if args.carry_over.is_some() {
         settings.decoders = 1; // the comparison needs each stream in its order
-    }
-    if inputs.drop_oldest() {
-        // What is past the queues can no longer be dropped: no more of it than keeps the cores busy.
-        settings.workers = plan.loader.threads;
-        settings.window = settings.workers * batching.items;
-        settings.queue = 1; // what waits is old by the time of its turn
     }
     settings.queue = args.queue.unwrap_or(settings.queue).max(1);
     let gauges = Gauges::new(args.input.len());
@@ -180,6 +183,9 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
                 recorder.add(&delivery.tag, &mut output);
             }
             let line = lines.line(&delivery.tag, &output);
+            if let Some(webhook) = &webhook {
+                webhook.send(&line);
+            }
             if written.is_ok() {
                 let mut out = io::stdout().lock();
                 written = display().suspend(|| writeln!(out, "{line}").and_then(|()| out.flush()));
@@ -191,6 +197,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         over.store(true, Ordering::SeqCst);
     });
     trace.map_or(Ok(()), Trace::finish)?;
+    failed.fetch_or(webhook.is_some_and(|webhook| !webhook.finish()), Ordering::Relaxed);
     failed.fetch_or(recorder.is_some_and(|recorder| !recorder.finish()), Ordering::Relaxed);
     match written {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to", std::path::Path::new("standard output"))(e)),

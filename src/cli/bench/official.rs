@@ -1,14 +1,14 @@
 //! `hpinfer bench official`: networks beside the times published of them.
 
-use super::args::GlobalArgs;
-use super::plan;
-use super::table::{write_json, write_table, write_text};
-use super::verify::{options, usual_size};
-use super::{ALL_DONE, SOME_FAILED};
 use crate::backend::select::{BACKENDS, Libraries, Selector};
 use crate::bench::machine::{Machine, utc};
 use crate::bench::official::{OfficialReport, Row, comparable, environment};
 use crate::cache::Cache;
+use crate::cli::args::GlobalArgs;
+use crate::cli::plan;
+use crate::cli::table::{write_json, write_table, write_text};
+use crate::cli::verify::{options, usual_size};
+use crate::cli::{ALL_DONE, SOME_FAILED};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::model::{ModelStatus, Store};

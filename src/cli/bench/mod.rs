@@ -1,12 +1,21 @@
 //! `hpinfer bench`: measures a pipeline, each case in a process of its own; `bench compare` sets two reports side by side.
+//! Its other forms have a file each, `subject` is what those of a pipeline have in common.
 
+mod cold;
+mod official;
+mod streams;
+mod subject;
+
+use self::cold::ColdArgs;
+use self::official::OfficialArgs;
+use self::streams::StreamsArgs;
 use super::args::{EngineArgs, GlobalArgs};
-use super::official::{self, OfficialArgs};
 use super::plan::{self, Plan};
 use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::backend::EngineBuild;
 use crate::bench::cases::{Case, Variant};
+use crate::bench::cold::first_result;
 use crate::bench::compare::compare;
 use crate::bench::machine::{Machine, utc};
 use crate::bench::ops::{self, Effort, OpsReport};
@@ -72,9 +81,16 @@ enum BenchAction {
     /// Networks alone, one picture at a time in float32, beside the times published of them, and which parts of PaddleX's test
     /// environment this machine has
     Official(OfficialArgs),
+    /// How many streams this machine keeps up with: their number is raised until frames are dropped or late
+    Streams(Box<StreamsArgs>),
+    /// From the start of the program to its first result: with libraries and models only, and with all that is cached
+    Cold(Box<ColdArgs>),
     /// Measures one case, described on standard input; a step of `bench` itself
     #[command(hide = true)]
     RunCase,
+    /// Works on one picture, described on standard input; a step of `bench cold` itself
+    #[command(hide = true)]
+    RunCold,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -132,6 +148,19 @@ struct Job {
     load_seconds: Option<f64>,
 }
 
+impl Job {
+    /// The one on standard input.
+    fn read() -> Result<Self> {
+        serde_json::from_reader(std::io::stdin().lock()).map_err(|e| Error::internal("bench job", e.to_string()))
+    }
+
+    /// How its pipeline is opened.
+    fn source(&self, global: &GlobalArgs) -> Result<PipelineSource> {
+        let Plan { config, devices, loader } = Plan::new(&self.pipeline, Some(self.case.threads), &self.engine)?;
+        Ok(PipelineSource { config, devices, loader, cache: plan::cache(global)? })
+    }
+}
+
 /// Runs the command.
 pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
     match &command.action {
@@ -162,11 +191,20 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             Ok(if report.rows.iter().all(|row| row.differences == 0) { ALL_DONE } else { SOME_FAILED })
         }
         Some(BenchAction::Official(args)) => official::run(args, global, out),
+        Some(BenchAction::Streams(args)) => streams::run(args, global, out),
+        Some(BenchAction::Cold(args)) => cold::run(args, global, out),
+        Some(BenchAction::RunCold) => {
+            let job = Job::read()?;
+            let file = job.files.first().cloned().ok_or_else(|| Error::internal("bench cold", "no file"))?;
+            let first = first_result(&job.source(global)?, job.case.threads, file)?;
+            let line = serde_json::to_string(&first).map_err(|e| Error::internal("answer as JSON", e.to_string()))?;
+            write_text(out, &(line + "\n"))?;
+            Ok(ALL_DONE)
+        }
         Some(BenchAction::RunCase) => {
             let started = Instant::now();
-            let job: Job = serde_json::from_reader(std::io::stdin().lock()).map_err(|e| Error::internal("bench case", e.to_string()))?;
-            let plan = Plan::new(&job.pipeline, Some(job.case.threads), &job.engine)?;
-            let source = PipelineSource { config: plan.config, devices: plan.devices, loader: plan.loader, cache: plan::cache(global)? };
+            let job = Job::read()?;
+            let source = job.source(global)?;
             let workload = Workload { files: job.files, repeat: job.repeat, warmup: job.warmup, load_seconds: job.load_seconds };
             write_json(out, &measure(job.case, source, workload, started)?)?;
             Ok(ALL_DONE)
@@ -205,7 +243,7 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
         let files = files.clone();
         let job = Job { case, pipeline, engine, files, repeat: args.repeat, warmup: args.warmup, load_seconds: args.load };
         let job = serde_json::to_vec(&job).map_err(|e| Error::config("--input", format!("a path that benchmarks cannot name: {e}")))?;
-        cases.push(case.run_in(case_command(global)?, &job)?);
+        cases.push(case.run_in(step_command(global, "run-case")?, &job)?);
     }
     Ok(Report {
         schema_version: SCHEMA_VERSION,
@@ -220,11 +258,11 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
     })
 }
 
-/// This program again, as the process of one case.
-fn case_command(global: &GlobalArgs) -> Result<Command> {
+/// This program again, for a step in a process of its own.
+fn step_command(global: &GlobalArgs, step: &str) -> Result<Command> {
     let program = std::env::current_exe().map_err(Error::io("find", Path::new("the running program")))?;
     let mut command = Command::new(program);
-    command.args(["bench", "run-case"]);
+    command.args(["bench", step]);
     if let Some(dir) = &global.cache_dir {
         command.arg("--cache-dir").arg(dir);
     }

@@ -1,0 +1,114 @@
+//! From the start of a process to its first result: when nothing but downloads is there, and when what is compiled, converted and
+//! measured on this machine is cached.
+
+use super::machine::Machine;
+use super::resources::milliseconds;
+use super::run::PipelineSource;
+use super::{inputs, stats};
+use crate::error::{Error, Result};
+use crate::image::decode::Decoder;
+use crate::pipeline::process_one;
+use crate::result::RunRecord;
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// What is there when a process starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// Libraries and models.
+    Downloads,
+    /// And all that earlier runs made of them.
+    Cached,
+}
+
+/// One start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct First {
+    /// Opening the pipeline.
+    pub open_ms: f64,
+    /// What ran.
+    pub models: Vec<RunRecord>,
+}
+
+/// All starts of a kind.
+#[derive(Clone, Debug, Serialize)]
+pub struct Starts {
+    /// What was there.
+    pub start: Start,
+    /// From the start of each process to its first result.
+    pub first_result_ms: Vec<f64>,
+    /// Of these, opening the pipeline.
+    pub open_ms: Vec<f64>,
+    /// What ran in the last one.
+    pub models: Vec<RunRecord>,
+}
+
+/// What was measured, and where.
+#[derive(Clone, Debug, Serialize)]
+pub struct ColdReport {
+    /// Version of the program.
+    pub hpinfer: &'static str,
+    /// When it began, UTC.
+    pub date: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Pipeline name or file.
+    pub pipeline: String,
+    /// The picture.
+    pub input: String,
+    /// Cores.
+    pub threads: usize,
+    /// Both kinds.
+    pub starts: Vec<Starts>,
+}
+
+impl Starts {
+    /// None yet.
+    pub fn new(start: Start) -> Self {
+        Self { start, first_result_ms: Vec::new(), open_ms: Vec::new(), models: Vec::new() }
+    }
+
+    /// The median time to the first result, and that of opening.
+    pub fn medians(&self) -> [f64; 2] {
+        [&self.first_result_ms, &self.open_ms].map(|samples| stats::median(samples))
+    }
+
+    /// Starts `command`, which reads `job` from standard input, and answers with a line of JSON ([`First`]) on standard output
+    /// once it has its first result.
+    pub fn time(&mut self, mut command: Command, job: &[u8]) -> Result<()> {
+        let fault = |reason: String| Error::device("cpu", "bench cold", reason);
+        let started = Instant::now();
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(|e| fault(format!("the measured process cannot be started: {e}")))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let _ = stdin.write_all(job); // the exit status of a process that ended early is the better message
+        }
+        let mut answer = String::new();
+        let read = child.stdout.take().map_or(Ok(0), |stdout| BufReader::new(stdout).read_line(&mut answer));
+        let took = milliseconds(started.elapsed());
+        let status = child.wait().map_err(|e| fault(e.to_string()))?;
+        if !status.success() {
+            return Err(fault(format!("the measured process ended with {status}; see its message above")));
+        }
+        let first = read.map_err(|e| e.to_string()).and_then(|_| serde_json::from_str(&answer).map_err(|e| e.to_string()));
+        let first: First = first.map_err(|reason| fault(format!("the answer of the measured process cannot be read: {reason}")))?;
+        self.first_result_ms.push(took);
+        self.open_ms.push(first.open_ms);
+        self.models = first.models;
+        Ok(())
+    }
+}
+
+/// Inside the measured process: opens the pipeline of `source` on `threads` cores and works on one file.
+pub fn first_result(source: &PipelineSource, threads: usize, file: PathBuf) -> Result<First> {
+    let started = Instant::now();
+    let pipeline = source.open_with(threads, None)?;
+    let open_ms = milliseconds(started.elapsed());
+    let picture = inputs::decode(file, &Decoder::default())?;
+    process_one(pipeline.as_ref(), &picture.frame)?;
+    Ok(First { open_ms, models: pipeline.run_records().to_vec() })
+}

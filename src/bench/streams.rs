@@ -1,0 +1,222 @@
+//! How many streams a pipeline keeps up with: frames come at the steady rate of cameras, decoded and in memory, and the
+//! number of streams is raised until frames are dropped or late.
+
+use super::report::Latency;
+use super::resources::milliseconds;
+use crate::error::{Error, Result};
+use crate::image::Frame;
+use crate::pipeline::Pipeline;
+use crate::schedule::gauges::Gauges;
+use crate::schedule::graph::{self, Feed, Offer, Settings, Stages};
+use crate::schedule::stop::Stop;
+use crate::schedule::{Batching, DropPolicy};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// Streams are not raised beyond this number.
+pub const MOST: usize = 1024;
+
+/// What is asked of the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Aim {
+    /// Frames of each stream a second.
+    pub fps: f64,
+    /// Bound of the 99th percentile of the latency, from the moment a frame was due to its result.
+    pub p99_ms: f64,
+    /// How long each number of streams is tried.
+    pub seconds: f64,
+}
+
+/// What one number of streams gave.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Tried {
+    /// Streams at once.
+    pub streams: usize,
+    /// Frames that came.
+    pub offered: usize,
+    /// Of these dropped, because their stream had a later one.
+    pub dropped: usize,
+    /// Frames finished a second.
+    pub finished_per_s: f64,
+    /// Of the frames that were finished.
+    pub latency: Latency,
+    /// Whether nothing was dropped, and the bound of the latency holds.
+    pub kept_up: bool,
+}
+
+/// What all numbers gave.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Found {
+    /// The most streams that were kept up with; 0 when not even one was.
+    pub most: usize,
+    /// All that were tried, in turn.
+    pub tried: Vec<Tried>,
+}
+
+/// Finds the most streams of `frames`, again and again, that `pipeline` keeps up with on `threads` cores: doubled until it is too
+/// much, then halved in between.
+///
+/// # Errors
+/// The first that a frame gives.
+pub fn most(pipeline: &dyn Pipeline, frames: &[Frame], threads: usize, aim: Aim) -> Result<Found> {
+    // Sessions and buffers of all workers are there before anything counts.
+    let warm_up = Aim { fps: 1e3, seconds: 4e-3 * threads as f64, ..aim };
+    attempt(pipeline, frames, threads, warm_up, 1, DropPolicy::BLOCK)?;
+    let (mut kept, mut over, mut tried) = (0, MOST + 1, Vec::new());
+    while over - kept > 1 {
+        let streams = if over > MOST { (2 * kept).clamp(1, MOST) } else { kept.midpoint(over) };
+        let outcome = attempt(pipeline, frames, threads, aim, streams, DropPolicy::LATEST)?;
+        if outcome.kept_up {
+            kept = streams;
+        } else {
+            over = streams;
+        }
+        tried.push(outcome);
+    }
+    Ok(Found { most: kept, tried })
+}
+
+fn attempt(pipeline: &dyn Pipeline, frames: &[Frame], threads: usize, aim: Aim, streams: usize, policy: DropPolicy) -> Result<Tried> {
+    let interval = Duration::from_secs_f64(1.0 / aim.fps);
+    let each = (aim.fps * aim.seconds).ceil().max(1.0) as u32;
+    let start = Instant::now();
+    let feed = |stream: usize| {
+        // Cameras do not tick together.
+        let phase = interval.mul_f64(stream as f64 / streams as f64);
+        let offers = (0..each).map(move |n| {
+            let due = start + phase + interval * n;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            Offer::Item(due, frames[(stream + n as usize) % frames.len()].clone())
+        });
+        Feed { offers: Box::new(offers), policy }
+    };
+    let batching = Batching { items: pipeline.batch_size(), ..Batching::default() };
+    let (gauges, stop) = (Gauges::new(streams), Stop::default());
+    let (mut samples, mut dropped, mut failure) = (Vec::new(), 0, None);
+    graph::run(&Frames(pipeline), (0..streams).map(feed).collect(), &Settings::latest(threads, batching), &gauges, &stop, |delivery| {
+        match delivery.output {
+            Some(Ok(())) => samples.push(milliseconds(delivery.tag.elapsed())),
+            Some(Err(e)) => {
+                failure = failure.take().or(Some(e));
+                stop.set();
+            }
+            None => dropped += 1,
+        }
+    });
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let latency = Latency::of(&samples);
+    let finished_per_s = samples.len() as f64 / start.elapsed().as_secs_f64();
+    let kept_up = dropped == 0 && latency.p99_ms <= aim.p99_ms;
+    Ok(Tried { streams, offered: samples.len() + dropped, dropped, finished_per_s, latency, kept_up })
+}
+
+/// A pipeline on decoded frames, whose results count only as done.
+struct Frames<'a>(&'a dyn Pipeline);
+
+impl Stages for Frames<'_> {
+    /// When the frame was due.
+    type Tag = Instant;
+    type Raw = Frame;
+    type Ready = Frame;
+    type Done = Result<()>;
+    type Out = Result<()>;
+    type Worker = ();
+
+    fn decode(&self, _: &Instant, frame: Frame) -> Result<Frame, Self::Out> {
+        Ok(frame)
+    }
+
+    fn cost(&self, frame: &Frame) -> u64 {
+        frame.size().area()
+    }
+
+    fn worker(&self, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn work(&self, (): &mut (), batch: &[Frame]) -> Vec<Self::Done> {
+        self.0.process(batch).into_iter().map(|outcome| outcome.map(drop)).collect()
+    }
+
+    fn finish(&self, _: &Instant, _: Frame, done: Self::Done) -> Self::Out {
+        done
+    }
+
+    fn fault(&self, _: &Instant, reason: String) -> Self::Out {
+        Err(Error::internal("streams", reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{FrameId, ImageBuf, PixelFormat, Size};
+    use crate::pipeline::Pipeline;
+    use crate::result::{Header, OcrResult, PipelineResult, RunRecord};
+    use crate::trace::{Stage, StageTimes};
+    use std::sync::Arc;
+
+    /// Takes so long for a frame, on one thread.
+    struct Sleeping(Duration, rayon::ThreadPool);
+
+    impl Pipeline for Sleeping {
+        fn process(&self, frames: &[Frame]) -> Vec<Result<(PipelineResult, StageTimes)>> {
+            let one = |frame: &Frame| {
+                std::thread::sleep(self.0);
+                match frame.id.input_path {
+                    None => Err(Error::input("a frame", "no name")),
+                    Some(_) => {
+                        let result = OcrResult { header: Header::new(&frame.id, &[]), ..OcrResult::default() };
+                        Ok((result.into(), StageTimes::default()))
+                    }
+                }
+            };
+            self.1.install(|| frames.iter().map(one).collect())
+        }
+
+        fn run_records(&self) -> &[RunRecord] {
+            &[]
+        }
+
+        fn workers(&self) -> &rayon::ThreadPool {
+            &self.1
+        }
+
+        fn stages(&self) -> &'static [Stage] {
+            &Stage::OCR
+        }
+    }
+
+    fn sleeping(ms: u64) -> Sleeping {
+        Sleeping(Duration::from_millis(ms), rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread"))
+    }
+
+    fn frame(name: Option<&str>) -> Frame {
+        let image = ImageBuf::new(vec![0; 3], Size::new(1, 1), PixelFormat::Bgr).expect("a pixel");
+        Frame { id: FrameId { input_path: name.map(Into::into), page_index: None }, image: Arc::new(image) }
+    }
+
+    /// 10 ms a frame on one thread serve 100 frames a second at most; the machine may be too busy for that many, never for more.
+    #[test]
+    fn streams_are_raised_until_frames_are_dropped_or_late() {
+        let aim = Aim { fps: 20.0, p99_ms: 1e4, seconds: 1.0 };
+        let found = most(&sleeping(10), &[frame(Some("a"))], 1, aim).expect("frames are worked on");
+        assert!((1..=5).contains(&found.most), "{found:?}");
+        for tried in &found.tried {
+            assert_eq!(tried.offered, tried.streams * 20, "{tried:?}");
+            assert_eq!(tried.kept_up, tried.dropped == 0, "{tried:?}");
+            assert_eq!(tried.kept_up, tried.streams <= found.most, "{tried:?}");
+            assert!(tried.latency.min_ms >= 10.0, "{tried:?}");
+        }
+        let late = most(&sleeping(10), &[frame(Some("a"))], 1, Aim { p99_ms: 5.0, ..aim }).expect("frames are worked on");
+        assert_eq!((late.most, late.tried.len()), (0, 1), "no frame is done within 5 ms");
+    }
+
+    #[test]
+    fn a_frame_that_fails_ends_the_measurement() {
+        let aim = Aim { fps: 100.0, p99_ms: 100.0, seconds: 0.1 };
+        assert!(most(&sleeping(0), &[frame(None)], 1, aim).is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! `hpinfer bench cold`: how long a start takes to its first result.
+
+use super::subject::Subject;
+use super::{Job, step_command};
+use crate::bench::cases::{Case, Variant};
+use crate::bench::cold::{ColdReport, Start, Starts};
+use crate::bench::machine::{Machine, utc};
+use crate::cli::args::GlobalArgs;
+use crate::cli::table::{write_json, write_table, write_text};
+use crate::cli::{ALL_DONE, plan};
+use crate::error::{Error, Result};
+use std::io::Write;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// `hpinfer bench cold`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ColdArgs {
+    #[command(flatten)]
+    subject: Subject,
+    /// Starts of each kind; the two kinds take turns
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    repeat: usize,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
+    if args.repeat == 0 {
+        return Err(Error::config("--repeat", "0 starts; give 1 or more"));
+    }
+    let (date, plan) = (utc(SystemTime::now()), args.subject.plan()?);
+    let Some(file) = args.subject.files(global)?.into_iter().next() else {
+        return Err(Error::internal("bench cold", "no file among some"));
+    };
+    let (cache, threads) = (plan::cache(global)?, plan.loader.threads);
+    let input = file.to_string_lossy().into_owned();
+    let case = Case { variant: Variant::Default, threads };
+    let (pipeline, engine) = (args.subject.pipeline()?.to_owned(), args.subject.engine.clone());
+    let job = Job { case, pipeline: pipeline.clone(), engine, files: vec![file], repeat: 0, warmup: 0, load_seconds: None };
+    let job = serde_json::to_vec(&job).map_err(|e| Error::config("--input", format!("a path that benchmarks cannot name: {e}")))?;
+    // Fetches what is missing, and fills the cache: no start that counts has that to do.
+    Starts::new(Start::Cached).time(step_command(global, "run-cold")?, &job)?;
+    let (mut bare, mut cached) = (Starts::new(Start::Downloads), Starts::new(Start::Cached));
+    for _ in 0..args.repeat {
+        let folder = tempfile::tempdir().map_err(Error::io("create a folder in", &std::env::temp_dir()))?;
+        let root = cache.with_fetched_only(folder.path())?.root().to_owned();
+        let in_bare = GlobalArgs { cache_dir: Some(root), ..global.clone() };
+        bare.time(step_command(&in_bare, "run-cold")?, &job)?;
+        cached.time(step_command(global, "run-cold")?, &job)?;
+    }
+    let (machine, starts) = (Machine::read(), vec![bare, cached]);
+    let report = ColdReport { hpinfer: env!("CARGO_PKG_VERSION"), date, machine, pipeline, input, threads, starts };
+    if args.json {
+        write_json(out, &report)?;
+    } else {
+        show(&report, out)?;
+    }
+    Ok(ALL_DONE)
+}
+
+fn show(report: &ColdReport, out: &mut impl Write) -> Result<()> {
+    let name = Path::new(&report.input).file_name().unwrap_or_default().to_string_lossy();
+    let what = format!("{} on {name}, {} threads", report.pipeline, report.threads);
+    write_text(out, &format!("{what}; hpinfer {}, {}\n{}\n\n", report.hpinfer, report.date, report.machine.cpu))?;
+    let rows = report.starts.iter().map(|starts| {
+        let there = match starts.start {
+            Start::Downloads => "libraries and models",
+            Start::Cached => "all that earlier runs made, too",
+        };
+        let [first, open] = starts.medians().map(|ms| format!("{ms:.0}"));
+        let all: Vec<String> = starts.first_result_ms.iter().map(|ms| format!("{ms:.0}")).collect();
+        let ran: Vec<String> = starts.models.iter().map(|run| format!("{} on {}", run.model, run.backend)).collect();
+        [there.into(), first, open, all.join(", "), ran.join(", ")]
+    });
+    write_table(out, ["IN THE CACHE", "FIRST RESULT ms", "OPENING ms", "ALL", "RAN"], &rows.collect::<Vec<_>>())
+}

@@ -1,0 +1,48 @@
+//! What the measurements of one pipeline have in common.
+
+use crate::bench::inputs;
+use crate::cli::args::{EngineArgs, GlobalArgs};
+use crate::cli::plan::{self, Plan};
+use crate::error::{Error, Result};
+use crate::source::{Source, SourceOptions};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// A pipeline, and what it is measured on.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Subject {
+    /// Pipeline name or pipeline file; a path that exists wins over a name
+    #[arg(long, value_name = "NAME|FILE")]
+    pipeline: Option<String>,
+    /// File, folder or glob; may be given several times
+    #[arg(short, long, value_name = "PATH", num_args = 1..)]
+    input: Vec<OsString>,
+    /// Cores to work on [default: all this process may use]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
+    threads: Option<usize>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+impl Subject {
+    /// Its name or file.
+    pub fn pipeline(&self) -> Result<&str> {
+        plan::required_pipeline(self.pipeline.as_deref())
+    }
+
+    /// What its flags mean.
+    pub fn plan(&self) -> Result<Plan> {
+        Plan::new(self.pipeline()?, self.threads, &self.engine)
+    }
+
+    /// Its pictures. One that cannot be used is an error: the others would be other work.
+    pub fn files(&self, global: &GlobalArgs) -> Result<Vec<PathBuf>> {
+        let options = SourceOptions { offline: global.offline, ..SourceOptions::default() };
+        let (files, refused) = inputs::files(Source::new(&self.input, options));
+        match refused.into_iter().next() {
+            Some(refused) => Err(Error::input(refused.name, refused.reason)),
+            None if files.is_empty() => Err(Error::config("--input", "no picture to measure: give files, folders or globs")),
+            None => Ok(files),
+        }
+    }
+}
