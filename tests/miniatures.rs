@@ -76,6 +76,31 @@ fn a_program_of_paddles_runs_in_its_own_engine_and_converted() {
     }
 }
 
+/// The older form of it: OpenVINO reads that itself, the first time in a child.
+#[test]
+fn a_pdmodel_is_read_by_openvino_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let red = picture(folder.path(), "red.png", (12, 9), [255, 0, 0], [255, 0, 0]);
+    let config = folder.path().join("classes.yaml");
+    let text = "Global: {pipeline_name: image_classification}\nPipeline: {model: MODEL, hpi_config: {backend: openvino}}\n";
+    std::fs::write(&config, text.replace("MODEL", model("pdmodel").to_str().expect("UTF-8"))).expect("a file");
+    let config = config.to_str().expect("UTF-8");
+    for (pipeline, flags) in [
+        ("image_classification", &["--backend", "openvino"][..]),
+        ("image_classification", &["--hpi-config", r#"{"backend": "openvino", "auto_paddle2onnx": false}"#]),
+        (config, &[]),
+    ] {
+        let (code, lines, said) = hpinfer(pipeline, &model("pdmodel"), &[flags, &["-v"]].concat(), &[&red]);
+        assert_eq!((code, lines.len()), (Some(0), 1), "{flags:?}: {said}");
+        let run = &lines[0]["run"][0];
+        assert_eq!((&run["backend"], &run["format"]), (&json!("openvino"), &json!("pdmodel")), "{flags:?}");
+        assert!(said.contains("openvino reads") && said.contains("inference.pdmodel itself"), "{said}");
+        let sum = 8f64.exp() + 2.0 + (-1f64).exp();
+        near(&lines[0]["scores"], &[8f64.exp() / sum, 1.0 / sum]);
+        assert_eq!(lines[0]["label_names"][0], "red");
+    }
+}
+
 #[test]
 fn boxes_by_every_convention() {
     let folder = tempfile::tempdir().expect("a folder");

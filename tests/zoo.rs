@@ -14,11 +14,14 @@
 //! ```sh
 //! ZOO_MODELS=ResNet18,PicoDet-S cargo test --test zoo -- --ignored paddle_forms --nocapture     # all without ZOO_MODELS
 //! ```
+//!
+//! and what OpenVINO makes of those that are there as `.pdmodel` by the same with `pdmodels` in place of `paddle_forms`.
 
 mod zoo {
     pub mod check;
     pub mod graph;
     pub mod paddle;
+    pub mod pdmodel;
     pub mod store;
     pub mod table;
 }
@@ -31,7 +34,7 @@ use std::path::Path;
 use std::process::Command;
 use zoo::check::check;
 use zoo::store::Zoo;
-use zoo::table::{COLUMNS, PADDLE_COLUMNS, Row, Table, differences};
+use zoo::table::{COLUMNS, PADDLE_COLUMNS, PDMODEL_COLUMNS, Row, Table, differences};
 
 /// One model of each family of architectures, the smallest that shows what is special about it.
 const FAMILIES: [&str; 27] = [
@@ -94,6 +97,15 @@ fn one_paddle_form() {
     println!("\nROW {}", serde_json::to_string(&row).expect("a row"));
 }
 
+/// Not a test: the same for a model as `.pdmodel`.
+#[test]
+#[ignore = "run by the other tests"]
+fn one_pdmodel() {
+    let Ok(name) = std::env::var("ZOO_MODEL") else { return };
+    let row = zoo::pdmodel::check(&Zoo::find().expect("a zoo"), &name, &cache());
+    println!("\nROW {}", serde_json::to_string(&row).expect("a row"));
+}
+
 /// A fresh row, from a process of its own.
 fn fresh_row(name: &str) -> Row {
     made_by("one_model", name)
@@ -153,15 +165,38 @@ fn every_model() {
 #[test]
 #[ignore = "hours; see above"]
 fn paddle_forms() {
+    write_rows("one_paddle_form");
+}
+
+#[test]
+#[ignore = "minutes; see above"]
+fn pdmodels() {
+    write_rows("one_pdmodel");
+}
+
+/// Puts the cells that `test` makes into the table, of the models that the user wants.
+fn write_rows(test: &str) {
     let names = Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo").names();
     let wanted = std::env::var("ZOO_MODELS").ok();
     let wanted = |name: &str| wanted.as_ref().is_none_or(|list| list.split(',').any(|wanted| wanted == name));
     let mut table = Table::read();
     for name in names.iter().filter(|name| wanted(name)) {
-        let row = made_by("one_paddle_form", name);
+        let row = made_by(test, name);
         say(&format!("zoo: {name}: {row:?}"));
         table.update(row);
     }
+}
+
+#[test]
+fn openvino_reads_what_cannot_be_converted_and_not_what_damages_it() {
+    let Some(zoo) = Zoo::find() else {
+        say("zoo: SKIPPED, no model graphs at $HPINFER_ZOO or ../shared/zoo; no .pdmodel was read");
+        return;
+    };
+    // Nothing is known here from an earlier run but the libraries.
+    let _ = std::fs::remove_dir_all(cache().root().join("trials"));
+    zoo::pdmodel::any_size(&zoo, &cache());
+    zoo::pdmodel::dangerous(&zoo, &cache());
 }
 
 #[test]
@@ -173,11 +208,11 @@ fn the_table_has_a_row_for_every_known_model() {
         let row = table.row(&model.name).unwrap_or_else(|| panic!("{} has no row", model.name));
         assert_eq!(row["module"], model.module.as_str(), "{}", model.name);
     }
-    let columns = || COLUMNS.iter().chain(&PADDLE_COLUMNS);
+    let columns = || COLUMNS.iter().chain(&PADDLE_COLUMNS).chain(&PDMODEL_COLUMNS);
     assert!(columns().all(|column| table.columns.iter().any(|c| c == column)), "{:?}", table.columns);
     for row in &table.rows {
         assert!(["yes", "no", "not run"].contains(&row["paddle_infer"].as_str()), "{row:?}");
-        let explained = |column: &String| row["reason"].contains(column) || row["paddle_reason"].contains(column);
+        let explained = |column: &String| ["reason", "paddle_reason", "pdmodel_reason"].iter().any(|reason| row[*reason].contains(column));
         let unexplained = row.iter().any(|(column, cell)| cell == "no" && !explained(column));
         assert!(!unexplained, "{}: a `no` without a reason", row["model"]);
     }

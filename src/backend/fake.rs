@@ -1,7 +1,7 @@
 //! Test double: an engine whose network is a function. It exists so that modules and pipelines can be
 //! tested without a library, with outputs known in advance.
 
-use super::{BackendName, Engine, IoSpec, Precision, RunInfo, Session, TensorSpec};
+use super::{BackendName, Engine, Format, IoSpec, Precision, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::tensor::{DType, Data, Shape, TensorRef};
@@ -78,6 +78,7 @@ impl FakeEngine {
             version: "0".into(),
             device: "cpu".into(),
             precision: Precision::Float32,
+            format: Format::Onnx,
             stand_in: None,
         };
         let output = |index: usize| TensorSpec { name: format!("y{index}"), dtype: DType::F32, dims: Vec::new() };

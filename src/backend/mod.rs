@@ -15,6 +15,7 @@ mod rewrite;
 pub mod select;
 mod shapes;
 pub mod tensorrt;
+mod wanted;
 
 use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
 use crate::error::{Error, Result};
@@ -113,6 +114,29 @@ pub enum Precision {
     Float16,
 }
 
+/// Format of a network's file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// ONNX.
+    #[default]
+    Onnx,
+    /// `.pdmodel`, Paddle 2's own.
+    Pdmodel,
+    /// The JSON of PIR, Paddle 3's own.
+    Pir,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Onnx => "onnx",
+            Self::Pdmodel => "pdmodel",
+            Self::Pir => "pir",
+        })
+    }
+}
+
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -187,6 +211,8 @@ pub struct RunInfo {
     pub device: String,
     /// Arithmetic.
     pub precision: Precision,
+    /// What the engine read.
+    pub format: Format,
     /// What runs in its place until it is built.
     #[serde(skip)]
     pub stand_in: Option<Box<StandIn>>,

@@ -1,13 +1,18 @@
 //! OpenVINO on the CPU, opened at run time through the `openvino` crate. The graph gets only the few rewrites that the
 //! library's own fusions do not make (see [`crate::onnx`]); the library compiles it and keeps the compiled form in the cache folder.
+//! A model without ONNX it reads as `.pdmodel`, unchanged, after a trial in another process (`paddle/trial.rs`).
 
+use super::paddle::trial::Trials;
 use super::rewrite::{self, Graph};
-use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
+use super::{Backend, BackendName, Engine, Format, IoSpec, LoadOptions, Onnx, PaddleProgram, Precision, RunInfo, Session, TensorSpec};
+use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::onnx::{OutputKind, Target};
+use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, Node, RwPropertyKey, Tensor};
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const NEXT_STEP: &str = "run `hpinfer doctor`, or choose --backend onnx_runtime";
@@ -16,34 +21,73 @@ const NEXT_STEP: &str = "run `hpinfer doctor`, or choose --backend onnx_runtime"
 /// recogniser grow past a gigabyte; far fewer make it prepare the same shapes over and over.
 const PREPARED_SHAPES: &str = "2000";
 
+/// The library's name of a precision.
+pub(super) fn hint(precision: Precision) -> Result<&'static str, String> {
+    match precision {
+        Precision::Float32 => Ok("f32"),
+        Precision::Bfloat16 => Ok("bf16"),
+        Precision::Float16 => Err("float16 is not offered for the processor; leave the precision out".into()),
+    }
+}
+
+/// What the library reads.
+enum Network {
+    Onnx(Onnx),
+    /// A program of Paddle's that came through its trial, and its weights.
+    Pdmodel {
+        program: PathBuf,
+        params: PathBuf,
+    },
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Onnx(onnx) => onnx.fmt(f),
+            Self::Pdmodel { program, .. } => program.display().fmt(f),
+        }
+    }
+}
+
 /// The opened library.
 pub struct OpenVino {
     core: Mutex<Core>,
     version: String,
+    trials: Trials,
 }
 
 impl OpenVino {
-    /// Opens `libopenvino_c.so*` at `path`, of version `version`.
-    pub fn open(path: &Path, version: Option<&str>) -> Result<Self> {
+    /// Opens `libopenvino_c.so*`; what trials find goes into `cache`.
+    pub fn open(Found { path, version, .. }: Found, cache: &Cache) -> Result<Self> {
         let unusable = |reason: String| Error::backend("openvino", format!("{}: {reason}", path.display()), NEXT_STEP);
-        openvino_sys::library::load_from(path.to_owned()).map_err(unusable)?;
+        openvino_sys::library::load_from(path.clone()).map_err(unusable)?;
         let core = Core::new().map_err(|e| unusable(e.to_string()))?;
-        Ok(Self { core: Mutex::new(core), version: version.unwrap_or("unknown").to_owned() })
+        let version = version.unwrap_or_else(|| "unknown".into());
+        Ok(Self { core: Mutex::new(core), trials: Trials::new(cache.clone(), path, version.clone()), version })
     }
 
-    fn compile(&self, options: &LoadOptions, onnx: &Onnx) -> Result<(CompiledModel, IoSpec), String> {
+    /// What to read of a model, and what its first output holds.
+    fn network(&self, options: &LoadOptions) -> Result<(Network, OutputKind)> {
+        match (&options.onnx, &options.paddle) {
+            (None, Some(PaddleProgram { files, .. })) => {
+                let program = self.trials.require(options, files)?;
+                tracing::info!("{}: openvino reads {} itself", options.model, program.display());
+                let network = Network::Pdmodel { program: program.to_owned(), params: files.params.clone() };
+                Ok((network, OutputKind::Original))
+            }
+            _ => rewrite::form(options, Target::OpenVino).map(|Graph { onnx, output }| (Network::Onnx(onnx), output)),
+        }
+    }
+
+    fn compile(&self, options: &LoadOptions, network: &Network) -> Result<(CompiledModel, IoSpec), String> {
         let p = options.parallelism;
-        let precision = match options.precision {
-            Precision::Float32 => "f32",
-            Precision::Bfloat16 => "bf16",
-            Precision::Float16 => return Err("float16 is not offered for the processor; leave the precision out".into()),
-        };
+        let precision = hint(options.precision)?;
         // The library files compiled forms by model and version only: one folder per precision keeps a float32 form
         // from being run with bfloat16 settings, which gives no text at all.
         let cache_dir = options
             .cache_dir
             .as_ref()
-            .filter(|_| matches!(onnx, Onnx::File(_)))
+            .filter(|_| !matches!(network, Network::Onnx(Onnx::Bytes(_))))
             .map(|dir| dir.join(format!("openvino-{}-{precision}-{}x{}", self.version, p.streams, p.threads_per_stream)));
         let cache_dir = match &cache_dir {
             Some(dir) => dir.to_str().ok_or("the cache path is not UTF-8, which OpenVINO needs")?,
@@ -64,9 +108,11 @@ impl OpenVino {
         // Properties belong to the core: the lock keeps another load from changing them in between.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         core.set_properties(&DeviceType::CPU, properties).map_err(say)?;
-        let model = match onnx {
-            Onnx::File(path) => core.read_model_from_file(path.to_str().ok_or("the path is not UTF-8, which OpenVINO needs")?, ""),
-            Onnx::Bytes(bytes) => core.read_model_from_buffer(bytes, None),
+        let text = |path: &'_ Path| path.to_str().map(str::to_owned).ok_or("the path is not UTF-8, which OpenVINO needs");
+        let model = match network {
+            Network::Onnx(Onnx::File(path)) => core.read_model_from_file(&text(path)?, ""),
+            Network::Onnx(Onnx::Bytes(bytes)) => core.read_model_from_buffer(bytes, None),
+            Network::Pdmodel { program, params } => core.read_model_from_file(&text(program)?, &text(params)?),
         };
         let model = model.map_err(say)?;
         let inputs = (0..model.get_inputs_len().map_err(say)?).map(|i| spec_of(&model.get_input_by_index(i).map_err(say)?));
@@ -84,10 +130,10 @@ impl Backend for OpenVino {
     }
 
     fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
-        let Graph { onnx, output } = rewrite::form(options, Target::OpenVino)?;
+        let (network, output) = self.network(options)?;
         let (compiled, io) = self
-            .compile(options, &onnx)
-            .map_err(|e| Error::backend("openvino", format!("model {} ({onnx}): {e}", options.model), NEXT_STEP))?;
+            .compile(options, &network)
+            .map_err(|e| Error::backend("openvino", format!("model {} ({network}): {e}", options.model), NEXT_STEP))?;
         io.require_float_inputs(self.name(), &options.model)?;
         let info = RunInfo {
             model: options.model.clone(),
@@ -95,6 +141,10 @@ impl Backend for OpenVino {
             version: self.version.clone(),
             device: "cpu".into(),
             precision: options.precision,
+            format: match network {
+                Network::Onnx(_) => Format::Onnx,
+                Network::Pdmodel { .. } => Format::Pdmodel,
+            },
             stand_in: None,
         };
         Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), io, info, output }))

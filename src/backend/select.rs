@@ -8,8 +8,7 @@ use super::paddle::PaddleInfer;
 use super::paddle::convert::{Converted, to_onnx};
 use super::tensorrt::background::Builds;
 use super::tensorrt::session::TensorRt;
-use super::{Backend, BackendName, DynamicShapes, Engine, EngineBuild, LoadOptions};
-use super::{Onnx, PaddleRunMode, Parallelism, Precision, Session};
+use super::{Backend, BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Parallelism, Precision, Session};
 use crate::cache::Cache;
 use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
@@ -23,6 +22,8 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+pub use super::wanted::{Adjustment, Wanted};
 
 /// Library files that a configuration names; what is not named is searched for, then installed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,82 +42,6 @@ impl Libraries {
             Library::OnnxRuntime => self.onnx_runtime.as_deref(),
             Library::OpenVino => self.openvino.as_deref(),
         }
-    }
-}
-
-/// Which backend a model is to run on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// The user's choice: there or not at all.
-    pub backend: Option<BackendName>,
-    /// What the makers of the model found best: preferred among nearly equal ones.
-    pub hint: Option<BackendName>,
-    /// What single backends are told in place of what all of them are.
-    pub adjustments: BTreeMap<BackendName, Adjustment>,
-}
-
-/// What a configuration asks of one backend.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Adjustment {
-    /// Most threads inside one run.
-    pub most_threads: Option<usize>,
-    /// Shapes to build an engine for.
-    pub shapes: DynamicShapes,
-    /// Arithmetic, in place of that of the command.
-    pub precision: Option<Precision>,
-    /// How Paddle Inference runs.
-    pub run_mode: Option<PaddleRunMode>,
-}
-
-impl Adjustment {
-    fn apply(&self, options: &LoadOptions) -> LoadOptions {
-        let Parallelism { streams, threads_per_stream } = options.parallelism;
-        let most = self.most_threads.unwrap_or(usize::MAX).max(1);
-        let mut options =
-            LoadOptions { parallelism: Parallelism { streams, threads_per_stream: threads_per_stream.min(most) }, ..options.clone() };
-        if !self.shapes.is_empty() {
-            options.shapes.clone_from(&self.shapes);
-        }
-        options.precision = self.precision.unwrap_or(options.precision);
-        if let (Some(program), Some(run_mode)) = (&mut options.paddle, self.run_mode) {
-            program.run_mode = run_mode;
-        }
-        options
-    }
-}
-
-impl Wanted {
-    /// This backend or none.
-    pub const fn exactly(backend: BackendName) -> Self {
-        Self { backend: Some(backend), hint: None, adjustments: BTreeMap::new() }
-    }
-
-    /// The backends to choose from, in order of preference: the hint, then ONNX Runtime, which needs a fraction of the
-    /// memory and no preparation for new shapes.
-    ///
-    /// The same where bfloat16 is allowed: some processors have it and gain nothing by it.
-    fn candidates(&self, device: &Device) -> Vec<BackendName> {
-        let mut candidates = match device {
-            Device::Gpu(_) => vec![BackendName::OnnxRuntime],
-            Device::Cpu => vec![BackendName::OnnxRuntime, BackendName::OpenVino],
-        };
-        candidates.sort_by_key(|name| Some(*name) != self.hint); // stable: the rest keeps its order
-        candidates
-    }
-
-    /// `options` as `backend` is to be told them: ONNX Runtime has float32 only.
-    fn adjusted(&self, backend: BackendName, options: &LoadOptions) -> LoadOptions {
-        let mut options = self.adjustments.get(&backend).map_or_else(|| options.clone(), |adjustment| adjustment.apply(options));
-        if backend == BackendName::OnnxRuntime {
-            options.precision = Precision::Float32;
-        }
-        options
-    }
-}
-
-impl From<Option<BackendName>> for Wanted {
-    fn from(backend: Option<BackendName>) -> Self {
-        Self { backend, ..Self::default() }
     }
 }
 
@@ -198,7 +123,8 @@ impl Selector {
     }
 
     /// Loads a model on the backend the user wants, else on the fastest one for the inputs of `probe`. A model that is in
-    /// Paddle's own format only is converted first, once, unless Paddle Inference is to run it.
+    /// Paddle's own format only is converted first, once, unless the backend asked for reads it as it is. Without such a wish, what
+    /// cannot be converted runs on OpenVINO where that reads it.
     pub fn load(&self, wanted: impl Into<Wanted>, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
         let mut wanted = wanted.into();
         if wanted.backend == Some(BackendName::PaddleTensorRt) {
@@ -210,10 +136,10 @@ impl Selector {
         }
         let wanted = &wanted;
         let options = &match (&options.onnx, &options.paddle) {
-            (None, Some(program)) if wanted.backend != Some(BackendName::PaddleInfer) => {
-                let Converted { onnx, key } = to_onnx(&self.cache, &options.model, &program.files, &options.model_sha256)?;
-                LoadOptions { onnx: Some(Onnx::File(onnx)), model_sha256: key, ..options.clone() }
-            }
+            (None, Some(program)) if !wanted.reads(&options.model, program) => match self.converted(options, program) {
+                Err(e) if wanted.backend.is_none() => return self.load_unconverted(wanted, options, program, e),
+                converted => converted?,
+            },
             _ => options.clone(),
         };
         if let Some(name) = wanted.backend {
@@ -247,6 +173,30 @@ impl Selector {
             self.remember(wanted, options, &measured);
         }
         Ok(engine)
+    }
+
+    /// `options` with the network as ONNX.
+    fn converted(&self, options: &LoadOptions, program: &PaddleProgram) -> Result<LoadOptions> {
+        let Converted { onnx, key } = to_onnx(&self.cache, &options.model, &program.files, &options.model_sha256)?;
+        Ok(LoadOptions { onnx: Some(Onnx::File(onnx)), model_sha256: key, ..options.clone() })
+    }
+
+    /// The one engine to choose for a model that `why` is not converted: OpenVINO, where it reads the program itself.
+    fn load_unconverted(&self, wanted: &Wanted, options: &LoadOptions, program: &PaddleProgram, why: Error) -> Result<Arc<dyn Engine>> {
+        let name = BackendName::OpenVino;
+        if program.files.for_openvino().is_err() || !wanted.candidates(&self.device).contains(&name) {
+            return Err(why);
+        }
+        match self.open(name).and_then(|backend| backend.load(&wanted.adjusted(name, options))) {
+            Ok(engine) => {
+                tracing::warn!("{why}; {name} runs it, which reads it as it is");
+                Ok(engine)
+            }
+            Err(e) => {
+                tracing::warn!("{e}");
+                Err(why)
+            }
+        }
     }
 
     /// An engine of TensorRT, built when the user wants it to be. Until then the first of the other candidates runs.
@@ -294,7 +244,7 @@ impl Selector {
             },
             BackendName::OpenVino => {
                 let found = self.library(Library::OpenVino)?;
-                Arc::new(OpenVino::open(&found.path, found.version.as_deref())?)
+                Arc::new(OpenVino::open(found, &self.cache)?)
             }
             BackendName::TensorRt | BackendName::PaddleTensorRt => return Ok(self.tensorrt()?),
             BackendName::PaddleInfer => Arc::new(PaddleInfer::new(PaddlePart::Inference.ensure(&self.cache)?)),
@@ -428,49 +378,5 @@ impl Clock {
         let id = if self.processor { ClockId::ProcessCPUTime } else { ClockId::Monotonic };
         let time = clock_gettime(id);
         time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::ShapeRange;
-
-    #[test]
-    fn a_hint_goes_first_and_adds_nothing() {
-        use BackendName::{OnnxRuntime, OpenVino, PaddleInfer};
-        let order = |hint| Wanted { hint, ..Wanted::default() }.candidates(&Device::Cpu);
-        assert_eq!(order(None), [OnnxRuntime, OpenVino]);
-        assert_eq!(order(Some(OpenVino)), [OpenVino, OnnxRuntime]);
-        assert_eq!(order(Some(PaddleInfer)), [OnnxRuntime, OpenVino]);
-    }
-
-    #[test]
-    fn a_backend_is_told_what_was_asked_of_it() {
-        let range = ShapeRange::new([vec![1, 3, 8, 8], vec![1, 3, 8, 8], vec![4, 3, 8, 8]]).unwrap().unwrap();
-        let options = LoadOptions {
-            model: "m".into(),
-            kind: Default::default(),
-            onnx: None,
-            paddle: None,
-            model_sha256: String::new(),
-            rewrite: true,
-            precision: Precision::Float32,
-            parallelism: Parallelism { streams: 2, threads_per_stream: 6 },
-            cut: Cut::Nothing,
-            shapes: DynamicShapes::new(),
-            cache_dir: None,
-        };
-        let few = Adjustment { most_threads: Some(4), ..Adjustment::default() };
-        let shaped = Adjustment { most_threads: Some(64), shapes: [("x".to_owned(), range)].into(), ..Adjustment::default() };
-        let wanted =
-            Wanted { adjustments: [(BackendName::OpenVino, few), (BackendName::TensorRt, shaped.clone())].into(), ..Wanted::default() };
-        let told = |name| wanted.adjusted(name, &options);
-        assert_eq!(told(BackendName::OpenVino).parallelism, Parallelism { streams: 2, threads_per_stream: 4 });
-        assert_eq!(told(BackendName::OnnxRuntime).parallelism, options.parallelism);
-        let reduced = LoadOptions { precision: Precision::Bfloat16, ..options.clone() };
-        let precision = |name| wanted.adjusted(name, &reduced).precision;
-        assert_eq!([BackendName::OnnxRuntime, BackendName::OpenVino].map(precision), [Precision::Float32, Precision::Bfloat16]);
-        assert_eq!((told(BackendName::TensorRt).parallelism, told(BackendName::TensorRt).shapes), (options.parallelism, shaped.shapes));
     }
 }

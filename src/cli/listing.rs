@@ -8,7 +8,8 @@ pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
     let Header { run, timings_ms, .. } = result.header();
     let mut out = format!("{}\n", printable(name));
     for run in run {
-        out += &format!("  {} on {} ({} {}, {})\n", run.model, run.device, run.backend, run.version, run.precision);
+        let format = run.format.as_ref().map_or(String::new(), |format| format!(", from {format}"));
+        out += &format!("  {} on {} ({} {}, {}{format})\n", run.model, run.device, run.backend, run.version, run.precision);
     }
     out += &match result {
         PipelineResult::Ocr(result) => texts(result),

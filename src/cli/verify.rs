@@ -5,7 +5,7 @@ use super::plan;
 use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::backend::select::{BACKENDS, Libraries, Selector};
-use crate::backend::{BackendName, LoadOptions, Onnx, Parallelism, Precision};
+use crate::backend::{BackendName, Format, LoadOptions, Onnx, Parallelism, Precision};
 use crate::cache::Cache;
 use crate::device;
 use crate::error::{Error, Result};
@@ -162,7 +162,11 @@ fn row(run: &RunReport) -> [String; 9] {
     };
     [
         backend,
-        if run.rewritten { "rewritten" } else { "as it is" }.into(),
+        match &run.ran {
+            Some(info) if info.format != Format::Onnx => info.format.to_string(),
+            _ if run.rewritten => "rewritten".into(),
+            _ => "as it is".into(),
+        },
         ms(run.load_ms),
         ms(run.run_ms.or(run.first_ms)),
         greatest(|d| d.max_abs),

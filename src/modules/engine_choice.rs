@@ -27,6 +27,7 @@ pub(super) fn wanted(model: &ResolvedModel, flag: Option<BackendName>, config: &
     if config.auto_paddle2onnx == Some(false) && model.files.onnx.is_none() {
         match backend {
             None | Some(BackendName::PaddleInfer) => backend = Some(BackendName::PaddleInfer),
+            Some(BackendName::OpenVino) if model.files.paddle.as_ref().is_some_and(|files| files.for_openvino().is_ok()) => {}
             Some(other) => {
                 let reason = format!("model {} is in Paddle's own format, auto_paddle2onnx is False, and {other} needs ONNX", model.name);
                 return Err(Error::config("hpi_config", reason));
@@ -40,6 +41,7 @@ pub(super) fn wanted(model: &ResolvedModel, flag: Option<BackendName>, config: &
     let adjustments = BackendName::PUBLIC.map(|name| (name, asked.adjustment(name, &model.hpi, limits)));
     Ok(Wanted {
         backend,
+        format: None,
         hint: model.hpi.selected.cpu,
         adjustments: adjustments.into_iter().filter(|(_, adjustment)| *adjustment != Adjustment::default()).collect(),
     })
@@ -208,5 +210,9 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
         let choose = |flag| wanted(&model, flag, &config(r#"{"auto_paddle2onnx": false}"#), CoreLimits::Heeded);
         assert_eq!(choose(None).unwrap().backend, Some(BackendName::PaddleInfer));
         assert!(choose(Some(BackendName::OpenVino)).unwrap_err().to_string().contains("auto_paddle2onnx"));
+        let model = self::model("inference.pdmodel");
+        let choose = |flag| wanted(&model, flag, &config(r#"{"auto_paddle2onnx": false}"#), CoreLimits::Heeded);
+        assert_eq!(choose(Some(BackendName::OpenVino)).unwrap().backend, Some(BackendName::OpenVino), "it reads the program itself");
+        assert!(choose(Some(BackendName::OnnxRuntime)).unwrap_err().to_string().contains("auto_paddle2onnx"));
     }
 }

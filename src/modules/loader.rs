@@ -160,7 +160,7 @@ impl Loader {
         let mut engine = self.engine(wanted.clone(), &self.load_options(&model, precision, cut, parallelism)?, &probe)?;
         if bfloat16 && engine.info().precision == Precision::Float32 {
             // It was the faster one with the whole network, as both were measured.
-            let wanted = Wanted { backend: Some(engine.info().backend), ..wanted };
+            let wanted = wanted.as_in(engine.info());
             engine = self.engine(wanted, &self.load_options(&model, Precision::Float32, Cut::Classifier, parallelism)?, &[])?;
         }
         let classes = match engine.output_kind() {
@@ -257,7 +257,7 @@ impl Loader {
         }
         // The second engine is of the same backend: one model, one record of what ran.
         options.parallelism = Parallelism { streams: threads, threads_per_stream: 1 };
-        let wanted = Wanted { backend: Some(whole.info().backend), ..wanted };
+        let wanted = wanted.as_in(whole.info());
         let (selector, recording) = (self.selector.clone(), self.options.recording.clone());
         let load = move || Ok(recorded(selector.load(wanted.clone(), &options, &[])?, recording.as_ref()));
         Ok(Engines { whole, one_core: Some(Box::new(load)) })

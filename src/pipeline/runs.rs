@@ -1,6 +1,6 @@
 //! What runs the networks of a pipeline, and what of that made one result.
 
-use crate::backend::{RunInfo, StandIn};
+use crate::backend::{Format, RunInfo, StandIn};
 use crate::image::FrameId;
 use crate::result::{Header, RunRecord};
 use crate::trace::StageTimes;
@@ -50,6 +50,7 @@ fn record(info: &RunInfo) -> RunRecord {
         version: info.version.clone(),
         device: info.device.clone(),
         precision: info.precision.to_string(),
+        format: Some(info.format).filter(|format| *format != Format::Onnx).map(|format| format.to_string()),
     }
 }
 
@@ -67,6 +68,7 @@ mod tests {
             version: "1".into(),
             device: "cpu".into(),
             precision: Precision::Float32,
+            format: Format::Onnx,
             stand_in: None,
         };
         let (own, built) = (EngineSet::one(2), EngineSet::one(3));

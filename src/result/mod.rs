@@ -60,6 +60,9 @@ pub struct RunRecord {
     pub device: String,
     /// Arithmetic: `float32`, `bfloat16`, `float16`.
     pub precision: String,
+    /// Format of the network that was read, where it was not ONNX: `pdmodel`, `pir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 /// The result of any pipeline.

@@ -12,12 +12,12 @@ use hpinfer::verify::report::{Feed, verify};
 use serde::Deserialize;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Runs a model of the zoo in Paddle's format; cells of [`super::table::PADDLE_COLUMNS`].
 pub fn check(zoo: &Zoo, name: &str, cache: &Cache) -> Row {
     let folder = tempfile::tempdir().expect("a folder");
-    let files = write(&zoo.paddle(name), folder.path());
+    let files = write_pir(&zoo.paddle(name), folder.path());
     let expected = zoo.expected(name);
     let sha256 = format!("zoo-{name}-{}", expected.materialized_sha256);
     let options = LoadOptions { paddle: Some(files.into()), ..options(name, sha256) };
@@ -63,14 +63,32 @@ struct Param {
 }
 
 /// Writes a packed PIR program as Paddle saves it.
-fn write(packed: &str, folder: &Path) -> PaddleFiles {
+fn write_pir(packed: &str, folder: &Path) -> PaddleFiles {
     // The program goes on as the text it is: reading and writing it could change its numbers.
     let packed = packed.strip_prefix("{\"program\":").and_then(|text| text.strip_suffix('}')).expect("a PIR program");
     let (program, params) = packed.rsplit_once(",\"params\":").expect("weights");
-    let [pir, weights] = ["inference.json", "inference.pdiparams"].map(|file| folder.join(file));
+    let pir = folder.join("inference.json");
     fs::write(&pir, program).expect("a program");
+    PaddleFiles { pdmodel: None, pir: Some(pir), params: write_weights(serde_json::from_str(params).expect("weights"), folder) }
+}
+
+/// Writes a packed program of the older form as Paddle saves it.
+pub fn write_pdmodel(packed: &str, folder: &Path) -> PaddleFiles {
+    #[derive(Deserialize)]
+    struct Packed {
+        pdmodel: String,
+        params: Vec<Param>,
+    }
+    let Packed { pdmodel, params } = serde_json::from_str(packed).expect("a program and its weights");
+    let path = folder.join("inference.pdmodel");
+    fs::write(&path, base64(&pdmodel)).expect("a program");
+    PaddleFiles { pdmodel: Some(path), pir: None, params: write_weights(params, folder) }
+}
+
+fn write_weights(params: Vec<Param>, folder: &Path) -> PathBuf {
+    let weights = folder.join("inference.pdiparams");
     let mut file = BufWriter::new(File::create(&weights).expect("a file"));
-    for param in serde_json::from_str::<Vec<Param>>(params).expect("weights") {
+    for param in params {
         let head = base64(&param.head);
         let data = param.data.as_deref().map_or_else(|| param.made(), base64);
         for part in [&[0; 16][..], &(head.len() as u32).to_le_bytes(), &head, &data] {
@@ -78,7 +96,7 @@ fn write(packed: &str, folder: &Path) -> PaddleFiles {
         }
     }
     file.flush().expect("written");
-    PaddleFiles { pdmodel: None, pir: Some(pir), params: weights }
+    weights
 }
 
 impl Param {

@@ -70,6 +70,13 @@ impl Zoo {
         String::from_utf8(self.unpack("paddle", name, "json")).expect("JSON")
     }
 
+    /// The same in the older form, with which some are packed too.
+    pub fn pdmodel(&self, name: &str) -> Option<String> {
+        let legacy = format!("{name}.legacy");
+        let packed = self.0.join(format!("paddle/{legacy}.json.xz")).is_file();
+        packed.then(|| String::from_utf8(self.unpack("paddle", &legacy, "json")).expect("JSON"))
+    }
+
     fn unpack(&self, folder: &str, name: &str, extension: &str) -> Vec<u8> {
         let path = self.0.join(folder).join(format!("{name}.{extension}.xz"));
         let mut file = std::io::BufReader::new(fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())));

@@ -20,6 +20,9 @@ pub const COLUMNS: [&str; 10] = [
 /// Columns that a run of the model in Paddle's format makes; cells of models that were not run say so.
 pub const PADDLE_COLUMNS: [&str; 4] = ["paddle_infer", "converter", "converter_error", "paddle_reason"];
 
+/// Columns that a run of the model as `.pdmodel` on OpenVINO makes.
+pub const PDMODEL_COLUMNS: [&str; 3] = ["openvino_pdmodel", "openvino_pdmodel_error", "pdmodel_reason"];
+
 /// Columns of which a machine's arithmetic changes nothing.
 const CERTAIN: [&str; 5] = ["module", "inference_yml", "onnx_runtime", "rewritten", "openvino"];
 

@@ -6,7 +6,7 @@ mod ffi;
 mod gpu;
 
 use super::rewrite::{self, Graph};
-use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
+use super::{Backend, BackendName, Engine, Format, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
 use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::onnx::{OutputKind, Target};
@@ -107,6 +107,7 @@ impl Backend for OnnxRuntime {
             version: self.version.clone(),
             device: "cpu".into(),
             precision: options.precision,
+            format: Format::Onnx,
             stand_in: None,
         };
         Ok(Arc::new(OrtEngine { session: Arc::new(shared), io, info, output }))

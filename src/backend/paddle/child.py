@@ -1,6 +1,6 @@
 # Runs first in every child. The parent asks on standard input, the child answers on standard output, one message at
 # a time: four bytes of length (little-endian), then JSON.
-import fcntl, json, os, signal, struct, sys
+import fcntl, json, os, resource, signal, struct, sys
 
 _answers = os.fdopen(os.dup(1), "wb", buffering=0)
 os.dup2(2, 1)  # what libraries print must not look like an answer
@@ -12,12 +12,23 @@ fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
 _idle = fcntl.fcntl(0, fcntl.F_GETFL)
 
 
+def leave():
+    """How this process ends when the parent is done with it; a script may have its own way."""
+    os._exit(0)
+
+
+def bound(seconds, memory):
+    """Lets this process use so many seconds of processor time and bytes of memory, and leave no dump behind."""
+    for what, most in [(resource.RLIMIT_CPU, seconds), (resource.RLIMIT_DATA, memory), (resource.RLIMIT_CORE, 0)]:
+        resource.setrlimit(what, (most, most))
+
+
 def _read(count):
     data = b""
     while len(data) < count:
         part = os.read(0, count - len(data))
         if not part:
-            os._exit(0)
+            leave()
         data += part
     return data
 

@@ -30,6 +30,13 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A child that has used no processor time for this long will not answer any more.
 const STANDSTILL: Duration = Duration::from_secs(60);
 
+/// Signals of a process's own faults.
+const SIGILL: i32 = 4;
+const SIGABRT: i32 = 6;
+const SIGBUS: i32 = 7;
+const SIGFPE: i32 = 8;
+const SIGSEGV: i32 = 11;
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -37,12 +44,14 @@ pub(super) enum Fault {
     Refused(String),
     /// The child is gone.
     Lost(String),
+    /// The child is gone by a fault of its own: the same question would end the next one too.
+    Crashed(String),
 }
 
 impl Fault {
     pub fn reason(self) -> String {
         match self {
-            Self::Refused(reason) | Self::Lost(reason) => reason,
+            Self::Refused(reason) | Self::Lost(reason) | Self::Crashed(reason) => reason,
         }
     }
 }
@@ -167,7 +176,10 @@ impl Child {
         if let Some(line) = telling(&self.last_lines.lock().unwrap_or_else(PoisonError::into_inner)) {
             reason += &format!(": {line}");
         }
-        Fault::Lost(reason)
+        match status.and_then(|status| status.signal()) {
+            Some(SIGILL | SIGABRT | SIGBUS | SIGFPE | SIGSEGV) => Fault::Crashed(reason),
+            _ => Fault::Lost(reason),
+        }
     }
 
     fn end(&mut self) {
@@ -176,18 +188,16 @@ impl Child {
         let _ = self.process.wait();
     }
 
-    /// Closes the pipe and waits for the child to end by itself, `limit` at most; the error says what went wrong.
-    #[cfg(test)]
-    pub fn finish(mut self, limit: Duration) -> Result<(), String> {
+    /// Closes the pipe and waits for the child to end by itself, `limit` at most.
+    pub fn finish(mut self, limit: Duration) -> Result<(), Fault> {
         self.questions = None;
         let deadline = Instant::now() + limit;
         loop {
             match self.process.try_wait() {
                 Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(how_it_ended(status)),
                 Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-                Ok(None) => return Err("it did not end".into()),
-                Err(e) => return Err(e.to_string()),
+                Ok(None) => return Err(Fault::Lost("it did not end".into())),
+                _ => return Err(self.lost()),
             }
         }
     }
@@ -238,8 +248,8 @@ fn telling(lines: &VecDeque<String>) -> Option<&str> {
 
 fn how_it_ended(status: ExitStatus) -> String {
     match status.signal() {
-        Some(11) => "it crashed (segmentation fault)".into(),
-        Some(6) => "it crashed (abort)".into(),
+        Some(SIGSEGV) => "it crashed (segmentation fault)".into(),
+        Some(SIGABRT) => "it crashed (abort)".into(),
         Some(9) => "it was killed, by the system if memory ran out".into(),
         Some(signal) => format!("it was ended by signal {signal}"),
         None => format!("it ended with {status}"),
@@ -294,7 +304,11 @@ serve(answer)
     fn a_child_that_is_lost_says_how() {
         for (question, expected) in [("die", "segmentation fault"), ("exit", "exit status: 3: MadeUpError: told")] {
             let mut child = start();
-            let Err(Fault::Lost(reason)) = child.ask::<Value>(&question, SOON) else { panic!("{question}: not lost") };
+            let reason = match child.ask::<Value>(&question, SOON) {
+                Err(Fault::Crashed(reason)) if question == "die" => reason,
+                Err(Fault::Lost(reason)) if question == "exit" => reason,
+                other => panic!("{question}: {other:?}"),
+            };
             assert!(reason.contains(expected), "{reason}");
             let Err(Fault::Lost(_)) = child.ask::<Value>(&"again", SOON) else { panic!("answered after its end") };
         }

@@ -1,5 +1,4 @@
 # Converts a Paddle program to ONNX with the native part of paddle2onnx.
-import resource
 
 # Attributes that paddlepaddle 3 writes as float64 and paddle2onnx 2.1.0 reads as float32 only: it refuses them, or, for
 # leaky_relu, computes with what it takes for a number.
@@ -55,8 +54,7 @@ def cured(program, folder):
 
 def limited(work, seconds, memory):
     """Runs `work` within bounds of time and memory; returns its value and what it printed."""
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    bound(seconds, memory)
     log, errors = os.memfd_create("log"), os.dup(2)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -87,11 +85,11 @@ def convert(question):
     # The converter goes on after an operator it could not convert.
     wrong = [line.strip() for line in printed.splitlines() if "[ERROR]" in line]
     if wrong or not data:
-        raise RuntimeError(wrong[0].split("[Paddle2ONNX]")[-1].strip() if wrong else "it gave nothing")
+        return {"refused": wrong[0].split("[Paddle2ONNX]")[-1].strip() if wrong else "it gave nothing"}
     with open(os.path.join(question["folder"], "model.onnx"), "wb") as file:
         file.write(data)
         os.fsync(file.fileno())
-    return len(data)
+    return {"bytes": len(data)}
 
 
 serve(convert)

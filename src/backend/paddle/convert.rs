@@ -1,19 +1,21 @@
 //! Paddle's formats to ONNX, once: the product is kept in the cache under the content hash of the model and the version of
 //! the converter. The converter works in a child with bounds of time and memory; what it made is read back and compared
-//! with the program's inputs and outputs before it gets its name.
+//! with the program's inputs and outputs before it gets its name. A program that it refuses is not tried again.
 //!
 //! `.pdmodel` goes through paddle2onnx 1.3.1, PIR through 2.1.0 with Paddle's library. Where a folder has both, `.pdmodel`
 //! is taken: it needs a download of 4 MB instead of 0.2 GB, and the newer converter's form of a loop (SLANet) is one that
 //! ONNX Runtime refuses.
 
-use super::child::Child;
-use super::program::{PaddleFiles, read_io};
+use super::child::{Child, Fault};
+use super::program::{PaddleFiles, file_name, read_io};
+use super::verdict::Verdict;
 use crate::cache::{Cache, Progress, publish, sha256};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::runtime::PaddlePart;
+use serde::Deserialize;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The child's program.
@@ -28,9 +30,15 @@ const FOLDER: &str = "converted";
 /// How long a conversion may take; the largest models of the list take half a minute.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Memory a conversion may take: this, and so many times the size of the model. The largest need about ten times.
-const LEAST_MEMORY: u64 = 3 << 30;
-const MEMORY_PER_BYTE: u64 = 14;
+/// What came of a conversion.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    /// Length of the ONNX file.
+    Bytes(u64),
+    /// What the converter does not take.
+    Refused(String),
+}
 
 /// A model that was converted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,11 +61,18 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
         (None, None) => return Err(Error::internal("conversion", format!("{} stands without a program", files.params.display()))),
     };
     let key = sha256(format!("{hash} paddle2onnx {} {CONVERSION_VERSION}", part.version()).as_bytes());
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.+".contains(c) { c } else { '_' };
-    let name = format!("{}-{}", model.chars().map(safe).collect::<String>(), &key[..16]);
-    let converted = Converted { onnx: cache.root().join(FOLDER).join(format!("{name}.onnx")), key };
+    let name = file_name(model, &key);
+    let place = |ending: &str| cache.root().join(FOLDER).join(format!("{name}.{ending}"));
+    let (converted, refusal) = (Converted { onnx: place("onnx"), key }, place("refused.json"));
     if converted.onnx.is_file() {
         return Ok(converted);
+    }
+    let fail = |reason: String| {
+        let what = format!("model {model} ({}) cannot be converted to ONNX: {reason}", program.display());
+        Error::backend("paddle2onnx", what, "choose paddle_infer, which reads the program itself")
+    };
+    if let Some(verdict) = Verdict::read(&refusal) {
+        verdict.heed(&refusal).map_err(&fail)?;
     }
     let expected = read_io(program)?; // a file that is no program is told before anything is installed
     let runtime = part.ensure(cache)?;
@@ -68,11 +83,6 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
     }
     let _progress = Progress::spinner(format!("converting {model} to ONNX"));
     let work = tempfile::Builder::new().prefix(".hpinfer-").tempdir_in(&folder).map_err(|e| cache.refused("create", &folder, &e))?;
-    let fail = |reason: String| {
-        let what = format!("model {model} ({}) cannot be converted to ONNX: {reason}", program.display());
-        Error::backend("paddle2onnx", what, "choose paddle_infer, which reads the program itself")
-    };
-    let size = |path: &Path| path.metadata().map(|meta| meta.len()).map_err(Error::io("read", path));
     let question = json!({
         "before": runtime.before,
         "module": runtime.module,
@@ -80,10 +90,18 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
         "params": files.params,
         "folder": work.path(),
         "seconds": LIMIT.as_secs(),
-        "memory": LEAST_MEMORY + MEMORY_PER_BYTE * (size(program)? + size(&files.params)?),
+        "memory": files.memory_bound(program)?,
     });
     let mut child = Child::start(&runtime.python, SCRIPT, 1)?;
-    let bytes: u64 = child.ask(&question, LIMIT).map_err(|e| fail(e.reason()))?;
+    let bytes = match child.ask(&question, LIMIT) {
+        Ok(Outcome::Bytes(bytes)) => bytes,
+        Ok(Outcome::Refused(reason)) | Err(Fault::Crashed(reason)) => {
+            let by = format!("paddle2onnx {}", part.version());
+            Verdict { model: model.to_owned(), by, refused: Some(reason.clone()) }.keep(&refusal);
+            return Err(fail(reason));
+        }
+        Err(fault) => return Err(fail(fault.reason())),
+    };
     let made = work.path().join("model.onnx");
     let io = Model::read(&made)?.io();
     let names = |specs: &[crate::backend::TensorSpec]| specs.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();

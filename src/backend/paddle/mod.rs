@@ -6,18 +6,20 @@
 //! it ends the process. A child needs none of that: a crash is the error of one run, and the next run starts another
 //! child. The price is a second to start, 0.3 GB per session before the weights, and one copy of inputs and outputs.
 //!
-//! The same kind of child converts Paddle's formats to ONNX ([`convert`]).
+//! The same kind of child converts Paddle's formats to ONNX ([`convert`]), and finds out whether OpenVINO reads a program (`trial`).
 
 mod child;
 pub mod convert;
 mod ffi;
 mod program;
 mod region;
+pub(super) mod trial;
+mod verdict;
 mod worker;
 
 pub use program::{PaddleFiles, read_io};
 
-use super::{Backend, BackendName, Engine, IoSpec, LoadOptions, Precision, RunInfo, Session, TensorSpec};
+use super::{Backend, BackendName, Engine, Format, IoSpec, LoadOptions, Precision, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::runtime::PaddleRuntime;
@@ -97,6 +99,7 @@ impl Backend for PaddleInfer {
             version: self.runtime.version.to_owned(),
             device: "cpu".into(),
             precision: Precision::Float32,
+            format: if files.pir.is_some() { Format::Pir } else { Format::Pdmodel },
             stand_in: None,
         };
         Ok(Arc::new(PaddleEngine { start: Arc::new(start), io: in_order(io, names)?, info, first: Mutex::new(Some(worker)) }))
@@ -201,7 +204,7 @@ impl Session for PaddleSession {
         self.places = match worker.run(&shapes) {
             Ok(places) => places,
             Err(Fault::Refused(reason)) => return Err(self.fault(reason)),
-            Err(Fault::Lost(reason)) => {
+            Err(Fault::Lost(reason) | Fault::Crashed(reason)) => {
                 self.worker = None;
                 return Err(self.fault(format!("its process was lost: {reason}")));
             }

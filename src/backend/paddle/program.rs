@@ -8,6 +8,14 @@ use prost::Message;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
+/// Operations that OpenVINO 2026.4.1 must not run: that of most detectors writes beyond its memory for some pictures, so
+/// that what a trial finds is luck.
+const DAMAGING: &str = "multiclass_nms";
+
+/// Memory a child may take: this, and so many times the size of the model. Converting the largest takes about ten times.
+const LEAST_MEMORY: u64 = 3 << 30;
+const MEMORY_PER_BYTE: u64 = 14;
+
 /// A network in Paddle's own format: one or two forms of the program, and the weights of both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaddleFiles {
@@ -25,10 +33,35 @@ impl PaddleFiles {
         self.pir.as_deref().or(self.pdmodel.as_deref())
     }
 
-    /// The same, where a program has to be there.
+    /// The program that OpenVINO may be tried on. The error says why there is none.
+    pub fn for_openvino(&self) -> Result<&Path, String> {
+        let path = self.pdmodel.as_deref().ok_or("it does not read PIR")?;
+        // What cannot be read, or is no program, is told where it is loaded.
+        let bytes = std::fs::read(path).unwrap_or_default();
+        let program = ProgramDesc::decode(&bytes[..]).unwrap_or_default();
+        let mut operations = program.blocks.iter().flat_map(|block| &block.ops);
+        match operations.find(|op| op.r#type.starts_with(DAMAGING)) {
+            Some(op) => Err(format!("its operation {} damages the memory of the process", op.r#type)),
+            None => Ok(path),
+        }
+    }
+
+    /// The program, where one has to be there.
     pub(super) fn require_program(&self) -> Result<&Path> {
         self.program().ok_or_else(|| Error::internal("paddle files", format!("{} stands without a program", self.params.display())))
     }
+
+    /// Memory that a child may take for `program` and the weights.
+    pub(super) fn memory_bound(&self, program: &Path) -> Result<u64> {
+        let size = |path: &Path| path.metadata().map(|meta| meta.len()).map_err(Error::io("read", path));
+        Ok(LEAST_MEMORY + MEMORY_PER_BYTE * (size(program)? + size(&self.params)?))
+    }
+}
+
+/// The name under which something made of `model` is filed: safe for file systems, with the start of the hash `key`.
+pub(super) fn file_name(model: &str, key: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.+".contains(c) { c } else { '_' };
+    format!("{}-{}", model.chars().map(safe).collect::<String>(), &key[..16])
 }
 
 /// Inputs and outputs that a program names.
@@ -191,6 +224,21 @@ mod tests {
             assert!(message.contains(expected) && message.contains(name), "{message}");
         }
         assert!(message(&folder.path().join("none.json")).contains("cannot read"));
+    }
+
+    #[test]
+    fn openvino_is_kept_from_what_damages_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.pdmodel");
+        let files = PaddleFiles { pdmodel: Some(path.clone()), pir: None, params: path.clone() };
+        for (kind, allowed) in [("softmax", true), ("multiclass_nms3", false)] {
+            let op = OpDesc { r#type: kind.into(), ..OpDesc::default() };
+            let program = ProgramDesc { blocks: vec![BlockDesc { ops: vec![op], ..BlockDesc::default() }] };
+            std::fs::write(&path, program.encode_to_vec()).unwrap();
+            assert_eq!(files.for_openvino().is_ok(), allowed, "{kind}");
+        }
+        let pir = PaddleFiles { pdmodel: None, pir: Some(path.clone()), params: path };
+        assert!(pir.for_openvino().unwrap_err().contains("PIR"));
     }
 
     #[test]

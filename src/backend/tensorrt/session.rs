@@ -8,7 +8,7 @@ use super::gpu_session::OnGpu;
 use super::memory::HostMemory;
 use super::recipe::{self, Arithmetic, Recipe};
 use super::worker::Worker;
-use crate::backend::{self, Backend, BackendName, IoSpec, LoadOptions, RunInfo, TensorSpec};
+use crate::backend::{self, Backend, BackendName, Format, IoSpec, LoadOptions, RunInfo, TensorSpec};
 use crate::cache::Cache;
 use crate::device::{Device, Stream};
 use crate::error::{Error, Result};
@@ -130,6 +130,7 @@ impl Prepared {
             version: self.builder.library().versions().to_string(),
             device: self.device.to_string(),
             precision: self.arithmetic.precision(),
+            format: Format::Onnx,
             stand_in: None,
         }
     }

@@ -201,6 +201,7 @@ mod tests {
             version: "2026.4.1".into(),
             device: "cpu".into(),
             precision: "float32".into(),
+            format: None,
         };
         let header = Header {
             input_path: None,

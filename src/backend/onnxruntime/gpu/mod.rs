@@ -4,7 +4,7 @@
 
 mod ffi;
 
-use crate::backend::{BackendName, Engine, GpuSession, IoSpec, LoadOptions, Onnx, RunInfo, Session};
+use crate::backend::{BackendName, Engine, Format, GpuSession, IoSpec, LoadOptions, Onnx, RunInfo, Session};
 use crate::device::{DeviceBuffer, DeviceSlice, DeviceSliceMut, Gpu, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
@@ -55,6 +55,7 @@ pub(super) fn load(
         version: version.to_owned(),
         device: target.gpu.to_string(),
         precision: options.precision,
+        format: Format::Onnx,
         stand_in: None,
     };
     let first = Mutex::new(Some((session, stream)));

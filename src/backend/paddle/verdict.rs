@@ -1,0 +1,40 @@
+//! What a child found out about a file, kept in the cache: that it is refused, or crashes who reads it, is as true the next time.
+
+use crate::cache::write_atomic;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    /// Name of the model, for readers.
+    pub model: String,
+    /// Library and version.
+    pub by: String,
+    /// Why not; `None`: nothing speaks against it.
+    pub refused: Option<String>,
+}
+
+impl Verdict {
+    /// The finding that is kept at `path`.
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// Keeps it at `path`.
+    pub fn keep(&self, path: &Path) {
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::internal("finding", e.to_string()));
+        if let Err(e) = text.and_then(|text| write_atomic(path, &text)) {
+            tracing::warn!("what {} made of {} is not kept: {e}", self.by, self.model);
+        }
+    }
+
+    /// Refuses as it did the first time; `path` is where it is kept.
+    pub fn heed(self, path: &Path) -> Result<(), String> {
+        match self.refused {
+            None => Ok(()),
+            Some(reason) => Err(format!("{reason} (found before; delete {} to try again)", path.display())),
+        }
+    }
+}
