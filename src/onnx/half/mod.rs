@@ -1,5 +1,5 @@
 //! A float32 graph with most of its work in float16: its inputs and outputs stay as they are. What loses too much in float16, or
-//! is not in the list of [`ops`], stays in float32, with casts between. Every value keeps its name for its float32 form, so that whatever
+//! is not in the list of `ops`, stays in float32, with casts between. Every value keeps its name for its float32 form, so that whatever
 //! is not converted, bodies of Loop and If included, reads what it always read.
 //!
 //! The list does not name what sums, exponentiates or normalises over many elements (Softmax, ReduceMean, LayerNormalization, Pow, Exp),
