@@ -30,14 +30,25 @@ impl Crew {
     pub fn run<R>(&self, frames: usize, work: impl FnOnce(Turn) -> R) -> R {
         let others = self.under_way.fetch_add(frames, Ordering::Relaxed);
         let share = if others == 0 { Share::Whole } else { Share::OneCore };
-        let results = work(Turn { crew: self, share });
-        self.under_way.fetch_sub(frames, Ordering::Relaxed);
-        results
+        let _counted = Counted { frames, under_way: &self.under_way };
+        work(Turn { crew: self, share })
     }
 
     /// The pool.
     pub fn workers(&self) -> &rayon::ThreadPool {
         &self.workers
+    }
+}
+
+/// Frames under way until this goes, after a panic too.
+struct Counted<'a> {
+    frames: usize,
+    under_way: &'a AtomicUsize,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.under_way.fetch_sub(self.frames, Ordering::Relaxed);
     }
 }
 
@@ -98,6 +109,8 @@ mod tests {
             assert_eq!(first.each(&[(); 3], |(), share| share), [Share::OneCore; 3]);
             assert_eq!(crew.run(1, |second| second.one(|share| share)), Share::OneCore);
         });
+        let lost = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| crew.run(1, |_| panic!("a call that panics"))));
+        assert!(lost.is_err());
         assert_eq!(crew.run(1, |turn| turn.one(|share| share)), Share::Whole, "the others are done");
     }
 }
