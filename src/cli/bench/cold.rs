@@ -40,7 +40,7 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     let case = Case { variant: Variant::Default, threads };
     let (pipeline, engine) = (args.subject.pipeline()?.to_owned(), args.subject.engine.clone());
     let job = Job { case, pipeline: pipeline.clone(), engine, files: vec![file], repeat: 0, warmup: 0, load_seconds: None };
-    let job = serde_json::to_vec(&job).map_err(|e| Error::config("--input", format!("a path that benchmarks cannot name: {e}")))?;
+    let job = job.to_json()?;
     // Fetches what is missing, and fills the cache: no start that counts has that to do.
     Starts::new(Start::Cached).time(step_command(global, "run-cold")?, &job)?;
     let (mut bare, mut cached) = (Starts::new(Start::Downloads), Starts::new(Start::Cached));

@@ -13,7 +13,6 @@ use super::args::{EngineArgs, GlobalArgs};
 use super::plan::{self, Plan};
 use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
-use crate::backend::EngineBuild;
 use crate::bench::cases::{Case, Variant};
 use crate::bench::cold::first_result;
 use crate::bench::compare::compare;
@@ -154,6 +153,11 @@ impl Job {
         serde_json::from_reader(std::io::stdin().lock()).map_err(|e| Error::internal("bench job", e.to_string()))
     }
 
+    /// As the process reads it.
+    fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|e| Error::config("--input", format!("a path that benchmarks cannot name: {e}")))
+    }
+
     /// How its pipeline is opened.
     fn source(&self, global: &GlobalArgs) -> Result<PipelineSource> {
         let Plan { config, devices, loader } = Plan::new(&self.pipeline, Some(self.case.threads), &self.engine)?;
@@ -219,9 +223,7 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
     for &threads in &threads {
         Plan::new(pipeline, Some(threads), &args.engine)?; // what is wrong with the flags is said before anything starts
     }
-    if args.engine.engine_build == Some(EngineBuild::Background) {
-        return Err(Error::config("--engine-build", "a measurement is of one engine; give blocking or never, or leave it out"));
-    }
+    subject::of_one_engine(&args.engine)?;
     if args.repeat == 0 {
         return Err(Error::config("--repeat", "0 rounds; give 1 or more"));
     }
@@ -242,8 +244,7 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
         let (engine, pipeline) = (args.engine.clone(), pipeline.to_owned());
         let files = files.clone();
         let job = Job { case, pipeline, engine, files, repeat: args.repeat, warmup: args.warmup, load_seconds: args.load };
-        let job = serde_json::to_vec(&job).map_err(|e| Error::config("--input", format!("a path that benchmarks cannot name: {e}")))?;
-        cases.push(case.run_in(step_command(global, "run-case")?, &job)?);
+        cases.push(case.run_in(step_command(global, "run-case")?, &job.to_json()?)?);
     }
     Ok(Report {
         schema_version: SCHEMA_VERSION,

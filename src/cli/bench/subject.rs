@@ -1,5 +1,6 @@
 //! What the measurements of one pipeline have in common.
 
+use crate::backend::EngineBuild;
 use crate::bench::inputs;
 use crate::cli::args::{EngineArgs, GlobalArgs};
 use crate::cli::plan::{self, Plan};
@@ -32,6 +33,7 @@ impl Subject {
 
     /// What its flags mean.
     pub fn plan(&self) -> Result<Plan> {
+        of_one_engine(&self.engine)?;
         Plan::new(self.pipeline()?, self.threads, &self.engine)
     }
 
@@ -44,5 +46,15 @@ impl Subject {
             None if files.is_empty() => Err(Error::config("--input", "no picture to measure: give files, folders or globs")),
             None => Ok(files),
         }
+    }
+}
+
+/// Refuses flags by which a network changes its engine while it is measured.
+pub(super) fn of_one_engine(engine: &EngineArgs) -> Result<()> {
+    match engine.engine_build {
+        Some(EngineBuild::Background) => {
+            Err(Error::config("--engine-build", "a measurement is of one engine; give blocking or never, or leave it out"))
+        }
+        _ => Ok(()),
     }
 }
