@@ -13,4 +13,6 @@ mod tensorrt {
     pub mod real;
     pub mod session;
     pub mod surgery;
+    pub mod surgery_samples;
+    pub mod surgery_sequences;
 }

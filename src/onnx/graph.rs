@@ -4,7 +4,7 @@
 //! keeps its name and meaning. Closing sorts the nodes, so a new node may be put anywhere.
 
 use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType};
-use super::tensor::{float_tensor, floats};
+use super::tensor::{float_tensor, floats, integer_tensor};
 use std::collections::{HashMap, HashSet};
 
 /// Index of a node; stays valid until the graph is closed.
@@ -187,6 +187,27 @@ impl Graph {
         let name = self.new_name();
         self.insert_constant(float_tensor(&name, dims, values));
         name
+    }
+
+    /// Adds an int64 constant of one dimension and returns its new name.
+    pub(super) fn new_integers(&mut self, values: &[i64]) -> String {
+        let name = self.new_name();
+        self.insert_constant(integer_tensor(&name, &[values.len() as i64], values));
+        name
+    }
+
+    /// Adds an int64 constant without dimensions and returns its new name.
+    pub(super) fn new_integer(&mut self, value: i64) -> String {
+        let name = self.new_name();
+        self.insert_constant(integer_tensor(&name, &[], &[value]));
+        name
+    }
+
+    /// Adds a standard operator with one output and returns that output's new name.
+    pub(super) fn add(&mut self, kind: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+        let output = self.new_name();
+        self.push(new_node(kind, inputs, &output, attributes));
+        output
     }
 
     /// A name no value has.

@@ -2,6 +2,9 @@
 //! SHA-256 with pip. Without the network the test says that it was skipped, unless HPINFER_REQUIRE_TENSORRT is set.
 
 use super::half::installed;
+use super::surgery::{Random, apply};
+use super::surgery_samples::deformable;
+use super::surgery_sequences::{at_two_shapes, shifted};
 use hpinfer::backend::tensorrt::ffi::{Abi, BuildOptions, Library, Range};
 use hpinfer::cache::{Cache, Folder, Member, Package, Wheel};
 use hpinfer::onnx::half::{Keep, convert};
@@ -46,11 +49,11 @@ pub fn library() -> Option<Arc<Library>> {
 
 fn build(library: &Arc<Library>, onnx: &[u8], target: i32) -> hpinfer::Result<Vec<u8>> {
     let range = Range { input: sample::INPUT.into(), min: vec![1, 4], opt: vec![2, 4], max: vec![8, 4] };
-    build_for(library, onnx, target, range)
+    build_for(library, onnx, target, vec![range])
 }
 
-fn build_for(library: &Arc<Library>, onnx: &[u8], target: i32, range: Range) -> hpinfer::Result<Vec<u8>> {
-    let options = BuildOptions { profiles: vec![vec![range]], target: Some(target), ..BuildOptions::default() };
+fn build_for(library: &Arc<Library>, onnx: &[u8], target: i32, ranges: Vec<Range>) -> hpinfer::Result<Vec<u8>> {
+    let options = BuildOptions { profiles: vec![ranges], target: Some(target), ..BuildOptions::default() };
     library.build(onnx, &options, &[], &|_| ControlFlow::Continue(())).map(|built| built.plan.to_vec())
 }
 
@@ -68,7 +71,7 @@ fn the_real_builder_builds_for_other_gpus_after_what_it_needs_changed() {
     assert!(message.contains("FP32 GEMM is not supported"), "{message}");
     for change in [Surgery::GemmAsConv, Surgery::GemmInHalf] {
         let mut model = Model::decode(&onnx, "sample").unwrap();
-        assert_eq!(surgery::apply(&mut model.proto, &[change]), [(change, 1)]);
+        assert_eq!(apply(&mut model.proto, &[change]), [(change, 1)]);
         assert!(build(&library, &model.to_bytes(), 75).unwrap().len() > 1000, "{change:?}");
     }
     let half = convert(&Model::decode(&onnx, "sample").unwrap().proto, &Keep::default());
@@ -81,9 +84,33 @@ fn the_real_builder_builds_for_other_gpus_after_what_it_needs_changed() {
     assert!(library.load(&[b'g'; 4096]).map(|_| ()).unwrap_err().to_string().contains("magicTag"));
     assert!(library.load(b"garbage").map(|_| ()).unwrap_err().to_string().contains("minBufferSize"));
     assert!(library.load(b"").map(|_| ()).unwrap_err().to_string().contains("empty"));
+    what_it_refuses_builds_after_its_change(&library);
     text_networks_in_half_precision(&library);
     if !Path::new("/proc/driver/nvidia/version").exists() {
         assert!(library.load(&plan).map(|_| ()).unwrap_err().to_string().contains("cudaError 35"));
+    }
+}
+
+/// Graphs with operators that the library has not.
+fn what_it_refuses_builds_after_its_change(library: &Arc<Library>) {
+    let mut random = Random::new("refused operators");
+    let range = |input: &str, dims: &[i64]| {
+        let most = [&[8], &dims[1..]].concat();
+        Range { input: input.into(), min: dims.to_vec(), opt: dims.to_vec(), max: most }
+    };
+    let deformable = deformable(&mut random, &["bias", "mask"], Vec::new(), 1);
+    let picture = vec![range("x", &[1, 4, 9, 7]), range("offset", &[1, 12, 8, 5]), range("mask", &[1, 6, 8, 5])];
+    let shifted = shifted(&mut random, 1);
+    for (original, change, ranges) in
+        [(deformable, Surgery::DeformConvAsSamples, picture), (shifted, Surgery::SequencesAsConstants, vec![range("x", &[1, 3, 5])])]
+    {
+        let refused = build_for(library, &original.encode_to_vec(), 86, ranges.clone()).unwrap_err().to_string();
+        assert!(refused.contains("the graph is refused"), "{refused}");
+        let mut new = original.clone();
+        assert_eq!(surgery::apply(&mut new, &[change], &at_two_shapes).unwrap(), [(change, 1)]);
+        for target in [75, 86] {
+            assert!(build_for(library, &new.encode_to_vec(), target, ranges.clone()).unwrap().len() > 1000, "{change:?} for {target}");
+        }
     }
 }
 
@@ -97,7 +124,7 @@ fn text_networks_in_half_precision(library: &Arc<Library>) {
         let Some(original) = installed(name) else { continue };
         let half = convert(&original, &Keep::default());
         let range = Range { input: "x".into(), min: min.to_vec(), opt: opt.to_vec(), max: max.to_vec() };
-        let plan = |model: &ModelProto| build_for(library, &model.encode_to_vec(), 86, range.clone()).unwrap().len();
+        let plan = |model: &ModelProto| build_for(library, &model.encode_to_vec(), 86, vec![range.clone()]).unwrap().len();
         let (whole, halved) = (plan(&original), plan(&half.model));
         println!("{name}: a plan of {whole} bytes, of {halved} in half precision");
     }

@@ -6,7 +6,7 @@ use hpinfer::onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     attribute_proto::AttributeType, tensor_proto::DataType, tensor_shape_proto, type_proto,
 };
-use hpinfer::onnx::surgery::{Surgery, apply};
+use hpinfer::onnx::surgery::{self, Surgery};
 use hpinfer::tensor::{Data, Shape};
 use prost::Message;
 
@@ -57,6 +57,10 @@ pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: Some(name.into()), r#type: Some(AttributeType::Int as i32), i: Some(value), ..Default::default() }
 }
 
+pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto { name: Some(name.into()), r#type: Some(AttributeType::Ints as i32), ints: values.to_vec(), ..Default::default() }
+}
+
 pub fn floats(name: &str, dims: &[i64], values: Vec<f32>) -> TensorProto {
     TensorProto {
         name: Some(name.into()),
@@ -100,13 +104,18 @@ pub fn run(model: &ModelProto, inputs: &[(&str, &[usize], &[f32])]) -> Vec<(Stri
     engine.io().outputs.iter().enumerate().map(|(index, spec)| read(index, &spec.name)).collect()
 }
 
-fn changed(original: &ModelProto, change: Surgery, places: usize) -> ModelProto {
+/// Changes that ask for no run.
+pub fn apply(model: &mut ModelProto, changes: &[Surgery]) -> Vec<(Surgery, usize)> {
+    surgery::apply(model, changes, &|_| panic!("nothing here is to be run")).unwrap()
+}
+
+pub fn changed(original: &ModelProto, change: Surgery, places: usize) -> ModelProto {
     let mut model = original.clone();
     assert_eq!(apply(&mut model, &[change]), [(change, places)]);
     model
 }
 
-fn assert_near(a: &[(String, Vec<usize>, Vec<f32>)], b: &[(String, Vec<usize>, Vec<f32>)], tolerance: f32) {
+pub fn assert_near(a: &[(String, Vec<usize>, Vec<f32>)], b: &[(String, Vec<usize>, Vec<f32>)], tolerance: f32) {
     assert_eq!(a.len(), b.len());
     for ((name, shape, x), (_, other, y)) in a.iter().zip(b) {
         assert_eq!(shape, other, "{name}");
@@ -124,27 +133,9 @@ pub fn operators(model: &ModelProto) -> Vec<&str> {
 fn products(random: &mut Random) -> ModelProto {
     let nodes = vec![
         node("MatMul", &["x", "w"], &["a"], vec![]),
-        node(
-            "Transpose",
-            &["a"],
-            &["t"],
-            vec![AttributeProto {
-                name: Some("perm".into()),
-                r#type: Some(AttributeType::Ints as i32),
-                ints: vec![0, 2, 1],
-                ..Default::default()
-            }],
-        ),
+        node("Transpose", &["a"], &["t"], vec![ints("perm", &[0, 2, 1])]),
         node("MatMul", &["a", "t"], &["square"], vec![]),
-        node(
-            "ReduceMean",
-            &["a"],
-            &["mean"],
-            vec![
-                AttributeProto { name: Some("axes".into()), r#type: Some(AttributeType::Ints as i32), ints: vec![1], ..Default::default() },
-                int("keepdims", 0),
-            ],
-        ),
+        node("ReduceMean", &["a"], &["mean"], vec![ints("axes", &[1]), int("keepdims", 0)]),
         node("Gemm", &["mean", "v", "bias"], &["y"], vec![int("transB", 1)]),
     ];
     let constants =

@@ -5,11 +5,13 @@ use super::cache::{EngineCache, EngineKey, Gpu, Origin, SHIM_VERSION};
 use super::ffi::{Abi, BuildOptions, Engine, Library, Progress as Step, device_info};
 use super::half;
 use super::recipe::Arithmetic;
+use super::reference::outputs_by_shape;
 use crate::backend::onnxruntime::OnnxRuntime;
 use crate::backend::{Backend, Onnx};
 use crate::cache::Progress;
 use crate::error::{Error, Result};
 use crate::onnx::half::HALF_VERSION;
+use crate::onnx::proto::ModelProto;
 use crate::onnx::surgery::{self, Surgery};
 use crate::onnx::{Model, REWRITE_VERSION};
 use crate::runtime;
@@ -176,10 +178,12 @@ impl Builder {
         options.target.or(here).map_or(&[], Surgery::for_tensorrt_rtx)
     }
 
-    /// `options` with what TensorRT 10 is told of the arithmetic; later ones take it from the graph.
+    /// `options` with what TensorRT 10 is told of the arithmetic; later ones take it from the graph. The limit that TensorRT sets to the
+    /// scratch memory of a kernel holds for all values between layers in TensorRT-RTX, which makes no plan of a graph that needs more.
     fn told(&self, options: &BuildOptions, arithmetic: &Arithmetic) -> BuildOptions {
-        let by_flag = self.library.versions().abi == Abi::Ten && matches!(arithmetic, Arithmetic::Float16(_));
-        BuildOptions { fp16: by_flag, ..options.clone() }
+        let abi = self.library.versions().abi;
+        let by_flag = abi == Abi::Ten && matches!(arithmetic, Arithmetic::Float16(_));
+        BuildOptions { fp16: by_flag, workspace: options.workspace.filter(|_| abi != Abi::Rtx), ..options.clone() }
     }
 
     /// The graph to build from: the original, or what the library needs changed in it, in the arithmetic that is wanted.
@@ -188,7 +192,8 @@ impl Builder {
             return Ok(bytes);
         }
         let mut model = Model::decode(&bytes, &source.model)?;
-        for (change, count) in surgery::apply(&mut model.proto, &key.surgery) {
+        let run = |graph: &ModelProto| outputs_by_shape(&source.model, graph, &key.options, &*(self.reference)()?);
+        for (change, count) in surgery::apply(&mut model.proto, &key.surgery, &run)? {
             tracing::info!("{}: {change:?} in {count} places", source.model);
         }
         let Arithmetic::Float16(rules) = arithmetic else { return Ok(Cow::Owned(model.to_bytes())) };

@@ -7,11 +7,12 @@
 
 use super::ffi::BuildOptions;
 use super::recipe::{self, HalfRules};
-use crate::backend::{Backend, Engine, LoadOptions, NetworkKind, Onnx, Parallelism, Precision};
+use super::reference::{self, Feed};
+use crate::backend::Backend;
 use crate::error::{Error, Result};
+use crate::onnx::Model;
 use crate::onnx::half::{Converted, Keep, convert, observed, rounded};
 use crate::onnx::surgery::{self, Surgery};
-use crate::onnx::{Cut, Model};
 use crate::tensor::{Data, Shape};
 use std::collections::HashSet;
 
@@ -34,7 +35,8 @@ pub fn convert_checked(name: &str, model: &Model, rules: &HalfRules, options: &B
     // What follows a suppression, or the masks at full size, depends on which side of a threshold a score falls: the engines of both
     // are compared before that. It is converted, or not, with the rest.
     let mut checked = model.proto.clone();
-    surgery::apply(&mut checked, &[Surgery::NmsTail, Surgery::MaskResize]);
+    let never = |_: &_| Err(Error::internal("half precision", "cutting the end off a graph asks for no run"));
+    surgery::apply(&mut checked, &[Surgery::NmsTail, Surgery::MaskResize], &never)?;
     let feeds = feeds(&Model::from_proto(checked.clone(), name), options)?;
     let run = |proto| run(name, Model::from_proto(proto, name), reference, &feeds);
     let mut keep = Keep { operators: rules.float32.clone(), values: HashSet::new() };
@@ -63,9 +65,6 @@ pub fn convert_checked(name: &str, model: &Model, rules: &HalfRules, options: &B
     Ok(Half { model: Model::from_proto(model, name), kept: keep.values.len() })
 }
 
-/// Elements of every input, by run.
-type Feeds = Vec<Vec<(String, Shape, Vec<f32>)>>;
-
 /// What an input shows.
 #[derive(Clone, Copy, PartialEq)]
 enum Show {
@@ -77,12 +76,8 @@ enum Show {
 }
 
 /// Inputs of each kind. Pairs of numbers are the sizes and scales of detectors.
-fn feeds(model: &Model, options: &BuildOptions) -> Result<Feeds> {
-    let usual = |input: &recipe::Input| -> Vec<usize> {
-        let range = options.profiles.first().and_then(|profile| profile.iter().find(|range| range.input == input.name));
-        let fixed = || input.dims.iter().map(|d| d.unwrap_or(1)).collect();
-        range.map_or_else(fixed, |range| range.opt.clone()).into_iter().map(|d| d.max(1) as usize).collect()
-    };
+fn feeds(model: &Model, options: &BuildOptions) -> Result<Vec<Feed>> {
+    let usual = |input: &recipe::Input| reference::dims(input, options, 0, |range| &range.opt);
     let inputs = recipe::inputs(model);
     let picture = inputs.iter().map(usual).find(|dims| dims.len() == 4);
     let one = |show: Show| {
@@ -123,40 +118,12 @@ fn stroke(y: usize, x: usize) -> f32 {
 type Output = (bool, Vec<f32>);
 
 /// Outputs of each run.
-fn run(name: &str, model: Model, reference: &dyn Backend, feeds: &Feeds) -> Result<Vec<Vec<Output>>> {
-    let options = LoadOptions {
-        model: name.to_owned(),
-        kind: NetworkKind::default(),
-        onnx: Some(Onnx::Bytes(model.to_bytes().into())),
-        paddle: None,
-        model_sha256: String::new(),
-        rewrite: false,
-        precision: Precision::Float32,
-        parallelism: Parallelism { streams: 1, threads_per_stream: crate::device::available_threads() },
-        cut: Cut::Nothing,
-        shapes: Default::default(),
-        cache_dir: None,
-    };
-    let engine = reference.load(&options)?;
-    feeds.iter().map(|feed| outputs(&*engine, feed)).collect()
-}
-
-fn outputs(engine: &dyn Engine, feed: &[(String, Shape, Vec<f32>)]) -> Result<Vec<Output>> {
-    let mut session = engine.session()?;
-    for (index, spec) in engine.io().inputs.iter().enumerate() {
-        let known = feed.iter().find(|(name, ..)| *name == spec.name);
-        let (_, shape, values) = known.ok_or_else(|| Error::internal("half precision", format!("no values for input `{}`", spec.name)))?;
-        session.input(index, *shape)?.copy_from_slice(values);
-    }
-    session.run()?;
-    let read = |index| {
-        Ok(match session.output(index)?.data {
-            Data::F32(values) => (false, values.to_vec()),
-            Data::I32(values) => (true, values.iter().map(|v| *v as f32).collect()),
-            Data::I64(values) => (true, values.iter().map(|v| *v as f32).collect()),
-        })
-    };
-    (0..engine.io().outputs.len()).map(read).collect()
+fn run(name: &str, model: Model, reference: &dyn Backend, feeds: &[Feed]) -> Result<Vec<Vec<Output>>> {
+    reference::run(name, &model, reference, feeds, |_, tensor| match tensor.data {
+        Data::F32(values) => (false, values.to_vec()),
+        Data::I32(values) => (true, values.iter().map(|v| *v as f32).collect()),
+        Data::I64(values) => (true, values.iter().map(|v| *v as f32).collect()),
+    })
 }
 
 /// How far `found` is from `expected`, over all runs: the greatest difference of an output, as a part of its greatest absolute value; of

@@ -15,6 +15,7 @@ mod half;
 pub mod memory;
 pub mod profile;
 pub mod recipe;
+mod reference;
 pub mod selftest;
 pub mod session;
 mod sys;

@@ -2,7 +2,6 @@
 //! pictures of one pixel.
 
 use crate::onnx::graph::{Graph, NodeId, attribute, int_attribute, ints_attribute, new_node};
-use crate::onnx::proto::{NodeProto, TensorProto, tensor_proto::DataType};
 
 /// Applies to every MatMul with a constant matrix on its right, and to such a Gemm; counts them.
 pub(super) fn apply(graph: &mut Graph, opset: i64) -> usize {
@@ -31,39 +30,31 @@ fn convert(graph: &mut Graph, id: NodeId, opset: i64) -> Option<()> {
     };
     let output = node.output.first()?.clone();
     let kernel = graph.new_constant(&[made as i64, read as i64, 1, 1], &kernel);
-    let mut nodes = Vec::new();
-    let mut push = |graph: &mut Graph, kind: &str, inputs: &[&str], attributes| {
-        let made = graph.new_name();
-        nodes.push(new_node(kind, inputs, &made, attributes));
-        made
-    };
-    let pixels = integers(graph, &[-1, read as i64, 1, 1]);
-    let picture = push(graph, "Reshape", &[x, &pixels], Vec::new());
+    let pixels = graph.new_integers(&[-1, read as i64, 1, 1]);
+    let picture = graph.add("Reshape", &[x, &pixels], Vec::new());
     let kernel_shape = vec![ints_attribute("kernel_shape", &[1, 1])];
     let product = match bias {
         Some(bias) => {
             let bias = graph.new_constant(&[made as i64], &bias);
-            push(graph, "Conv", &[&picture, &kernel, &bias], kernel_shape)
+            graph.add("Conv", &[&picture, &kernel, &bias], kernel_shape)
         }
-        None => push(graph, "Conv", &[&picture, &kernel], kernel_shape),
+        None => graph.add("Conv", &[&picture, &kernel], kernel_shape),
     };
     let shape = if gemm.is_some() {
-        integers(graph, &[-1, made as i64]) // a Gemm reads matrices only
+        graph.new_integers(&[-1, made as i64]) // a Gemm reads matrices only
     } else {
         // The leading dimensions of x, and the columns.
-        let whole = push(graph, "Shape", &[x], Vec::new());
+        let whole = graph.add("Shape", &[x], Vec::new());
         let leading = if opset >= 10 {
-            let (start, end) = (integers(graph, &[0]), integers(graph, &[-1]));
-            push(graph, "Slice", &[&whole, &start, &end], Vec::new())
+            let (start, end) = (graph.new_integers(&[0]), graph.new_integers(&[-1]));
+            graph.add("Slice", &[&whole, &start, &end], Vec::new())
         } else {
-            push(graph, "Slice", &[&whole], vec![ints_attribute("starts", &[0]), ints_attribute("ends", &[-1])])
+            graph.add("Slice", &[&whole], vec![ints_attribute("starts", &[0]), ints_attribute("ends", &[-1])])
         };
-        let columns = integers(graph, &[made as i64]);
-        push(graph, "Concat", &[&leading, &columns], vec![int_attribute("axis", 0)])
+        let columns = graph.new_integers(&[made as i64]);
+        graph.add("Concat", &[&leading, &columns], vec![int_attribute("axis", 0)])
     };
-    let last: NodeProto = new_node("Reshape", &[&product, &shape], &output, Vec::new());
-    graph.place(id, last);
-    nodes.into_iter().for_each(|node| graph.push(node));
+    graph.place(id, new_node("Reshape", &[&product, &shape], &output, Vec::new()));
     Some(())
 }
 
@@ -76,16 +67,4 @@ fn broadcast(graph: &Graph, name: &str, columns: usize) -> Option<Vec<f32>> {
         n if n == columns && flat => Some(values),
         _ => None,
     }
-}
-
-fn integers(graph: &mut Graph, values: &[i64]) -> String {
-    let name = graph.new_name();
-    graph.insert_constant(TensorProto {
-        name: Some(name.clone()),
-        dims: vec![values.len() as i64],
-        data_type: Some(DataType::Int64 as i32),
-        raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-        ..Default::default()
-    });
-    name
 }

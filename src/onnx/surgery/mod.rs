@@ -2,17 +2,20 @@
 //! outside of the graph, and what is done in less than float32 is chosen on purpose. Each is found by what stands in the
 //! graph, applies wherever its pattern stands, and says how often it did.
 //!
-//! The blockers were measured on TensorRT-RTX 1.7.1: `NonMaxSuppression` has no implementation there; products of float32
-//! matrices have none on Turing (compute capability 7.5).
+//! The blockers were measured on TensorRT-RTX 1.7.1: sequences are refused; `NonMaxSuppression` and `DeformConv` have no
+//! implementation there; products of float32 matrices have none on Turing (compute capability 7.5).
 
+mod deform_conv;
 mod gemm_conv;
 mod gemm_half;
 mod mask_resize;
 mod nms_tail;
+mod sequences;
 
 use super::graph::Graph;
-use super::proto::{GraphProto, ModelProto, ValueInfoProto};
+use super::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use super::proto::{TensorShapeProto, TypeProto, tensor_proto::DataType, tensor_shape_proto, type_proto};
+use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
 /// A change by name.
@@ -25,6 +28,11 @@ pub enum Surgery {
     /// Masks end before the Resize whose size is computed from the values of an input: the output is what is resized,
     /// at low resolution. What follows is `ops::mask`.
     MaskResize,
+    /// A tensor that is made with sequences out of nothing but constants and shapes, such as the mask of a shifted window,
+    /// becomes a constant where it is the same at all shapes of the engine.
+    SequencesAsConstants,
+    /// A deformable convolution becomes one bilinear sampling for all its taps and a convolution over the taps.
+    DeformConvAsSamples,
     /// A product with a constant matrix becomes a 1x1 convolution: the same numbers in float32.
     GemmAsConv,
     /// Any other matrix product is done in float16 and its result widened again.
@@ -35,34 +43,51 @@ impl Surgery {
     /// What a builder for a GPU of compute capability `capability` (75 is 7.5) of TensorRT-RTX needs, in order.
     pub fn for_tensorrt_rtx(capability: i32) -> &'static [Self] {
         match capability {
-            75 => &[Self::NmsTail, Self::MaskResize, Self::GemmAsConv, Self::GemmInHalf],
-            _ => &[Self::NmsTail, Self::MaskResize],
+            75 => &[
+                Self::NmsTail,
+                Self::MaskResize,
+                Self::SequencesAsConstants,
+                Self::DeformConvAsSamples,
+                Self::GemmAsConv,
+                Self::GemmInHalf,
+            ],
+            _ => &[Self::NmsTail, Self::MaskResize, Self::SequencesAsConstants, Self::DeformConvAsSamples],
         }
     }
 }
 
+/// Outputs of a model at each of the shapes an engine is for: what a change asks that has to know values.
+pub type Run<'a> = &'a dyn Fn(&ModelProto) -> Result<Vec<Vec<TensorProto>>>;
+
 /// Applies changes in order; counts per change that applied.
-pub fn apply(model: &mut ModelProto, changes: &[Surgery]) -> Vec<(Surgery, usize)> {
+///
+/// # Errors
+/// Those of `run`.
+pub fn apply(model: &mut ModelProto, changes: &[Surgery], run: Run<'_>) -> Result<Vec<(Surgery, usize)>> {
     let opset = model.opset_import.iter().find(|o| matches!(o.domain(), "" | "ai.onnx")).map_or(0, |o| o.version());
     // Before IR version 4 every constant had to be an input too.
-    let ir_version = model.ir_version();
-    let Some(proto) = model.graph.as_mut().filter(|_| ir_version >= 4) else { return Vec::new() };
+    if model.ir_version() < 4 {
+        return Ok(Vec::new());
+    }
     let mut applied = Vec::new();
     for change in changes {
         let count = match change {
-            Surgery::NmsTail => nms_tail::apply(proto),
-            Surgery::MaskResize => mask_resize::apply(proto),
-            Surgery::GemmAsConv => opened(proto, |graph| gemm_conv::apply(graph, opset)),
-            Surgery::GemmInHalf => opened(proto, gemm_half::apply),
+            Surgery::NmsTail => model.graph.as_mut().map_or(0, nms_tail::apply),
+            Surgery::MaskResize => model.graph.as_mut().map_or(0, mask_resize::apply),
+            Surgery::SequencesAsConstants => sequences::apply(model, run)?,
+            Surgery::DeformConvAsSamples => opened(model, deform_conv::apply),
+            Surgery::GemmAsConv => opened(model, |graph| gemm_conv::apply(graph, opset)),
+            Surgery::GemmInHalf => opened(model, gemm_half::apply),
         };
         if count > 0 {
             applied.push((*change, count));
         }
     }
-    applied
+    Ok(applied)
 }
 
-fn opened(proto: &mut GraphProto, change: impl FnOnce(&mut Graph) -> usize) -> usize {
+fn opened(model: &mut ModelProto, change: impl FnOnce(&mut Graph) -> usize) -> usize {
+    let Some(proto) = &mut model.graph else { return 0 };
     let mut graph = Graph::open(proto);
     super::rewrite::constant::constants(&mut graph);
     let count = change(&mut graph);
@@ -73,6 +98,12 @@ fn opened(proto: &mut GraphProto, change: impl FnOnce(&mut Graph) -> usize) -> u
 /// Lets a graph end at these values, of float32 and so many dimensions, and drops what nobody needs any more.
 fn end_at(proto: &mut GraphProto, outputs: Vec<ValueInfoProto>) {
     proto.output = outputs;
+    let needed = prune(proto);
+    proto.input.retain(|v| needed.contains(v.name()));
+}
+
+/// Drops nodes and constants that no output needs; names of all that is needed.
+fn prune(proto: &mut GraphProto) -> std::collections::HashSet<String> {
     let mut needed: std::collections::HashSet<String> = proto.output.iter().map(|o| o.name().to_owned()).collect();
     let mut kept = Vec::new();
     for node in std::mem::take(&mut proto.node).into_iter().rev() {
@@ -84,8 +115,13 @@ fn end_at(proto: &mut GraphProto, outputs: Vec<ValueInfoProto>) {
     kept.reverse();
     proto.node = kept;
     proto.initializer.retain(|t| needed.contains(t.name()));
-    proto.input.retain(|v| needed.contains(v.name()));
     proto.value_info.clear();
+    needed
+}
+
+/// An output of whatever type and shape its maker gives it.
+fn output(name: &str) -> ValueInfoProto {
+    ValueInfoProto { name: Some(name.to_owned()), ..Default::default() }
 }
 
 /// An output of float32 with free dimensions.
