@@ -6,6 +6,7 @@ mod tensorrt {
     pub mod background;
     pub mod binding;
     pub mod cli;
+    pub mod decoder;
     pub mod double;
     pub mod engines;
     pub mod half;

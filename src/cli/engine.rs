@@ -5,7 +5,8 @@ use super::table::{write_json, write_table, write_text};
 use crate::backend::tensorrt::builder::{Builder, Source};
 use crate::backend::tensorrt::cache::{EngineCache, Entry, Origin};
 use crate::backend::tensorrt::ffi::Library;
-use crate::backend::tensorrt::recipe::{self, Recipe};
+use crate::backend::tensorrt::parts::Part;
+use crate::backend::tensorrt::recipe::{self, Arithmetic, Recipe};
 use crate::backend::tensorrt::{find, selftest};
 use crate::backend::{Onnx, Precision};
 use crate::cache::Cache;
@@ -197,25 +198,34 @@ impl BuildArgs {
     }
 
     fn build(&self, builder: &Builder, model: &ResolvedModel) -> Result<String> {
-        let start = Instant::now();
         let onnx = model.onnx()?;
-        let inputs = recipe::inputs(&Model::read(onnx)?);
+        let network = Model::read(onnx)?;
         // As a pipeline asks for it where the user says nothing of shapes.
         let shapes = model.hpi.dynamic_shapes().cloned().unwrap_or_default();
         let recipe = Recipe::for_module(model.module.as_str())?;
         let arithmetic = recipe.arithmetic(self.precision)?;
-        let mut options = recipe.options_for(&inputs, model.kind().size, &shapes)?;
+        let mut options = recipe.options_for(&recipe::inputs(&network), model.kind().size, &shapes)?;
         options.target = self.target;
         options.version_compatible = self.version_compatible;
         options.ampere_plus = self.ampere_plus;
         let source = Source { model: model.name.clone(), onnx: Onnx::File(onnx.to_owned()), sha256: model.sha256()? };
+        let parts = match builder.cut(&source, &network, &options)? {
+            Some(cut) => Vec::from(cut.parts),
+            None => vec![Part { source, options }],
+        };
+        drop(network); // it may be large, and is read again
+        parts.iter().map(|part| self.build_part(builder, part, &arithmetic)).collect()
+    }
+
+    fn build_part(&self, builder: &Builder, Part { source, options }: &Part, arithmetic: &Arithmetic) -> Result<String> {
+        let start = Instant::now();
         let (origin, file) = match self.target {
             Some(_) => {
-                let (_, file, _) = builder.build_for_target(&source, &options, &arithmetic)?;
+                let (_, file, _) = builder.build_for_target(source, options, arithmetic)?;
                 (Origin::Built, file)
             }
             None => {
-                let made = builder.engine(&source, &options, &arithmetic)?;
+                let made = builder.engine(source, options, arithmetic)?;
                 (made.origin, made.file)
             }
         };
@@ -224,7 +234,7 @@ impl BuildArgs {
             Origin::Loaded => "was there",
         };
         let file = file.map_or("kept nowhere: no folder can be written".into(), |f| f.display().to_string());
-        Ok(format!("{}: {what} in {:.1} s, {file}\n", model.name, start.elapsed().as_secs_f64()))
+        Ok(format!("{}: {what} in {:.1} s, {file}\n", source.model, start.elapsed().as_secs_f64()))
     }
 }
 

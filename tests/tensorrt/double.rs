@@ -164,26 +164,7 @@ impl Double {
     /// Runs compute what ONNX Runtime does, in float32, from now on. For one network: it is loaded at the first run.
     pub fn computes_with_onnx_runtime(&self) {
         let engine: OnceLock<Arc<dyn Engine>> = OnceLock::new();
-        self.on_run(move |onnx, inputs, outputs| {
-            let mut session = engine.get_or_init(|| in_onnx_runtime(onnx.to_vec())).session().map_err(|e| e.to_string())?;
-            for (index, tensor) in inputs.iter_mut().enumerate() {
-                let shape: Vec<usize> = tensor.shape().iter().map(|d| *d as usize).collect();
-                let lent = session.input(index, Shape::new(&shape)).map_err(|e| e.to_string())?;
-                match tensor.floats() {
-                    Some(values) => lent.copy_from_slice(values),
-                    None => lent.fill(0.0),
-                }
-            }
-            session.run().map_err(|e| e.to_string())?;
-            for (index, tensor) in outputs.iter_mut().enumerate() {
-                let made = session.output(index).map_err(|e| e.to_string())?;
-                tensor.set_shape(&made.shape.dims().iter().map(|d| *d as i64).collect::<Vec<_>>());
-                if let Some(values) = tensor.floats() {
-                    values.copy_from_slice(made.as_f32().map_err(|e| e.to_string())?);
-                }
-            }
-            Ok(())
-        });
+        self.on_run(move |onnx, inputs, outputs| compute(&**engine.get_or_init(|| in_onnx_runtime(onnx.to_vec())), inputs, outputs));
     }
 
     /// What runs do from now on. The function is kept until the double goes, which is after the libraries opened from it.
@@ -198,6 +179,28 @@ impl Double {
         unsafe { self.handle.get::<Set>(b"trs_double_set_run").expect("exported")(trampoline, user) };
         *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
     }
+}
+
+/// A run of `engine` on what the double hands over.
+pub fn compute(engine: &dyn Engine, inputs: &mut [RunTensor], outputs: &mut [RunTensor]) -> Result<(), String> {
+    let mut session = engine.session().map_err(|e| e.to_string())?;
+    for (index, tensor) in inputs.iter_mut().enumerate() {
+        let shape: Vec<usize> = tensor.shape().iter().map(|d| *d as usize).collect();
+        let lent = session.input(index, Shape::new(&shape)).map_err(|e| e.to_string())?;
+        match tensor.floats() {
+            Some(values) => lent.copy_from_slice(values),
+            None => lent.fill(0.0),
+        }
+    }
+    session.run().map_err(|e| e.to_string())?;
+    for (index, tensor) in outputs.iter_mut().enumerate() {
+        let made = session.output(index).map_err(|e| e.to_string())?;
+        tensor.set_shape(&made.shape.dims().iter().map(|d| *d as i64).collect::<Vec<_>>());
+        if let Some(values) = tensor.floats() {
+            values.copy_from_slice(made.as_f32().map_err(|e| e.to_string())?);
+        }
+    }
+    Ok(())
 }
 
 unsafe extern "C" fn trampoline(

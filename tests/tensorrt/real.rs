@@ -1,6 +1,7 @@
 //! The real builder of TensorRT-RTX, which works without a GPU: out of the wheel `onnxruntime-ep-nv-tensorrt-rtx-cu13`, fetched by
 //! SHA-256 with pip. Without the network the test says that it was skipped, unless HPINFER_REQUIRE_TENSORRT is set.
 
+use super::decoder::recurrent;
 use super::half::installed;
 use super::surgery::{Random, apply};
 use super::surgery_samples::deformable;
@@ -9,6 +10,7 @@ use hpinfer::backend::tensorrt::ffi::{Abi, BuildOptions, Library, Range};
 use hpinfer::cache::{Cache, Folder, Member, Package, Wheel};
 use hpinfer::onnx::half::{Keep, convert};
 use hpinfer::onnx::proto::ModelProto;
+use hpinfer::onnx::surgery::decoder::{self, Decoder};
 use hpinfer::onnx::surgery::{self, Surgery};
 use hpinfer::onnx::{Model, sample};
 use prost::Message;
@@ -85,6 +87,7 @@ fn the_real_builder_builds_for_other_gpus_after_what_it_needs_changed() {
     assert!(library.load(b"garbage").map(|_| ()).unwrap_err().to_string().contains("minBufferSize"));
     assert!(library.load(b"").map(|_| ()).unwrap_err().to_string().contains("empty"));
     what_it_refuses_builds_after_its_change(&library);
+    decoders_build_in_two_parts(&library);
     text_networks_in_half_precision(&library);
     if !Path::new("/proc/driver/nvidia/version").exists() {
         assert!(library.load(&plan).map(|_| ()).unwrap_err().to_string().contains("cudaError 35"));
@@ -110,6 +113,26 @@ fn what_it_refuses_builds_after_its_change(library: &Arc<Library>) {
         assert_eq!(surgery::apply(&mut new, &[change], &at_two_shapes).unwrap(), [(change, 1)]);
         for target in [75, 86] {
             assert!(build_for(library, &new.encode_to_vec(), target, ranges.clone()).unwrap().len() > 1000, "{change:?} for {target}");
+        }
+    }
+}
+
+/// A network that decodes in a Loop, in its two parts.
+fn decoders_build_in_two_parts(library: &Arc<Library>) {
+    let original = recurrent(&mut Random::new("decoder"), 3, true);
+    let range = |input: &str, dims: &[i64]| {
+        let [min, max] = [1, 4].map(|batch| [&[batch], &dims[1..]].concat());
+        Range { input: input.into(), opt: min.clone(), min, max }
+    };
+    let picture = vec![range("x", &[1, 3, 32, 40])];
+    assert!(build_for(library, &original.encode_to_vec(), 86, picture.clone()).is_err());
+    let Decoder { encoder, step, .. } = decoder::cut(&original).unwrap();
+    let state = vec![range("features", &[1, 1280, 3]), range("hidden", &[1, 4]), range("token", &[1])];
+    for (part, ranges) in [(encoder, picture), (step, state)] {
+        for target in [75, 86] {
+            let mut part = part.clone();
+            apply(&mut part, Surgery::for_tensorrt_rtx(target));
+            assert!(build_for(library, &part.encode_to_vec(), target, ranges.clone()).unwrap().len() > 1000, "for {target}");
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::cache::{EngineCache, EngineKey, Gpu, Origin, SHIM_VERSION};
 use super::ffi::{Abi, BuildOptions, Engine, Library, Progress as Step, device_info};
 use super::half;
+use super::parts::{self, CutLoop};
 use super::recipe::Arithmetic;
 use super::reference::outputs_by_shape;
 use crate::backend::onnxruntime::OnnxRuntime;
@@ -209,6 +210,17 @@ impl Builder {
                     format!("{reason}; TensorRT 11 can leave them in float32, 10 cannot: leave it in fp32"),
                 ))
             }
+        }
+    }
+
+    /// The two parts of a network that decodes in a Loop, which TensorRT-RTX does not take; `None` for any other.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] where the parts give something else than the whole.
+    pub fn cut(&self, source: &Source, model: &Model, options: &BuildOptions) -> Result<Option<CutLoop>> {
+        match self.library.versions().abi {
+            Abi::Rtx => parts::cut(source, model, options, &*self.reference),
+            _ => Ok(None),
         }
     }
 

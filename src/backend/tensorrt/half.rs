@@ -81,13 +81,7 @@ fn feeds(model: &Model, options: &BuildOptions) -> Result<Vec<Feed>> {
     let inputs = recipe::inputs(model);
     let picture = inputs.iter().map(usual).find(|dims| dims.len() == 4);
     let one = |show: Show| {
-        let mut state = 0x2545_F491_4F6C_DD1D_u64;
-        let mut next = || {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
-        };
+        let mut next = reference::noise();
         let fill = |input: &recipe::Input| {
             let shape = Shape::try_from_slice(&usual(input))?;
             let values = match (shape.dims(), &picture) {

@@ -1,6 +1,6 @@
 //! TensorRT, opened at run time: versions 10 and 11 and TensorRT-RTX by one program, without NVIDIA's headers. `sys` holds the
 //! C interface over the library's classes, [`ffi`] makes it safe, [`find`] knows where the library lies. A [`builder`] makes an
-//! engine out of a model by a [`recipe`] and keeps it in the [`cache`]; a [`session`] runs it on [`memory`] of a device, or of the
+//! engine out of a model by a [`recipe`], or two out of one that decodes in a Loop ([`parts`]), and keeps it in the [`cache`]; a [`session`] runs it on [`memory`] of a device, or of the
 //! host for test doubles of the library, within the shapes of a [`profile`]. [`background`] decides when it is built.
 
 pub mod background;
@@ -12,7 +12,9 @@ pub mod find;
 mod gpu_session;
 mod graphs;
 mod half;
+mod joined;
 pub mod memory;
+pub mod parts;
 pub mod profile;
 pub mod recipe;
 mod reference;

@@ -2,16 +2,20 @@
 
 use super::ffi::{BuildOptions, Range};
 use super::recipe;
-use crate::backend::{Backend, LoadOptions, NetworkKind, Onnx, Parallelism, Precision};
+use crate::backend::{Backend, Engine, LoadOptions, NetworkKind, Onnx, Parallelism, Precision};
 use crate::error::{Error, Result};
 use crate::onnx::proto::{ModelProto, TensorProto, tensor_proto::DataType};
 use crate::onnx::{Cut, Model};
 use crate::tensor::{Data, Shape, TensorRef};
+use std::sync::Arc;
 
 /// Elements of every input of a run.
 pub type Feed = Vec<(String, Shape, Vec<f32>)>;
 
-/// What `read` makes of each output (name, tensor), by run.
+/// The ends of a range: least, usual, greatest.
+pub const ENDS: [fn(&Range) -> &Vec<i64>; 3] = [|range| &range.min, |range| &range.opt, |range| &range.max];
+
+/// What `read` makes of each output (name, tensor) of `model`, by run.
 ///
 /// # Errors
 /// What the library says.
@@ -22,7 +26,15 @@ pub fn run<T>(
     feeds: &[Feed],
     read: impl Fn(&str, TensorRef<'_>) -> T,
 ) -> Result<Vec<Vec<T>>> {
-    let options = LoadOptions {
+    outputs(&*load(name, model, reference)?, feeds, read)
+}
+
+/// `model` as it is.
+///
+/// # Errors
+/// What the library says.
+pub fn load(name: &str, model: &Model, reference: &dyn Backend) -> Result<Arc<dyn Engine>> {
+    reference.load(&LoadOptions {
         model: name.to_owned(),
         kind: NetworkKind::default(),
         onnx: Some(Onnx::Bytes(model.to_bytes().into())),
@@ -34,10 +46,16 @@ pub fn run<T>(
         cut: Cut::Nothing,
         shapes: Default::default(),
         cache_dir: None,
-    };
-    let engine = reference.load(&options)?;
+    })
+}
+
+/// What `read` makes of each output (name, tensor) of `engine`, by run.
+///
+/// # Errors
+/// What the library says.
+pub fn outputs<T>(engine: &dyn Engine, feeds: &[Feed], read: impl Fn(&str, TensorRef<'_>) -> T) -> Result<Vec<Vec<T>>> {
     let io = engine.io();
-    let outputs = |feed: &Feed| {
+    let of = |feed: &Feed| {
         let mut session = engine.session()?;
         for (index, spec) in io.inputs.iter().enumerate() {
             let known = feed.iter().find(|(name, ..)| *name == spec.name);
@@ -47,7 +65,7 @@ pub fn run<T>(
         session.run()?;
         io.outputs.iter().enumerate().map(|(index, spec)| Ok(read(&spec.name, session.output(index)?))).collect()
     };
-    feeds.iter().map(outputs).collect()
+    feeds.iter().map(of).collect()
 }
 
 /// Every output of `model` at the least, usual and greatest shapes of each profile of `options`, as constants, by run.
@@ -56,22 +74,39 @@ pub fn run<T>(
 /// What the library says.
 pub fn outputs_by_shape(name: &str, model: &ModelProto, options: &BuildOptions, reference: &dyn Backend) -> Result<Vec<Vec<TensorProto>>> {
     let model = Model::from_proto(model.clone(), name);
-    let inputs = recipe::inputs(&model);
-    let ends: [fn(&Range) -> &Vec<i64>; 3] = [|range| &range.min, |range| &range.opt, |range| &range.max];
     let mut feeds: Vec<Feed> = Vec::new();
     for profile in 0..options.profiles.len().max(1) {
-        for end in ends {
-            let feed = |input: &recipe::Input| {
-                let shape = Shape::try_from_slice(&dims(input, options, profile, end))?;
-                Ok((input.name.clone(), shape, vec![0.0; shape.elements()]))
-            };
-            let feed = inputs.iter().map(feed).collect::<Result<Feed>>()?;
+        for end in ENDS {
+            let feed = zeros(&model, options, profile, end)?;
             if !feeds.contains(&feed) {
                 feeds.push(feed);
             }
         }
     }
     run(name, &model, reference, &feeds, constant)
+}
+
+/// Zeros for every input at one end of its range in a profile.
+///
+/// # Errors
+/// [`Error::Config`] for shapes of more dimensions than tensors have here.
+pub fn zeros(model: &Model, options: &BuildOptions, profile: usize, end: impl Fn(&Range) -> &Vec<i64>) -> Result<Feed> {
+    let one = |input: &recipe::Input| {
+        let shape = Shape::try_from_slice(&dims(input, options, profile, &end))?;
+        Ok((input.name.clone(), shape, vec![0.0; shape.elements()]))
+    };
+    recipe::inputs(model).iter().map(one).collect()
+}
+
+/// Numbers from -1 to 1, the same ones every time.
+pub fn noise() -> impl FnMut() -> f32 {
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    move || {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+    }
 }
 
 /// Dimensions of an input at one end of its range in a profile; those that the graph fixes where there is no range.

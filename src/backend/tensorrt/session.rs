@@ -5,7 +5,9 @@ use super::cache::EngineCache;
 use super::ffi::{BuildOptions, Element, Engine, Io};
 use super::find;
 use super::gpu_session::OnGpu;
+use super::joined::Joined;
 use super::memory::HostMemory;
+use super::parts::CutLoop;
 use super::recipe::{self, Arithmetic, Recipe};
 use super::worker::Worker;
 use crate::backend::{self, Backend, BackendName, Format, IoSpec, LoadOptions, RunInfo, TensorSpec};
@@ -74,6 +76,8 @@ pub struct Prepared {
     arithmetic: Arithmetic,
     /// Names of the graph's outputs.
     outputs: Vec<String>,
+    /// The parts that engines are built of instead of the whole.
+    cut: Option<CutLoop>,
 }
 
 impl TensorRt {
@@ -93,8 +97,13 @@ impl TensorRt {
         let build = recipe.options_for(&recipe::inputs(&model), options.kind.size, &options.shapes)?;
         let (_, outputs) = model.io();
         let source = Source { model: options.model.clone(), onnx: onnx.clone(), sha256: options.model_sha256.clone() };
+        let cut = self.builder.cut(&source, &model, &build)?;
+        if cut.is_some() && self.device.gpu().is_some() {
+            let reason = format!("model {} decodes step by step, which is not done on a GPU yet", source.model);
+            return Err(Error::backend("tensorrt", reason, "choose onnx_runtime for this model"));
+        }
         let (builder, device) = (self.builder.apart(), self.device.clone());
-        Ok(Prepared { builder, device, source, build, arithmetic, outputs })
+        Ok(Prepared { builder, device, source, build, arithmetic, outputs, cut })
     }
 }
 
@@ -105,7 +114,7 @@ impl Prepared {
     /// That there is none, or why what is there is not used.
     pub fn kept(&self) -> Result<Arc<dyn backend::Engine>> {
         self.enter()?;
-        self.loaded(self.builder.kept(&self.source, &self.build, &self.arithmetic)?)
+        self.opened(|source, options| self.builder.kept(source, options, &self.arithmetic))
     }
 
     /// The engine, loaded or built now.
@@ -114,7 +123,7 @@ impl Prepared {
     /// What the library says.
     pub fn engine(&self) -> Result<Arc<dyn backend::Engine>> {
         self.enter()?;
-        self.loaded(self.builder.engine(&self.source, &self.build, &self.arithmetic)?)
+        self.opened(|source, options| self.builder.engine(source, options, &self.arithmetic))
     }
 
     /// Set to stop a build.
@@ -144,22 +153,33 @@ impl Prepared {
         self.device.gpu().map_or(Ok(()), |gpu| gpu.make_current())
     }
 
-    fn loaded(&self, made: Made) -> Result<Arc<dyn backend::Engine>> {
-        tracing::info!(
-            "{}: TensorRT engine {:?}, {}, {}, {} profiles",
-            self.source.model,
-            made.origin,
-            made.key.precision,
-            made.file.as_ref().map_or("in memory".into(), |f| f.display().to_string()),
-            made.engine.profiles()
-        );
-        let loaded = Loaded::new(&self.device, self.info(), made)?;
+    /// The engine of what `get` gives for the whole, or for each part.
+    fn opened(&self, get: impl Fn(&Source, &BuildOptions) -> Result<Made>) -> Result<Arc<dyn backend::Engine>> {
+        let Some(CutLoop { parts, rules }) = &self.cut else { return self.whole(get(&self.source, &self.build)?) };
+        let [encoder, step] = parts.each_ref().map(|part| self.loaded(get(&part.source, &part.options)?));
+        Ok(Arc::new(Joined::new(Arc::new(encoder?), Arc::new(step?), rules, self.info())?))
+    }
+
+    fn whole(&self, made: Made) -> Result<Arc<dyn backend::Engine>> {
+        let loaded = self.loaded(made)?;
         // What a GPU's library needs cut off is not done behind it here.
         if let Some(missing) = self.outputs.iter().find(|name| loaded.io.outputs.iter().all(|output| output.name != **name)) {
             let reason = format!("model {}: the engine ends before output `{missing}`, which this library cannot give", self.source.model);
             return Err(Error::backend("tensorrt", reason, "choose onnx_runtime for this model"));
         }
         Ok(Arc::new(loaded))
+    }
+
+    fn loaded(&self, made: Made) -> Result<Loaded> {
+        tracing::info!(
+            "{}: TensorRT engine {:?}, {}, {}, {} profiles",
+            made.key.model,
+            made.origin,
+            made.key.precision,
+            made.file.as_ref().map_or("in memory".into(), |f| f.display().to_string()),
+            made.engine.profiles()
+        );
+        Loaded::new(&self.device, self.info(), made)
     }
 }
 

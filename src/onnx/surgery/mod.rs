@@ -2,12 +2,16 @@
 //! outside of the graph, and what is done in less than float32 is chosen on purpose. Each is found by what stands in the
 //! graph, applies wherever its pattern stands, and says how often it did.
 //!
-//! The blockers were measured on TensorRT-RTX 1.7.1: sequences are refused; `NonMaxSuppression` and `DeformConv` have no
+//! [`decoder`] cuts a graph in two that no change within it helps.
+//!
+//! The blockers were measured on TensorRT-RTX 1.7.1: sequences and Loops over several values are refused; `NonMaxSuppression` and `DeformConv` have no
 //! implementation there; products of float32 matrices have none on Turing (compute capability 7.5).
 
+pub mod decoder;
 mod deform_conv;
 mod gemm_conv;
 mod gemm_half;
+mod loop_body;
 mod mask_resize;
 mod nms_tail;
 mod sequences;
@@ -130,8 +134,12 @@ pub(super) fn float_output(name: &str, rank: usize) -> ValueInfoProto {
         value: Some(tensor_shape_proto::dimension::Value::DimParam(format!("{name}_{i}"))),
         ..Default::default()
     };
-    let shape = TensorShapeProto { dim: (0..rank).map(dim).collect() };
-    let tensor = type_proto::Tensor { elem_type: Some(DataType::Float as i32), shape: Some(shape) };
+    float_value(name, Some(TensorShapeProto { dim: (0..rank).map(dim).collect() }))
+}
+
+/// A value of float32.
+fn float_value(name: &str, shape: Option<TensorShapeProto>) -> ValueInfoProto {
+    let tensor = type_proto::Tensor { elem_type: Some(DataType::Float as i32), shape };
     let r#type = Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() });
     ValueInfoProto { name: Some(name.to_owned()), r#type, ..Default::default() }
 }

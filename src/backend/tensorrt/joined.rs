@@ -1,0 +1,159 @@
+//! The two engines of a network that decodes step by step (see [`crate::onnx::surgery::decoder`]), as one engine: the encoder runs once, the
+//! step until every sequence has ended.
+
+use crate::backend::{Engine, IoSpec, RunInfo, Session, TensorSpec};
+use crate::error::{Error, Result};
+use crate::onnx::OutputKind;
+use crate::onnx::surgery::decoder::Rules;
+use crate::tensor::{DType, Data, Shape, TensorRef};
+use std::sync::Arc;
+
+/// See the module's description.
+pub(super) struct Joined {
+    encoder: Arc<dyn Engine>,
+    step: Arc<dyn Engine>,
+    rules: Arc<Rules>,
+    io: IoSpec,
+    info: RunInfo,
+}
+
+impl Joined {
+    /// One engine of the two, which says of itself what `info` does.
+    pub fn new(encoder: Arc<dyn Engine>, step: Arc<dyn Engine>, rules: &Rules, info: RunInfo) -> Result<Self> {
+        let (given, read, made) = (encoder.io().outputs.len(), step.io().inputs.len(), step.io().outputs.len());
+        let expected = rules.outputs.len() + 1 + read.saturating_sub(rules.features);
+        if given != read || made != expected {
+            let what = format!("model {}: {given} values for the {read} of a step, which makes {made} of {expected}", info.model);
+            return Err(Error::internal("step by step", what));
+        }
+        let output = |(name, made): (&(String, bool), &TensorSpec)| {
+            let width = made.dims.last().copied().flatten();
+            TensorSpec { name: name.0.clone(), dtype: DType::F32, dims: vec![None, None, width] }
+        };
+        let outputs = rules.outputs.iter().zip(&step.io().outputs).map(output).collect();
+        let io = IoSpec { inputs: encoder.io().inputs.clone(), outputs };
+        Ok(Self { encoder, step, rules: Arc::new(rules.clone()), io, info })
+    }
+}
+
+impl Engine for Joined {
+    fn io(&self) -> &IoSpec {
+        &self.io
+    }
+
+    fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    fn output_kind(&self) -> &OutputKind {
+        &OutputKind::Original
+    }
+
+    fn session(&self) -> Result<Box<dyn Session>> {
+        let (encoder, step, rules) = (self.encoder.session()?, self.step.session()?, self.rules.clone());
+        Ok(Box::new(Steps { encoder, step, rules, read: self.step.io().inputs.len(), outputs: Vec::new() }))
+    }
+
+    fn most_sessions(&self) -> usize {
+        self.encoder.most_sessions().min(self.step.most_sessions())
+    }
+}
+
+/// Shape and elements.
+type Tensor = (Shape, Vec<f32>);
+
+/// What each step gives for an output: a row of every picture.
+type Rows = Vec<Tensor>;
+
+struct Steps {
+    encoder: Box<dyn Session>,
+    step: Box<dyn Session>,
+    rules: Arc<Rules>,
+    /// Inputs of a step.
+    read: usize,
+    outputs: Vec<Tensor>,
+}
+
+impl Steps {
+    /// The results of all steps, by output.
+    fn rows(&mut self) -> Result<Vec<Rows>> {
+        let rules = self.rules.clone();
+        let mut values: Vec<Tensor> = (0..self.read).map(|index| owned(&*self.encoder, index)).collect::<Result<_>>()?;
+        let mut rows: Vec<Rows> = vec![Vec::new(); rules.outputs.len()];
+        let mut ended: Vec<bool> = Vec::new();
+        for done in 1..=rules.most {
+            for (index, (shape, elements)) in values.iter().enumerate() {
+                self.step.input(index, *shape)?.copy_from_slice(elements);
+            }
+            self.step.run()?;
+            for (index, rows) in rows.iter_mut().enumerate() {
+                rows.push(owned(&*self.step, index)?);
+            }
+            let (_, tokens) = owned(&*self.step, rules.outputs.len())?;
+            ended.resize(tokens.len(), false);
+            let seen_before = ended.iter().all(|ended| *ended);
+            ended.iter_mut().zip(&tokens).for_each(|(ended, token)| *ended |= *token as i64 == rules.end);
+            if done == rules.most || if rules.late { seen_before } else { ended.iter().all(|ended| *ended) } {
+                break;
+            }
+            let next = rules.outputs.len() + 1; // behind the results and the token
+            for (index, value) in values[rules.features..].iter_mut().enumerate() {
+                *value = owned(&*self.step, next + index)?;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+impl Session for Steps {
+    fn input(&mut self, index: usize, shape: Shape) -> Result<&mut [f32]> {
+        self.encoder.input(index, shape)
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.encoder.run()?;
+        let rows = self.rows()?;
+        let of = |rows: &Rows, name: &str, softmax: bool| {
+            let &[batch, width] = rows[0].0.dims() else {
+                return Err(Error::internal("step by step", format!("output `{name}` is made of {}", rows[0].0)));
+            };
+            let count = (rows.len() + self.rules.more_rows).min(self.rules.most);
+            let mut values = vec![0.0; batch * count * width];
+            for (at, (_, row)) in rows.iter().enumerate() {
+                for (item, row) in row.chunks_exact(width).enumerate() {
+                    values[(item * count + at) * width..][..width].copy_from_slice(row);
+                }
+            }
+            if softmax {
+                values.chunks_exact_mut(width).for_each(normalise);
+            }
+            Ok((Shape::new(&[batch, count, width]), values))
+        };
+        self.outputs =
+            rows.iter().zip(&self.rules.outputs).map(|(rows, (name, softmax))| of(rows, name, *softmax)).collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    fn output(&self, index: usize) -> Result<TensorRef<'_>> {
+        let (shape, values) =
+            self.outputs.get(index).ok_or_else(|| Error::internal("step by step", format!("there is no output {index}")))?;
+        TensorRef::f32(*shape, values)
+    }
+}
+
+/// A float output of the last run.
+fn owned(session: &dyn Session, index: usize) -> Result<Tensor> {
+    let tensor = session.output(index)?;
+    match tensor.data {
+        Data::F32(values) => Ok((tensor.shape, values.to_vec())),
+        _ => Err(Error::internal("step by step", format!("output {index} of a part is no float"))),
+    }
+}
+
+/// Softmax.
+fn normalise(row: &mut [f32]) {
+    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|v| *v = (*v - most).exp());
+    let sum: f32 = row.iter().sum();
+    row.iter_mut().for_each(|v| *v /= sum);
+}
