@@ -13,6 +13,7 @@ mod tensorrt {
     pub mod headers;
     pub mod real;
     pub mod session;
+    pub mod support;
     pub mod surgery;
     pub mod surgery_samples;
     pub mod surgery_sequences;

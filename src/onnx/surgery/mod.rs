@@ -33,7 +33,7 @@ pub enum Surgery {
     /// at low resolution. What follows is `ops::mask`.
     MaskResize,
     /// A tensor that is made with sequences out of nothing but constants and shapes, such as the mask of a shifted window,
-    /// becomes a constant where it is the same at all shapes of the engine.
+    /// becomes a constant where it is the same at the least, usual and greatest shapes of the engine.
     SequencesAsConstants,
     /// A deformable convolution becomes one bilinear sampling for all its taps and a convolution over the taps.
     DeformConvAsSamples,
@@ -60,7 +60,7 @@ impl Surgery {
     }
 }
 
-/// Outputs of a model at each of the shapes an engine is for: what a change asks that has to know values.
+/// Outputs of a model at the least, usual and greatest shapes an engine is for, by run: what a change asks that has to know values.
 pub type Run<'a> = &'a dyn Fn(&ModelProto) -> Result<Vec<Vec<TensorProto>>>;
 
 /// Applies changes in order; counts per change that applied.
