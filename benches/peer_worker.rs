@@ -8,7 +8,7 @@
 use hpinfer::cache::Cache;
 use hpinfer::image::Frame;
 use hpinfer::image::decode::Decoder;
-use hpinfer::modules::batch::Padding;
+use hpinfer::modules::batch::{BatchLimits, Padding};
 use hpinfer::modules::{Loader, LoaderOptions};
 use hpinfer::ops::db::ScoreMode;
 use hpinfer::pipeline::{Ocr, OcrConfig, Pipeline};
@@ -29,7 +29,8 @@ fn open(options: &Value) -> Result<Ocr, Box<dyn Error>> {
     let mut config = OcrConfig::default();
     if options["padding"] == "widest" {
         config.padding = Padding::Widest;
-        config.batch.items = options["rec_batch"].as_u64().unwrap_or(6) as usize;
+        let items = options["rec_batch"].as_u64().unwrap_or(6) as usize;
+        config.batch = Some(BatchLimits { items, cost: usize::MAX });
     }
     config.detection.score_mode = (options["score_mode"] == "slow").then_some(ScoreMode::Slow);
     Ok(Ocr::open(&config, &Loader::new(Cache::open(None)?, loader)?)?)

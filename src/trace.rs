@@ -147,6 +147,14 @@ impl StageTimes {
         out
     }
 
+    /// As [`measure`](Self::measure), for work that moves data to or from a device.
+    pub fn moving<T>(&mut self, stage: Stage, work: impl FnOnce(&mut Transfers) -> T) -> T {
+        let start = Instant::now();
+        let out = work(&mut self.transfers);
+        self.add(stage, start.elapsed());
+        out
+    }
+
     /// Books `time` under `stage`.
     pub fn add(&mut self, stage: Stage, time: Duration) {
         self.times[stage as usize] += time;

@@ -11,9 +11,11 @@ mod double;
 
 mod gpu {
     mod bench;
+    mod emulated;
     mod graphs;
     mod memory;
     mod ocr;
+    mod pictures;
     mod probe;
     mod run;
     mod stub;

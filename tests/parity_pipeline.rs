@@ -118,7 +118,7 @@ fn boxes_texts_and_scores_are_those_of_paddlex() {
 #[test]
 fn padding_to_the_widest_reads_what_paddlex_reads_in_batches_of_6() {
     let batch = BatchLimits { items: 6, cost: usize::MAX };
-    let ocr = open("onnx_runtime", &OcrConfig { batch, padding: Padding::Widest, ..OcrConfig::default() }, None);
+    let ocr = open("onnx_runtime", &OcrConfig { batch: Some(batch), padding: Padding::Widest, ..OcrConfig::default() }, None);
     let mut changed = 0;
     for (name, expected) in expected() {
         let result = read(&ocr, &name);
@@ -135,7 +135,7 @@ fn padding_to_the_widest_reads_what_paddlex_reads_in_batches_of_6() {
 #[test]
 fn networks_are_fed_the_tensors_paddlex_feeds_them() {
     let recording = Recording::default();
-    let config = OcrConfig { batch: BatchLimits { items: 1, cost: usize::MAX }, ..OcrConfig::default() };
+    let config = OcrConfig { batch: Some(BatchLimits { items: 1, cost: usize::MAX }), ..OcrConfig::default() };
     let ocr = open("onnx_runtime", &config, Some(recording.clone()));
     for (name, expected) in expected() {
         recording.start();

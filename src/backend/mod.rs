@@ -17,9 +17,10 @@ mod shapes;
 pub mod tensorrt;
 mod wanted;
 
-use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
+use crate::device::{DeviceSliceMut, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::{Cut, OutputKind};
+use crate::tensor::device::DeviceTensor;
 use crate::tensor::{DType, Shape, TensorRef};
 use crate::trace::EngineSet;
 use serde::{Deserialize, Serialize};
@@ -364,8 +365,8 @@ pub trait GpuSession {
     fn input(&mut self, index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>>;
     /// Puts a run of the network on the inputs lent last into the stream.
     fn run(&mut self) -> Result<()>;
-    /// Float output `index` of the last run, in place.
-    fn output(&mut self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)>;
+    /// The first `count` outputs of the last run, in graph order, in place.
+    fn outputs(&mut self, count: usize) -> Result<Vec<DeviceTensor<'_>>>;
 }
 
 /// Idle things of one kind, lent to whichever worker asks: sessions with their buffers.

@@ -2,9 +2,10 @@
 //! needs for the very tensors a pipeline fed it.
 
 use super::{Engine, GpuSession, IoSpec, RunInfo, Session};
-use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
+use crate::device::{DeviceSliceMut, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
+use crate::tensor::device::DeviceTensor;
 use crate::tensor::storage::{download, stage};
 use crate::tensor::{Shape, TensorRef};
 use crate::trace::{EngineSet, Transfers};
@@ -201,7 +202,7 @@ impl GpuSession for RecordingSession {
         self.gpu()?.0.run()
     }
 
-    fn output(&mut self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
-        self.gpu()?.0.output(index)
+    fn outputs(&mut self, count: usize) -> Result<Vec<DeviceTensor<'_>>> {
+        self.gpu()?.0.outputs(count)
     }
 }

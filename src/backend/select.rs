@@ -203,8 +203,9 @@ impl Selector {
     fn load_tensorrt(&self, wanted: &Wanted, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
         self.builds.load(self.tensorrt()?.prepare(options)?, || {
             let first = wanted.candidates(&self.device)[0];
-            // The engine gives what the whole graph gives.
-            let whole = LoadOptions { cut: Cut::Nothing, precision: Precision::Float32, ..wanted.adjusted(first, options) };
+            // The engine of a recogniser gives what the whole graph gives.
+            let cut = if options.cut == Cut::Detections { options.cut } else { Cut::Nothing };
+            let whole = LoadOptions { cut, precision: Precision::Float32, ..wanted.adjusted(first, options) };
             self.open(first)?.load(&whole)
         })
     }

@@ -41,7 +41,7 @@ impl Plan {
         if let Some(flag) = foreign {
             return Err(Error::config(flag, format!("{name} does not have this setting; leave it out")));
         }
-        let devices = open_devices(engine.device.as_deref().or(config.device()), name)?;
+        let devices = open_devices(engine.device.as_deref().or(config.device()))?;
         let core_limits = if threads.is_some() { CoreLimits::Overruled } else { CoreLimits::Heeded };
         let threads = match threads {
             Some(0) => return Err(Error::config("--threads", "0 cores; give 1 or more, or leave it out for all")),
@@ -79,11 +79,12 @@ impl EngineArgs {
             if items == 0 {
                 return Err(Error::config("--text-rec-batch-size", "0 lines a run; give 1 or more"));
             }
-            config.batch = BatchLimits { items, cost: usize::MAX };
+            config.batch = Some(BatchLimits { items, cost: usize::MAX });
         }
         if self.text_rec_padding == PaddingArg::Widest {
             config.padding = Padding::Widest;
-            config.batch.items = self.text_rec_batch_size.unwrap_or(PADDLEX_REC_BATCH);
+            let items = self.text_rec_batch_size.unwrap_or(PADDLEX_REC_BATCH);
+            config.batch = Some(BatchLimits { items, cost: usize::MAX });
         }
         if let Some(mode) = self.text_det_score_mode {
             config.detection.score_mode = Some(match mode {
@@ -143,12 +144,7 @@ pub(super) fn pipeline_config(name_or_file: &str) -> Result<PipelineConfig> {
     PipelineName::find(name_or_file, "--pipeline").map(PipelineConfig::of)
 }
 
-/// Opens the devices for a run of `pipeline`.
-fn open_devices(device: Option<&str>, pipeline: PipelineName) -> Result<Vec<Device>> {
-    let spec: DeviceSpec = device.map_or(Ok(DeviceSpec::default()), str::parse)?;
-    let opened = Device::open(&spec)?;
-    if pipeline == PipelineName::Ocr || opened.iter().all(|device| device.gpu().is_none()) {
-        return Ok(opened);
-    }
-    Err(Error::backend(spec.to_string(), format!("{pipeline} runs on the CPU only in this version"), "use --device cpu"))
+/// Opens the devices of a run.
+fn open_devices(device: Option<&str>) -> Result<Vec<Device>> {
+    Device::open(&device.map_or(Ok(DeviceSpec::default()), str::parse)?)
 }

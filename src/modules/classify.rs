@@ -1,14 +1,14 @@
 //! Classification: a picture → its most likely classes. Page orientation is a classification with four classes.
 
-use super::network::{Engines, Network, Share, Worker};
-use super::picture::{self, PictureModule};
+use super::feed::PictureWorker;
+use super::network::{Engines, Network, Share};
+use super::picture::PictureModule;
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
 use crate::image::{ImageView, Size};
 use crate::model::{ClassResize, ClassificationSpec};
 use crate::ops::resize_norm::{self, Item, Params, Planes, Window};
-use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
 
 /// The classes of a picture, most likely first; of equally likely ones the lower first.
@@ -71,23 +71,23 @@ impl Classify {
 
     fn predict_with(
         &self,
-        worker: &mut Worker<resize_norm::cpu::Scratch>,
+        worker: &mut PictureWorker,
         images: &[ImageView<'_>],
         share: Share,
         times: &mut StageTimes,
     ) -> Result<Vec<Classes>> {
-        times.measure(Stage::Pre, || {
+        times.moving(Stage::Pre, |transfers| {
             let items = images.iter().map(|&src| self.place(src.size).map(|(resized, window)| Item { src, resized, window }));
             let items: Vec<Item> = items.collect::<Result<_>>()?;
             let Some(canvas) = items.first().map(|item| item.window.size) else { return Ok(()) };
             let (interpolation, normalize) = (self.spec.interpolation, self.spec.normalize);
             let params = Params { canvas, interpolation, normalize, pad: 0.0, planes: Planes::Rgb };
-            let shape = Shape::new(&[items.len(), 3, canvas.height as usize, canvas.width as usize]);
-            picture::fill(&items, &params, worker.session.input(0, shape)?, &mut worker.scratch, share)
+            worker.feed_pictures(0, &items, &params, share, transfers)
         })?;
         worker.run(Stage::Infer, times)?;
-        times.measure(Stage::Post, || {
-            let output = worker.session.output(0)?;
+        times.moving(Stage::Post, |transfers| {
+            let outputs = worker.outputs(1, transfers)?;
+            let output = outputs[0].tensor()?;
             let &[n, classes] = output.shape.dims() else {
                 return Err(self.network.fault(format!("output {}; [pictures x classes] is expected", output.shape)));
             };

@@ -1,9 +1,10 @@
 //! Detection of objects and of page regions: a picture → boxes with classes.
 
+use super::feed::PictureWorker;
 use super::network::{Engines, Network, Share};
-use super::picture::{self, PictureModule};
+use super::picture::PictureModule;
 use super::suppress;
-use crate::backend::{IoSpec, RunInfo, Session};
+use crate::backend::{IoSpec, RunInfo};
 use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
 use crate::image::{ImageView, Size};
@@ -12,8 +13,7 @@ use crate::ops::nms::NmsParams;
 use crate::ops::resize_norm::{self, Item, Normalize, Params, Planes};
 use crate::result::DetectedBox;
 use crate::tensor::Shape;
-use crate::trace::{Stage, StageTimes};
-use std::borrow::Cow;
+use crate::trace::{Stage, StageTimes, Transfers};
 
 /// A loaded detector, shared by workers.
 pub struct Detect {
@@ -35,15 +35,16 @@ struct Inputs {
 pub(super) type Row = [f32; 6];
 
 /// The rows of a run: those of the first picture, then those of the second...
-pub(super) struct Rows<'a> {
-    rows: Cow<'a, [Row]>,
-    counts: Vec<usize>,
+pub(super) struct Rows {
+    pub rows: Vec<Row>,
+    /// Rows of each picture.
+    pub counts: Vec<usize>,
 }
 
-impl Rows<'_> {
+impl Rows {
     /// The rows of each picture.
     pub fn of_pictures(&self) -> impl Iterator<Item = &[Row]> {
-        let mut rest = &*self.rows;
+        let mut rest = &self.rows[..];
         self.counts.iter().map(move |&count| {
             let (rows, others) = rest.split_at(count);
             rest = others;
@@ -101,56 +102,50 @@ impl Detect {
         images: &[ImageView<'_>],
         share: Share,
         times: &mut StageTimes,
-        interpret: impl FnOnce(&dyn Session, Rows<'_>) -> Result<R>,
+        interpret: impl FnOnce(&mut PictureWorker, &Rows, &mut Transfers) -> Result<R>,
     ) -> Result<R> {
         self.network.with(share, |worker| {
-            times.measure(Stage::Pre, || self.prepare(images, worker.session.as_mut(), &mut worker.scratch, share))?;
+            times.moving(Stage::Pre, |transfers| self.prepare(images, worker, share, transfers))?;
             worker.run(Stage::Infer, times)?;
-            let session = worker.session.as_ref();
-            times.measure(Stage::Post, || interpret(session, self.rows(session, images.len())?))
+            times.moving(Stage::Post, |transfers| {
+                let rows = self.rows(worker, images.len(), transfers)?;
+                interpret(worker, &rows, transfers)
+            })
         })
     }
 
-    fn prepare(
-        &self,
-        images: &[ImageView<'_>],
-        session: &mut dyn Session,
-        scratch: &mut resize_norm::cpu::Scratch,
-        share: Share,
-    ) -> Result<()> {
+    fn prepare(&self, images: &[ImageView<'_>], worker: &mut PictureWorker, share: Share, transfers: &mut Transfers) -> Result<()> {
         let items: Vec<Item> = images.iter().map(|&src| Item::whole(src, self.resized(src.size))).collect();
         let Some(first) = items.first() else { return Ok(()) };
         let canvas = canvas_of(self.spec.canvas, first.resized);
         let pad = if let Canvas::Fixed { fill, .. } = self.spec.canvas { fill } else { 0.0 };
         let normalize = self.spec.normalize.unwrap_or(Normalize::NONE);
         let params = Params { canvas, interpolation: self.spec.interpolation, normalize, pad, planes: Planes::Rgb };
-        let shape = Shape::new(&[items.len(), 3, canvas.height as usize, canvas.width as usize]);
-        picture::fill(&items, &params, session.input(self.inputs.image, shape)?, scratch, share)?;
+        worker.feed_pictures(self.inputs.image, &items, &params, share, transfers)?;
         let pairs = Shape::new(&[items.len(), 2]);
         if let Some(index) = self.inputs.scale_factor {
             let ratio = |to: u32, from: u32| (f64::from(to) / f64::from(from)) as f32;
-            for (item, out) in items.iter().zip(session.input(index, pairs)?.as_chunks_mut().0) {
+            let pair = |item: &Item| {
                 let (from, to) = (item.src.size, item.resized);
-                *out = [ratio(to.height, from.height), ratio(to.width, from.width)];
-            }
+                [ratio(to.height, from.height), ratio(to.width, from.width)]
+            };
+            worker.feed(index, pairs, items.iter().map(pair).collect::<Vec<_>>().as_flattened(), transfers)?;
         }
         if let Some(index) = self.inputs.im_shape {
-            for (item, out) in items.iter().zip(session.input(index, pairs)?.as_chunks_mut().0) {
-                *out = [item.resized.height as f32, item.resized.width as f32];
-            }
+            let pair = |item: &Item| [item.resized.height as f32, item.resized.width as f32];
+            worker.feed(index, pairs, items.iter().map(pair).collect::<Vec<_>>().as_flattened(), transfers)?;
         }
         Ok(())
     }
 
     /// The rows of the last run, of so many pictures. Graphs exported without the index output of their suppression say
     /// that nothing is left by a single -1, others by no rows.
-    fn rows<'a>(&self, session: &'a dyn Session, pictures: usize) -> Result<Rows<'a>> {
+    fn rows(&self, worker: &mut PictureWorker, pictures: usize, transfers: &mut Transfers) -> Result<Rows> {
         if let Some(params) = &self.suppression {
-            let (boxes, scores) = (session.output(0)?, session.output(1)?);
-            let (rows, counts) = suppress::rows(&boxes, &scores, pictures, params).map_err(|found| self.network.fault(found))?;
-            return Ok(Rows { rows: rows.into(), counts });
+            return self.suppressed(worker, pictures, params, transfers);
         }
-        let output = session.output(0)?;
+        let outputs = worker.outputs(self.network.io().outputs.len().min(2), transfers)?;
+        let output = outputs[0].tensor()?;
         let data = output.as_f32()?;
         let rows: &[Row] = match output.shape.dims() {
             _ if data.is_empty() || data == [-1.0] => &[],
@@ -160,16 +155,29 @@ impl Detect {
                 return Err(self.network.fault(format!("output {}; {expected}", output.shape)));
             }
         };
-        let counts = match self.network.io().outputs.len() {
-            1 => vec![rows.len() as i64],
+        let counts = match outputs.get(1) {
+            None => vec![rows.len() as i64],
             _ if rows.is_empty() => vec![0; pictures],
-            _ => session.output(1)?.to_i64()?,
+            Some(counts) => counts.tensor()?.to_i64()?,
         };
         let total: i64 = counts.iter().sum();
         if counts.len() != pictures || counts.iter().any(|&count| count < 0) || total != rows.len() as i64 {
             return Err(self.network.fault(format!("{} rows, counted {counts:?}, for {pictures} pictures", rows.len())));
         }
-        Ok(Rows { rows: rows.into(), counts: counts.into_iter().map(|count| count as usize).collect() })
+        Ok(Rows { rows: rows.to_vec(), counts: counts.into_iter().map(|count| count as usize).collect() })
+    }
+
+    /// What stays of the candidates of the last run.
+    fn suppressed(&self, worker: &mut PictureWorker, pictures: usize, params: &NmsParams, transfers: &mut Transfers) -> Result<Rows> {
+        let batch = |boxes: &Shape, scores: &Shape| suppress::batch(boxes, scores, pictures).map_err(|found| self.network.fault(found));
+        if let Some(session) = worker.session.on_gpu() {
+            let stream = session.stream().clone();
+            let outputs = session.outputs(2)?;
+            let (boxes, scores) = (&outputs[0], &outputs[1]);
+            return suppress::on_gpu(&stream, boxes.as_f32()?, scores.as_f32()?, batch(&boxes.shape, &scores.shape)?, params, transfers);
+        }
+        let (boxes, scores) = (worker.session.output(0)?, worker.session.output(1)?);
+        suppress::on_host(boxes.as_f32()?, scores.as_f32()?, batch(&boxes.shape, &scores.shape)?, params)
     }
 
     /// The rows of a picture of size `picture` that are results, in their order, each with its number: a score above the
@@ -222,7 +230,7 @@ impl PictureModule for Detect {
     }
 
     fn predict(&self, images: &[ImageView<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Vec<DetectedBox>>> {
-        self.run(images, share, times, |_, rows| {
+        self.run(images, share, times, |_, rows, _| {
             let pictures = images.iter().zip(rows.of_pictures());
             pictures.map(|(image, rows)| Ok(self.kept(rows, image.size)?.into_iter().map(|(_, found)| found).collect())).collect()
         })

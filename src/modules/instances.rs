@@ -1,6 +1,7 @@
 //! Instance segmentation: a picture → boxes with classes and the shape inside of each.
 
 use super::detect::Detect;
+use super::masks::{Wanted, masks};
 use super::network::{Engines, Share};
 use super::picture::PictureModule;
 use crate::backend::RunInfo;
@@ -9,7 +10,6 @@ use crate::image::{ImageView, Size};
 use crate::model::DetectionSpec;
 use crate::ops::mask::Window;
 use crate::result::{DetectedBox, Mask};
-use crate::tensor::{Data, TensorRef};
 use crate::trace::StageTimes;
 
 /// What is in a picture; the lists have one length.
@@ -21,8 +21,7 @@ pub struct Instances {
     pub masks: Vec<Mask>,
 }
 
-/// A loaded instance segmenter, shared by workers. It is a detector with a third output: for every row a map of 0 and 1 of
-/// the picture's size.
+/// A loaded instance segmenter, shared by workers. It is a detector with a third output, of which `masks` makes the shapes.
 pub struct SegmentInstances {
     detect: Detect,
 }
@@ -35,31 +34,6 @@ impl SegmentInstances {
     pub fn new(engines: impl Into<Engines>, spec: DetectionSpec) -> Result<Self> {
         Ok(Self { detect: Detect::new(engines, spec)? })
     }
-
-    /// The part of map `number` inside of a box.
-    fn cut(&self, maps: &TensorRef<'_>, number: usize, picture: Size, found: &DetectedBox) -> Result<Mask> {
-        let fits =
-            |dims: &[usize]| matches!(dims, [n, h, w] if *n > number && (*w, *h) == (picture.width as usize, picture.height as usize));
-        if !fits(maps.shape.dims()) {
-            let expected = format!("a map of {picture} for every row is expected");
-            return Err(self.detect.network().fault(format!("masks {}; {expected}", maps.shape)));
-        }
-        let window = Window::of_box(found.coordinate, picture);
-        let start = number * picture.area() as usize;
-        let inside = match maps.data {
-            Data::I32(data) => rows(&data[start..], picture, window).map(|&v| u8::from(v != 0)).collect(),
-            Data::I64(data) => rows(&data[start..], picture, window).map(|&v| u8::from(v != 0)).collect(),
-            Data::F32(data) => rows(&data[start..], picture, window).map(|&v| u8::from(v > 0.5)).collect(),
-        };
-        Mask::new(window.size(), inside)
-    }
-}
-
-/// The elements of `window` of a map of size `picture`, row by row.
-fn rows<T>(map: &[T], picture: Size, window: Window) -> impl Iterator<Item = &T> {
-    let width = picture.width as usize;
-    let (left, columns) = (window.x0 as usize, window.size().width as usize);
-    (window.y0 as usize..window.y1 as usize).flat_map(move |y| &map[y * width + left..][..columns])
 }
 
 impl PictureModule for SegmentInstances {
@@ -80,13 +54,16 @@ impl PictureModule for SegmentInstances {
 
     fn predict(&self, images: &[ImageView<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Instances>> {
         let of_one = |image: &ImageView<'_>| {
-            self.detect.run(&[*image], share, times, |session, rows| {
-                let mut found = Instances::default();
-                for (number, kept) in self.detect.kept(rows.of_pictures().next().unwrap_or_default(), image.size)? {
-                    found.masks.push(self.cut(&session.output(2)?, number, image.size, &kept)?);
-                    found.boxes.push(kept);
+            self.detect.run(&[*image], share, times, |worker, rows, transfers| {
+                let kept = self.detect.kept(rows.of_pictures().next().unwrap_or_default(), image.size)?;
+                if kept.is_empty() {
+                    return Ok(Instances::default());
                 }
-                Ok(found)
+                let wanted =
+                    |(row, found): &(usize, DetectedBox)| Wanted { row: *row, window: Window::of_box(found.coordinate, image.size) };
+                let wanted: Vec<Wanted> = kept.iter().map(wanted).collect();
+                let masks = masks(worker, &wanted, image.size, transfers, |found| self.detect.network().fault(found))?;
+                Ok(Instances { boxes: kept.into_iter().map(|(_, found)| found).collect(), masks })
             })
         };
         images.iter().map(of_one).collect()

@@ -14,9 +14,8 @@ use crate::cache::Cache;
 use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::image::Size;
-use crate::model::{BoxType, Canvas, ClassResize, ClassificationSpec, DetectionSpec, HpiConfig, ModelSpec, ResolvedModel, Store};
+use crate::model::{Canvas, ClassResize, ClassificationSpec, DetectionSpec, HpiConfig, ModelSpec, ResolvedModel, Store};
 use crate::onnx::{Cut, OutputKind};
-use crate::ops::db::ScoreMode;
 use crate::tensor::Shape;
 use std::sync::Arc;
 
@@ -129,14 +128,6 @@ impl Loader {
             return Err(wrong_kind(&model, "a text detector"));
         };
         let spec = overrides.apply(spec.clone());
-        let cpu_only = match (spec.boxes, spec.db.score_mode) {
-            (BoxType::Poly, _) => Some("curved text"),
-            (_, ScoreMode::Slow) => Some("score_mode `slow`"),
-            _ => None,
-        };
-        if let (Some(gpu), Some(what)) = (self.options.device.gpu(), cpu_only) {
-            return Err(Error::config(&model.name, format!("{what} runs on the CPU only, not on {gpu}; use device `cpu`")));
-        }
         let probe = [(640, 640), (736, 960), (960, 672), (544, 960)].map(|(h, w)| Probe::only(Shape::new(&[1, 3, h, w])));
         Ok(TextDetect::new(self.shared_engines(choice, &model, &probe)?, spec))
     }
@@ -247,8 +238,12 @@ impl Loader {
     /// Engines for pictures in float32: one that uses all cores, and where there are several another for one of them.
     fn shared_engines(&self, choice: &ModelChoice, model: &ResolvedModel, probe: &[Probe]) -> Result<Engines> {
         let threads = self.options.threads;
-        let mut options =
-            self.load_options(model, Precision::Float32, Cut::Nothing, Parallelism { streams: 1, threads_per_stream: threads })?;
+        let cut = match &model.spec {
+            // Kernels suppress boxes and resize masks there: in the graph each makes the host wait.
+            ModelSpec::Detection(_) if self.options.device.gpu().is_some() => Cut::Detections,
+            _ => Cut::Nothing,
+        };
+        let mut options = self.load_options(model, Precision::Float32, cut, Parallelism { streams: 1, threads_per_stream: threads })?;
         let wanted = self.wanted(choice, model)?;
         let whole = self.engine(wanted.clone(), &options, probe)?;
         // An engine of TensorRT has no use for cores.

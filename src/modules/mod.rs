@@ -1,14 +1,16 @@
 //! Networks with their two halves: *prepare* (pictures to an input tensor) and *interpret* (output tensor to
 //! typed values), both read from the model's specification. A module is shared by workers; each call takes an
-//! idle session with its buffers (`network`). `picture` is what modules for whole pictures have in common, `batch` decides
+//! idle session with its buffers (`network`), and `feed` brings it pictures and gets its outputs, on the processor and on a GPU alike. `picture` is what modules for whole pictures have in common, `batch` decides
 //! which lines share a run, `loader` finds and opens networks.
 
 pub mod batch;
 pub mod classify;
 pub mod detect;
 mod engine_choice;
+mod feed;
 pub mod instances;
 pub mod loader;
+mod masks;
 pub mod network;
 pub mod picture;
 pub mod segment;

@@ -1,7 +1,8 @@
 //! Semantic segmentation: a picture → the class of every pixel.
 
-use super::network::{Engines, Network, Share, Worker};
-use super::picture::{self, PictureModule};
+use super::feed::PictureWorker;
+use super::network::{Engines, Network, Share};
+use super::picture::PictureModule;
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
@@ -10,8 +11,10 @@ use crate::model::{SegResize, SegSize, SegmentationSpec};
 use crate::ops::mask;
 use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
 use crate::result::LabelMap;
-use crate::tensor::{Data, Shape, TensorRef};
-use crate::trace::{Stage, StageTimes};
+use crate::tensor::Data;
+use crate::tensor::device::DeviceData;
+use crate::tensor::storage::download;
+use crate::trace::{Stage, StageTimes, Transfers};
 
 /// A loaded segmenter, shared by workers.
 pub struct Segment {
@@ -34,22 +37,21 @@ impl Segment {
 
     fn predict_with(
         &self,
-        worker: &mut Worker<resize_norm::cpu::Scratch>,
+        worker: &mut PictureWorker,
         images: &[ImageView<'_>],
         share: Share,
         times: &mut StageTimes,
     ) -> Result<Vec<LabelMap>> {
         let Some(canvas) = images.first().map(|image| self.fed_size(image.size)) else { return Ok(Vec::new()) };
-        times.measure(Stage::Pre, || {
+        times.moving(Stage::Pre, |transfers| {
             let items: Vec<Item> = images.iter().map(|&src| Item::whole(src, canvas)).collect();
             let interpolation = self.spec.resize.map_or(Interpolation::Linear, |resize| resize.interpolation);
             let params = Params { canvas, interpolation, normalize: self.spec.normalize, pad: 0.0, planes: Planes::Rgb };
-            let shape = Shape::new(&[items.len(), 3, canvas.height as usize, canvas.width as usize]);
-            picture::fill(&items, &params, worker.session.input(0, shape)?, &mut worker.scratch, share)
+            worker.feed_pictures(0, &items, &params, share, transfers)
         })?;
         worker.run(Stage::Infer, times)?;
-        times.measure(Stage::Post, || {
-            let labels = self.labels(&worker.session.output(0)?, images.len(), canvas)?;
+        times.moving(Stage::Post, |transfers| {
+            let labels = self.labels(worker, images.len(), canvas, transfers)?;
             let maps = labels.chunks_exact(canvas.area() as usize).zip(images);
             maps.map(|(labels, image)| LabelMap::new(image.size, restored(labels, canvas, image.size))).collect()
         })
@@ -57,8 +59,21 @@ impl Segment {
 
     /// The classes of the pixels of `pictures` pictures of the size `fed`: those of the graph, or where it leaves the choice
     /// out the one with the greatest score, of equal ones the lowest.
-    fn labels(&self, output: &TensorRef<'_>, pictures: usize, fed: Size) -> Result<Vec<u8>> {
+    fn labels(&self, worker: &mut PictureWorker, pictures: usize, fed: Size, transfers: &mut Transfers) -> Result<Vec<u8>> {
         let (height, width, pixels) = (fed.height as usize, fed.width as usize, fed.area() as usize);
+        if let Some(session) = worker.session.on_gpu() {
+            let stream = session.stream().clone();
+            let output = session.outputs(1)?[0];
+            if let (DeviceData::F32(scores), &[n, classes, h, w]) = (output.data, output.shape.dims())
+                && (n, h, w) == (pictures, height, width)
+            {
+                let mut labels = stream.alloc(pictures * pixels)?;
+                mask::cuda::argmax(&stream, scores, pictures, classes, &mut labels.slice_mut())?;
+                return Ok(download(labels.slice(), &stream, transfers)?.on_host()?.to_vec());
+            }
+        }
+        let outputs = worker.outputs(1, transfers)?;
+        let output = outputs[0].tensor()?;
         let dims = output.shape.dims();
         match (output.data, dims) {
             (Data::I32(data), [n, h, w] | [n, 1, h, w]) if (*n, *h, *w) == (pictures, height, width) => {

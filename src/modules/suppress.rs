@@ -2,11 +2,16 @@
 //! picture, `scores [N, classes, anchors]`. The numbers are those the graphs of PaddleDetection (2024-10) run; the `NMS`
 //! block that PicoDet's description carries is written after the graph was built and is not what it runs.
 
-use super::detect::Row;
+use super::detect::Rows;
 use crate::backend::IoSpec;
+use crate::device::{DeviceSlice, Stream};
+use crate::error::Result;
 use crate::model::DetectorHead;
-use crate::ops::nms::{Candidates, NmsParams, cpu};
-use crate::tensor::TensorRef;
+use crate::ops::nms::cuda::{self, Batch, Classes, Scratch};
+use crate::ops::nms::{Candidates, Kept, NmsParams, cpu};
+use crate::tensor::Shape;
+use crate::tensor::storage::download;
+use crate::trace::Transfers;
 
 /// The suppression a network leaves out; `None` when its first output holds rows already.
 ///
@@ -31,37 +36,51 @@ pub(super) fn needed(io: &IoSpec, head: DetectorHead, has_im_shape: bool) -> Res
     }
 }
 
-/// The rows of all pictures, and how many belong to each.
+/// The candidates in outputs of these shapes for so many pictures.
 ///
 /// # Errors
-/// In words, when the outputs are not of the shapes above.
-pub(super) fn rows(
-    boxes: &TensorRef<'_>,
-    scores: &TensorRef<'_>,
-    pictures: usize,
-    params: &NmsParams,
-) -> Result<(Vec<Row>, Vec<usize>), String> {
-    let (&[n, anchors, 4], &[same, classes, all]) = (boxes.shape.dims(), scores.shape.dims()) else {
-        return Err(format!(
-            "outputs {} and {}; boxes [pictures x anchors x 4] and scores [pictures x classes x anchors] are expected",
-            boxes.shape, scores.shape
-        ));
+/// In words, when they are not of the shapes above.
+pub(super) fn batch(boxes: &Shape, scores: &Shape, pictures: usize) -> Result<Batch, String> {
+    let (&[n, anchors, 4], &[same, classes, all]) = (boxes.dims(), scores.dims()) else {
+        let expected = "boxes [pictures x anchors x 4] and scores [pictures x classes x anchors] are expected";
+        return Err(format!("outputs {boxes} and {scores}; {expected}"));
     };
     if (n, same, all) != (pictures, pictures, anchors) {
-        return Err(format!("boxes {} with scores {} for {pictures} pictures", boxes.shape, scores.shape));
+        return Err(format!("boxes {boxes} with scores {scores} for {pictures} pictures"));
     }
-    let say = |e: crate::Error| e.to_string();
-    let (boxes, scores) = (boxes.as_f32().map_err(say)?, scores.as_f32().map_err(say)?);
+    Ok(Batch { pictures, classes, anchors, mode: Classes::Apart })
+}
+
+/// The rows that stay of each picture.
+pub(super) fn on_host(boxes: &[f32], scores: &[f32], batch: Batch, params: &NmsParams) -> Result<Rows> {
+    let Batch { pictures, classes, anchors, .. } = batch;
     let (boxes, _) = boxes.as_chunks::<4>();
-    let (mut rows, mut counts) = (Vec::new(), Vec::with_capacity(pictures));
-    for picture in 0..pictures {
-        let candidates = Candidates {
-            boxes: &boxes[picture * anchors..(picture + 1) * anchors],
-            scores: &scores[picture * classes * anchors..(picture + 1) * classes * anchors],
-        };
-        let kept = cpu::multiclass(candidates, params).map_err(say)?;
-        counts.push(kept.len());
-        rows.extend(kept.iter().map(|k| [k.class as f32, k.score, k.rect[0], k.rect[1], k.rect[2], k.rect[3]]));
-    }
-    Ok((rows, counts))
+    let of_picture = |picture: usize| {
+        let boxes = &boxes[picture * anchors..][..anchors];
+        cpu::multiclass(Candidates { boxes, scores: &scores[picture * classes * anchors..][..classes * anchors] }, params)
+    };
+    (0..pictures).map(of_picture).collect::<Result<Vec<_>>>().map(rows)
+}
+
+/// The same by the GPU of `stream`, which keeps the candidates.
+pub(super) fn on_gpu(
+    stream: &Stream,
+    boxes: DeviceSlice<f32>,
+    scores: DeviceSlice<f32>,
+    batch: Batch,
+    params: &NmsParams,
+    transfers: &mut Transfers,
+) -> Result<Rows> {
+    let (mut keys, mut counts, mut best) = (stream.alloc(batch.keys())?, stream.alloc(batch.counts())?, stream.alloc(batch.best())?);
+    let mut scratch = Scratch { keys: keys.slice_mut(), counts: counts.slice_mut(), best: best.slice_mut() };
+    let mut out = stream.alloc(batch.pictures * batch.stride(params))?;
+    cuda::suppress(stream, boxes.cast()?, scores, batch, params, &mut scratch, &mut out.slice_mut())?;
+    let found = download(out.slice(), stream, transfers)?;
+    cuda::read(found.on_host()?, batch, params).map(rows)
+}
+
+fn rows(kept: Vec<Vec<Kept>>) -> Rows {
+    let counts = kept.iter().map(Vec::len).collect();
+    let row = |k: &Kept| [k.class as f32, k.score, k.rect[0], k.rect[1], k.rect[2], k.rect[3]];
+    Rows { rows: kept.iter().flatten().map(row).collect(), counts }
 }

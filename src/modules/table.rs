@@ -35,15 +35,15 @@ impl TableStructure {
     /// tables do not share runs.
     pub fn recognise(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Structure> {
         self.network.with(share, |worker| {
-            times.measure(Stage::Pre, || {
+            times.moving(Stage::Pre, |transfers| {
                 let (canvas, normalize) = (self.spec.canvas, self.spec.normalize);
                 let params = Params { canvas, interpolation: Interpolation::Linear, normalize, pad: 0.0, planes: Planes::Bgr };
-                let input = worker.session.input(0, Shape::new(&[1, 3, canvas.height as usize, canvas.width as usize]))?;
-                resize_norm::cpu::run(&[Item::whole(image, self.resized(image.size))], &params, input, &mut worker.scratch)
+                worker.feed_pictures(0, &[Item::whole(image, self.resized(image.size))], &params, share, transfers)
             })?;
             worker.run(Stage::Infer, times)?;
-            times.measure(Stage::Post, || {
-                let (first, second) = (worker.session.output(0)?, worker.session.output(1)?);
+            times.moving(Stage::Post, |transfers| {
+                let outputs = worker.outputs(2, transfers)?;
+                let (first, second) = (outputs[0].tensor()?, outputs[1].tensor()?);
                 let is_corners = |shape: &Shape| shape.dims().last() == Some(&CORNER_VALUES);
                 let (corners, probabilities) = if is_corners(&first.shape) { (first, second) } else { (second, first) };
                 let steps = |shape: &Shape, values: usize| match *shape.dims() {

@@ -6,7 +6,6 @@ use crate::error::Result;
 use crate::image::{ImageBuf, ImageView, PixelFormat};
 use crate::model::UnwarpingSpec;
 use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
-use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
 
 /// A loaded network that flattens pages, shared by workers.
@@ -31,15 +30,15 @@ impl Unwarp {
     pub fn flatten(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<ImageBuf> {
         let size = image.size;
         self.network.with(share, |worker| {
-            times.measure(Stage::Pre, || {
+            times.moving(Stage::Pre, |transfers| {
                 let (interpolation, normalize) = (Interpolation::Linear, self.spec.normalize);
                 let params = Params { canvas: size, interpolation, normalize, pad: 0.0, planes: Planes::Rgb };
-                let input = worker.session.input(0, Shape::new(&[1, 3, size.height as usize, size.width as usize]))?;
-                resize_norm::cpu::run(&[Item::whole(image, size)], &params, input, &mut worker.scratch)
+                worker.feed_pictures(0, &[Item::whole(image, size)], &params, share, transfers)
             })?;
             worker.run(Stage::Infer, times)?;
-            times.measure(Stage::Post, || {
-                let output = worker.session.output(0)?;
+            times.moving(Stage::Post, |transfers| {
+                let outputs = worker.outputs(1, transfers)?;
+                let output = outputs[0].tensor()?;
                 let area = size.area() as usize;
                 if output.shape.elements() != 3 * area {
                     return Err(self.network.fault(format!("output {} for a picture of {size}; the same size is expected", output.shape)));

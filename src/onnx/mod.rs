@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// Part of every cache key of a rewritten graph: grows whenever a rewrite gives another graph than before.
 pub const REWRITE_VERSION: u32 = 2;
 
-/// How much of the end of a recogniser may be left to the decoder behind it.
+/// How much of the end of a graph may be left to what follows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cut {
     /// Nothing: outputs are those of the original graph.
@@ -39,6 +39,9 @@ pub enum Cut {
     Softmax,
     /// That, and the dense layer before it.
     Classifier,
+    /// The suppression of overlapping boxes, and the resize of masks: see [`Surgery::NmsTail`](surgery::Surgery::NmsTail) and
+    /// [`Surgery::MaskResize`](surgery::Surgery::MaskResize).
+    Detections,
 }
 
 /// What the only output of a rewritten classifier holds along its last axis.
@@ -146,8 +149,11 @@ impl Model {
     pub fn prepare(mut self, target: Target, cut: Cut) -> Result<(Vec<u8>, Report)> {
         self.refuse_external_weights()?;
         let mut output = OutputKind::Original;
-        if cut != Cut::Nothing {
-            output = softmax_tail::remove(&mut self.proto);
+        match cut {
+            Cut::Nothing => {}
+            Cut::Softmax | Cut::Classifier => output = softmax_tail::remove(&mut self.proto),
+            // Neither change asks for values.
+            Cut::Detections => drop(surgery::apply(&mut self.proto, &surgery::DETECTIONS, &|_| Ok(Vec::new()))?),
         }
         let counts = fold::fold(&mut self.proto, target);
         if cut == Cut::Classifier

@@ -7,7 +7,6 @@ use super::reader::TextReader;
 use super::runs::Runs;
 use crate::error::Result;
 use crate::image::Frame;
-use crate::modules::batch::BatchLimits;
 use crate::modules::{Loader, TextDetect, TextRecognise};
 use crate::result::{OcrResult, PipelineResult, RunRecord};
 use crate::trace::{Stage, StageTimes};
@@ -23,22 +22,14 @@ pub struct Ocr {
 
 /// Frames that a GPU gains from having at once: some are brought there while others are worked on.
 const GPU_FRAMES: usize = 8;
-/// Lines of one width that share a run on a GPU, as far as the width allows.
-const GPU_BATCH: BatchLimits = BatchLimits { items: 32, cost: 32 * 320 };
 
 impl Ocr {
     /// Finds, fetches and opens the networks of `config`.
     pub fn open(config: &OcrConfig, loader: &Loader) -> Result<Self> {
         let (detect, recognise) =
             rayon::join(|| loader.text_detect(&config.text_det_model, &config.detection), || loader.text_recognise(&config.text_rec_model));
-        if loader.device().gpu().is_none() {
-            return Self::new(detect?, recognise?, config, loader.threads());
-        }
-        let mut config = config.clone();
-        if config.batch == OcrConfig::default().batch {
-            config.batch = GPU_BATCH;
-        }
-        Ok(Self { batch_size: GPU_FRAMES, ..Self::new(detect?, recognise?, &config, loader.threads())? })
+        let ocr = Self::new(detect?, recognise?, config, loader.threads())?;
+        Ok(if loader.device().gpu().is_some() { Self { batch_size: GPU_FRAMES, ..ocr } } else { ocr })
     }
 
     /// A pipeline over loaded modules that works on `threads` cores.

@@ -17,6 +17,12 @@ use crate::result::{Header, OcrResult};
 use crate::trace::StageTimes;
 use std::sync::Arc;
 
+/// Lines of one width that share a recognition run. Results do not depend on it. On a processor more lines a run
+/// gain nothing (measured: 6 lines of 320 cost 6 times one), and large batches leave cores without work at the end.
+const CPU_BATCH: BatchLimits = BatchLimits { items: 2, cost: 2 * 320 };
+/// The same on a GPU, as far as the width allows.
+const GPU_BATCH: BatchLimits = BatchLimits { items: 32, cost: 32 * 320 };
+
 /// A detector and a recogniser of text.
 pub(super) struct TextReader {
     detect: TextDetect,
@@ -47,7 +53,9 @@ struct Region {
 impl TextReader {
     /// A reader over loaded modules.
     pub fn new(detect: TextDetect, recognise: Arc<TextRecognise>, config: &OcrConfig) -> Self {
-        Self { detect, recognise, limits: config.batch, padding: config.padding, score_thresh: config.score_thresh }
+        let by_device = || if recognise.info().device == "cpu" { CPU_BATCH } else { GPU_BATCH };
+        let limits = config.batch.unwrap_or_else(by_device);
+        Self { detect, recognise, limits, padding: config.padding, score_thresh: config.score_thresh }
     }
 
     /// What runs: detector, recogniser.

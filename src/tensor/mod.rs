@@ -1,11 +1,13 @@
 //! Tensors as engines see them: a shape, an element type and host memory, row-major (C order). [`storage`]: elements that may lie on
-//! a device.
+//! a device; [`device`]: tensors that do.
 //! Knows nothing of images or engines; `ops` fill tensors, `backend` sessions lend and return them.
 
+pub mod device;
 pub mod storage;
 
 use crate::error::{Error, Result};
 use std::fmt;
+use std::ops::Range;
 
 /// Most dimensions a [`Shape`] holds.
 pub const MAX_RANK: usize = 6;
@@ -80,6 +82,21 @@ pub enum Data<'a> {
     I32(&'a [i32]),
     /// 64-bit integers.
     I64(&'a [i64]),
+}
+
+impl<'a> Data<'a> {
+    /// A part of the elements.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the range goes beyond the end.
+    pub fn part(self, range: Range<usize>) -> Result<Self> {
+        let beyond = || Error::internal("tensor", format!("elements {range:?} are not all there"));
+        Ok(match self {
+            Self::F32(data) => Self::F32(data.get(range.clone()).ok_or_else(beyond)?),
+            Self::I32(data) => Self::I32(data.get(range.clone()).ok_or_else(beyond)?),
+            Self::I64(data) => Self::I64(data.get(range.clone()).ok_or_else(beyond)?),
+        })
+    }
 }
 
 /// A borrowed tensor in host memory.

@@ -1,124 +1,35 @@
 //! OCR on a GPU: the same pipeline over the same networks as on the processor, with everything around them on the device. The
 //! device is the emulation; only the networks themselves are run by ONNX Runtime on the processor, on the memory of the device.
 
+use super::emulated::Emulated;
 use super::stub::Loaded;
+use hpinfer::Result;
 use hpinfer::backend::fake::FakeEngine;
 use hpinfer::backend::record::{Recording, Replay};
 use hpinfer::backend::select::{Libraries, Selector};
-use hpinfer::backend::{
-    BackendName, DynamicShapes, Engine, GpuSession, IoSpec, LoadOptions, Onnx, Parallelism, Precision, RunInfo, Session,
-};
+use hpinfer::backend::{BackendName, DynamicShapes, Engine, GpuSession, LoadOptions, Onnx, Parallelism, Precision};
 use hpinfer::cache::Cache;
-use hpinfer::device::{Device, DeviceBuffer, DeviceSlice, DeviceSliceMut, Gpu, Stream};
+use hpinfer::device::{Device, Gpu};
 use hpinfer::image::decode::Decoder;
-use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
-use hpinfer::model::{ModelSpec, Store};
-use hpinfer::modules::text_recognise::WidthRule;
+use hpinfer::image::{Frame, ImageBuf, PixelFormat, PointI, Size};
+use hpinfer::model::{BoxType, ModelSpec, Store, TextDetectionSpec};
+use hpinfer::modules::text_recognise::{Line, WidthRule};
 use hpinfer::modules::{TextDetect, TextRecognise};
-use hpinfer::onnx::{Cut, OutputKind};
+use hpinfer::onnx::Cut;
+use hpinfer::ops::db::ScoreMode;
+use hpinfer::ops::warp::curve::CurvePlan;
 use hpinfer::pipeline::{Divided, Ocr, OcrConfig, Pipeline};
 use hpinfer::result::{OcrResult, PipelineResult};
 use hpinfer::source::{Source, SourceOptions};
-use hpinfer::tensor::storage::{download, stage};
-use hpinfer::tensor::{Shape, TensorRef};
+use hpinfer::tensor::Shape;
+use hpinfer::tensor::storage::stage;
 use hpinfer::trace::{StageTimes, Transfers};
-use hpinfer::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Largest difference of a score to that of the processor.
 const SCORE_TOLERANCE: f32 = 1e-4;
-
-/// An engine on the stand-in's device: its memory is memory of the host.
-struct Emulated {
-    engine: Arc<dyn Engine>,
-    gpu: Arc<Gpu>,
-    info: RunInfo,
-}
-
-struct EmulatedSession {
-    session: Box<dyn Session>,
-    stream: Stream,
-    input: Option<(Shape, DeviceBuffer<f32>)>,
-    output: Option<(Shape, DeviceBuffer<f32>)>,
-}
-
-impl Engine for Emulated {
-    fn io(&self) -> &IoSpec {
-        self.engine.io()
-    }
-
-    fn info(&self) -> &RunInfo {
-        &self.info
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        self.engine.output_kind()
-    }
-
-    fn session(&self) -> Result<Box<dyn Session>> {
-        let (session, stream) = (self.engine.session()?, Stream::new(&self.gpu)?);
-        Ok(Box::new(EmulatedSession { session, stream, input: None, output: None }))
-    }
-
-    fn most_sessions(&self) -> usize {
-        2
-    }
-}
-
-impl GpuSession for EmulatedSession {
-    fn stream(&self) -> &Stream {
-        &self.stream
-    }
-
-    fn input(&mut self, _index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>> {
-        if self.input.as_ref().is_none_or(|(known, _)| *known != shape) {
-            self.input = Some((shape, self.stream.alloc(shape.elements())?));
-        }
-        let (_, buffer) = self.input.as_mut().ok_or_else(|| Error::internal("emulated", "no memory"))?;
-        Ok(buffer.slice_mut())
-    }
-
-    fn run(&mut self) -> Result<()> {
-        self.stream.wait()?;
-        let (shape, input) = self.input.as_ref().ok_or_else(|| Error::internal("emulated", "no input"))?;
-        // SAFETY: the memory of the stand-in is host memory, and nothing is under way.
-        let values = unsafe { std::slice::from_raw_parts(input.slice().address() as *const f32, input.len()) };
-        self.session.input(0, *shape)?.copy_from_slice(values);
-        self.session.run()?;
-        let found = self.session.output(0)?;
-        self.output = None;
-        let mut output = self.stream.alloc(found.shape.elements())?;
-        // SAFETY: as above.
-        unsafe { std::slice::from_raw_parts_mut(output.slice_mut().address() as *mut f32, output.len()) }.copy_from_slice(found.as_f32()?);
-        self.output = Some((found.shape, output));
-        Ok(())
-    }
-
-    fn output(&mut self, _index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
-        let (shape, output) = self.output.as_ref().ok_or_else(|| Error::internal("emulated", "no run"))?;
-        Ok((*shape, output.slice()))
-    }
-}
-
-impl Session for EmulatedSession {
-    fn input(&mut self, _index: usize, _shape: Shape) -> Result<&mut [f32]> {
-        Err(Error::internal("emulated", "host memory was asked for"))
-    }
-
-    fn run(&mut self) -> Result<()> {
-        GpuSession::run(self)
-    }
-
-    fn output(&self, _index: usize) -> Result<TensorRef<'_>> {
-        Err(Error::internal("emulated", "host memory was asked for"))
-    }
-
-    fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
-        Some(self)
-    }
-}
 
 /// The two networks of OCR with what is known of them.
 struct Networks {
@@ -153,12 +64,18 @@ impl Networks {
     }
 
     fn pipeline(&self, engines: [Arc<dyn Engine>; 2], threads: usize) -> Ocr {
+        self.pipeline_with(engines, threads, |_| ())
+    }
+
+    fn pipeline_with(&self, engines: [Arc<dyn Engine>; 2], threads: usize, change: impl Fn(&mut TextDetectionSpec)) -> Ocr {
         let [det, rec] = engines;
         let (ModelSpec::TextDetection(det_spec), ModelSpec::TextRecognition(rec_spec)) = (&self.specs[0], &self.specs[1]) else {
             panic!("specifications of text networks")
         };
         let recognise = TextRecognise::new(rec, rec_spec.clone(), WidthRule::Reference);
-        Ocr::new(TextDetect::new(det, det_spec.clone()), recognise, &OcrConfig::default(), threads).expect("a pipeline")
+        let mut det_spec = det_spec.clone();
+        change(&mut det_spec);
+        Ocr::new(TextDetect::new(det, det_spec), recognise, &OcrConfig::default(), threads).expect("a pipeline")
     }
 
     fn on_cpu(&self) -> Ocr {
@@ -171,11 +88,11 @@ impl Networks {
     }
 
     fn on(&self, gpu: &Arc<Gpu>, threads: usize) -> Ocr {
-        let engines = self.engines.clone().map(|engine| {
-            let info = RunInfo { device: gpu.to_string(), ..engine.info().clone() };
-            Arc::new(Emulated { engine, gpu: gpu.clone(), info }) as Arc<dyn Engine>
-        });
-        self.pipeline(engines, threads)
+        self.pipeline(self.emulated(gpu), threads)
+    }
+
+    fn emulated(&self, gpu: &Arc<Gpu>) -> [Arc<dyn Engine>; 2] {
+        self.engines.clone().map(|engine| Emulated::new(engine, gpu))
     }
 }
 
@@ -236,6 +153,59 @@ fn ocr_on_a_gpu_reads_what_the_processor_reads() {
     );
 }
 
+/// Outlines of curved text, and scores of exact polygons, are found by the processor in what the network on the device gave.
+#[test]
+fn curved_text_and_slow_scores_are_those_of_the_processor() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    Loaded::get();
+    let gpu = Gpu::open(None).expect("the stand-in opens");
+    let whole = picture("demo/delivery_note.png");
+    let part = whole.image.view().part([0, 0, whole.size().width as i32, 240]).expect("pixels").expect("some");
+    let frames = [Frame::from_image(part)];
+    let curved = |spec: &mut TextDetectionSpec| spec.boxes = BoxType::Poly;
+    let slow = |spec: &mut TextDetectionSpec| spec.db.score_mode = ScoreMode::Slow;
+    for change in [&curved as &dyn Fn(&mut TextDetectionSpec), &slow] {
+        let expected = networks.pipeline_with(networks.engines.clone(), 1, change).predict(&frames);
+        let found = networks.pipeline_with(networks.emulated(&gpu), 1, change).predict_timed(&frames);
+        let ((found, times), expected) = (found[0].as_ref().expect("a result"), expected[0].as_ref().expect("a result"));
+        compare(found, expected);
+        assert!(found.rec_text.len() >= 5 && times.transfers.frames >= 1.0, "{:?}, {:?}", found.rec_text, times.transfers);
+    }
+}
+
+/// Lines that no rectangle holds are straightened by the processor and read on the device, beside others.
+#[test]
+fn lines_along_a_curve_are_read_as_on_the_processor() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    Loaded::get();
+    let gpu = Gpu::open(None).expect("the stand-in opens");
+    let frame = picture("demo/delivery_note.png");
+    let side = |radius: f64, degrees: f64| {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        PointI::new((400.0 - radius * cos) as i32, (420.0 - radius * sin) as i32)
+    };
+    let arc: Vec<f64> = (0..=12).map(|step| 15.0 + 12.5 * f64::from(step)).collect();
+    let outline: Vec<PointI> = arc.iter().map(|&at| side(330.0, at)).chain(arc.iter().rev().map(|&at| side(280.0, at))).collect();
+    let curved = CurvePlan::from_polygon(&outline, frame.size()).expect("a plan");
+    assert!(matches!(curved, CurvePlan::Strips(_)), "{curved:?}");
+    let straight = CurvePlan::from_polygon(&[[55, 140], [330, 140], [330, 175], [55, 175]].map(|[x, y]| PointI::new(x, y)), frame.size());
+    let crops = [curved, straight.expect("a plan")];
+    let ModelSpec::TextRecognition(spec) = &networks.specs[1] else { panic!("a recogniser") };
+    let read = |engine| {
+        let recognise = TextRecognise::new(engine, spec.clone(), WidthRule::Reference);
+        let lines = crops.iter().map(|crop| Line { image: frame.image.view(), resident: None, crop }).collect::<Vec<_>>();
+        let width = crops.iter().map(|crop| recognise.input_width(crop.size())).max().expect("lines");
+        let texts = recognise.recognise(&lines, width, &mut StageTimes::default()).expect("texts");
+        texts.into_iter().map(|text| (text.text, (text.score * 1e3).round())).collect::<Vec<_>>()
+    };
+    let [_, on_device] = networks.emulated(&gpu);
+    let (expected, found) = (read(networks.engines[1].clone()), read(on_device));
+    assert_eq!(found, expected);
+    assert!(found[1].0.contains("张晓明"), "{found:?}");
+}
+
 /// Frames are divided among devices; each result is that of one device alone.
 #[test]
 fn two_gpus_share_the_frames_of_a_run() {
@@ -265,9 +235,8 @@ fn runs_on_a_gpu_are_recorded_and_replayed() {
     Loaded::get();
     let gpu = Gpu::open(None).expect("the stand-in opens");
     let engine: Arc<dyn Engine> = Arc::new(FakeEngine::new("m", |inputs| Ok((inputs[0].0, inputs[0].1.iter().map(|v| v * 2.0).collect()))));
-    let info = engine.info().clone();
     let recording = Recording::default();
-    let engine = recording.wrap(Arc::new(Emulated { engine, gpu, info }));
+    let engine = recording.wrap(Emulated::new(engine, &gpu));
     let mut session = engine.session().expect("a session");
     let session = session.on_gpu().expect("on the device");
     let stream = session.stream().clone();
@@ -283,17 +252,17 @@ fn runs_on_a_gpu_are_recorded_and_replayed() {
     let runs = recording.stop();
     assert_eq!(runs.iter().map(|run| run.inputs().to_vec()).collect::<Vec<_>>(), [vec![(shape, values.to_vec())]]);
     let read = |session: &mut dyn GpuSession| {
-        let (_, slice) = session.output(0).expect("an output");
-        download(slice, &stream, &mut Transfers::default()).expect("a copy").on_host().expect("read").to_vec()
+        let output = session.outputs(1).expect("an output")[0];
+        let copy = output.download(&stream, &mut Transfers::default()).expect("a copy");
+        let read = copy.on_host().expect("read");
+        (read.shape, read.as_f32().expect("floats").to_vec())
     };
-    assert_eq!(read(session), values.map(|v| v * 2.0));
+    let expected = (shape, values.map(|v| v * 2.0).to_vec());
+    assert_eq!(read(session), expected);
     let mut replay = Replay::default();
     let replayed = replay.prepare(&runs[0]).expect("prepared");
     replayed.run().expect("a run");
-    let replayed = replayed.on_gpu().expect("on the device");
-    let (found, slice) = replayed.output(0).expect("an output");
-    let copy = download(slice, &stream, &mut Transfers::default()).expect("a copy");
-    assert_eq!((found, copy.on_host().expect("read")), (shape, &values.map(|v| v * 2.0)[..]));
+    assert_eq!(read(replayed.on_gpu().expect("on the device")), expected);
 }
 
 /// Once a worker has met a picture it has the memory for it.

@@ -42,12 +42,13 @@ fn what_cannot_run_on_the_gpu_is_refused() {
         (&["--device", "gpu:0", "--backend", "openvino"][..], "backend openvino: it runs on the CPU only here, not on gpu:0"),
         (&["--device", "gpu:0", "--backend", "paddle_infer"], "backend paddle_infer: it runs on the CPU only here"),
         (&["--device", "gpu:0", "--backend", "tensorrt"], "libnvinfer.so.11 and libnvinfer.so.10 are not on this machine"),
-        (&["--device", "gpu:0", "--text-det-score-mode", "slow"], "score_mode `slow` runs on the CPU only, not on gpu:0"),
         (&["--device", "gpu:1,2"], "there is no GPU 2"),
     ] {
         let said = ocr(flags);
         assert!(said.contains(says), "{flags:?}: {said}");
     }
-    let said = run(&["--pipeline", "image_classification", "--device", "gpu"]);
-    assert!(said.contains("backend gpu: image_classification runs on the CPU only in this version"), "{said}");
+    // Any other pipeline likewise.
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/miniatures/classify");
+    let said = run(&["--pipeline", "image_classification", "--model", model, "--device", "gpu"]);
+    assert!(said.contains("backend onnx_runtime: model miniature_classify on gpu:0: "), "{said}");
 }

@@ -170,10 +170,11 @@ impl Builder {
         Ok((key, file, bytes.get()))
     }
 
-    /// What TensorRT-RTX needs changed in graphs for the GPU that engines are for; TensorRT itself has all operators.
+    /// What has to be changed in graphs: TensorRT itself has all operators, but where the number of boxes depends on their values the
+    /// host has to wait for it. TensorRT-RTX lacks some, for the GPU that engines are for.
     fn surgery(&self, options: &BuildOptions) -> &'static [Surgery] {
         if self.library.versions().abi != Abi::Rtx {
-            return &[];
+            return &surgery::DETECTIONS;
         }
         let here = self.gpu.capability.replace('.', "").parse().ok();
         options.target.or(here).map_or(&[], Surgery::for_tensorrt_rtx)
@@ -194,10 +195,13 @@ impl Builder {
         }
         let mut model = Model::decode(&bytes, &source.model)?;
         let run = |graph: &ModelProto| outputs_by_shape(&source.model, graph, &key.options, &*(self.reference)()?);
-        for (change, count) in surgery::apply(&mut model.proto, &key.surgery, &run)? {
+        let changes = surgery::apply(&mut model.proto, &key.surgery, &run)?;
+        for (change, count) in &changes {
             tracing::info!("{}: {change:?} in {count} places", source.model);
         }
-        let Arithmetic::Float16(rules) = arithmetic else { return Ok(Cow::Owned(model.to_bytes())) };
+        let Arithmetic::Float16(rules) = arithmetic else {
+            return Ok(if changes.is_empty() { bytes } else { Cow::Owned(model.to_bytes()) });
+        };
         let half = half::convert_checked(&source.model, &model, rules, &key.options, &*(self.reference)()?)?;
         match (key.options.fp16, half.kept) {
             (false, _) => Ok(Cow::Owned(half.model.to_bytes())),

@@ -1,10 +1,12 @@
 //! A session on a GPU: tensors stay in the memory of the device, and what repeats is recorded.
 
+use super::ffi::Element;
 use super::graphs::Graphs;
 use super::worker::Worker;
 use crate::backend::{GpuSession, Session};
-use crate::device::{DeviceSlice, DeviceSliceMut, Stream};
+use crate::device::{DeviceSliceMut, Stream};
 use crate::error::{Error, Result};
+use crate::tensor::device::{DeviceData, DeviceTensor};
 use crate::tensor::{Shape, TensorRef};
 
 /// One run at a time on a stream of a device.
@@ -42,9 +44,18 @@ impl GpuSession for OnGpu {
         }
     }
 
-    fn output(&mut self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
-        let (tensor, buffer) = self.worker.found(index)?;
-        Ok((tensor.shape, buffer.slice().part(0..tensor.bytes())?.cast()?))
+    fn outputs(&mut self, count: usize) -> Result<Vec<DeviceTensor<'_>>> {
+        let output = |index| {
+            let (tensor, buffer) = self.worker.found(index)?;
+            let bytes = buffer.slice().part(0..tensor.bytes())?;
+            let data = match tensor.dtype {
+                Element::I32 => DeviceData::I32(bytes.cast()?),
+                Element::I64 => DeviceData::I64(bytes.cast()?),
+                _ => DeviceData::F32(bytes.cast()?),
+            };
+            Ok(DeviceTensor { shape: tensor.shape, data })
+        };
+        (0..count).map(output).collect()
     }
 }
 

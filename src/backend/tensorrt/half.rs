@@ -12,7 +12,7 @@ use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::half::{Converted, Keep, convert, observed, rounded};
-use crate::onnx::surgery::{self, Surgery};
+use crate::onnx::surgery;
 use crate::tensor::{Data, Shape};
 use std::collections::HashSet;
 
@@ -36,7 +36,7 @@ pub fn convert_checked(name: &str, model: &Model, rules: &HalfRules, options: &B
     // are compared before that. It is converted, or not, with the rest.
     let mut checked = model.proto.clone();
     let never = |_: &_| Err(Error::internal("half precision", "cutting the end off a graph asks for no run"));
-    surgery::apply(&mut checked, &[Surgery::NmsTail, Surgery::MaskResize], &never)?;
+    surgery::apply(&mut checked, &surgery::DETECTIONS, &never)?;
     let feeds = feeds(&Model::from_proto(checked.clone(), name), options)?;
     let run = |proto| run(name, Model::from_proto(proto, name), reference, &feeds);
     let mut keep = Keep { operators: rules.float32.clone(), values: HashSet::new() };

@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::onnx::sample;
 use crate::tensor::Shape;
-use crate::tensor::storage::{download, stage};
+use crate::tensor::storage::stage;
 use crate::trace::Transfers;
 use serde::Serialize;
 use std::sync::Arc;
@@ -118,8 +118,8 @@ fn run_once(session: &mut dyn Session, shape: Shape, x: &[f32]) -> Result<Vec<f3
     let placed = stage(x, &stream)?.upload(&stream, &mut transfers)?;
     stream.copy(placed.on_device()?, &mut session.input(0, shape)?)?;
     session.run()?;
-    let (_, y) = session.output(0)?;
-    Ok(download(y, &stream, &mut transfers)?.on_host()?.to_vec())
+    let y = session.outputs(1)?[0].download(&stream, &mut transfers)?;
+    Ok(y.on_host()?.as_f32()?.to_vec())
 }
 
 fn step<T>(steps: &mut Vec<Step>, name: &'static str, work: impl FnOnce() -> Result<T>) -> Option<T> {

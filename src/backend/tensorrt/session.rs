@@ -14,7 +14,7 @@ use crate::backend::{self, Backend, BackendName, Format, IoSpec, LoadOptions, Ru
 use crate::cache::Cache;
 use crate::device::{Device, Stream};
 use crate::error::{Error, Result};
-use crate::onnx::{Model, OutputKind};
+use crate::onnx::{Cut, Model, OutputKind};
 use crate::tensor::DType;
 use std::path::Path;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ pub struct Prepared {
     source: Source,
     build: BuildOptions,
     arithmetic: Arithmetic,
-    /// Names of the graph's outputs.
+    /// Names of the outputs that the engine has to have.
     outputs: Vec<String>,
     /// The parts that engines are built of instead of the whole.
     cut: Option<CutLoop>,
@@ -95,7 +95,7 @@ impl TensorRt {
         let recipe = Recipe::for_module(module)?;
         let arithmetic = recipe.arithmetic(options.precision)?;
         let build = recipe.options_for(&recipe::inputs(&model), options.kind.size, &options.shapes)?;
-        let (_, outputs) = model.io();
+        let outputs = if options.cut == Cut::Detections { Vec::new() } else { model.io().1 };
         let source = Source { model: options.model.clone(), onnx: onnx.clone(), sha256: options.model_sha256.clone() };
         let cut = self.builder.cut(&source, &model, &build)?;
         if cut.is_some() && self.device.gpu().is_some() {
@@ -162,9 +162,9 @@ impl Prepared {
 
     fn whole(&self, made: Made) -> Result<Arc<dyn backend::Engine>> {
         let loaded = self.loaded(made)?;
-        // What a GPU's library needs cut off is not done behind it here.
+        // What is cut off is done behind the engine by whoever has asked for that.
         if let Some(missing) = self.outputs.iter().find(|name| loaded.io.outputs.iter().all(|output| output.name != **name)) {
-            let reason = format!("model {}: the engine ends before output `{missing}`, which this library cannot give", self.source.model);
+            let reason = format!("model {}: the engine ends before output `{missing}`, which no engine gives", self.source.model);
             return Err(Error::backend("tensorrt", reason, "choose onnx_runtime for this model"));
         }
         Ok(Arc::new(loaded))
@@ -192,14 +192,13 @@ struct Loaded {
 
 impl Loaded {
     fn new(device: &Device, info: RunInfo, made: Made) -> Result<Self> {
-        let (on_gpu, model) = (device.gpu().is_some(), &info.model);
+        let model = &info.model;
         let spec = |io: &Io| {
             let name = io.name.to_string_lossy().into_owned();
             match io.dtype {
                 Some(Element::F32) => Ok(DType::F32),
-                // Operations on a GPU take floats.
-                Some(Element::I32) if !io.is_input && !on_gpu => Ok(DType::I32),
-                Some(Element::I64) if !io.is_input && !on_gpu => Ok(DType::I64),
+                Some(Element::I32) if !io.is_input => Ok(DType::I32),
+                Some(Element::I64) if !io.is_input => Ok(DType::I64),
                 other => {
                     let reason = format!("model {model}: tensor `{name}` is of type {other:?}");
                     Err(Error::backend("tensorrt", reason, "choose onnx_runtime for this model"))

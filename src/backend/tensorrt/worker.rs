@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) struct Tensor {
     /// Its index among all tensors of the engine.
     place: usize,
-    dtype: Element,
+    pub(super) dtype: Element,
     /// What it has now.
     pub shape: Shape,
 }

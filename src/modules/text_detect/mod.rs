@@ -97,10 +97,11 @@ impl TextDetect {
     /// Finds the text regions of `image` (BGR). On a GPU the picture is brought there, once, and stays for what follows.
     pub fn detect(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Detected> {
         self.network.with(share, |worker| {
-            let Some(session) = worker.session.on_gpu() else {
+            let Worker { session, scratch } = worker;
+            let Some(session) = session.on_gpu() else {
                 return Ok(Detected { regions: self.detect_on_cpu(worker, image, times)?, resident: None });
             };
-            let detected = self.detect_on_gpu(session, image, times)?;
+            let detected = self.detect_on_gpu(session, &mut scratch.db, image, times)?;
             times.ran.insert(worker.session.ran());
             Ok(detected)
         })
@@ -120,16 +121,24 @@ impl TextDetect {
         worker.run(Stage::DetInfer, times)?;
         times.measure(Stage::DetPost, || {
             let output = worker.session.output(0)?;
-            if output.shape.elements() as u64 != canvas.area() {
-                let found = format!("output {} for a {canvas} input; one probability per pixel is expected", output.shape);
-                return Err(self.network.fault(found));
-            }
-            let map = ProbabilityMap { data: output.as_f32()?, size: canvas, original: src.size };
-            if self.spec.boxes == BoxType::Poly {
-                return db::polygons(map, &self.spec.db, &mut worker.scratch.db);
-            }
-            Ok(in_reading_order(db::cpu::boxes(map, &self.spec.db, &mut worker.scratch.db)?))
+            self.check(&output.shape, canvas)?;
+            self.regions(ProbabilityMap { data: output.as_f32()?, size: canvas, original: src.size }, &mut worker.scratch.db)
         })
+    }
+
+    /// Refuses an output that is not one probability per pixel.
+    fn check(&self, output: &Shape, canvas: Size) -> Result<()> {
+        if output.elements() as u64 != canvas.area() {
+            return Err(self.network.fault(format!("output {output} for a {canvas} input; one probability per pixel is expected")));
+        }
+        Ok(())
+    }
+
+    fn regions(&self, map: ProbabilityMap<'_>, scratch: &mut db::cpu::DbScratch) -> Result<Vec<TextPolygon>> {
+        match self.spec.boxes {
+            BoxType::Poly => db::polygons(map, &self.spec.db, scratch),
+            BoxType::Quad => Ok(in_reading_order(db::cpu::boxes(map, &self.spec.db, scratch)?)),
+        }
     }
 }
 

@@ -1,35 +1,40 @@
-//! Recognition wholly on a GPU: crops are cut out of the pictures that lie there, and the classes of all lines come back in one
-//! small copy.
+//! Recognition on a GPU: crops are cut out of the pictures that lie there, and the classes of all lines come back in one small
+//! copy. Lines that are not cut out as rectangles are straightened by the processor, and brought to the device as pictures.
 
-use super::{Ending, Line, Text, TextRecognise};
+use super::{Ending, Line, Scratch, Text, TextRecognise};
 use crate::backend::GpuSession;
 use crate::device::FloatsMut;
 use crate::error::{Error, Result};
-use crate::image::Size;
-use crate::ops::ctc::cuda::{self as ctc, Batch, Scratch};
-use crate::ops::warp::cuda::{self as warp, Item, Table, Taps};
-use crate::ops::warp::curve::CurvePlan;
+use crate::image::{ImageView, PixelFormat, Resident, Size};
+use crate::modules::feed::{Placed, prepare_on_gpu};
+use crate::ops::ctc::cuda::{self as ctc, Batch};
+use crate::ops::resize_norm::{Params, Window};
+use crate::ops::warp::cuda::{self as warp, Item, Table};
+use crate::ops::warp::curve::{self, CurvePlan};
 use crate::tensor::Shape;
-use crate::tensor::storage::{Storage, download, stage};
+use crate::tensor::storage::{download, stage};
 use crate::trace::{Stage, StageTimes, Transfers};
 
 impl TextRecognise {
     pub(super) fn recognise_on_gpu(
         &self,
         session: &mut dyn GpuSession,
-        taps: &mut Option<Storage<Taps>>,
+        scratch: &mut Scratch,
         lines: &[Line<'_>],
         width: u32,
         times: &mut StageTimes,
     ) -> Result<Vec<Text>> {
         let stream = session.stream().clone();
-        let mut transfers = times.transfers;
-        times.measure(Stage::RecPre, || {
-            let params = self.params(width);
+        let params = self.params(width);
+        if !lines.iter().all(|line| matches!(line.crop, CurvePlan::Rectangle(_)) && line.resident.is_some()) {
+            self.feed_straightened(session, scratch, lines, &params, times)?;
+            return self.read_on_gpu(session, lines.len(), times);
+        }
+        times.moving(Stage::RecPre, |transfers| {
             let items: Vec<Item<'_>> = lines.iter().map(|line| self.crop_item(line, params.canvas)).collect::<Result<_>>()?;
             let table = Table::new(&items, &params)?;
-            let rows = stage(table.rows(), &stream)?.upload(&stream, &mut transfers)?;
-            let taps = match taps {
+            let rows = stage(table.rows(), &stream)?.upload(&stream, transfers)?;
+            let taps = match &mut scratch.taps {
                 Some(taps) => taps,
                 // Once for the worker: not of these lines.
                 none => none.insert(stage(&warp::weights(), &stream)?.upload(&stream, &mut Transfers::default())?),
@@ -38,28 +43,56 @@ impl TextRecognise {
             let input = session.input(0, shape)?;
             warp::run(&stream, &table, rows.on_device()?, taps.on_device()?, &FloatsMut::F32(input))
         })?;
+        self.read_on_gpu(session, lines.len(), times)
+    }
+
+    /// Brings lines to the GPU that the processor has cut out of their pictures.
+    fn feed_straightened(
+        &self,
+        session: &mut dyn GpuSession,
+        scratch: &mut Scratch,
+        lines: &[Line<'_>],
+        params: &Params,
+        times: &mut StageTimes,
+    ) -> Result<()> {
+        let stream = session.stream().clone();
+        let mut residents = Vec::with_capacity(lines.len());
+        for line in lines {
+            times.measure(Stage::Crop, || curve::warp(line.image, line.crop, &mut scratch.crop, &mut scratch.warp))?;
+            let crop = ImageView { data: &scratch.crop, size: line.crop.size(), format: PixelFormat::Bgr };
+            residents.push(times.moving(Stage::RecPre, |transfers| Resident::upload(crop, crop.size, &stream, transfers))?);
+        }
+        let place = |(resident, line): (_, &Line<'_>)| {
+            let resized = self.resized(line.crop.size(), params.canvas);
+            Placed { resident, resized, window: Window::whole(resized) }
+        };
+        let placed: Vec<Placed> = residents.iter().zip(lines).map(place).collect();
+        times.moving(Stage::RecPre, |transfers| prepare_on_gpu(session, 0, &placed, params, transfers))
+    }
+
+    /// Runs the network on `count` lines and reads what it says.
+    fn read_on_gpu(&self, session: &mut dyn GpuSession, count: usize, times: &mut StageTimes) -> Result<Vec<Text>> {
+        let stream = session.stream().clone();
         times.measure(Stage::RecInfer, || session.run())?;
-        let texts = times.measure(Stage::RecPost, || {
-            let (shape, scores) = session.output(0)?;
+        times.moving(Stage::RecPost, |transfers| {
+            let output = session.outputs(1)?[0];
             let Ending::Decode(kind) = self.ending else {
                 return Err(Error::internal(
                     "text recognition",
                     "the network's last layer is left to the processor, but its input is on the GPU",
                 ));
             };
-            let [steps, classes] = self.steps_and_depth(shape, lines.len())?;
-            let batch = Batch { sequences: lines.len(), steps, classes };
+            let [steps, classes] = self.steps_and_depth(output.shape, count)?;
+            let batch = Batch { sequences: count, steps, classes };
             let rows = batch.sequences * batch.steps;
             let (mut best, mut value) = (stream.alloc(rows)?, stream.alloc(rows)?);
             let mut out = stream.alloc(batch.sequences * batch.row())?;
-            let mut scratch = Scratch { best: best.slice_mut(), value: value.slice_mut() };
-            ctc::decode(&stream, scores, batch, kind, &mut scratch, &mut out.slice_mut())?;
-            let out = download(out.slice(), &stream, &mut transfers)?;
+            let mut scratch = ctc::Scratch { best: best.slice_mut(), value: value.slice_mut() };
+            ctc::decode(&stream, output.as_f32()?, batch, kind, &mut scratch, &mut out.slice_mut())?;
+            let out = download(out.slice(), &stream, transfers)?;
             let decoded = ctc::read(out.on_host()?, batch)?; // waits for all of the above
-            Ok::<_, Error>(decoded.iter().map(|decoded| self.text(decoded)).collect())
-        })?;
-        times.transfers = transfers;
-        Ok(texts)
+            Ok(decoded.iter().map(|decoded| self.text(decoded)).collect())
+        })
     }
 
     /// How a line is cut out of its picture and resized for an input of the size `canvas`.
@@ -68,8 +101,7 @@ impl TextRecognise {
             (CurvePlan::Rectangle(plan), Some(resident)) => {
                 Ok(Item { src: resident.surface()?, plan: *plan, resized: self.resized(plan.size(), canvas) })
             }
-            (CurvePlan::Rectangle(_), None) => Err(Error::internal("text recognition", "the picture is in host memory, not on the GPU")),
-            _ => Err(Error::config("text recognition", "curved text runs on the CPU only; use device `cpu`")),
+            _ => Err(Error::internal("text recognition", "the line is no rectangle of a picture on the GPU")),
         }
     }
 }

@@ -85,6 +85,12 @@ enum Ending {
 
 struct Worker {
     session: Box<dyn Session>,
+    scratch: Scratch,
+}
+
+/// Buffers kept between calls.
+#[derive(Default)]
+struct Scratch {
     head: head::Scratch,
     crop: Vec<u8>,
     warp: warp::cpu::Scratch,
@@ -103,16 +109,7 @@ impl TextRecognise {
             OutputKind::Features(classifier) => Ending::Head(Head::new(&classifier.weights, &classifier.bias)),
         };
         let most = engine.most_sessions();
-        let make = move || {
-            Ok(Worker {
-                session: engine.session()?,
-                head: Default::default(),
-                crop: Vec::new(),
-                warp: Default::default(),
-                resize: Default::default(),
-                taps: None,
-            })
-        };
+        let make = move || Ok(Worker { session: engine.session()?, scratch: Scratch::default() });
         Self { spec, rule, info, ending, workers: Pool::with_most(most, make) }
     }
 
@@ -130,7 +127,7 @@ impl TextRecognise {
     pub fn recognise(&self, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
         self.workers.with(|worker| {
             let texts = match worker.session.on_gpu() {
-                Some(session) => self.recognise_on_gpu(session, &mut worker.taps, lines, width, times),
+                Some(session) => self.recognise_on_gpu(session, &mut worker.scratch, lines, width, times),
                 None => self.recognise_on_cpu(worker, lines, width, times),
             }?;
             times.ran.insert(worker.session.ran());
@@ -142,17 +139,18 @@ impl TextRecognise {
         let params = self.params(width);
         let (canvas, height) = (params.canvas, params.canvas.height);
         let plane = 3 * canvas.area() as usize;
-        let input = worker.session.input(0, Shape::new(&[lines.len(), 3, height as usize, width as usize]))?;
+        let Worker { session, scratch } = worker;
+        let input = session.input(0, Shape::new(&[lines.len(), 3, height as usize, width as usize]))?;
         for (line, out) in lines.iter().zip(input.chunks_exact_mut(plane)) {
-            times.measure(Stage::Crop, || curve::warp(line.image, line.crop, &mut worker.crop, &mut worker.warp))?;
+            times.measure(Stage::Crop, || curve::warp(line.image, line.crop, &mut scratch.crop, &mut scratch.warp))?;
             times.measure(Stage::RecPre, || {
-                let src = ImageView { data: &worker.crop, size: line.crop.size(), format: PixelFormat::Bgr };
+                let src = ImageView { data: &scratch.crop, size: line.crop.size(), format: PixelFormat::Bgr };
                 let resized = self.resized(line.crop.size(), canvas);
-                resize_norm::cpu::run(&[Item::whole(src, resized)], &params, out, &mut worker.resize)
+                resize_norm::cpu::run(&[Item::whole(src, resized)], &params, out, &mut scratch.resize)
             })?;
         }
-        times.measure(Stage::RecInfer, || worker.session.run())?;
-        let decoded = self.decode(worker.session.output(0)?, &mut worker.head, lines.len(), times)?;
+        times.measure(Stage::RecInfer, || session.run())?;
+        let decoded = self.decode(session.output(0)?, &mut scratch.head, lines.len(), times)?;
         Ok(decoded.iter().map(|line| self.text(line)).collect())
     }
 

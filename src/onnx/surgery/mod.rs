@@ -43,6 +43,9 @@ pub enum Surgery {
     GemmInHalf,
 }
 
+/// What [`Cut::Detections`](super::Cut::Detections) leaves out.
+pub const DETECTIONS: [Surgery; 2] = [Surgery::NmsTail, Surgery::MaskResize];
+
 impl Surgery {
     /// What a builder for a GPU of compute capability `capability` (75 is 7.5) of TensorRT-RTX needs, in order.
     pub fn for_tensorrt_rtx(capability: i32) -> &'static [Self] {

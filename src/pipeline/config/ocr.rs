@@ -20,17 +20,13 @@ pub struct OcrConfig {
     pub detection: DetectionOverrides,
     /// Least recognition score of a result; 0 keeps all, as the reference does.
     pub score_thresh: f32,
-    /// Limits of a recognition batch.
-    pub batch: BatchLimits,
+    /// Limits of a recognition batch; `None` leaves them to the device.
+    pub batch: Option<BatchLimits>,
     /// How lines of unlike width share a recognition batch: not at all, or as in PaddleX 3.x.
     pub padding: Padding,
     /// Device, where the file names one.
     pub device: Option<String>,
 }
-
-/// Lines of one width that share a recognition run. Results do not depend on it. On a processor more lines a run
-/// gain nothing (measured: 6 lines of 320 cost 6 times one), and large batches leave cores without work at the end.
-const DEFAULT_BATCH: BatchLimits = BatchLimits { items: 2, cost: 2 * 320 };
 
 impl Default for OcrConfig {
     fn default() -> Self {
@@ -40,7 +36,7 @@ impl Default for OcrConfig {
             text_rec_model: model("PP-OCRv4_mobile_rec"),
             detection: DetectionOverrides::default(),
             score_thresh: 0.0,
-            batch: DEFAULT_BATCH,
+            batch: None,
             padding: Padding::Own,
             device: None,
         }
@@ -220,7 +216,7 @@ impl OcrConfig {
     /// so only a greater one replaces our own limits.
     pub(super) fn set_batch_size(&mut self, size: Option<usize>) {
         if let Some(items) = size.filter(|&n| n > 1) {
-            self.batch = BatchLimits { items, cost: items * 320 };
+            self.batch = Some(BatchLimits { items, cost: items * 320 });
         }
     }
 }

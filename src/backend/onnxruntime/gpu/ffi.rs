@@ -2,7 +2,8 @@
 //! while it does; the calls below it do not.
 
 use crate::device::{DeviceSlice, Stream};
-use crate::tensor::Shape;
+use crate::tensor::device::{DeviceData, DeviceTensor};
+use crate::tensor::{DType, Shape};
 use ort::AsPointer;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
@@ -33,21 +34,22 @@ pub(super) struct Bound {
     memory: MemoryInfo<'static>,
     input_names: Vec<CString>,
     output_names: Vec<String>,
+    output_types: Vec<DType>,
 }
 
 // SAFETY: all of it is used by one thread at a time, and none of it belongs to a thread.
 unsafe impl Send for Bound {}
 
 impl Bound {
-    /// Bindings for `session` to memory of device `number`.
-    pub fn new(session: Session, number: u32) -> Result<Self, String> {
+    /// Bindings for `session`, whose outputs are of these types, to memory of device `number`.
+    pub fn new(session: Session, number: u32, output_types: Vec<DType>) -> Result<Self, String> {
         let text = |e: ort::Error| e.to_string();
         let memory = MemoryInfo::new(AllocationDevice::CUDA, number as i32, AllocatorType::Device, MemoryType::Default).map_err(text)?;
         let names = session.inputs().iter().map(|i| CString::new(i.name()).map_err(|e| e.to_string()));
         let input_names = names.collect::<Result<_, _>>()?;
         let output_names = session.outputs().iter().map(|o| o.name().to_owned()).collect();
         let binding = session.create_binding().map_err(text)?;
-        Ok(Self { outputs: Vec::new(), binding, session, memory, input_names, output_names })
+        Ok(Self { outputs: Vec::new(), binding, session, memory, input_names, output_names, output_types })
     }
 
     /// Puts a run on `inputs`, in graph order, into the stream of the session.
@@ -79,16 +81,24 @@ impl Bound {
     }
 
     /// Output `index` of the last run, on the device.
-    pub fn output(&self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>), String> {
+    pub fn output(&self, index: usize) -> Result<DeviceTensor<'_>, String> {
         let count = self.outputs.len();
-        let tensor = self.outputs.get(index).ok_or_else(|| format!("output {index} of {count}"))?;
+        let found = self.outputs.get(index).zip(self.output_types.get(index));
+        let (tensor, dtype) = found.ok_or_else(|| format!("output {index} of {count}"))?;
         if tensor.memory_info().allocation_device() != AllocationDevice::CUDA {
             return Err(format!("output {index} is in {:?} memory, not on the device", tensor.memory_info().allocation_device()));
         }
         let dims: Vec<usize> = tensor.shape().iter().map(|&d| d as usize).collect();
         let shape = Shape::try_from_slice(&dims).map_err(|e| e.to_string())?;
-        // SAFETY: the library says that they are there; the value lives as long as the borrow, and the type was checked when the
-        // network was loaded.
-        Ok((shape, unsafe { DeviceSlice::from_raw(tensor.data_ptr() as u64, shape.elements()) }))
+        let (address, len) = (tensor.data_ptr() as u64, shape.elements());
+        // SAFETY: the library says that they are there, of the type that its graph says; the value lives as long as the borrow.
+        let data = unsafe {
+            match dtype {
+                DType::F32 => DeviceData::F32(DeviceSlice::from_raw(address, len)),
+                DType::I32 => DeviceData::I32(DeviceSlice::from_raw(address, len)),
+                DType::I64 => DeviceData::I64(DeviceSlice::from_raw(address, len)),
+            }
+        };
+        Ok(DeviceTensor { shape, data })
     }
 }

@@ -5,10 +5,11 @@
 mod ffi;
 
 use crate::backend::{BackendName, Engine, Format, GpuSession, IoSpec, LoadOptions, Onnx, RunInfo, Session};
-use crate::device::{DeviceBuffer, DeviceSlice, DeviceSliceMut, Gpu, Stream};
+use crate::device::{DeviceBuffer, DeviceSliceMut, Gpu, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
-use crate::tensor::{DType, Shape, TensorRef};
+use crate::tensor::device::DeviceTensor;
+use crate::tensor::{Shape, TensorRef};
 use ort::environment::Environment;
 use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::Session as OrtSession;
@@ -45,10 +46,6 @@ pub(super) fn load(
     let specs = |outlets: &[Outlet]| outlets.iter().map(|o| super::spec_of(&options.model, o)).collect::<Result<Vec<_>>>();
     let io = IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? };
     io.require_float_inputs(BackendName::OnnxRuntime, &options.model)?;
-    if let Some(other) = io.outputs.iter().find(|spec| spec.dtype != DType::F32) {
-        let reason = format!("model {}: output `{}` is of type {:?}, which stays on the CPU", options.model, other.name, other.dtype);
-        return Err(Error::backend("onnx_runtime", reason, "use --device cpu"));
-    }
     let info = RunInfo {
         model: options.model.clone(),
         backend: BackendName::OnnxRuntime,
@@ -132,7 +129,8 @@ impl Engine for CudaEngine {
             None => self.recipe.commit()?,
         };
         let number = self.recipe.gpu.info().number;
-        let bound = ffi::Bound::new(session, number).map_err(|e| unusable(&self.recipe.gpu, &self.info.model, e))?;
+        let types = self.io.outputs.iter().map(|output| output.dtype).collect();
+        let bound = ffi::Bound::new(session, number, types).map_err(|e| unusable(&self.recipe.gpu, &self.info.model, e))?;
         let inputs = self.io.inputs.iter().map(|_| None).collect();
         Ok(Box::new(CudaSession { bound, inputs, stream, model: self.info.model.clone() }))
     }
@@ -190,8 +188,8 @@ impl GpuSession for CudaSession {
         ran.map_err(|e| self.fault(e))
     }
 
-    fn output(&mut self, index: usize) -> Result<(Shape, DeviceSlice<'_, f32>)> {
-        self.bound.output(index).map_err(|e| self.fault(e))
+    fn outputs(&mut self, count: usize) -> Result<Vec<DeviceTensor<'_>>> {
+        (0..count).map(|index| self.bound.output(index).map_err(|e| self.fault(e))).collect()
     }
 }
 

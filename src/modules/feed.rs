@@ -1,0 +1,122 @@
+//! Inputs and outputs of networks on pictures, wherever they work. On the processor pictures are prepared into the memory of
+//! the session. On a GPU each is brought there by one transfer, prepared there, and outputs come to the host when they are asked for.
+
+use super::network::{Share, Worker};
+use crate::backend::GpuSession;
+use crate::device::FloatsMut;
+use crate::error::Result;
+use crate::image::{Resident, Size};
+use crate::ops::resize_norm::cuda::{self, Table};
+use crate::ops::resize_norm::{self, Item, Params, Window};
+use crate::tensor::device::Downloaded;
+use crate::tensor::storage::stage;
+use crate::tensor::{Shape, TensorRef};
+use crate::trace::Transfers;
+use rayon::prelude::*;
+
+/// A worker of a network on pictures.
+pub(super) type PictureWorker = Worker<resize_norm::cpu::Scratch>;
+
+/// An output of the last run, for the processor.
+pub(super) enum Output<'a> {
+    /// In the memory of the session.
+    Lent(TensorRef<'a>),
+    /// Brought from a GPU.
+    Fetched(Downloaded),
+}
+
+impl Output<'_> {
+    /// The tensor; waits until it is there.
+    pub fn tensor(&self) -> Result<TensorRef<'_>> {
+        match self {
+            Self::Lent(tensor) => Ok(*tensor),
+            Self::Fetched(copy) => copy.on_host(),
+        }
+    }
+}
+
+impl PictureWorker {
+    /// Fills input `index` with the prepared pictures, a tensor `[pictures, 3, canvas.height, canvas.width]`; on the processor
+    /// side by side where the work has all cores.
+    pub(super) fn feed_pictures(
+        &mut self,
+        index: usize,
+        items: &[Item],
+        params: &Params,
+        share: Share,
+        transfers: &mut Transfers,
+    ) -> Result<()> {
+        let Some(session) = self.session.on_gpu() else {
+            let input = self.session.input(index, shape_of(items.len(), params.canvas))?;
+            return fill(items, params, input, &mut self.scratch, share);
+        };
+        let stream = session.stream().clone();
+        let upload = |item: &Item| Resident::upload(item.src, item.src.size, &stream, transfers);
+        let residents: Vec<Resident> = items.iter().map(upload).collect::<Result<_>>()?;
+        let placed: Vec<Placed> =
+            residents.iter().zip(items).map(|(resident, item)| Placed { resident, resized: item.resized, window: item.window }).collect();
+        prepare_on_gpu(session, index, &placed, params, transfers)
+    }
+
+    /// Fills input `index` with `values`.
+    pub(super) fn feed(&mut self, index: usize, shape: Shape, values: &[f32], transfers: &mut Transfers) -> Result<()> {
+        let Some(session) = self.session.on_gpu() else {
+            self.session.input(index, shape)?.copy_from_slice(values);
+            return Ok(());
+        };
+        let stream = session.stream().clone();
+        let placed = stage(values, &stream)?.upload(&stream, transfers)?;
+        stream.copy(placed.on_device()?, &mut session.input(index, shape)?)
+    }
+
+    /// The first `count` outputs of the last run, in graph order.
+    pub(super) fn outputs(&mut self, count: usize, transfers: &mut Transfers) -> Result<Vec<Output<'_>>> {
+        if let Some(session) = self.session.on_gpu() {
+            let stream = session.stream().clone();
+            return session.outputs(count)?.iter().map(|output| output.download(&stream, transfers).map(Output::Fetched)).collect();
+        }
+        (0..count).map(|index| self.session.output(index).map(Output::Lent)).collect()
+    }
+}
+
+/// A picture on a GPU, and how it becomes a part of an input.
+pub(super) struct Placed<'a> {
+    /// The picture.
+    pub resident: &'a Resident,
+    /// Size after the resize.
+    pub resized: Size,
+    /// What is kept of it.
+    pub window: Window,
+}
+
+/// Puts the preparation of `pictures` into the stream of `session`, whose input `index` it fills.
+pub(super) fn prepare_on_gpu(
+    session: &mut dyn GpuSession,
+    index: usize,
+    pictures: &[Placed],
+    params: &Params,
+    transfers: &mut Transfers,
+) -> Result<()> {
+    let stream = session.stream().clone();
+    let items = pictures.iter().map(|p| Ok(cuda::Item { src: p.resident.canvas()?, resized: p.resized, window: p.window }));
+    let items: Vec<cuda::Item> = items.collect::<Result<_>>()?;
+    let table = Table::new(&items, params)?;
+    let rows = stage(table.rows(), &stream)?.upload(&stream, transfers)?;
+    let input = session.input(index, shape_of(pictures.len(), params.canvas))?;
+    cuda::run(&stream, &table, rows.on_device()?, &FloatsMut::F32(input))
+}
+
+fn shape_of(pictures: usize, canvas: Size) -> Shape {
+    Shape::new(&[pictures, 3, canvas.height as usize, canvas.width as usize])
+}
+
+/// Fills `input` with the prepared pictures, side by side where the work has all cores.
+fn fill(items: &[Item], params: &Params, input: &mut [f32], scratch: &mut resize_norm::cpu::Scratch, share: Share) -> Result<()> {
+    if share == Share::OneCore || items.len() < 2 {
+        return resize_norm::cpu::run(items, params, input, scratch);
+    }
+    let each = 3 * params.canvas.area() as usize;
+    let parts = input.par_chunks_exact_mut(each).zip(items);
+    parts
+        .try_for_each_init(resize_norm::cpu::Scratch::default, |scratch, (out, item)| resize_norm::cpu::run(&[*item], params, out, scratch))
+}

@@ -1,0 +1,139 @@
+//! A network on the stand-in's device: run by an engine of the processor, on memory of the device, which is memory of the host.
+
+use hpinfer::backend::{Engine, GpuSession, IoSpec, RunInfo, Session};
+use hpinfer::device::{DeviceBuffer, DeviceSliceMut, Gpu, Stream};
+use hpinfer::onnx::OutputKind;
+use hpinfer::tensor::device::{DeviceData, DeviceTensor};
+use hpinfer::tensor::{Data, Shape, TensorRef};
+use hpinfer::{Error, Result};
+use std::sync::Arc;
+
+pub struct Emulated {
+    engine: Arc<dyn Engine>,
+    gpu: Arc<Gpu>,
+    info: RunInfo,
+}
+
+impl Emulated {
+    pub fn new(engine: Arc<dyn Engine>, gpu: &Arc<Gpu>) -> Arc<dyn Engine> {
+        let info = RunInfo { device: gpu.to_string(), ..engine.info().clone() };
+        Arc::new(Self { engine, gpu: gpu.clone(), info })
+    }
+}
+
+struct EmulatedSession {
+    session: Box<dyn Session>,
+    stream: Stream,
+    inputs: Vec<Option<(Shape, DeviceBuffer<f32>)>>,
+    outputs: Vec<(Shape, Buffer)>,
+}
+
+/// Memory of an output.
+enum Buffer {
+    F32(DeviceBuffer<f32>),
+    I32(DeviceBuffer<i32>),
+    I64(DeviceBuffer<i64>),
+}
+
+impl Buffer {
+    fn data(&self) -> DeviceData<'_> {
+        match self {
+            Self::F32(buffer) => DeviceData::F32(buffer.slice()),
+            Self::I32(buffer) => DeviceData::I32(buffer.slice()),
+            Self::I64(buffer) => DeviceData::I64(buffer.slice()),
+        }
+    }
+}
+
+impl Engine for Emulated {
+    fn io(&self) -> &IoSpec {
+        self.engine.io()
+    }
+
+    fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    fn output_kind(&self) -> &OutputKind {
+        self.engine.output_kind()
+    }
+
+    fn session(&self) -> Result<Box<dyn Session>> {
+        let (session, stream) = (self.engine.session()?, Stream::new(&self.gpu)?);
+        let inputs = self.io().inputs.iter().map(|_| None).collect();
+        Ok(Box::new(EmulatedSession { session, stream, inputs, outputs: Vec::new() }))
+    }
+
+    fn most_sessions(&self) -> usize {
+        2
+    }
+}
+
+fn to_device<T: bytemuck::Pod>(data: &[T], stream: &Stream) -> Result<DeviceBuffer<T>> {
+    let mut buffer = stream.alloc(data.len())?;
+    // SAFETY: the memory of the stand-in is host memory, and nothing is under way.
+    unsafe { std::slice::from_raw_parts_mut(buffer.slice_mut().address() as *mut T, data.len()) }.copy_from_slice(data);
+    Ok(buffer)
+}
+
+impl GpuSession for EmulatedSession {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn input(&mut self, index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>> {
+        let input = &mut self.inputs[index];
+        if input.as_ref().is_none_or(|(known, _)| *known != shape) {
+            *input = Some((shape, self.stream.alloc(shape.elements())?));
+        }
+        let (_, buffer) = input.as_mut().ok_or_else(|| Error::internal("emulated", "no memory"))?;
+        Ok(buffer.slice_mut())
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.stream.wait()?;
+        for (index, input) in self.inputs.iter().enumerate() {
+            let (shape, input) = input.as_ref().ok_or_else(|| Error::internal("emulated", "no input"))?;
+            // SAFETY: as above.
+            let values = unsafe { std::slice::from_raw_parts(input.slice().address() as *const f32, input.len()) };
+            self.session.input(index, *shape)?.copy_from_slice(values);
+        }
+        self.session.run()?;
+        self.outputs.clear();
+        let mut index = 0;
+        // An engine that has fewer says so.
+        while let Ok(found) = self.session.output(index) {
+            let buffer = match found.data {
+                Data::F32(data) => Buffer::F32(to_device(data, &self.stream)?),
+                Data::I32(data) => Buffer::I32(to_device(data, &self.stream)?),
+                Data::I64(data) => Buffer::I64(to_device(data, &self.stream)?),
+            };
+            self.outputs.push((found.shape, buffer));
+            index += 1;
+        }
+        Ok(())
+    }
+
+    fn outputs(&mut self, count: usize) -> Result<Vec<DeviceTensor<'_>>> {
+        let found = self.outputs.get(..count).ok_or_else(|| Error::internal("emulated", "no run, or fewer outputs"))?;
+        Ok(found.iter().map(|(shape, buffer)| DeviceTensor { shape: *shape, data: buffer.data() }).collect())
+    }
+}
+
+impl Session for EmulatedSession {
+    fn input(&mut self, _index: usize, _shape: Shape) -> Result<&mut [f32]> {
+        Err(Error::internal("emulated", "host memory was asked for"))
+    }
+
+    fn run(&mut self) -> Result<()> {
+        GpuSession::run(self)
+    }
+
+    fn output(&self, _index: usize) -> Result<TensorRef<'_>> {
+        Err(Error::internal("emulated", "host memory was asked for"))
+    }
+
+    fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
+        Some(self)
+    }
+}

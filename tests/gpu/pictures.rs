@@ -1,0 +1,210 @@
+//! The pipelines with one network, and the networks of documents, on a GPU: what they say is what they say on the processor. Pictures
+//! are prepared, boxes suppressed, masks cut and classes chosen by the kernels; see `ocr` for the rest.
+
+use super::emulated::Emulated;
+use super::stub::Loaded;
+use hpinfer::Result;
+use hpinfer::backend::fake::{FakeEngine, Output};
+use hpinfer::backend::select::{Libraries, Selector};
+use hpinfer::backend::{BackendName, DynamicShapes, Engine, LoadOptions, Onnx, Parallelism, Precision};
+use hpinfer::cache::Cache;
+use hpinfer::device::Gpu;
+use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
+use hpinfer::model::{CellScale, ModelSpec, ResolvedModel, Store, TableSpec, UnwarpingSpec};
+use hpinfer::modules::network::Share;
+use hpinfer::modules::{Classify, Detect, PictureModule, Segment, SegmentInstances, TableStructure, Unwarp};
+use hpinfer::onnx::Cut;
+use hpinfer::ops::resize_norm::{Normalize, Scale};
+use hpinfer::trace::{StageTimes, Transfers};
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Pictures of random pixels.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64 | 1);
+        let seed = std::env::var("TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(clock);
+        println!("TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32
+    }
+
+    fn unit(&mut self) -> f32 {
+        self.next() as f32 / (1u64 << 32) as f32
+    }
+
+    fn frame(&mut self, size: Size) -> Frame {
+        let base = self.next();
+        let data = (0..size.area() * 3).map(|i| ((base >> (8 * (i % 3))) as u8 / 2).saturating_add(self.next() as u8 / 4)).collect();
+        Frame::from_image(ImageBuf::new(data, size, PixelFormat::Bgr).expect("a picture"))
+    }
+}
+
+fn miniature(name: &str) -> ResolvedModel {
+    let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures").join(name);
+    Store::new(&cache).expect("a store").resolve(folder.to_str().expect("UTF-8")).expect("a model")
+}
+
+fn engine(model: &ResolvedModel) -> Arc<dyn Engine> {
+    let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
+    let options = LoadOptions {
+        model: model.name.clone(),
+        kind: Default::default(),
+        onnx: model.files.onnx.clone().map(Onnx::File),
+        paddle: None,
+        model_sha256: model.sha256().expect("a digest"),
+        rewrite: true,
+        precision: Precision::Float32,
+        parallelism: Parallelism { streams: 2, threads_per_stream: 1 },
+        cut: Cut::Nothing,
+        shapes: DynamicShapes::new(),
+        cache_dir: None,
+    };
+    Selector::new(cache, Libraries::default()).load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine")
+}
+
+/// Runs `open`'s module over `engine` on the processor and on the stand-in's device, on the same frames, and compares; says what the
+/// device was brought and gave.
+fn same_on_both<M: PictureModule>(engine: Arc<dyn Engine>, open: impl Fn(Arc<dyn Engine>) -> Result<M>, frames: &[Frame]) -> Transfers
+where
+    M::Output: PartialEq + Debug,
+{
+    Loaded::get();
+    let gpu = Gpu::open(None).expect("the stand-in opens");
+    let on = |engine| {
+        let (module, mut times) = (open(engine).expect("a module"), StageTimes::default());
+        let views: Vec<_> = frames.iter().map(|frame| frame.image.view()).collect();
+        let each = module.max_batch().min(views.len());
+        let found: Vec<_> =
+            views.chunks(each).flat_map(|some| module.predict(some, Share::OneCore, &mut times).expect("outputs")).collect();
+        (found, times, module.info().device.clone())
+    };
+    let (expected, before, _) = on(engine.clone());
+    let (found, times, device) = on(Emulated::new(engine, &gpu));
+    assert_eq!((found, &*device), (expected, "gpu:0"));
+    assert_eq!((before.transfers, times.transfers.frames), (Transfers::default(), frames.len() as f64));
+    times.transfers
+}
+
+fn detection(model: &ResolvedModel) -> hpinfer::model::DetectionSpec {
+    let ModelSpec::Detection(spec) = &model.spec else { panic!("a detector") };
+    spec.clone()
+}
+
+#[test]
+fn classes_and_boxes_are_those_of_the_processor() {
+    let _turn = Loaded::turn();
+    let mut random = Random::new();
+    let frames = [random.frame(Size::new(33, 21)), random.frame(Size::new(12, 40))];
+    let model = miniature("classify");
+    let ModelSpec::Classification(spec) = &model.spec else { panic!("a classifier") };
+    let moved = same_on_both(engine(&model), |engine| Classify::new(engine, spec.clone()), &frames);
+    assert_eq!((moved.uploads, moved.downloads, moved.downloaded_bytes), (3.0, 1.0, 2.0 * 4.0 * 4.0), "two pictures and their table");
+    for name in ["detect_detr", "detect_yolo", "detect_picodet", "detect_cut", "detect_nothing"] {
+        let model = miniature(name);
+        let moved = same_on_both(engine(&model), |engine| Detect::new(engine, detection(&model)), &frames);
+        assert!(moved.downloaded_bytes < 20_000.0, "{name}: {moved:?}");
+    }
+}
+
+/// Candidates of a random detector without its suppression, more than a block of the kernels has threads.
+#[test]
+fn boxes_are_suppressed_on_the_device() {
+    let _turn = Loaded::turn();
+    let mut random = Random::new();
+    let (anchors, classes) = (700, 3);
+    let boxes: Vec<f32> = (0..2 * anchors)
+        .flat_map(|_| {
+            let [x, y] = [random.unit() * 30.0, random.unit() * 30.0];
+            [x, y, x + 2.0 + random.unit() * 10.0, y + 2.0 + random.unit() * 10.0]
+        })
+        .collect();
+    let scores: Vec<f32> = (0..2 * anchors * classes).map(|_| random.unit()).collect();
+    let outputs = vec![Output::f32(&[2, anchors, 4], boxes), Output::f32(&[2, classes, anchors], scores)];
+    let inputs: [(&str, &[Option<usize>]); 2] = [("image", &[Some(2), Some(3), Some(16), Some(16)]), ("scale_factor", &[Some(2), Some(2)])];
+    let mut fake = FakeEngine::with_io("candidates", &inputs, 2, move |_| Ok(outputs.clone()));
+    fake.declare_output(0, &[Some(2), Some(anchors), Some(4)]);
+    fake.declare_output(1, &[Some(2), Some(classes), Some(anchors)]);
+    let frames = [random.frame(Size::new(40, 40)), random.frame(Size::new(44, 41))];
+    let spec = detection(&miniature("detect_cut"));
+    let moved = same_on_both(Arc::new(fake), |engine| Detect::new(engine, spec.clone()), &frames);
+    assert_eq!(moved.downloads, 1.0, "the boxes that stay: {moved:?}");
+}
+
+#[test]
+fn classes_of_pixels_are_those_of_the_processor() {
+    let _turn = Loaded::turn();
+    let mut random = Random::new();
+    let size = Size::new(70, 37);
+    let frames = [random.frame(size), random.frame(size)];
+    for (name, bytes_a_pixel) in [("segment", 4.0), ("segment_int64", 8.0), ("segment_scores", 1.0)] {
+        let model = miniature(name);
+        let ModelSpec::Segmentation(spec) = &model.spec else { panic!("a segmenter") };
+        let moved = same_on_both(engine(&model), |engine| Segment::new(engine, spec.clone()), &frames);
+        assert_eq!(moved.downloaded_bytes, 2.0 * size.area() as f64 * bytes_a_pixel, "{name}");
+    }
+}
+
+/// Masks of both forms: whole maps, of which the rows of a box come to the host, and logits, which are cut there.
+#[test]
+fn masks_are_those_of_the_processor() {
+    let _turn = Loaded::turn();
+    let mut random = Random::new();
+    let model = miniature("instances");
+    let frames = [random.frame(Size::new(61, 33))];
+    same_on_both(engine(&model), |engine| SegmentInstances::new(engine, detection(&model)), &frames);
+
+    let size = Size::new(90, 70);
+    let rows = vec![0.0, 0.9, 3.2, 1.0, 50.7, 60.0, 2.0, 0.2, 0.0, 0.0, 9.0, 9.0, 1.0, 0.7, 80.0, 20.0, 88.0, 90.0];
+    let logits: Vec<f32> = (0..3 * 20 * 16).map(|_| random.unit() - 0.5).collect();
+    let outputs = vec![Output::f32(&[3, 6], rows), Output::i32(&[1], vec![3]), Output::f32(&[1, 3, 20, 16], logits)];
+    let inputs: [(&str, &[Option<usize>]); 3] = [("im_shape", &[None; 2]), ("image", &[None; 4]), ("scale_factor", &[None; 2])];
+    let fake = FakeEngine::with_io("logits", &inputs, 3, move |_| Ok(outputs.clone()));
+    let frames = [random.frame(size)];
+    let moved = same_on_both(Arc::new(fake), |engine| SegmentInstances::new(engine, detection(&model)), &frames);
+    assert!(moved.downloaded_bytes < size.area() as f64, "the pixels of two boxes: {moved:?}");
+}
+
+/// The networks of documents: flat pages, and tables.
+#[test]
+fn pages_and_tables_are_those_of_the_processor() {
+    let _turn = Loaded::turn();
+    let mut random = Random::new();
+    Loaded::get();
+    let gpu = Gpu::open(None).expect("the stand-in opens");
+    let frame = random.frame(Size::new(75, 52));
+    let flat: Arc<dyn Engine> =
+        Arc::new(FakeEngine::new("flat", |inputs| Ok((inputs[0].0, inputs[0].1.iter().map(|v| 0.9 * v + 0.05).collect()))));
+    let normalize = Normalize { scale: Scale::Times(1.0 / 255.0), ..Normalize::NONE };
+    let page = |engine| {
+        let mut times = StageTimes::default();
+        let unwarp = Unwarp::new(engine, UnwarpingSpec { normalize });
+        (unwarp.flatten(frame.image.view(), Share::OneCore, &mut times).expect("a page"), times.transfers)
+    };
+    let ((expected, _), (found, moved)) = (page(flat.clone()), page(Emulated::new(flat, &gpu)));
+    assert_eq!((found.data(), moved.frames), (expected.data(), 1.0));
+
+    let (steps, tokens) = (9, ["sos", "<tr>", "</tr>", "<td></td>", "eos"].map(str::to_owned).to_vec());
+    let corners: Vec<f32> = (0..steps * 8).map(|_| random.unit()).collect();
+    let likely: Vec<f32> = (0..steps * tokens.len()).map(|_| random.unit()).collect();
+    let outputs = vec![Output::f32(&[1, steps, 8], corners), Output::f32(&[1, steps, tokens.len()], likely)];
+    let fake: Arc<dyn Engine> = Arc::new(FakeEngine::with_io("table", &[("x", &[None; 4])], 2, move |_| Ok(outputs.clone())));
+    let spec = TableSpec { max_len: 64, normalize, canvas: Size::new(64, 64), tokens, cells: CellScale::Picture };
+    let table = |engine| {
+        let mut times = StageTimes::default();
+        let structure = TableStructure::new(engine, spec.clone()).recognise(frame.image.view(), Share::OneCore, &mut times);
+        (structure.expect("a structure"), times.transfers)
+    };
+    let ((expected, _), (found, moved)) = (table(fake.clone()), table(Emulated::new(fake, &gpu)));
+    assert_eq!((found, moved.downloads), (expected, 2.0));
+}
