@@ -15,7 +15,7 @@ pub struct Emulated {
 }
 
 impl Emulated {
-    pub fn new(engine: Arc<dyn Engine>, gpu: &Arc<Gpu>) -> Arc<dyn Engine> {
+    pub fn on(engine: Arc<dyn Engine>, gpu: &Arc<Gpu>) -> Arc<dyn Engine> {
         let info = RunInfo { device: gpu.to_string(), ..engine.info().clone() };
         Arc::new(Self { engine, gpu: gpu.clone(), info })
     }

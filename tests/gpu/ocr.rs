@@ -92,7 +92,7 @@ impl Networks {
     }
 
     fn emulated(&self, gpu: &Arc<Gpu>) -> [Arc<dyn Engine>; 2] {
-        self.engines.clone().map(|engine| Emulated::new(engine, gpu))
+        self.engines.clone().map(|engine| Emulated::on(engine, gpu))
     }
 }
 
@@ -236,7 +236,7 @@ fn runs_on_a_gpu_are_recorded_and_replayed() {
     let gpu = Gpu::open(None).expect("the stand-in opens");
     let engine: Arc<dyn Engine> = Arc::new(FakeEngine::new("m", |inputs| Ok((inputs[0].0, inputs[0].1.iter().map(|v| v * 2.0).collect()))));
     let recording = Recording::default();
-    let engine = recording.wrap(Emulated::new(engine, &gpu));
+    let engine = recording.wrap(Emulated::on(engine, &gpu));
     let mut session = engine.session().expect("a session");
     let session = session.on_gpu().expect("on the device");
     let stream = session.stream().clone();

@@ -90,7 +90,7 @@ where
         (found, times, module.info().device.clone())
     };
     let (expected, before, _) = on(engine.clone());
-    let (found, times, device) = on(Emulated::new(engine, &gpu));
+    let (found, times, device) = on(Emulated::on(engine, &gpu));
     assert_eq!((found, &*device), (expected, "gpu:0"));
     assert_eq!((before.transfers, times.transfers.frames), (Transfers::default(), frames.len() as f64));
     times.transfers
@@ -191,7 +191,7 @@ fn pages_and_tables_are_those_of_the_processor() {
         let unwarp = Unwarp::new(engine, UnwarpingSpec { normalize });
         (unwarp.flatten(frame.image.view(), Share::OneCore, &mut times).expect("a page"), times.transfers)
     };
-    let ((expected, _), (found, moved)) = (page(flat.clone()), page(Emulated::new(flat, &gpu)));
+    let ((expected, _), (found, moved)) = (page(flat.clone()), page(Emulated::on(flat, &gpu)));
     assert_eq!((found.data(), moved.frames), (expected.data(), 1.0));
 
     let (steps, tokens) = (9, ["sos", "<tr>", "</tr>", "<td></td>", "eos"].map(str::to_owned).to_vec());
@@ -205,6 +205,6 @@ fn pages_and_tables_are_those_of_the_processor() {
         let structure = TableStructure::new(engine, spec.clone()).recognise(frame.image.view(), Share::OneCore, &mut times);
         (structure.expect("a structure"), times.transfers)
     };
-    let ((expected, _), (found, moved)) = (table(fake.clone()), table(Emulated::new(fake, &gpu)));
+    let ((expected, _), (found, moved)) = (table(fake.clone()), table(Emulated::on(fake, &gpu)));
     assert_eq!((found, moved.downloads), (expected, 2.0));
 }
