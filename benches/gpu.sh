@@ -5,7 +5,8 @@
 #
 # BINARY is hpinfer, OUT a new folder for JSON and logs. Needs bash, python3, cc; nvidia-smi and compute-sanitizer where they are.
 # Models and ONNX Runtime come from the cache of BINARY ($HPINFER_HOME); what it lacks is installed, unless HPINFER_FLAGS has
-# --offline. Each step writes OUT/<step>.log and goes on after a failure; OUT/summary.json says how each ended.
+# --offline. The pipelines with one network are run on the models of $HPINFER_PICTURE_MODELS, pairs of pipeline=folder; without it on the
+# miniatures of the tests, which show that it works and not how fast. Each step writes OUT/<step>.log and goes on after a failure; OUT/summary.json says how each ended.
 set -uo pipefail
 binary=$(realpath "${1:?the hpinfer binary}")
 out=${2:?a folder for the results}
@@ -43,7 +44,7 @@ step ops 150 "$binary" bench ops --device "$device" --json "$out/ops.json"
 if command -v compute-sanitizer > /dev/null; then
     for tool in memcheck racecheck; do
         step "$tool" 90 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-            "$binary" bench ops --device "$device" --repeat 1 --launches 1 --only resize-640,crops,db-640,ctc,nms,classes-1024
+            "$binary" bench ops --device "$device" --repeat 1 --launches 1 --only resize-640,crops,db-640,db-dilated,ctc,nms,masks,classes-1024
     done
 else
     printf 'sanitizer\tcompute-sanitizer is not here\t0\n' >> "$out/steps.tsv"
@@ -85,6 +86,38 @@ fi
 
 # End to end.
 step bench_ocr 150 "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend onnx_runtime --json "$out/ocr.json" --input "${pictures[@]}"
+
+# The pipelines with one network: results but for what ran, and time.
+alike=$(cat << 'PY'
+import json, sys
+def read(path):
+    return [{k: v for k, v in json.loads(line).items() if k not in ("run", "timings_ms")} for line in open(path)]
+def near(a, b):
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(near, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(near(a[k], b[k]) for k in a)
+    return abs(a - b) <= 1e-2 + 1e-3 * abs(a) if isinstance(a, float) and isinstance(b, float) else a == b
+cpu, gpu = map(read, sys.argv[1:3])
+unlike = [a["input_path"] for a, b in zip(cpu, gpu) if not near(a, b)]
+print(json.dumps({"pictures": [len(cpu), len(gpu)], "unlike": unlike}))
+sys.exit(bool(unlike) or len(cpu) != len(gpu) or not cpu)
+PY
+)
+miniatures=$here/../tests/fixtures/miniatures
+default="image_classification=$miniatures/classify object_detection=$miniatures/detect_cut"
+default+=" semantic_segmentation=$miniatures/segment_scores instance_segmentation=$miniatures/instances"
+read -ra models <<< "${HPINFER_PICTURE_MODELS:-$default}"
+for pair in "${models[@]}"; do
+    pipeline=${pair%%=*}
+    run=("$binary" "${flags[@]}" --pipeline "$pipeline" --model "${pair#*=}" --backend onnx_runtime --format jsonl --input "${pictures[@]}")
+    for where in cpu "$device"; do
+        step "${pipeline}_${where%%:*}" 90 bash -c '"${@:2}" > "$1"' _ "$out/${pipeline}_${where%%:*}.jsonl" "${run[@]}" --device "$where"
+    done
+    step "${pipeline}_parity" 20 python3 -c "$alike" "$out/${pipeline}_cpu.jsonl" "$out/${pipeline}_${device%%:*}.jsonl"
+    step "bench_$pipeline" 60 "$binary" bench "${flags[@]}" --pipeline "$pipeline" --model "${pair#*=}" --device "$device" --backend onnx_runtime \
+        --json "$out/$pipeline.json" --input "${pictures[@]}"
+done
 
 # TensorRT, where it is named.
 if [ -n "${TENSORRT_LIB_PATH:-}" ]; then

@@ -30,9 +30,8 @@ fn kernels_are_measured_and_compared() {
     let report: Value = serde_json::from_slice(&stdout).expect("JSON");
     let rows = report["rows"].as_array().expect("a list");
     assert_eq!(rows.iter().map(|row| row["name"].as_str().expect("a name")).collect::<Vec<_>>(), ["warp_resize_norm", "ctc, all kernels"]);
-    for row in rows {
-        assert!(row["differences"] == 0 && row["compared"].as_u64() > Some(0) && row["gpu_us"].as_f64() > Some(0.0), "{row}");
-    }
+    let sound = |row: &Value| row["differences"] == 0 && row["compared"].as_u64() > Some(0) && row["gpu_us"].as_f64() > Some(0.0);
+    assert!(rows.iter().all(sound), "{report}");
     assert!(report["copy_gb_per_s"].as_f64() > Some(0.0) && report["device"] == "gpu:0", "{report}");
     let counted: Value = serde_json::from_slice(&std::fs::read(&counts).expect("counted")).expect("JSON");
     // The page, the scores and their tables; the results; the copy that is measured, with its warm-up.
@@ -41,6 +40,12 @@ fn kernels_are_measured_and_compared() {
     assert!((scores + page..scores + page + 200_000).contains(&bytes("to_device")), "{counted}");
     assert!((32 * 3 * 320 * 48 * 2..4_000_000).contains(&bytes("to_host")), "{counted}");
     assert!(bytes("within_device") > 0 && bytes("unknown") == 0, "{counted}");
+
+    let Output { status, stdout, stderr } = ops(&["--only", "masks,resize-640-nv12,resize-640-cubic-f16,db-dilated", "--json", "-"]);
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    let report: Value = serde_json::from_slice(&stdout).expect("JSON");
+    let rows = report["rows"].as_array().expect("a list");
+    assert!(rows.len() == 5 && rows.iter().all(sound), "{report}");
 
     for (flags, says) in [
         (&["--only", "bogus"][..], "no operation has one of these in its name; known: resize-640-linear-f32, "),

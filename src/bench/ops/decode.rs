@@ -21,6 +21,7 @@ struct Boxes {
     map: Vec<f32>,
     placed: Storage<f32>,
     originals: Storage<[u32; 2]>,
+    params: DbParams,
     plan: db::cuda::Plan,
     scratch: DeviceBuffer<u32>,
     out: DeviceBuffer<u32>,
@@ -31,7 +32,7 @@ struct Boxes {
 const LINES: u32 = 200;
 
 impl Boxes {
-    fn new(stream: &Stream, size: Size) -> Result<Self> {
+    fn new(stream: &Stream, size: Size, use_dilation: bool) -> Result<Self> {
         let mut noise = Noise(3);
         let mut map: Vec<f32> = (0..size.area()).map(|_| noise.unit() * 0.2).collect();
         let columns = 5;
@@ -45,9 +46,11 @@ impl Boxes {
                 }
             }
         }
-        let plan = db::cuda::Plan::new(1, size, &DbParams::default())?;
+        let params = DbParams { use_dilation, ..DbParams::default() };
+        let plan = db::cuda::Plan::new(1, size, &params)?;
         Ok(Self {
             size,
+            params,
             placed: on_device(&map, stream)?,
             map,
             originals: on_device(&[[size.width * 2, size.height * 2]], stream)?,
@@ -66,7 +69,7 @@ impl Op for Boxes {
     }
 
     fn case(&self) -> String {
-        format!("map of {}, {LINES} lines", self.size)
+        format!("map of {}, {LINES} lines{}", self.size, if self.params.use_dilation { ", dilated" } else { "" })
     }
 
     /// The map, and a label for each of its pixels written and read.
@@ -82,7 +85,7 @@ impl Op for Boxes {
     fn on_cpu(&mut self) -> Result<()> {
         let original = Size::new(self.size.width * 2, self.size.height * 2);
         let map = ProbabilityMap { data: &self.map, size: self.size, original };
-        self.expected = db::cpu::boxes(map, &DbParams::default(), &mut self.buffers)?;
+        self.expected = db::cpu::boxes(map, &self.params, &mut self.buffers)?;
         Ok(())
     }
 
@@ -179,8 +182,8 @@ struct Objects {
 const NMS: NmsParams = NmsParams { score_threshold: 0.3, nms_threshold: 0.7, nms_top_k: 1000, keep_top_k: 300 };
 
 impl Objects {
-    fn new(stream: &Stream) -> Result<Self> {
-        let batch = nms::cuda::Batch { pictures: 8, classes: 80, anchors: 8400, mode: nms::cuda::Classes::Apart };
+    fn new(stream: &Stream, mode: nms::cuda::Classes) -> Result<Self> {
+        let batch = nms::cuda::Batch { pictures: 8, classes: 80, anchors: 8400, mode };
         let mut noise = Noise(9);
         let boxes: Vec<[f32; 4]> = (0..batch.pictures * batch.anchors)
             .map(|_| {
@@ -211,8 +214,9 @@ impl Op for Objects {
     }
 
     fn case(&self) -> String {
-        let nms::cuda::Batch { pictures, classes, anchors, .. } = self.batch;
-        format!("{pictures} pictures, {classes} classes, {anchors} boxes")
+        let nms::cuda::Batch { pictures, classes, anchors, mode } = self.batch;
+        let mode = if mode == nms::cuda::Classes::Apart { "apart" } else { "together" };
+        format!("{pictures} pictures, {classes} classes {mode}, {anchors} boxes")
     }
 
     fn bytes(&self) -> u64 {
@@ -228,7 +232,11 @@ impl Op for Objects {
     fn on_cpu(&mut self) -> Result<()> {
         let nms::cuda::Batch { classes, anchors, .. } = self.batch;
         let pictures = self.boxes.chunks_exact(anchors).zip(self.scores.chunks_exact(classes * anchors));
-        self.expected = pictures.map(|(boxes, scores)| nms::cpu::multiclass(Candidates { boxes, scores }, &NMS)).collect::<Result<_>>()?;
+        let suppress = match self.batch.mode {
+            nms::cuda::Classes::Apart => nms::cpu::multiclass,
+            nms::cuda::Classes::Together => nms::cpu::class_agnostic,
+        };
+        self.expected = pictures.map(|(boxes, scores)| suppress(Candidates { boxes, scores }, &NMS)).collect::<Result<_>>()?;
         Ok(())
     }
 
@@ -298,10 +306,91 @@ impl Op for Classes {
     }
 }
 
-/// Maps at three sizes, a batch of lines, a batch of object candidates, pixel classes at two sizes.
+/// The masks of a picture of instances.
+struct Masks {
+    picture: Size,
+    windows: Vec<mask::Window>,
+    logits: Vec<f32>,
+    placed: Storage<f32>,
+    rows: Storage<mask::cuda::Row>,
+    out: DeviceBuffer<u8>,
+    expected: Vec<u8>,
+}
+
+const LOGITS: Size = Size::new(160, 160);
+
+impl Masks {
+    fn new(stream: &Stream) -> Result<Self> {
+        let (mut noise, picture) = (Noise(13), Size::new(1920, 1080));
+        let windows: Vec<mask::Window> = (0..30)
+            .map(|_| {
+                let (x0, y0) = (noise.below(1400), noise.below(700));
+                mask::Window { x0, y0, x1: x0 + 40 + noise.below(480), y1: y0 + 40 + noise.below(340) }
+            })
+            .collect();
+        let logits: Vec<f32> = (0..LOGITS.area() * windows.len() as u64).map(|_| noise.unit() - 0.5).collect();
+        let placed = on_device(&logits, stream)?;
+        let table = table(&placed, picture, &windows)?;
+        let (rows, out) = (on_device(table.rows(), stream)?, stream.alloc(table.bytes() as usize)?);
+        drop(table);
+        Ok(Self { picture, windows, logits, placed, rows, out, expected: Vec::new() })
+    }
+}
+
+fn table<'a>(logits: &'a Storage<f32>, picture: Size, windows: &[mask::Window]) -> Result<mask::cuda::Table<'a>> {
+    let (all, each) = (logits.on_device()?, LOGITS.area() as usize);
+    let item = |(n, &window): (usize, &mask::Window)| {
+        Ok(mask::cuda::Item { logits: all.part(n * each..(n + 1) * each)?, size: LOGITS, picture, window })
+    };
+    mask::cuda::Table::new(&windows.iter().enumerate().map(item).collect::<Result<Vec<_>>>()?)
+}
+
+impl Op for Masks {
+    fn name(&self) -> &'static str {
+        "mask cut"
+    }
+
+    fn case(&self) -> String {
+        format!("{} masks of {LOGITS} in a picture of {}", self.windows.len(), self.picture)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.logits.len() as u64 * 4 + self.out.len() as u64
+    }
+
+    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
+        let table = table(&self.placed, self.picture, &self.windows)?;
+        mask::cuda::cut(stream, &table, self.rows.on_device()?, &mut self.out.slice_mut())
+    }
+
+    fn on_cpu(&mut self) -> Result<()> {
+        self.expected.clear();
+        let mut one = Vec::new();
+        for (data, &window) in self.logits.chunks_exact(LOGITS.area() as usize).zip(&self.windows) {
+            mask::cpu::cut(mask::MaskLogits { data, size: LOGITS }, self.picture, window, &mut one)?;
+            self.expected.extend_from_slice(&one);
+        }
+        Ok(())
+    }
+
+    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
+        let out = download(self.out.slice(), stream, &mut Transfers::default())?;
+        let unlike = out.on_host()?.iter().zip(&self.expected).filter(|(a, b)| a != b).count();
+        Ok([unlike, self.expected.len()])
+    }
+}
+
+/// Maps at three sizes, a batch of lines, a batch of object candidates, pixel classes at two sizes, masks.
 pub(super) fn all() -> Vec<Recipe> {
-    let maps = [640, 960, 1920].map(|side| recipe(format!("db-{side}"), move |stream| Boxes::new(stream, Size::new(side, side))));
+    let maps = [640, 960, 1920].map(|side| recipe(format!("db-{side}"), move |stream| Boxes::new(stream, Size::new(side, side), false)));
+    let others = [
+        recipe("db-dilated-960", |stream| Boxes::new(stream, Size::new(960, 960), true)),
+        recipe("ctc", Texts::new),
+        recipe("nms-apart", |stream| Objects::new(stream, nms::cuda::Classes::Apart)),
+        recipe("nms-together", |stream| Objects::new(stream, nms::cuda::Classes::Together)),
+        recipe("masks", Masks::new),
+    ];
     let classes = [("1024", 1024, 512), ("4k", 3840, 2160)]
         .map(|(name, width, height)| recipe(format!("classes-{name}"), move |stream| Classes::new(stream, Size::new(width, height))));
-    maps.into_iter().chain([recipe("ctc", Texts::new), recipe("nms", Objects::new)]).chain(classes).collect()
+    maps.into_iter().chain(others).chain(classes).collect()
 }

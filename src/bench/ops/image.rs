@@ -3,12 +3,14 @@
 use super::{Noise, Op, Recipe, recipe};
 use crate::device::{DeviceBuffer, FloatsMut, Stream};
 use crate::error::Result;
-use crate::image::{ImageBuf, PixelFormat, PointI, Resident, Size};
+use crate::image::{ImageBuf, PixelFormat, PointI, Resident, Size, Surface, SurfaceFormat};
 use crate::ops::resize_norm::{self, Interpolation, Normalize, Params, Planes, Window};
 use crate::ops::warp::cuda::Taps;
 use crate::ops::warp::{self, CropPlan};
+use crate::ops::yuv::{self, Nv12View};
 use crate::tensor::storage::{Storage, download, stage};
 use crate::trace::Transfers;
+use std::borrow::Cow;
 
 /// Where a network input is written.
 enum Out {
@@ -81,9 +83,71 @@ fn resident(image: &ImageBuf, stream: &Stream) -> Result<Resident> {
     Resident::upload(image.view(), image.size(), stream, &mut Transfers::default())
 }
 
+/// A picture on both sides.
+enum Source {
+    Bgr {
+        picture: ImageBuf,
+        resident: Resident,
+    },
+    /// Luma, then chroma, without gaps.
+    Nv12 {
+        size: Size,
+        planes: Vec<u8>,
+        placed: Storage<u8>,
+    },
+}
+
+impl Source {
+    fn new(stream: &Stream, size: Size, nv12: bool) -> Result<Self> {
+        if !nv12 {
+            let picture = page(size)?;
+            return Ok(Self::Bgr { resident: resident(&picture, stream)?, picture });
+        }
+        let mut noise = Noise(2);
+        let planes: Vec<u8> = (0..size.area() * 3 / 2).map(|_| noise.next() as u8).collect();
+        Ok(Self::Nv12 { size, placed: stage(&planes, stream)?.upload(stream, &mut Transfers::default())?, planes })
+    }
+
+    fn size(&self) -> Size {
+        match self {
+            Self::Bgr { picture, .. } => picture.size(),
+            Self::Nv12 { size, .. } => *size,
+        }
+    }
+
+    fn surface(&self) -> Result<Surface<'_>> {
+        match self {
+            Self::Bgr { resident, .. } => resident.surface(),
+            Self::Nv12 { size, placed, .. } => {
+                let (all, luma, pitch) = (placed.on_device()?, size.area() as usize, size.width);
+                let format = SurfaceFormat::Nv12 { chroma: all.part(luma..all.len())?, pitch };
+                Surface::new(all.part(0..luma)?, pitch, *size, format)
+            }
+        }
+    }
+
+    /// The picture in BGR, on the host.
+    fn picture(&self) -> Result<Cow<'_, ImageBuf>> {
+        Ok(match self {
+            Self::Bgr { picture, .. } => Cow::Borrowed(picture),
+            Self::Nv12 { size, planes, .. } => {
+                let ((luma, chroma), pitch) = (planes.split_at(size.area() as usize), size.width as usize);
+                Cow::Owned(yuv::cpu::to_bgr(Nv12View { luma, luma_pitch: pitch, chroma, chroma_pitch: pitch, size: *size })?)
+            }
+        })
+    }
+
+    /// Of so many pixels.
+    fn bytes(&self, pixels: u64) -> u64 {
+        match self {
+            Self::Bgr { .. } => pixels * 3,
+            Self::Nv12 { .. } => pixels * 3 / 2,
+        }
+    }
+}
+
 struct Resize {
-    picture: ImageBuf,
-    resident: Resident,
+    source: Source,
     rows: Storage<resize_norm::cuda::Row>,
     params: Params,
     out: Out,
@@ -92,47 +156,48 @@ struct Resize {
 }
 
 impl Resize {
-    fn new(stream: &Stream, from: Size, canvas: Size, interpolation: Interpolation, half: bool) -> Result<Self> {
-        let picture = page(from)?;
-        let resident = resident(&picture, stream)?;
+    fn new(stream: &Stream, source: Source, canvas: Size, interpolation: Interpolation, half: bool) -> Result<Self> {
         let params = Params { canvas, interpolation, normalize: Normalize::IMAGENET, pad: 0.0, planes: Planes::Bgr };
         let values = canvas.area() as usize * 3;
-        let item = resize_norm::cuda::Item { src: resident.surface()?, resized: canvas, window: Window::whole(canvas) };
+        let item = resize_norm::cuda::Item { src: source.surface()?, resized: canvas, window: Window::whole(canvas) };
         let table = resize_norm::cuda::Table::new(&[item], &params)?;
         let rows = stage(table.rows(), stream)?.upload(stream, &mut Transfers::default())?;
         drop(table);
         let (out, expected) = (Out::new(stream, half, values)?, vec![0.0; values]);
-        Ok(Self { picture, resident, rows, params, out, expected, scratch: Default::default() })
+        Ok(Self { source, rows, params, out, expected, scratch: Default::default() })
     }
 }
 
 impl Op for Resize {
     fn name(&self) -> &'static str {
-        match self.params.interpolation {
-            Interpolation::Linear => "resize_norm linear",
-            Interpolation::Cubic => "resize_norm cubic",
+        match (&self.source, self.params.interpolation) {
+            (Source::Bgr { .. }, Interpolation::Linear) => "resize_norm linear",
+            (Source::Bgr { .. }, Interpolation::Cubic) => "resize_norm cubic",
+            (Source::Nv12 { .. }, Interpolation::Linear) => "resize_norm linear, NV12",
+            (Source::Nv12 { .. }, Interpolation::Cubic) => "resize_norm cubic, NV12",
         }
     }
 
     fn case(&self) -> String {
-        format!("{} -> {} {}", self.picture.size(), self.params.canvas, self.out.name())
+        format!("{} -> {} {}", self.source.size(), self.params.canvas, self.out.name())
     }
 
     fn bytes(&self) -> u64 {
         // A smaller picture does not need all samples of a larger one: four or sixteen neighbours for each.
         let taps = if self.params.interpolation == Interpolation::Linear { 4 } else { 16 };
-        self.picture.size().area().min(self.params.canvas.area() * taps) * 3 + self.out.bytes()
+        self.source.bytes(self.source.size().area().min(self.params.canvas.area() * taps)) + self.out.bytes()
     }
 
     fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
         let canvas = self.params.canvas;
-        let item = resize_norm::cuda::Item { src: self.resident.surface()?, resized: canvas, window: Window::whole(canvas) };
+        let item = resize_norm::cuda::Item { src: self.source.surface()?, resized: canvas, window: Window::whole(canvas) };
         let table = resize_norm::cuda::Table::new(&[item], &self.params)?;
         resize_norm::cuda::run(stream, &table, self.rows.on_device()?, &self.out.floats())
     }
 
     fn on_cpu(&mut self) -> Result<()> {
-        let item = resize_norm::Item::whole(self.picture.view(), self.params.canvas);
+        let picture = self.source.picture()?;
+        let item = resize_norm::Item::whole(picture.view(), self.params.canvas);
         resize_norm::cpu::run(&[item], &self.params, &mut self.expected, &mut self.scratch)
     }
 
@@ -230,9 +295,17 @@ pub(super) fn all() -> Vec<Recipe> {
     let mut ops = Vec::new();
     for (name, from, to) in [("640", [640, 640], [640, 640]), ("1080p", [1920, 1080], [960, 544]), ("4k", [3840, 2160], [1920, 1088])] {
         let ([w, h], [cw, ch]) = (from, to);
-        let forms = [("linear-f32", Interpolation::Linear, false), ("linear-f16", Interpolation::Linear, true)];
-        for (form, interpolation, half) in forms.into_iter().chain([("cubic-f32", Interpolation::Cubic, false)]) {
-            let make = move |stream: &Stream| Resize::new(stream, Size::new(w, h), Size::new(cw, ch), interpolation, half);
+        for (form, interpolation, half, nv12) in [
+            ("linear-f32", Interpolation::Linear, false, false),
+            ("linear-f16", Interpolation::Linear, true, false),
+            ("cubic-f32", Interpolation::Cubic, false, false),
+            ("cubic-f16", Interpolation::Cubic, true, false),
+            ("nv12-f32", Interpolation::Linear, false, true),
+            ("nv12-f16", Interpolation::Linear, true, true),
+        ] {
+            let make = move |stream: &Stream| {
+                Resize::new(stream, Source::new(stream, Size::new(w, h), nv12)?, Size::new(cw, ch), interpolation, half)
+            };
             ops.push(recipe(format!("resize-{name}-{form}"), make));
         }
     }
