@@ -184,7 +184,7 @@ fn no_line_of_a_page_is_read_twice() {
         orientation: None,
         unwarp: None,
         layout: layout(&[table, [3.0, 20.0, 4.0, 400.0, 44.0]]),
-        structure: structure(),
+        structure: Some(structure()),
         text: detector(BoxType::Quad),
         seals: None,
         recognise: counting_recogniser(lines.clone()),
@@ -334,7 +334,7 @@ fn a_page_is_set_upright_and_read_in_order() {
             orientation: Some(quarter_turn()),
             unwarp: Some(flat()),
             layout: layout(&regions),
-            structure: structure(),
+            structure: Some(structure()),
             text: detector(BoxType::Quad),
             seals: Some(detector(BoxType::Poly)),
             recognise: recogniser(),
@@ -374,4 +374,25 @@ fn a_page_is_set_upright_and_read_in_order() {
         let first = &value["ocr_result"]["dt_polys"][2][0];
         assert!((40..=60).contains(&first[0].as_i64().expect("x")) && (0..=8).contains(&first[1].as_i64().expect("y")), "{first}");
     }
+}
+
+#[test]
+fn without_a_table_model_the_tables_of_pages_are_other_text() {
+    let modules = PageModules {
+        orientation: None,
+        unwarp: None,
+        layout: layout(&[[1.0, 64.0, 64.0, 256.0, 160.0]]),
+        structure: None,
+        text: detector(BoxType::Quad),
+        seals: None,
+        recognise: recogniser(),
+    };
+    let config = DocumentConfig { table_model: None, ..DocumentConfig::new(DocumentTask::Pages) };
+    let pipeline = Pages::new(modules, &config, 1).expect("a pipeline");
+    let result = pipeline.predict(&[page(&[(110, 72, 80, 20, 40)])]).pop().expect("one").expect("a result");
+    assert!(result.tables.is_empty());
+    assert_eq!((result.layout[0].label.to_lowercase().as_str(), result.ocr.rec_text.len()), ("table", 1));
+    let [block] = &result.blocks[..] else { panic!("{} blocks", result.blocks.len()) };
+    let hpinfer::result::page::BlockContent::Region { label, lines } = &block.content else { panic!("a region of text") };
+    assert_eq!((label.as_str(), lines), ("text", &result.ocr.rec_text));
 }

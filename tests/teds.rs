@@ -122,7 +122,7 @@ fn result(page: &Page, frame: Frame, loader: &Loader) -> PipelineResult {
         orientation: Some(orientation(page.turns)),
         unwarp: None,
         layout: layout(page),
-        structure: structure(page),
+        structure: Some(structure(page)),
         text: detect(),
         seals: None,
         recognise,

@@ -195,7 +195,8 @@ pub struct EngineArgs {
     /// pipeline file's]
     #[arg(long, value_name = "MODEL", alias = "layout_model")]
     pub layout_model: Option<String>,
-    /// Table structure model: a name or a model folder [default: the pipeline file's]
+    /// Table structure model: a name or a model folder; of PP-ChatOCRv3-doc `none` reads tables as other text [default: the
+    /// pipeline file's]
     #[arg(long, value_name = "MODEL", alias = "table_model")]
     pub table_model: Option<String>,
     /// Detection model for the seals of a page: a name or a model folder; `none` reads them as other text

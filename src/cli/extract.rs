@@ -292,7 +292,7 @@ fn document(pipeline: &str) -> Result<DocumentConfig> {
 impl LlmArgs {
     /// The steps with the model and words of the pipeline file, where no flag names others.
     fn extractor(&self, pipeline: &PipelineArg, global: &GlobalArgs) -> Result<Extractor> {
-        let Questions { llm, task_prompt_yaml, user_prompt_yaml } = *document(&pipeline.pipeline)?.questions;
+        let Questions { llm, words, task_prompt_yaml, user_prompt_yaml } = *document(&pipeline.pipeline)?.questions;
         let LlmSettings { llm_name, mut params, .. } = llm;
         if let Some(file) = &self.llm_key_file {
             params.set_key(KeySource::File(file.clone()));
@@ -306,7 +306,12 @@ impl LlmArgs {
         let settings = LlmSettings { llm_name: self.llm_name.clone().unwrap_or(llm_name), params, offline: global.offline };
         let task = self.task_prompt_yaml.as_deref().or(task_prompt_yaml.as_deref());
         let user = self.user_prompt_yaml.as_deref().or(user_prompt_yaml.as_deref());
-        Ok(Extractor::new(settings, Prompts::open(task, user)?))
+        let prompts = Prompts::open(task, user)?;
+        let prompts = match words.filter(|_| task.is_none()) {
+            Some(words) => prompts.saying(&words),
+            None => prompts,
+        };
+        Ok(Extractor::new(settings, prompts))
     }
 }
 

@@ -97,6 +97,9 @@ impl EngineArgs {
 
     fn apply_to_document(&self, config: &mut DocumentConfig) -> Result<()> {
         self.apply_to_ocr(&mut config.text)?;
+        if self.text_det_score_mode.is_some() {
+            config.seal_detection.score_mode = config.text.detection.score_mode;
+        }
         for (flag, key, name) in [
             ("--layout-model", "layout_model", &self.layout_model),
             ("--table-model", "table_model", &self.table_model),

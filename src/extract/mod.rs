@@ -19,7 +19,7 @@ pub use chat::{ChatResult, Guidance, PageText, SentPrompts};
 pub use endpoint::Endpoint;
 pub(crate) use endpoint::is_this_machine;
 pub use keys::Keys;
-pub use prompts::Prompts;
+pub use prompts::{Prompts, TaskWords};
 pub use retry::Retries;
 pub use secret::{KeySource, Secret};
 pub use settings::{ApiType, KEY_VARIABLE, LlmParams, LlmSettings};

@@ -21,7 +21,58 @@ pub struct Prompts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Task {
     description: String,
+    rules: String,
+    examples: String,
     question: String,
+}
+
+/// Words of questions in a pipeline file of PaddleX 3.x: its section `PromptEngneering`, spelt so.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskWords {
+    #[serde(rename = "KIE_CommonText")]
+    common: KieWords<TextTask>,
+    #[serde(rename = "KIE_Table")]
+    table: KieWords<TableTask>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KieWords<T> {
+    #[serde(rename = "module_name")]
+    _module_name: Option<String>,
+    #[serde(rename = "task_type")]
+    _task_type: Option<T>,
+    task_description: Option<String>,
+    rules_str: Option<String>,
+    output_format: Option<String>,
+    few_shot_demo_text_content: Option<String>,
+    few_shot_demo_key_value_list: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+enum TextTask {
+    #[serde(rename = "text_kie_prompt_v1")]
+    V1,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+enum TableTask {
+    #[serde(rename = "table_kie_prompt_v1")]
+    V1,
+}
+
+impl<T> KieWords<T> {
+    /// These words before the question of `task`.
+    fn before(&self, task: &Task) -> Task {
+        let joined = |parts: [&Option<String>; 2]| parts.into_iter().flatten().map(String::as_str).collect::<String>();
+        Task {
+            description: joined([&self.task_description, &self.output_format]),
+            rules: self.rules_str.clone().unwrap_or_default(),
+            examples: joined([&self.few_shot_demo_text_content, &self.few_shot_demo_key_value_list]),
+            question: task.question.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -85,6 +136,12 @@ impl Prompts {
         Ok(prompts)
     }
 
+    /// With `words` in the place of task, rules and examples.
+    #[must_use]
+    pub fn saying(self, words: &TaskWords) -> Self {
+        Self { common: words.common.before(&self.common), table: words.table.before(&self.table), ..self }
+    }
+
     /// Reads a `task_prompt_yaml`; what it may leave out is as in `base`.
     fn parse(text: &str, base: Option<&Self>, place: &str) -> Result<Self> {
         let file: File = serde_saphyr::from_str(text).map_err(|e| Error::config(place, e.to_string()))?;
@@ -97,7 +154,8 @@ impl Prompts {
                     return Err(Error::config(place, format!("{name}.question has no {slot}")));
                 }
             }
-            Ok(Task { description: section.task_description + &section.output_format, question })
+            let description = section.task_description + &section.output_format;
+            Ok(Task { description, rules: String::new(), examples: String::new(), question })
         };
         let retrieval = file.kie_retrieval_prompt.or_else(|| base.map(|base| base.retrieval.clone()));
         let retrieval = retrieval.ok_or_else(|| lacking("kie_retrieval_prompt"))?;
@@ -128,7 +186,9 @@ impl Prompts {
             None => {
                 let own = &guidance.task_description;
                 let description = if about == About::Text && !own.is_empty() { own } else { &task.description };
-                [description, &guidance.rules, &guidance.few_shot].map(String::as_str).concat()
+                let rules = if guidance.rules.is_empty() { &task.rules } else { &guidance.rules };
+                let examples = if guidance.few_shot.is_empty() { &task.examples } else { &guidance.few_shot };
+                [description, rules, examples].map(String::as_str).concat()
             }
         };
         // A text from a picture cannot end its own fence.
@@ -207,5 +267,16 @@ mod tests {
         write(&task, "kie_common_prompt: {task_description: T., question: 'no slot'}\nkie_table_prompt: {task_description: H.}\n");
         let message = Prompts::open(Some(&task), None).unwrap_err().to_string();
         assert!(message.contains("task.yaml") && message.contains("{text}"), "{message}");
+    }
+
+    #[test]
+    fn words_of_a_pipeline_file_replace_those_that_ship_and_yield_to_the_caller() {
+        let yaml = "KIE_CommonText: {task_type: text_kie_prompt_v1, task_description: T., rules_str: R., output_format: F., few_shot_demo_text_content: , few_shot_demo_key_value_list: S.}\nKIE_Table: {task_description: H., output_format: J.}\n";
+        let prompts = Prompts::open(None, None).unwrap().saying(&serde_saphyr::from_str(yaml).unwrap());
+        let asked = |about, guidance: &Guidance| prompts.question(about, "t", &["k".to_owned()], guidance);
+        assert!(asked(About::Text, &Guidance::default()).starts_with("T.F.R.S.\n"));
+        assert!(asked(About::Tables, &Guidance::default()).starts_with("H.J.\n"));
+        let guidance = Guidance { rules: "own.".into(), few_shot: "shot.".into(), ..Guidance::default() };
+        assert!(asked(About::Text, &guidance).starts_with("T.F.own.shot.\n"));
     }
 }

@@ -37,6 +37,11 @@ impl Secret {
         Ok(Self(text.to_owned()))
     }
 
+    /// Whether it is `text`.
+    pub fn is(&self, text: &str) -> bool {
+        self.0 == text
+    }
+
     /// `text` with the key blotted out.
     pub(super) fn hide_in(&self, text: &str) -> String {
         text.replace(&self.0, HIDDEN)

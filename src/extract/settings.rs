@@ -45,6 +45,22 @@ pub enum ApiType {
     OpenAi,
 }
 
+impl ApiType {
+    /// The address of the service, where there is one.
+    pub fn base_url(self) -> Option<&'static str> {
+        match self {
+            Self::AiStudio => Some("https://aistudio.baidu.com/llm/lmapi/v3"),
+            Self::Qianfan => Some("https://qianfan.baidubce.com/v2"),
+            Self::OpenAi => None,
+        }
+    }
+
+    /// The service at this address.
+    pub fn at(url: &str) -> Option<Self> {
+        [Self::AiStudio, Self::Qianfan].into_iter().find(|service| service.base_url() == Some(url.trim_end_matches('/')))
+    }
+}
+
 /// `llm_params` of a pipeline file. `api_type`, `access_token`, `ak`, `sk` and `max_retries` are the reference's keys.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,15 +106,11 @@ impl LlmSettings {
 
     /// Address up to what `/chat/completions` follows, without a slash at its end.
     pub(super) fn base_url(&self) -> Result<String> {
-        let url = match (&self.params.base_url, self.params.api_type) {
-            (Some(url), _) => url.as_str(),
-            (None, Some(ApiType::AiStudio)) => "https://aistudio.baidu.com/llm/lmapi/v3",
-            (None, Some(ApiType::Qianfan)) => "https://qianfan.baidubce.com/v2",
-            (None, Some(ApiType::OpenAi) | None) => {
-                let reason = "no endpoint is named; give --llm-base-url (of any service that speaks OpenAI's protocol), or base_url or api_type (aistudio, qianfan) under llm_params of the pipeline file";
-                return Err(Error::config("--llm-base-url", reason));
-            }
-        };
+        let known = self.params.api_type.and_then(ApiType::base_url);
+        let url = self.params.base_url.as_deref().or(known).ok_or_else(|| {
+            let reason = "no endpoint is named; give --llm-base-url (of any service that speaks OpenAI's protocol), or base_url or api_type (aistudio, qianfan) under llm_params of the pipeline file";
+            Error::config("--llm-base-url", reason)
+        })?;
         let url = url.trim().trim_end_matches('/').trim_end_matches("/chat/completions");
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
         let reason = match rest {

@@ -28,7 +28,7 @@ pub struct Pages {
     orientation: Option<Classify>,
     unwarp: Option<Unwarp>,
     layout: Detect,
-    structure: TableStructure,
+    structure: Option<TableStructure>,
     reader: TextReader,
     seal_reader: Option<TextReader>,
     recovery: bool,
@@ -44,8 +44,8 @@ pub struct PageModules {
     pub unwarp: Option<Unwarp>,
     /// Finds the regions.
     pub layout: Detect,
-    /// Finds the cells of tables.
-    pub structure: TableStructure,
+    /// Finds the cells of tables; without one they are read as other text.
+    pub structure: Option<TableStructure>,
     /// Finds text.
     pub text: TextDetect,
     /// Finds text in seals; without one that for other text does.
@@ -58,17 +58,16 @@ impl Pages {
     /// Finds, fetches and opens the networks of `config`.
     ///
     /// # Errors
-    /// Also [`Error::Config`] when the configuration names no layout or table model.
+    /// Also [`Error::Config`] when the configuration names no layout model.
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
-        let missing = |key: &str| Error::config(key, format!("{} needs this model", config.task));
-        let text = |choice| loader.text_detect(choice, &config.text.detection);
+        let missing = || Error::config("layout_model", format!("{} needs this model", config.task));
         let modules = PageModules {
             orientation: config.doc_image_ori_cls_model.as_ref().map(|choice| loader.classify(choice, Some(1))).transpose()?,
             unwarp: config.doc_image_unwarp_model.as_ref().map(|choice| loader.unwarp(choice)).transpose()?,
-            layout: loader.detect(config.layout_model.as_ref().ok_or_else(|| missing("layout_model"))?, None)?,
-            structure: loader.table(config.table_model.as_ref().ok_or_else(|| missing("table_model"))?)?,
-            text: text(&config.text.text_det_model)?,
-            seals: config.seal_text_det_model.as_ref().map(text).transpose()?,
+            layout: loader.detect(config.layout_model.as_ref().ok_or_else(missing)?, config.layout_threshold)?,
+            structure: config.table_model.as_ref().map(|choice| loader.table(choice)).transpose()?,
+            text: loader.text_detect(&config.text.text_det_model, &config.text.detection)?,
+            seals: config.seal_text_det_model.as_ref().map(|choice| loader.text_detect(choice, &config.seal_detection)).transpose()?,
             recognise: loader.text_recognise(&config.text.text_rec_model)?,
         };
         Self::new(modules, config, loader.threads())
@@ -82,7 +81,8 @@ impl Pages {
         let reader = TextReader::new(text, recognise, &config.text);
         let first = orientation.iter().map(|m| m.info()).chain(unwarp.iter().map(|m| m.info()));
         let seals = seal_reader.iter().map(|reader| reader.infos()).map(|[detector, _]| detector);
-        let runs = Runs::of(first.chain([layout.info(), structure.info()]).chain(reader.infos()).chain(seals));
+        let regions = [layout.info()].into_iter().chain(structure.iter().map(|m| m.info()));
+        let runs = Runs::of(first.chain(regions).chain(reader.infos()).chain(seals));
         let (recovery, crew) = (config.recovery, Crew::new(threads)?);
         Ok(Self { orientation, unwarp, layout, structure, reader, seal_reader, recovery, crew, runs })
     }
@@ -104,7 +104,8 @@ impl Pages {
         let page = Frame { id: frame.id.clone(), image: page };
         let one = std::slice::from_ref(&page);
         let found = layout::find(turn, &self.layout, one);
-        let (seals, tables) = (layout::parts(one, &found, "seal")?, layout::parts(one, &found, "table")?);
+        let seals = layout::parts(one, &found, "seal")?;
+        let tables = if self.structure.is_some() { layout::parts(one, &found, "table")? } else { Vec::new() };
         let (boxes, spent) = found.into_iter().next().unwrap_or_else(|| Err(Error::internal("layout", "no answer for a page")))?;
         times.add_share(&spent, 1.0);
         let mut rest = page.image.data().to_vec();
@@ -114,8 +115,11 @@ impl Pages {
             if PICTURES.contains(&label.as_str()) {
                 continue;
             }
-            if label != "seal" && label != "table" {
-                texts.push((label, found));
+            match label.as_str() {
+                "seal" => {}
+                "table" if self.structure.is_some() => {}
+                "table" => texts.push(("text".to_owned(), found)),
+                _ => texts.push((label, found)),
             }
             blank(&mut rest, &page.image, found);
         }
@@ -131,7 +135,8 @@ impl Pages {
         let of_regions = std::mem::replace(&mut ocr, OcrResult { dt_scores: Vec::new(), ..loose });
         extend(&mut ocr, of_regions);
         let mut found_tables = Vec::with_capacity(tables.len());
-        for found in tables::read(turn, &self.structure, &self.reader, &tables) {
+        let read = self.structure.iter().flat_map(|structure| tables::read(turn, structure, &self.reader, &tables));
+        for found in read {
             let Found { table, times: spent, .. } = found?;
             times.add_share(&spent, 1.0);
             blocks.push(block(table.layout_bbox.map(|side| side as f32), BlockContent::Table(table.clone())));

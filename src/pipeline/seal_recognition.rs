@@ -27,7 +27,7 @@ pub struct SealRecognition {
 impl SealRecognition {
     /// Finds, fetches and opens the networks of `config`.
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
-        let layout = config.layout_model.as_ref().map(|choice| loader.detect(choice, None)).transpose()?;
+        let layout = config.layout_model.as_ref().map(|choice| loader.detect(choice, config.layout_threshold)).transpose()?;
         let detect = loader.text_detect(&config.text.text_det_model, &config.text.detection)?;
         let recognise = loader.text_recognise(&config.text.text_rec_model)?;
         Self::new(layout, detect, recognise, config, loader.threads())

@@ -33,7 +33,7 @@ impl TableRecognition {
     /// Also [`Error::Config`] when the configuration names no layout or table model.
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
         let missing = |key: &str| Error::config(key, "table_recognition needs this model");
-        let layout = loader.detect(config.layout_model.as_ref().ok_or_else(|| missing("layout_model"))?, None)?;
+        let layout = loader.detect(config.layout_model.as_ref().ok_or_else(|| missing("layout_model"))?, config.layout_threshold)?;
         let structure = loader.table(config.table_model.as_ref().ok_or_else(|| missing("table_model"))?)?;
         let detect = loader.text_detect(&config.text.text_det_model, &config.text.detection)?;
         let recognise = loader.text_recognise(&config.text.text_rec_model)?;

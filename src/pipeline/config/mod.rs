@@ -1,8 +1,9 @@
 //! Pipeline files. Two dialects are read into one typed configuration: PaddleX 3.0-beta1 (`Global` + flat
-//! `Pipeline`) and PaddleX 3.x (`pipeline_name` + nested `SubModules`). Unknown keys are errors with their
+//! `Pipeline`) and PaddleX 3.x (`pipeline_name` + nested `SubModules` and `SubPipelines`, see `nested`). Unknown keys are errors with their
 //! place; a known key that asks for what this version does not do is an error too, never ignored.
 
 mod document;
+mod nested;
 mod ocr;
 mod picture;
 
@@ -27,7 +28,7 @@ use std::path::Path;
 pub enum Dialect {
     /// PaddleX 3.0-beta1: `Global`, `Pipeline`.
     V3Beta1,
-    /// PaddleX 3.x: `pipeline_name`, `SubModules`.
+    /// PaddleX 3.x: `pipeline_name`, `SubModules`, `SubPipelines`.
     V3,
 }
 

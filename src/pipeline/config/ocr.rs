@@ -1,7 +1,7 @@
 //! Configuration of OCR.
 
 use super::{Dialect, HpiParams, read_yaml};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{HpiConfig, LimitType};
 use crate::modules::batch::{BatchLimits, Padding};
 use crate::modules::loader::ModelChoice;
@@ -47,7 +47,7 @@ impl OcrConfig {
     /// Parses the text of a pipeline file; `place` names it in errors.
     pub(super) fn parse(text: &str, dialect: Dialect, place: &str) -> Result<Self> {
         match dialect {
-            Dialect::V3 => read_yaml::<v3::File>(text, place)?.into_config(place),
+            Dialect::V3 => read_yaml::<v3::File>(text, place)?.into_config(&HpiConfig::default(), "general", place),
             Dialect::V3Beta1 => read_yaml::<beta1::File>(text, place)?.into_config(place),
         }
     }
@@ -102,24 +102,25 @@ mod beta1 {
     }
 }
 
-mod v3 {
+pub(super) mod v3 {
+    use super::super::nested::{Switch, choice, refused, step};
     use super::*;
+    use serde::de::IgnoredAny;
+    use serde_saphyr::Spanned;
 
+    /// A file, or the sub-pipeline of another.
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct File {
         #[serde(rename = "pipeline_name")]
         _pipeline_name: String,
-        #[serde(rename = "text_type")]
-        text_type: Option<String>,
-        #[serde(default)]
-        use_doc_preprocessor: bool,
-        #[serde(default)]
-        use_textline_orientation: bool,
+        text_type: Option<Spanned<String>>,
+        use_doc_preprocessor: Switch,
+        use_textline_orientation: Switch,
         #[serde(rename = "SubModules")]
         modules: SubModules,
         #[serde(rename = "SubPipelines")]
-        _sub_pipelines: Option<serde::de::IgnoredAny>,
+        pipelines: Option<SubPipelines>,
         device: Option<String>,
         #[serde(default)]
         hpi_config: HpiConfig,
@@ -131,13 +132,20 @@ mod v3 {
 
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
+    struct SubPipelines {
+        #[serde(rename = "DocPreprocessor")]
+        preprocessor: Option<IgnoredAny>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct SubModules {
         #[serde(rename = "TextDetection")]
         detection: Detection,
         #[serde(rename = "TextRecognition")]
         recognition: Recognition,
         #[serde(rename = "TextLineOrientation")]
-        _orientation: Option<serde::de::IgnoredAny>,
+        orientation: Option<IgnoredAny>,
     }
 
     #[derive(Deserialize)]
@@ -149,7 +157,7 @@ mod v3 {
         model_dir: Option<String>,
         limit_side_len: Option<u32>,
         limit_type: Option<LimitType>,
-        #[serde(rename = "max_side_limit")]
+        #[serde(rename = "max_side_limit", alias = "max_side_len")]
         _max_side_limit: Option<u32>,
         thresh: Option<f32>,
         box_thresh: Option<f64>,
@@ -173,26 +181,25 @@ mod v3 {
     }
 
     impl File {
-        pub fn into_config(self, place: &str) -> Result<OcrConfig> {
-            let not_here = |key: &str| Err(Error::config(place, format!("`{key}: True` is not in this version; set it to False")));
-            if self.use_doc_preprocessor {
-                return not_here("use_doc_preprocessor");
+        /// The configuration of a file, or of a sub-pipeline, for text of type `text_type`; `general` stands where it says nothing
+        /// of engines.
+        pub fn into_config(self, general: &HpiConfig, text_type: &str, place: &str) -> Result<OcrConfig> {
+            let preprocessor = self.pipelines.is_some_and(|pipelines| pipelines.preprocessor.is_some());
+            for (key, switch, section, is_there) in [
+                ("use_doc_preprocessor", &self.use_doc_preprocessor, "DocPreprocessor", preprocessor),
+                ("use_textline_orientation", &self.use_textline_orientation, "TextLineOrientation", self.modules.orientation.is_some()),
+            ] {
+                step(key, switch, section, is_there).must_be_off(place)?;
             }
-            if self.use_textline_orientation {
-                return not_here("use_textline_orientation");
-            }
-            if let Some(kind) = self.text_type.filter(|t| t != "general") {
-                return Err(Error::config(place, format!("text_type `{kind}` is not in this version; known: general")));
+            if let Some(other) = self.text_type.filter(|given| given.value != text_type) {
+                let reason = format!("text_type `{}` is not in this version here; known: {text_type}", other.value);
+                return Err(refused(place, &other, reason));
             }
             let (d, r) = (self.modules.detection, self.modules.recognition);
-            let general = self.hpi_config;
-            let choice = |name: String, dir: Option<String>, own: &HpiConfig| ModelChoice {
-                name_or_dir: dir.unwrap_or(name),
-                hpi: own.over(&general).into(),
-            };
+            let general = self.hpi_config.over(general);
             let mut config = OcrConfig {
-                text_det_model: choice(d.model_name, d.model_dir, &d.hpi_config),
-                text_rec_model: choice(r.model_name, r.model_dir, &r.hpi_config),
+                text_det_model: choice(d.model_name, d.model_dir, &d.hpi_config, &general),
+                text_rec_model: choice(r.model_name, r.model_dir, &r.hpi_config, &general),
                 detection: DetectionOverrides {
                     limit_side_len: d.limit_side_len,
                     limit_type: d.limit_type,

@@ -108,6 +108,7 @@ mod beta1 {
 }
 
 mod v3 {
+    use super::super::nested::choice;
     use super::*;
 
     #[derive(Deserialize)]
@@ -170,10 +171,9 @@ mod v3 {
                 }
             }
             let defaults = PictureConfig::new(task);
-            let hpi = module.hpi_config.over(&self.hpi_config).into();
             Ok(PictureConfig {
                 task,
-                model: ModelChoice { name_or_dir: module.model_dir.unwrap_or(module.model_name), hpi },
+                model: choice(module.model_name, module.model_dir, &module.hpi_config, &self.hpi_config),
                 batch_size: module.batch_size.unwrap_or(defaults.batch_size),
                 topk: module.topk,
                 threshold: module.threshold,

@@ -1,0 +1,206 @@
+use super::*;
+use crate::extract::{ApiType, Secret};
+use crate::pipeline::PipelineConfig;
+
+const PREPROCESSOR: &str = "\
+DocPreprocessor:
+  pipeline_name: doc_preprocessor
+  use_doc_orientation_classify: True
+  use_doc_unwarping: False
+  SubModules:
+    DocOrientationClassify: {module_name: doc_text_orientation, model_name: upright, model_dir: null}
+    DocUnwarping: {model_name: flat}
+";
+const SEAL_OCR: &str = "\
+SealOCR:
+  pipeline_name: OCR
+  text_type: seal
+  use_doc_preprocessor: False
+  use_textline_orientation: False
+  SubModules:
+    TextDetection: {model_name: seal_det, limit_side_len: 736, limit_type: min, thresh: 0.2, box_thresh: 0.7, unclip_ratio: 0.5}
+    TextRecognition: {model_name: rec, model_dir: null, batch_size: 1, score_thresh: 0.25}
+";
+const GENERAL_OCR: &str = "\
+GeneralOCR:
+  pipeline_name: OCR
+  text_type: general
+  use_doc_preprocessor: False
+  use_textline_orientation: False
+  SubModules:
+    TextDetection: {model_name: det, model_dir: null, limit_side_len: 960, limit_type: max, max_side_limit: 4000, unclip_ratio: 1.5}
+    TextRecognition: {model_name: rec, batch_size: 6, score_thresh: 0.25}
+";
+const LAYOUT: &str = "LayoutDetection: {module_name: layout_detection, model_name: lay, model_dir: null}\n";
+
+fn indented(text: &str, spaces: usize) -> String {
+    text.lines().map(|line| format!("{}{line}\n", " ".repeat(spaces))).collect()
+}
+
+fn seals() -> String {
+    let (layout, ocr) = (indented(LAYOUT, 2), indented(SEAL_OCR, 2));
+    format!(
+        "pipeline_name: seal_recognition\nuse_doc_preprocessor: False\nuse_layout_detection: True\nSubModules:\n{layout}SubPipelines:\n{}{ocr}",
+        indented(PREPROCESSOR, 2)
+    )
+}
+
+fn tables() -> String {
+    let (layout, ocr) = (indented(LAYOUT, 2), indented(GENERAL_OCR, 2));
+    format!(
+        "pipeline_name: table_recognition\nuse_doc_preprocessor: False\nuse_layout_detection: True\nuse_ocr_model: True\nSubModules:\n{layout}  TableStructureRecognition: {{model_name: cells, model_dir: my/cells}}\nSubPipelines:\n{ocr}device: cpu\nhpi_config: {{backend: openvino}}\n"
+    )
+}
+
+fn pages() -> String {
+    let seals = indented(SEAL_OCR, 8);
+    let parser = format!(
+        "LayoutParser:
+  pipeline_name: layout_parsing
+  use_doc_preprocessor: True
+  use_general_ocr: True
+  use_seal_recognition: True
+  use_table_recognition: True
+  use_formula_recognition: False
+  SubModules:
+    {LAYOUT}  SubPipelines:
+{}{}    TableRecognition:
+      pipeline_name: table_recognition
+      use_layout_detection: False
+      use_doc_preprocessor: False
+      use_ocr_model: False
+      SubModules:
+        TableStructureRecognition: {{model_name: cells}}
+    SealRecognition:
+      pipeline_name: seal_recognition
+      use_layout_detection: False
+      use_doc_preprocessor: False
+      SubPipelines:
+{seals}",
+        indented(PREPROCESSOR, 4),
+        indented(GENERAL_OCR, 4)
+    );
+    format!(
+        "pipeline_name: PP-ChatOCRv3-doc
+use_layout_parser: True
+SubModules:
+  LLM_Chat: {{module_name: chat_bot, model_name: ernie-3.5-8k, base_url: \"https://qianfan.baidubce.com/v2\", api_type: openai, api_key: api_key}}
+  LLM_Retriever: {{module_name: retriever, model_name: embedding-v1, base_url: \"https://qianfan.baidubce.com/v2\", api_type: qianfan, api_key: api_key}}
+  PromptEngneering:
+    KIE_CommonText: {{task_type: text_kie_prompt_v1, task_description: T., rules_str: R., output_format: F., few_shot_demo_text_content: , few_shot_demo_key_value_list: S.}}
+    KIE_Table: {{task_type: table_kie_prompt_v1, task_description: H., output_format: J.}}
+SubPipelines:
+{}",
+        indented(&parser, 2)
+    )
+}
+
+fn read(text: &str) -> Result<DocumentConfig> {
+    match PipelineConfig::parse(text, "p.yaml")? {
+        (PipelineConfig::Document(config), Dialect::V3) => Ok(config),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn names(config: &DocumentConfig) -> Vec<String> {
+    config.clone().models().into_iter().map(|model| model.name_or_dir).collect()
+}
+
+#[test]
+fn seals_of_later_releases() {
+    let config = read(&seals()).unwrap();
+    assert_eq!(names(&config), ["lay", "seal_det", "rec"]);
+    let found = config.text.detection;
+    assert_eq!((found.limit_side_len, found.thresh, found.box_thresh, found.unclip_ratio), (Some(736), Some(0.2), Some(0.7), Some(0.5)));
+    assert_eq!((config.text.score_thresh, config.layout_threshold), (0.25, None));
+    let without = read(&seals().replace("use_layout_detection: True", "use_layout_detection: False")).unwrap();
+    assert_eq!(without.layout_model, None);
+    let same = "model_dir: null, threshold: 0.4, layout_nms: False, layout_unclip_ratio: [1.0, 1.0], layout_merge_bboxes_mode: union}";
+    assert_eq!(read(&seals().replacen("model_dir: null}", same, 1)).unwrap().layout_threshold, Some(0.4));
+}
+
+#[test]
+fn tables_of_later_releases() {
+    let config = read(&tables()).unwrap();
+    assert_eq!(names(&config), ["lay", "my/cells", "det", "rec"]);
+    assert_eq!((config.text.detection.unclip_ratio, config.text.device.as_deref()), (Some(1.5), Some("cpu")));
+    for choice in config.models() {
+        assert!(choice.hpi.backend.is_some(), "{}", choice.name_or_dir);
+    }
+}
+
+#[test]
+fn pages_of_later_releases() {
+    let config = read(&pages()).unwrap();
+    assert_eq!(names(&config), ["lay", "cells", "upright", "seal_det", "det", "rec"]);
+    assert_eq!((config.text.detection.unclip_ratio, config.seal_detection.unclip_ratio), (Some(1.5), Some(0.5)));
+    assert_eq!((config.seal_detection.thresh, config.text.detection.thresh, config.doc_image_unwarp_model), (Some(0.2), None, None));
+    let Questions { llm, words, .. } = *config.questions;
+    assert_eq!((llm.llm_name.as_str(), llm.params.embedding_model.as_deref()), ("ernie-3.5-8k", Some("embedding-v1")));
+    assert_eq!((llm.params.api_type, llm.params.api_key), (Some(ApiType::Qianfan), None), "what ships instead of a key is none");
+    assert!(words.is_some());
+    for (off, left) in [
+        ("use_seal_recognition", vec!["lay", "cells", "upright", "det", "rec"]),
+        ("use_table_recognition", vec!["lay", "upright", "seal_det", "det", "rec"]),
+        ("use_doc_orientation_classify", vec!["lay", "cells", "seal_det", "det", "rec"]),
+    ] {
+        assert_eq!(names(&read(&pages().replace(&format!("{off}: True"), &format!("{off}: False"))).unwrap()), left);
+    }
+    let no_parser_switch = pages().replacen("    use_doc_preprocessor: True\n", "", 1);
+    assert_eq!(names(&read(&no_parser_switch).unwrap()), names(&read(&pages()).unwrap()), "a section that is there is used");
+}
+
+#[test]
+fn keys_of_language_models_are_taken_and_not_shown() {
+    let with = |chat: &str, retriever: &str| {
+        let text = pages().replacen("api_key: api_key", &format!("api_key: {chat}"), 1);
+        read(&text.replacen("api_key: api_key", &format!("api_key: {retriever}"), 1))
+    };
+    let config = with("hidden-1", "hidden-1").unwrap();
+    assert_eq!(config.questions.llm.params.api_key, Some(Secret::new("hidden-1", "test").unwrap()));
+    assert!(!format!("{config:?}").contains("hidden"));
+    let message = with("hidden-1", "hidden-2").unwrap_err().to_string();
+    assert!(message.contains("LLM_Retriever") && message.contains("line 5,") && !message.contains("hidden"), "{message}");
+    let message = with("[hidden-1]", "hidden-2").unwrap_err().to_string();
+    assert!(message.contains("p.yaml") && !message.contains("hidden"), "{message}");
+    let elsewhere = pages().replacen("https://qianfan.baidubce.com/v2", "http://127.0.0.1:1/v1", 1);
+    assert!(read(&elsewhere).unwrap_err().to_string().contains("model_name: none"));
+    let config = read(&elsewhere.replace("embedding-v1", "none")).unwrap();
+    assert_eq!(config.questions.llm.params.base_url.as_deref(), Some("http://127.0.0.1:1/v1"));
+}
+
+#[test]
+fn what_is_not_in_this_version_is_refused_by_key_and_line() {
+    let (seals, tables, pages) = (seals(), tables(), pages());
+    let lay = "model_name: lay, ";
+    for (text, from, to, says) in [
+        (&seals, "use_doc_preprocessor: False", "use_doc_preprocessor: True", "line 2, column 23: `use_doc_preprocessor: True`"),
+        (&seals, "use_doc_preprocessor: False\n", "", "add `use_doc_preprocessor: False`"),
+        (&seals, "text_type: seal", "text_type: general", "text_type `general`"),
+        (&seals, lay, "model_name: lay, layout_nms: True, ", "line 5, column"),
+        (&seals, lay, "model_name: lay, layout_nms: True, ", "`layout_nms: True`"),
+        (&seals, lay, "model_name: lay, layout_unclip_ratio: 1.1, ", "`layout_unclip_ratio`"),
+        (&seals, lay, "model_name: lay, layout_merge_bboxes_mode: large, ", "`layout_merge_bboxes_mode`"),
+        (&seals, lay, "model_name: lay, threshold: {0: 0.3}, ", "`threshold` is one number"),
+        (&seals, lay, "model_name: lay, threshold: 7, ", "`threshold` is one number"),
+        (&seals, lay, "model_name: lay, colour: red, ", "colour"),
+        (&seals, "  text_type: seal", "  device: cpu", "`device: cpu` of a sub-pipeline"),
+        (&tables, "use_layout_detection: True", "use_layout_detection: False", "line 3, column 23: `use_layout_detection: False`"),
+        (&tables, "use_ocr_model: True", "use_ocr_model: False", "`use_ocr_model: False`"),
+        (&tables, "  TableStructureRecognition", "  TableCells", "TableCells"),
+        (&tables, "  LayoutDetection: {", "  # LayoutDetection: {", "needs the section `LayoutDetection`"),
+        (&pages, "use_layout_parser: True", "use_layout_parser: False", "`use_layout_parser: False`"),
+        (&pages, "use_general_ocr: True", "use_general_ocr: False", "`use_general_ocr: False`"),
+        (&pages, "use_formula_recognition: False", "use_formula_recognition: True", "`use_formula_recognition: True`"),
+        (&pages, "use_ocr_model: False", "use_ocr_model: True", "`use_ocr_model: True`"),
+        (&pages, "{model_name: rec, batch_size: 6", "{model_name: rec2, batch_size: 6", "another model than"),
+        (&pages, "6, score_thresh: 0.25", "6, score_thresh: 0.5", "another score_thresh than"),
+        (&pages, "text_kie_prompt_v1", "text_kie_prompt_v2", "text_kie_prompt_v1"),
+        (&pages, "api_type: openai", "api_type: openai, end_point: completion", "chat_completion"),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(&changed, text, "{from}");
+        let message = read(&changed).expect_err(to).to_string();
+        assert!(message.contains("p.yaml") && message.contains(says), "{to}: {message}");
+    }
+}
