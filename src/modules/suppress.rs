@@ -1,6 +1,7 @@
 //! Suppression of overlapping boxes for detectors whose graph ends before it: `boxes [N, anchors, 4]` in pixels of the
 //! picture, `scores [N, classes, anchors]`. The numbers are those the graphs of PaddleDetection (2024-10) run; the `NMS`
-//! block that PicoDet's description carries is written after the graph was built and is not what it runs.
+//! block that PicoDet's description carries is written after the graph was built and is not what it runs. `nms_top_k` bounds the candidates
+//! of a class, as in Paddle; in graphs that paddle2onnx has converted it bounds what stays of them.
 
 use super::detect::Rows;
 use crate::backend::IoSpec;

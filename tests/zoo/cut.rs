@@ -1,5 +1,6 @@
 //! Detectors whose graphs end before the suppression of boxes and the resize of masks, as GPUs get them: with what the modules do
-//! behind them the results are those of the whole graphs.
+//! behind them the results are those of the whole graphs. Not where a class has more candidates than `nms_top_k`, as PP-YOLOE_plus-X with
+//! generated weights has: the modules do as Paddle, which looks at no more; the converter's graphs look at all.
 
 use super::check::options;
 use super::store::Zoo;
@@ -15,6 +16,8 @@ use hpinfer::result::{DetectedBox, Mask};
 use hpinfer::trace::StageTimes;
 use std::sync::Arc;
 
+/// Boxes that may be others: of nearly equal scores at the end of the list rounding decides which stays.
+const BOX_SHARE: f64 = 0.01;
 /// Pixels of masks that may differ: those whose logit is next to zero.
 const MASK_SHARE: f64 = 1e-4;
 
@@ -34,10 +37,12 @@ pub fn check(zoo: &Zoo, name: &str, cache: &Cache) {
     println!("{name}: {} boxes, {} masks", whole.len(), masks.len());
     assert!(!whole.is_empty(), "{name} finds something");
     assert_eq!(whole.len(), cut.len(), "{name}");
-    for (a, b) in whole.iter().zip(&cut) {
-        let near = a.coordinate.iter().zip(&b.coordinate).all(|(a, b)| (a - b).abs() < 0.05);
-        assert!(near && a.cls_id == b.cls_id && (a.score - b.score).abs() < 1e-5, "{name}: {a:?} and {b:?}");
-    }
+    let near = |a: &DetectedBox, b: &DetectedBox| {
+        let sides = a.coordinate.iter().zip(&b.coordinate).all(|(a, b)| (a - b).abs() < 0.05);
+        sides && a.cls_id == b.cls_id && (a.score - b.score).abs() < 1e-5
+    };
+    let without = cut.iter().filter(|b| !whole.iter().any(|a| near(a, b))).count();
+    assert!(without as f64 <= BOX_SHARE * cut.len() as f64, "{name}: {without} of {} boxes are others", cut.len());
     for (a, b) in masks.iter().zip(&cut_masks) {
         let differ = a.inside().iter().zip(b.inside()).filter(|(a, b)| a != b).count();
         assert!(a.size() == b.size() && differ as f64 <= MASK_SHARE * a.inside().len() as f64 + 1.0, "{name}: {differ} pixels");
