@@ -1,6 +1,7 @@
 //! Detectors whose graphs end before the suppression of boxes and the resize of masks, as GPUs get them: with what the modules do
 //! behind them the results are those of the whole graphs. Not where a class has more candidates than `nms_top_k`, as PP-YOLOE_plus-X with
-//! generated weights has: the modules do as Paddle, which looks at no more; the converter's graphs look at all.
+//! generated weights has: the modules do as Paddle, which looks at no more; the converter's graphs look at all. Nor
+//! where generated weights make most scores 1 and turn boxes inside out, as in YOLOX-T to -X.
 
 use super::check::options;
 use super::store::Zoo;
