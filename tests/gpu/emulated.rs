@@ -1,12 +1,40 @@
 //! A network on the stand-in's device: run by an engine of the processor, on memory of the device, which is memory of the host.
 
-use hpinfer::backend::{Engine, GpuSession, IoSpec, RunInfo, Session};
+use hpinfer::backend::select::{Libraries, Selector};
+use hpinfer::backend::{
+    BackendName, DynamicShapes, Engine, GpuSession, IoSpec, LoadOptions, Onnx, Parallelism, Precision, RunInfo, Session,
+};
+use hpinfer::cache::Cache;
 use hpinfer::device::{DeviceBuffer, DeviceSliceMut, Gpu, Stream};
-use hpinfer::onnx::OutputKind;
+use hpinfer::model::ResolvedModel;
+use hpinfer::onnx::{Cut, OutputKind};
 use hpinfer::tensor::device::{DeviceData, DeviceTensor};
 use hpinfer::tensor::{Data, Shape, TensorRef};
 use hpinfer::{Error, Result};
+use std::path::Path;
 use std::sync::Arc;
+
+pub fn cache() -> Cache {
+    Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache")
+}
+
+/// A model on ONNX Runtime, on the processor.
+pub fn on_processor(model: &ResolvedModel, cut: Cut) -> Arc<dyn Engine> {
+    let options = LoadOptions {
+        model: model.name.clone(),
+        kind: Default::default(),
+        onnx: model.files.onnx.clone().map(Onnx::File),
+        paddle: None,
+        model_sha256: model.sha256().expect("a digest"),
+        rewrite: true,
+        precision: Precision::Float32,
+        parallelism: Parallelism { streams: 2, threads_per_stream: 1 },
+        cut,
+        shapes: DynamicShapes::new(),
+        cache_dir: None,
+    };
+    Selector::new(cache(), Libraries::default()).load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine")
+}
 
 pub struct Emulated {
     engine: Arc<dyn Engine>,

@@ -1,14 +1,12 @@
 //! OCR on a GPU: the same pipeline over the same networks as on the processor, with everything around them on the device. The
 //! device is the emulation; only the networks themselves are run by ONNX Runtime on the processor, on the memory of the device.
 
-use super::emulated::Emulated;
+use super::emulated::{Emulated, cache, on_processor};
 use super::stub::Loaded;
 use hpinfer::Result;
 use hpinfer::backend::fake::FakeEngine;
 use hpinfer::backend::record::{Recording, Replay};
-use hpinfer::backend::select::{Libraries, Selector};
-use hpinfer::backend::{BackendName, DynamicShapes, Engine, GpuSession, LoadOptions, Onnx, Parallelism, Precision};
-use hpinfer::cache::Cache;
+use hpinfer::backend::{Engine, GpuSession};
 use hpinfer::device::{Device, Gpu};
 use hpinfer::image::decode::Decoder;
 use hpinfer::image::{Frame, ImageBuf, PixelFormat, PointI, Size};
@@ -39,25 +37,10 @@ struct Networks {
 
 impl Networks {
     fn open() -> Self {
-        let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
-        let store = Store::new(&cache).expect("a store");
-        let selector = Selector::new(cache, Libraries::default());
+        let store = Store::new(&cache()).expect("a store");
         let open = |name: &str, cut: Cut| {
             let model = store.resolve(name).expect("a model");
-            let options = LoadOptions {
-                model: model.name.clone(),
-                kind: Default::default(),
-                onnx: model.files.onnx.clone().map(Onnx::File),
-                paddle: None,
-                model_sha256: model.sha256().expect("a digest"),
-                rewrite: true,
-                precision: Precision::Float32,
-                parallelism: Parallelism { streams: 2, threads_per_stream: 1 },
-                cut,
-                shapes: DynamicShapes::new(),
-                cache_dir: None,
-            };
-            (selector.load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine"), model.spec)
+            (on_processor(&model, cut), model.spec)
         };
         let (det, rec) = (open("PP-OCRv4_mobile_det", Cut::Nothing), open("PP-OCRv4_mobile_rec", Cut::Softmax));
         Self { engines: [det.0, rec.0], specs: [det.1, rec.1] }

@@ -1,13 +1,11 @@
 //! The pipelines with one network, and the networks of documents, on a GPU: what they say is what they say on the processor. Pictures
 //! are prepared, boxes suppressed, masks cut and classes chosen by the kernels; see `ocr` for the rest.
 
-use super::emulated::Emulated;
+use super::emulated::{Emulated, cache, on_processor};
 use super::stub::Loaded;
 use hpinfer::Result;
+use hpinfer::backend::Engine;
 use hpinfer::backend::fake::{FakeEngine, Output};
-use hpinfer::backend::select::{Libraries, Selector};
-use hpinfer::backend::{BackendName, DynamicShapes, Engine, LoadOptions, Onnx, Parallelism, Precision};
-use hpinfer::cache::Cache;
 use hpinfer::device::Gpu;
 use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
 use hpinfer::model::{CellScale, ModelSpec, ResolvedModel, Store, TableSpec, UnwarpingSpec};
@@ -50,27 +48,12 @@ impl Random {
 }
 
 fn miniature(name: &str) -> ResolvedModel {
-    let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures").join(name);
-    Store::new(&cache).expect("a store").resolve(folder.to_str().expect("UTF-8")).expect("a model")
+    Store::new(&cache()).expect("a store").resolve(folder.to_str().expect("UTF-8")).expect("a model")
 }
 
 fn engine(model: &ResolvedModel) -> Arc<dyn Engine> {
-    let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
-    let options = LoadOptions {
-        model: model.name.clone(),
-        kind: Default::default(),
-        onnx: model.files.onnx.clone().map(Onnx::File),
-        paddle: None,
-        model_sha256: model.sha256().expect("a digest"),
-        rewrite: true,
-        precision: Precision::Float32,
-        parallelism: Parallelism { streams: 2, threads_per_stream: 1 },
-        cut: Cut::Nothing,
-        shapes: DynamicShapes::new(),
-        cache_dir: None,
-    };
-    Selector::new(cache, Libraries::default()).load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine")
+    on_processor(model, Cut::Nothing)
 }
 
 /// Runs `open`'s module over `engine` on the processor and on the stand-in's device, on the same frames, and compares; says what the
