@@ -1,19 +1,20 @@
 //! Inference engines behind one seam. A [`Backend`] turns a model file into an [`Engine`], which
 //! workers share; each worker takes a [`Session`] of its own from it. No image appears here: a session
 //! has named inputs and outputs, lends the buffers of its inputs, runs, and shows its outputs in place,
-//! so that no tensor is copied between an operation and the engine. `select` chooses the backend of a model, `changeover` runs
-//! one until the engine of another is built, `rewrite` keeps the form of its graph that an engine runs fastest. Modules stand
+//! so that no tensor is copied between an operation and the engine. `select` chooses the backend of a model, `stand_in` runs one until the
+//! engine of another is built and for shapes that it does not take, `rewrite` keeps the form of its graph that an engine runs fastest. Modules stand
 //! above, [`crate::onnx`] and [`crate::runtime`] below; operations are unknown here.
 
-mod changeover;
 pub mod fake;
 pub mod onnxruntime;
+mod opened;
 pub mod openvino;
 pub mod paddle;
 pub mod record;
 mod rewrite;
 pub mod select;
 mod shapes;
+mod stand_in;
 pub mod tensorrt;
 mod wanted;
 
@@ -26,7 +27,7 @@ use crate::trace::EngineSet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 pub use paddle::{PaddleFiles, PaddleProgram, PaddleRunMode};
 pub use shapes::{DynamicShapes, ShapeRange};
@@ -214,16 +215,16 @@ pub struct RunInfo {
     pub precision: Precision,
     /// What the engine read.
     pub format: Format,
-    /// What runs in its place until it is built.
+    /// What runs in its place until it is built, and for shapes that it does not take.
     #[serde(skip)]
     pub stand_in: Option<Box<StandIn>>,
 }
 
-/// An engine that runs in the place of one that is being built, and how runs of the two are told apart.
+/// An engine that runs in the place of one that is being built or does not take a shape, and how runs of the two are told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandIn {
-    /// What it is.
-    pub info: RunInfo,
+    /// What it is, once it was needed.
+    pub info: Arc<OnceLock<RunInfo>>,
     /// Its number.
     pub own: EngineSet,
     /// That of the engine it stands in for.
@@ -336,6 +337,12 @@ pub trait Engine: Send + Sync {
     fn most_sessions(&self) -> usize {
         usize::MAX
     }
+    /// Why inputs of these shapes, in graph order, cannot be run.
+    fn refuses(&self, _shapes: &[Shape]) -> Option<String> {
+        None
+    }
+    /// Told of every run on another engine of what this one refuses.
+    fn passed_on(&self, _shapes: &[Shape]) {}
 }
 
 /// Exclusive use of a network. Call [`input`](Self::input) for every input, then [`run`](Self::run), then [`output`](Self::output).

@@ -2,48 +2,25 @@
 //! once and kept; of nearly equal ones the one that the makers of the model chose, else the more frugal. A choice that was asked for and cannot be honoured is an error; a candidate of a
 //! measurement that cannot run is left out with a warning.
 
-use super::onnxruntime::OnnxRuntime;
-use super::openvino::OpenVino;
-use super::paddle::PaddleInfer;
+use super::opened::Backends;
 use super::paddle::convert::{Converted, to_onnx};
 use super::tensorrt::background::Builds;
-use super::tensorrt::session::TensorRt;
-use super::{Backend, BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Parallelism, Precision, Session};
+use super::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Parallelism, Precision, Session};
 use crate::cache::Cache;
-use crate::device::{self, CpuInfo, Device};
+use crate::device::{CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::onnx::Cut;
-use crate::runtime::gpu::{CudaRelease, GpuRuntime};
-use crate::runtime::{self, Found, Library, PaddlePart};
+use crate::runtime::{self, Library};
 use crate::tensor::Shape;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use super::opened::Libraries;
 pub use super::wanted::{Adjustment, Wanted};
-
-/// Library files that a configuration names; what is not named is searched for, then installed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Libraries {
-    /// `libonnxruntime.so*`.
-    pub onnx_runtime: Option<PathBuf>,
-    /// `libopenvino_c.so*`.
-    pub openvino: Option<PathBuf>,
-    /// TensorRT's library, or its folder.
-    pub tensorrt: Option<PathBuf>,
-}
-
-impl Libraries {
-    fn named(&self, library: Library) -> Option<&Path> {
-        match library {
-            Library::OnnxRuntime => self.onnx_runtime.as_deref(),
-            Library::OpenVino => self.openvino.as_deref(),
-        }
-    }
-}
 
 /// The backends that this build runs networks on.
 pub const BACKENDS: [BackendName; 2] = [BackendName::OnnxRuntime, BackendName::OpenVino];
@@ -85,11 +62,7 @@ impl Probe {
 
 /// Opens backends at first need and chooses between them.
 pub struct Selector {
-    device: Device,
-    cache: Cache,
-    libraries: Libraries,
-    opened: Mutex<BTreeMap<&'static str, Arc<dyn Backend>>>,
-    tensorrt: Mutex<Option<Arc<TensorRt>>>,
+    backends: Arc<Backends>,
     builds: Builds,
     /// Held while backends are timed.
     measuring: Mutex<()>,
@@ -112,8 +85,8 @@ impl Selector {
 
     /// A selector for networks on `device`.
     pub fn on(device: Device, cache: Cache, libraries: Libraries) -> Self {
-        let (opened, tensorrt, builds, measuring) = Default::default();
-        Self { device, cache, libraries, opened, tensorrt, builds, measuring }
+        let (builds, measuring) = Default::default();
+        Self { backends: Arc::new(Backends::new(device, cache, libraries)), builds, measuring }
     }
 
     /// Lets engines be built when `engine_build` says, instead of before the first request.
@@ -147,16 +120,16 @@ impl Selector {
             let told = wanted.adjusted(name, options);
             return match name {
                 BackendName::TensorRt => self.load_tensorrt(wanted, &told),
-                _ => self.open(name)?.load(&told),
+                _ => self.backends.open(name)?.load(&told),
             };
         }
-        let candidates = wanted.candidates(&self.device);
+        let candidates = wanted.candidates(&self.backends.device);
         if let [only] = candidates[..] {
-            tracing::info!("{}: {only}, the only backend on {}", options.model, self.device);
-            return self.open(only)?.load(&wanted.adjusted(only, options));
+            tracing::info!("{}: {only}, the only backend on {}", options.model, self.backends.device);
+            return self.backends.open(only)?.load(&wanted.adjusted(only, options));
         }
         if let Some(known) = self.known(wanted, options) {
-            match self.open(known.backend).and_then(|b| b.load(&wanted.adjusted(known.backend, options))) {
+            match self.backends.open(known.backend).and_then(|b| b.load(&wanted.adjusted(known.backend, options))) {
                 Ok(engine) => {
                     tracing::info!("{}: {} was measured as the fastest here: {:?} ms", options.model, known.backend, known.milliseconds);
                     return Ok(engine);
@@ -177,17 +150,17 @@ impl Selector {
 
     /// `options` with the network as ONNX.
     fn converted(&self, options: &LoadOptions, program: &PaddleProgram) -> Result<LoadOptions> {
-        let Converted { onnx, key } = to_onnx(&self.cache, &options.model, &program.files, &options.model_sha256)?;
+        let Converted { onnx, key } = to_onnx(&self.backends.cache, &options.model, &program.files, &options.model_sha256)?;
         Ok(LoadOptions { onnx: Some(Onnx::File(onnx)), model_sha256: key, ..options.clone() })
     }
 
     /// The one engine to choose for a model that `why` is not converted: OpenVINO, where it reads the program itself.
     fn load_unconverted(&self, wanted: &Wanted, options: &LoadOptions, program: &PaddleProgram, why: Error) -> Result<Arc<dyn Engine>> {
         let name = BackendName::OpenVino;
-        if program.files.for_openvino().is_err() || !wanted.candidates(&self.device).contains(&name) {
+        if program.files.for_openvino().is_err() || !wanted.candidates(&self.backends.device).contains(&name) {
             return Err(why);
         }
-        match self.open(name).and_then(|backend| backend.load(&wanted.adjusted(name, options))) {
+        match self.backends.open(name).and_then(|backend| backend.load(&wanted.adjusted(name, options))) {
             Ok(engine) => {
                 tracing::warn!("{why}; {name} runs it, which reads it as it is");
                 Ok(engine)
@@ -199,64 +172,16 @@ impl Selector {
         }
     }
 
-    /// An engine of TensorRT, built when the user wants it to be. Until then the first of the other candidates runs.
+    /// An engine of TensorRT, built when the user wants it to be. Until then, and for shapes that it does not take, the first of the
+    /// other candidates runs.
     fn load_tensorrt(&self, wanted: &Wanted, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
-        self.builds.load(self.tensorrt()?.prepare(options)?, || {
-            let first = wanted.candidates(&self.device)[0];
-            // The engine of a recogniser gives what the whole graph gives.
-            let cut = if options.cut == Cut::Detections { options.cut } else { Cut::Nothing };
-            let whole = LoadOptions { cut, precision: Precision::Float32, ..wanted.adjusted(first, options) };
-            self.open(first)?.load(&whole)
-        })
-    }
-
-    fn tensorrt(&self) -> Result<Arc<TensorRt>> {
-        let mut opened = self.tensorrt.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(backend) = &*opened {
-            return Ok(backend.clone());
-        }
-        let backend = TensorRt::open(self.device.clone(), self.libraries.tensorrt.as_deref(), self.cache.clone())?;
-        let (device, cache, named) = (self.device.clone(), self.cache.clone(), self.libraries.onnx_runtime.clone());
-        let backend = Arc::new(backend.comparing_with(Arc::new(move || {
-            OnnxRuntime::on_processor(&match device.gpu() {
-                Some(_) => gpu_library(&device, &cache, named.as_deref())?.library,
-                None => runtime::ensure(Library::OnnxRuntime, &cache, named.as_deref())?,
-            })
-        })));
-        Ok(opened.insert(backend).clone())
-    }
-
-    fn open(&self, name: BackendName) -> Result<Arc<dyn Backend>> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(backend) = opened.get(name.as_str()) {
-            return Ok(backend.clone());
-        }
-        let backend: Arc<dyn Backend> = match name {
-            BackendName::OpenVino | BackendName::PaddleInfer if self.device.gpu().is_some() => {
-                let next_step = "choose onnx_runtime, leave --backend out, or use --device cpu";
-                return Err(Error::backend(name.as_str(), format!("it runs on the CPU only here, not on {}", self.device), next_step));
-            }
-            BackendName::OnnxRuntime => match self.device.gpu() {
-                Some(gpu) => {
-                    let GpuRuntime { library, before } = gpu_library(&self.device, &self.cache, self.libraries.onnx_runtime.as_deref())?;
-                    Arc::new(OnnxRuntime::open(&library.path, library.version.as_deref())?.on(gpu.clone(), before))
-                }
-                None => OnnxRuntime::on_processor(&self.library(Library::OnnxRuntime)?)?,
-            },
-            BackendName::OpenVino => {
-                let found = self.library(Library::OpenVino)?;
-                Arc::new(OpenVino::open(found, &self.cache)?)
-            }
-            BackendName::TensorRt | BackendName::PaddleTensorRt => return Ok(self.tensorrt()?),
-            BackendName::PaddleInfer => Arc::new(PaddleInfer::new(PaddlePart::Inference.ensure(&self.cache)?)),
-            BackendName::Fake => return Err(Error::config("backend", "`fake` exists for tests only")),
-        };
-        opened.insert(name.as_str(), backend.clone());
-        Ok(backend)
-    }
-
-    fn library(&self, library: Library) -> Result<Found> {
-        runtime::ensure(library, &self.cache, self.libraries.named(library))
+        let first = wanted.candidates(&self.backends.device)[0];
+        // The engine of a recogniser gives what the whole graph gives.
+        let cut = if options.cut == Cut::Detections { options.cut } else { Cut::Nothing };
+        let whole = LoadOptions { cut, precision: Precision::Float32, ..wanted.adjusted(first, options) };
+        let backends = self.backends.clone();
+        let stand_in = Box::new(move || backends.open(first)?.load(&whole));
+        self.builds.load(self.backends.tensorrt()?.prepare(options)?, stand_in)
     }
 
     fn measure(
@@ -270,7 +195,7 @@ impl Selector {
         let mut best: Option<(f64, BackendName, Arc<dyn Engine>)> = None;
         let mut failures = Vec::new();
         for &name in candidates {
-            let loaded = self.open(name).and_then(|b| b.load(&wanted.adjusted(name, options)));
+            let loaded = self.backends.open(name).and_then(|b| b.load(&wanted.adjusted(name, options)));
             let timed = loaded.and_then(|engine| Ok((run_time_ms(&*engine, probe, options.parallelism)?, engine)));
             match timed {
                 Ok((ms, engine)) => {
@@ -313,7 +238,7 @@ impl Selector {
     /// processor and libraries. Locating a library is a look at the file system; nothing is opened.
     fn file(&self, wanted: &Wanted, options: &LoadOptions) -> Result<PathBuf> {
         let mut hash = Sha256::new();
-        let candidates = wanted.candidates(&self.device);
+        let candidates = wanted.candidates(&self.backends.device);
         let threads: Vec<_> = candidates.iter().map(|&name| wanted.adjusted(name, options).parallelism).collect();
         let key = (
             &options.model_sha256,
@@ -321,23 +246,17 @@ impl Selector {
             options.cut,
             options.precision.to_string(),
             threads,
-            (self.device.identity(), CpuInfo::read().model),
+            (self.backends.device.identity(), CpuInfo::read().model),
             env!("CARGO_PKG_VERSION"),
         );
         hash.update(format!("{key:?}"));
         for library in [Library::OnnxRuntime, Library::OpenVino] {
-            let found = runtime::locate(library, &self.cache, self.libraries.named(library))?;
+            let found = runtime::locate(library, &self.backends.cache, self.backends.libraries.named(library))?;
             hash.update(format!("{:?}", found.map(|f| (f.version, f.path))));
         }
         let name: String = hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect();
-        Ok(self.cache.subdir(CHOICES)?.join(format!("{name}.json")))
+        Ok(self.backends.cache.subdir(CHOICES)?.join(format!("{name}.json")))
     }
-}
-
-/// ONNX Runtime in the version that the driver of `device` can run.
-fn gpu_library(device: &Device, cache: &Cache, named: Option<&Path>) -> Result<GpuRuntime> {
-    let gpus = device::probe().map_err(|unavailable| unavailable.error(device.to_string()))?;
-    runtime::gpu::ensure(CudaRelease::for_driver(gpus.cuda.major()), cache, named)
 }
 
 /// The measurements kept in `cache`: model, chosen backend, milliseconds of each candidate.

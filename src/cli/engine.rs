@@ -5,6 +5,7 @@ use super::table::{write_json, write_table, write_text};
 use crate::backend::tensorrt::builder::{Builder, Source};
 use crate::backend::tensorrt::cache::{EngineCache, Entry, Origin};
 use crate::backend::tensorrt::ffi::Library;
+use crate::backend::tensorrt::outside::Outside;
 use crate::backend::tensorrt::parts::Part;
 use crate::backend::tensorrt::recipe::{self, Arithmetic, Recipe};
 use crate::backend::tensorrt::{find, selftest};
@@ -278,9 +279,9 @@ fn one(cache: &Cache, engines: &EngineCache, name: &str) -> Result<Entry> {
     }
 }
 
-const HEADINGS: [&str; 6] = ["ENGINE", "SIZE", "PRECISION", "PROFILES", "TENSORRT", "GPU"];
+const HEADINGS: [&str; 7] = ["ENGINE", "SIZE", "PRECISION", "PROFILES", "OUTSIDE", "TENSORRT", "GPU"];
 
-fn row(entry: &Entry) -> [String; 6] {
+fn row(entry: &Entry) -> [String; 7] {
     let size = format!("{:.1} MB", entry.bytes as f64 / 1e6);
     match &entry.description {
         Ok(d) => [
@@ -288,17 +289,26 @@ fn row(entry: &Entry) -> [String; 6] {
             size,
             d.key.precision.clone(),
             d.key.options.profiles.len().to_string(),
+            Outside::read(&entry.path).runs.to_string(),
             d.key.library.clone(),
             d.key.gpu.to_string(),
         ],
-        Err(reason) => [entry.name(), size, reason.clone(), String::new(), String::new(), String::new()],
+        Err(reason) => [entry.name(), size, reason.clone(), String::new(), String::new(), String::new(), String::new()],
     }
 }
 
 fn entry(entry: &Entry) -> Value {
     let used = entry.used.duration_since(std::time::SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     match &entry.description {
-        Ok(d) => json!({"file": entry.path, "bytes": entry.bytes, "used_at": used, "made_for": d}),
+        Ok(d) => {
+            let mut shown = json!({"file": entry.path, "bytes": entry.bytes, "used_at": used, "made_for": d});
+            let outside = Outside::read(&entry.path);
+            if outside.runs > 0 {
+                let wider = outside.suggestion(&d.key.options.profiles);
+                shown["outside"] = json!({"runs": outside.runs, "inputs": outside.inputs, "dynamic_shapes": wider});
+            }
+            shown
+        }
         Err(reason) => json!({"file": entry.path, "bytes": entry.bytes, "used_at": used, "error": reason}),
     }
 }

@@ -8,7 +8,7 @@ use crate::trace::StageTimes;
 /// A record for each network of a pipeline, in the order of its work.
 pub(super) struct Runs {
     records: Vec<RunRecord>,
-    /// For each, what runs in its place until it is built.
+    /// For each, what may run in its place.
     stand_ins: Vec<Option<Box<StandIn>>>,
 }
 
@@ -29,13 +29,13 @@ impl Runs {
         Header::new(id, &self.made(times))
     }
 
-    /// What made the result that `times` belong to. A network that changed over meanwhile is there twice, one that may have
-    /// changed over and did not run is not.
+    /// What made the result that `times` belong to. A network that two engines ran is there twice, one
+    /// that may have either and did not run is not.
     pub fn made(&self, times: &StageTimes) -> Vec<RunRecord> {
         let one = |(built, stand_in): (&RunRecord, &Option<Box<StandIn>>)| match stand_in {
             None => vec![built.clone()],
             Some(stand_in) => {
-                let other = times.ran.has(stand_in.own).then(|| record(&stand_in.info));
+                let other = stand_in.info.get().filter(|_| times.ran.has(stand_in.own)).map(record);
                 other.into_iter().chain(times.ran.has(stand_in.built).then(|| built.clone())).collect()
             }
         };
@@ -59,6 +59,7 @@ mod tests {
     use super::*;
     use crate::backend::{BackendName, Precision};
     use crate::trace::EngineSet;
+    use std::sync::Arc;
 
     #[test]
     fn a_result_names_what_made_it() {
@@ -72,7 +73,7 @@ mod tests {
             stand_in: None,
         };
         let (own, built) = (EngineSet::one(2), EngineSet::one(3));
-        let stand_in = StandIn { info: info("b", BackendName::OnnxRuntime), own, built };
+        let stand_in = StandIn { info: Arc::new(info("b", BackendName::OnnxRuntime).into()), own, built };
         let changing = RunInfo { stand_in: Some(Box::new(stand_in)), ..info("b", BackendName::TensorRt) };
         let runs = Runs::of([&info("a", BackendName::OpenVino), &changing]);
         for (ran, expected) in [

@@ -10,6 +10,7 @@ pub mod rows;
 use crate::backend::Engine;
 use crate::error::{Error, Result};
 use crate::tensor::{Data, Shape, TensorRef};
+use crate::trace::EngineSet;
 use inputs::Input;
 use std::time::Instant;
 
@@ -90,6 +91,8 @@ pub struct Ran {
     pub first_ms: f64,
     /// The median milliseconds of later runs; `None` when there were none.
     pub run_ms: Option<f64>,
+    /// What ran, where an engine has another one that stands in for it.
+    pub ran: EngineSet,
 }
 
 /// Runs `engine` on `inputs`, which are found by name, once and then `rounds` times for the clock.
@@ -115,5 +118,5 @@ pub fn run(engine: &dyn Engine, inputs: &[Input], rounds: usize) -> Result<Ran> 
     times.sort_by(f64::total_cmp);
     let specs = engine.io().outputs.iter().enumerate();
     let outputs = specs.map(|(i, spec)| Ok(Output::of(&spec.name, session.output(i)?))).collect::<Result<_>>()?;
-    Ok(Ran { outputs, first_ms, run_ms: times.get(rounds / 2).copied() })
+    Ok(Ran { outputs, first_ms, run_ms: times.get(rounds / 2).copied(), ran: session.ran() })
 }

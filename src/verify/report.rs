@@ -171,6 +171,10 @@ impl RunReport {
             none => none.insert(feed.make(&options.model, engine.io()).map_err(Failure::Inputs)?),
         };
         let ran = run(&*engine, inputs, rounds).map_err(Failure::Engine)?;
+        if engine.info().stand_in.as_ref().is_some_and(|stand_in| ran.ran.has(stand_in.own)) {
+            let reason = format!("model {}: its engine does not take these inputs, and another ran in its place", options.model);
+            return Err(Failure::Engine(Error::backend(self.backend.as_str(), reason, "state wider dynamic_shapes in hpi_config")));
+        }
         (self.first_ms, self.run_ms) = (Some(ran.first_ms), ran.run_ms);
         Ok(ran.outputs)
     }

@@ -2,6 +2,8 @@
 
 use super::double::{Double, Form, onnx_runtime, sample_options};
 use hpinfer::backend::select::{Libraries, Selector};
+use hpinfer::backend::tensorrt::cache::EngineCache;
+use hpinfer::backend::tensorrt::outside::Outside;
 use hpinfer::backend::{BackendName, Engine, EngineBuild, Session};
 use hpinfer::cache::Cache;
 use hpinfer::device::Device;
@@ -61,7 +63,7 @@ fn requests_run_on_until_the_engine_is_there_and_then_on_it() {
     let engine = load(&selector).unwrap();
     assert!(start.elapsed() < BUILD, "opening waits for nothing");
     let stand_in = engine.info().stand_in.clone().unwrap();
-    assert_eq!((engine.info().backend, stand_in.info.backend), (BackendName::TensorRt, BackendName::OnnxRuntime));
+    assert_eq!((engine.info().backend, stand_in.info.get().unwrap().backend), (BackendName::TensorRt, BackendName::OnnxRuntime));
     let (before, after) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for worker in 0..4 {
@@ -93,8 +95,40 @@ fn requests_run_on_until_the_engine_is_there_and_then_on_it() {
     run(&mut *late, 3);
     assert!(late.ran().has(stand_in.built));
     let again = load(&selector).unwrap();
-    assert_eq!((again.info().backend, &again.info().stand_in), (BackendName::TensorRt, &None));
+    let other = &again.info().stand_in.as_ref().unwrap().info;
+    assert_eq!((again.info().backend, other.get()), (BackendName::TensorRt, None), "nothing else was opened");
     assert_eq!(builds(&count), 1);
+}
+
+#[test]
+fn shapes_that_the_engine_does_not_take_run_on_another_and_are_counted() {
+    let (double, home) = (Double::new(Form::Eleven), tempfile::tempdir().unwrap());
+    double.computes_sample();
+    let count = home.path().join("count");
+    double.knobs(&format!("count={}", count.display()));
+    let engine = load(&selector(&double, home.path(), EngineBuild::Blocking)).unwrap();
+    let stand_in = engine.info().stand_in.clone().unwrap();
+    let mut sessions = [engine.session().unwrap(), engine.session().unwrap()];
+    // The recipe's batch ends at 8; the others are taken before and after.
+    for (session, rows) in [(0, 3), (0, 9), (1, 11), (0, 9), (0, 8), (0, 1), (1, 2), (0, 12)] {
+        let session = &mut *sessions[session];
+        let x: Vec<f32> = (0..rows * 4).map(|i| (i as f32).sin()).collect();
+        session.input(0, Shape::new(&[rows, 4])).unwrap().copy_from_slice(&x);
+        session.run().unwrap();
+        let y = session.output(0).unwrap();
+        let worst = y.as_f32().unwrap().iter().zip(sample::expected(&x)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(y.shape == Shape::new(&[rows, 3]) && worst < SAME, "{worst}");
+        assert_eq!((session.ran().has(stand_in.own), session.ran().has(stand_in.built)), (rows > 8, rows <= 8), "{rows}");
+    }
+    assert_eq!(stand_in.info.get().unwrap().backend, BackendName::OnnxRuntime);
+    assert_eq!(builds(&count), 1, "nothing is built for them");
+    drop((sessions, engine));
+    let cache = EngineCache::new(Cache::open(Some(home.path())).unwrap());
+    let file = &cache.list(&[])[0].path;
+    let outside = Outside::read(file);
+    assert_eq!((outside.runs, &outside.inputs["x"]), (4, &[vec![9, 4], vec![12, 4]]));
+    cache.remove(file).unwrap();
+    assert_eq!(Outside::read(file).runs, 0);
 }
 
 #[test]

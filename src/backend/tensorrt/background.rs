@@ -1,7 +1,7 @@
 //! When the engine of a model is built: before the first request, in the background, or not at all.
 
 use super::session::Prepared;
-use crate::backend::changeover::{Changeover, Numbers};
+use crate::backend::stand_in::{Numbers, Open, WithStandIn};
 use crate::backend::{Engine, EngineBuild};
 use crate::error::{Error, Result};
 use std::sync::atomic::Ordering;
@@ -22,21 +22,22 @@ impl Builds {
         Self { when, ..Self::default() }
     }
 
-    /// The engine of a model, or one that becomes it: until it is built what `stand_in` opens runs.
+    /// The engine of a model, or one that becomes it: until it is built, and for shapes that it does not take, what `stand_in` opens
+    /// runs.
     ///
     /// # Errors
     /// What the library says; that the engine is not there, where it is not to be built.
-    pub fn load(&self, prepared: Prepared, stand_in: impl FnOnce() -> Result<Arc<dyn Engine>>) -> Result<Arc<dyn Engine>> {
-        if self.when == EngineBuild::Blocking {
-            return prepared.engine();
-        }
-        match (prepared.kept(), self.when) {
-            (Ok(engine), _) => return Ok(engine),
-            (Err(e), EngineBuild::Never) => return Err(e),
-            (Err(_), _) => {} // what is wrong with an engine is said when it is built again
+    pub(in crate::backend) fn load(&self, prepared: Prepared, stand_in: Open) -> Result<Arc<dyn Engine>> {
+        let found = match self.when {
+            EngineBuild::Blocking => Some(prepared.engine()?),
+            EngineBuild::Never => Some(prepared.kept()?),
+            EngineBuild::Background => prepared.kept().ok(), // what is wrong with an engine is said when it is built again
+        };
+        if let Some(engine) = found {
+            return Ok(Arc::new(WithStandIn::built(engine, stand_in, &self.numbers)));
         }
         let info = prepared.info();
-        let stand_in = match stand_in() {
+        let first = match stand_in() {
             Ok(engine) => engine,
             Err(e) => {
                 tracing::warn!("{e}; nothing runs {} before its engine is built", info.model);
@@ -52,6 +53,6 @@ impl Builds {
                 false => prepared.engine(),
             }
         };
-        Ok(Arc::new(Changeover::start(info, stand_in, most_sessions, &self.numbers, stop, Box::new(build))?))
+        Ok(Arc::new(WithStandIn::building(info, (first, stand_in), most_sessions, &self.numbers, stop, Box::new(build))?))
     }
 }

@@ -8,6 +8,7 @@
 //! renames; a second process waits and finds the engine made. When the disk refuses, the engine is used all the same.
 
 use super::file::{self, Refusal};
+use super::outside::Outside;
 use crate::cache::{Cache, lock_file, sha256};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -229,6 +230,7 @@ impl EngineCache {
     /// Removes an engine and its sidecar.
     pub fn remove(&self, path: &Path) -> Result<()> {
         let _ = fs::remove_file(path.with_extension("json")); // a sidecar is for people; it may be gone
+        Outside::remove(path);
         fs::remove_file(path).map_err(Error::io("remove", path))
     }
 

@@ -57,6 +57,14 @@ impl Engine for Joined {
     fn most_sessions(&self) -> usize {
         self.encoder.most_sessions().min(self.step.most_sessions())
     }
+
+    fn refuses(&self, shapes: &[Shape]) -> Option<String> {
+        self.encoder.refuses(shapes)
+    }
+
+    fn passed_on(&self, shapes: &[Shape]) {
+        self.encoder.passed_on(shapes);
+    }
 }
 
 /// Shape and elements.

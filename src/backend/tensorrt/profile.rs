@@ -32,6 +32,12 @@ impl Profiles {
         near.map(|(index, _)| *index)
     }
 
+    /// Why none takes inputs of these shapes.
+    pub fn refusal<'a>(&self, shapes: impl Iterator<Item = &'a Shape>) -> String {
+        let shapes = shapes.map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        format!("the engine takes inputs of {}, not of {shapes}", self.describe())
+    }
+
     /// The ranges, for messages.
     pub fn describe(&self) -> String {
         let dims = |d: &[i64]| d.iter().map(i64::to_string).collect::<Vec<_>>().join("x");

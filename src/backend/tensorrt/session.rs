@@ -7,7 +7,9 @@ use super::find;
 use super::gpu_session::OnGpu;
 use super::joined::Joined;
 use super::memory::HostMemory;
+use super::outside::Counter;
 use super::parts::CutLoop;
+use super::profile::Profiles;
 use super::recipe::{self, Arithmetic, Recipe};
 use super::worker::Worker;
 use crate::backend::{self, Backend, BackendName, Format, IoSpec, LoadOptions, RunInfo, TensorSpec};
@@ -15,7 +17,7 @@ use crate::cache::Cache;
 use crate::device::{Device, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::{Cut, Model, OutputKind};
-use crate::tensor::DType;
+use crate::tensor::{DType, Shape};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -188,6 +190,8 @@ struct Loaded {
     device: Device,
     io: IoSpec,
     info: RunInfo,
+    profiles: Profiles,
+    outside: Counter,
 }
 
 impl Loaded {
@@ -208,7 +212,8 @@ impl Loaded {
         };
         let specs = |inputs: bool| made.engine.io().iter().filter(|io| io.is_input == inputs).map(spec).collect::<Result<Vec<_>>>();
         let io = IoSpec { inputs: specs(true)?, outputs: specs(false)? };
-        Ok(Self { engine: made.engine, device: device.clone(), io, info })
+        let (profiles, outside) = (Profiles::of(&made.engine), Counter::new(model, made.file));
+        Ok(Self { engine: made.engine, device: device.clone(), io, info, profiles, outside })
     }
 }
 
@@ -231,6 +236,15 @@ impl backend::Engine for Loaded {
 
     fn most_sessions(&self) -> usize {
         most_sessions(&self.device)
+    }
+
+    fn refuses(&self, shapes: &[Shape]) -> Option<String> {
+        let taken = self.profiles.choose(shapes.iter()).is_some();
+        (!taken).then(|| self.profiles.refusal(shapes.iter()))
+    }
+
+    fn passed_on(&self, shapes: &[Shape]) {
+        self.outside.count(self.io.inputs.iter().map(|spec| spec.name.as_str()).zip(shapes));
     }
 }
 

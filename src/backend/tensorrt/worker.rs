@@ -98,8 +98,7 @@ impl<M: Memory> Worker<M> {
     fn prepare(&mut self) -> Result<()> {
         let shapes = self.inputs.iter().map(|t| &t.shape);
         let Some(profile) = self.profiles.choose(shapes.clone()) else {
-            let shapes = shapes.map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let reason = format!("model {}: the engine takes inputs of {}, not of {shapes}", self.model, self.profiles.describe());
+            let reason = format!("model {}: {}", self.model, self.profiles.refusal(shapes));
             let next_step = "choose onnx_runtime for these, or state wider dynamic_shapes for tensorrt in hpi_config";
             return Err(Error::backend("tensorrt", reason, next_step));
         };
