@@ -18,6 +18,7 @@ mod gpu {
     mod pictures;
     mod probe;
     mod run;
+    mod stand_in;
     mod stub;
     mod tensorrt;
 }

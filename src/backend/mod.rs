@@ -6,15 +6,17 @@
 //! above, [`crate::onnx`] and [`crate::runtime`] below; operations are unknown here.
 
 pub mod fake;
+pub mod host;
 pub mod onnxruntime;
 mod opened;
 pub mod openvino;
 pub mod paddle;
+mod probe;
 pub mod record;
 mod rewrite;
 pub mod select;
 mod shapes;
-mod stand_in;
+pub mod stand_in;
 pub mod tensorrt;
 mod wanted;
 

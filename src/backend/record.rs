@@ -1,12 +1,12 @@
 //! An engine that notes the inputs of its runs, for benchmarks: replaying them gives the time the engine alone
 //! needs for the very tensors a pipeline fed it.
 
-use super::{Engine, GpuSession, IoSpec, RunInfo, Session};
+use super::{Engine, host, GpuSession, IoSpec, RunInfo, Session};
 use crate::device::{DeviceSliceMut, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::tensor::device::DeviceTensor;
-use crate::tensor::storage::{download, stage};
+use crate::tensor::storage::download;
 use crate::tensor::{Shape, TensorRef};
 use crate::trace::{EngineSet, Transfers};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,16 +76,9 @@ impl Replay {
         };
         let session = &mut self.sessions[at].1;
         for (index, (shape, data)) in run.inputs.iter().enumerate() {
-            match session.on_gpu() {
-                Some(gpu) => {
-                    let stream = gpu.stream().clone();
-                    let placed = stage(data, &stream)?.upload(&stream, &mut Transfers::default())?;
-                    stream.copy(placed.on_device()?, &mut gpu.input(index, *shape)?)?;
-                    stream.wait()?;
-                }
-                None => session.input(index, *shape)?.copy_from_slice(data),
-            }
+            host::feed(&mut **session, index, *shape, data, &mut Transfers::default())?;
         }
+        host::settle(&mut **session)?;
         Ok(session.as_mut())
     }
 }

@@ -4,15 +4,17 @@
 
 use super::opened::Backends;
 use super::paddle::convert::{Converted, to_onnx};
+use super::probe::run_time_ms;
 use super::tensorrt::background::Builds;
-use super::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Parallelism, Precision, Session};
+use super::tensorrt::cache::EngineCache;
+use super::tensorrt::reference::{self, difference};
+use super::tensorrt::session::Prepared;
+use super::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Precision};
 use crate::cache::Cache;
 use crate::device::{CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::onnx::Cut;
 use crate::runtime::{self, Library};
-use crate::tensor::Shape;
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use super::opened::Libraries;
+pub use super::probe::Probe;
 pub use super::wanted::{Adjustment, Wanted};
 
 /// The backends that this build runs networks on.
@@ -32,40 +35,22 @@ const WORTH_CHANGING: f64 = 0.85;
 /// Folder of the cache that holds measurements.
 const CHOICES: &str = "choices";
 
-/// What one run of a measurement feeds: inputs by name, all elements of one value.
-#[derive(Clone, Debug)]
-pub struct Probe(Vec<(&'static str, Shape, f32)>);
-
-impl Probe {
-    /// One input, whatever its name.
-    pub fn only(shape: Shape) -> Self {
-        Self(vec![("", shape, 0.5)])
-    }
-
-    /// Inputs by name, the first that fits counts: an empty name fits all. Those that a network does not have are left out.
-    pub fn named(inputs: Vec<(&'static str, Shape, f32)>) -> Self {
-        Self(inputs)
-    }
-
-    fn feed(&self, engine: &dyn Engine, session: &mut dyn Session) -> Result<()> {
-        for (index, input) in engine.io().inputs.iter().enumerate() {
-            let known = self.0.iter().find(|(name, ..)| name.is_empty() || *name == input.name);
-            let &(_, shape, value) = known.ok_or_else(|| {
-                let reason = format!("no value for input `{}` of model {}", input.name, engine.info().model);
-                Error::internal("measuring backends", reason)
-            })?;
-            session.input(index, shape)?.fill(value);
-        }
-        Ok(())
-    }
-}
-
 /// Opens backends at first need and chooses between them.
 pub struct Selector {
     backends: Arc<Backends>,
     builds: Builds,
     /// Held while backends are timed.
     measuring: Mutex<()>,
+}
+
+/// What a model may run on.
+struct Choice<'a> {
+    wanted: &'a Wanted,
+    options: &'a LoadOptions,
+    /// In order of preference.
+    names: Vec<BackendName>,
+    /// TensorRT's part, where the engine of the model was built before, and what that is filed under.
+    built: Option<(Arc<Prepared>, String)>,
 }
 
 /// A measured choice, as kept in the cache folder.
@@ -117,19 +102,16 @@ impl Selector {
         };
         if let Some(name) = wanted.backend {
             tracing::info!("{}: {name}, as asked for", options.model);
-            let told = wanted.adjusted(name, options);
-            return match name {
-                BackendName::TensorRt => self.load_tensorrt(wanted, &told),
-                _ => self.backends.open(name)?.load(&told),
-            };
+            return self.load_on(name, &Choice { wanted, options, names: Vec::new(), built: None });
         }
-        let candidates = wanted.candidates(&self.backends.device);
-        if let [only] = candidates[..] {
+        let built = self.built(wanted, options);
+        let choice = Choice { wanted, options, names: wanted.candidates(&self.backends.device, built.is_some()), built };
+        if let [only] = choice.names[..] {
             tracing::info!("{}: {only}, the only backend on {}", options.model, self.backends.device);
-            return self.backends.open(only)?.load(&wanted.adjusted(only, options));
+            return self.load_on(only, &choice);
         }
-        if let Some(known) = self.known(wanted, options) {
-            match self.backends.open(known.backend).and_then(|b| b.load(&wanted.adjusted(known.backend, options))) {
+        if let Some(known) = self.known(&choice) {
+            match self.load_on(known.backend, &choice) {
                 Ok(engine) => {
                     tracing::info!("{}: {} was measured as the fastest here: {:?} ms", options.model, known.backend, known.milliseconds);
                     return Ok(engine);
@@ -139,11 +121,11 @@ impl Selector {
         }
         // One at a time: two would measure each other.
         let measuring = self.measuring.lock().unwrap_or_else(PoisonError::into_inner);
-        let (engine, measured) = self.measure(wanted, &candidates, options, probe)?;
+        let (engine, measured) = self.measure(&choice, probe)?;
         drop(measuring);
         if let Some(measured) = measured {
             tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
-            self.remember(wanted, options, &measured);
+            self.remember(&choice, &measured);
         }
         Ok(engine)
     }
@@ -157,7 +139,7 @@ impl Selector {
     /// The one engine to choose for a model that `why` is not converted: OpenVINO, where it reads the program itself.
     fn load_unconverted(&self, wanted: &Wanted, options: &LoadOptions, program: &PaddleProgram, why: Error) -> Result<Arc<dyn Engine>> {
         let name = BackendName::OpenVino;
-        if program.files.for_openvino().is_err() || !wanted.candidates(&self.backends.device).contains(&name) {
+        if program.files.for_openvino().is_err() || !wanted.candidates(&self.backends.device, false).contains(&name) {
             return Err(why);
         }
         match self.backends.open(name).and_then(|backend| backend.load(&wanted.adjusted(name, options))) {
@@ -172,31 +154,76 @@ impl Selector {
         }
     }
 
-    /// An engine of TensorRT, built when the user wants it to be. Until then, and for shapes that it does not take, the first of the
-    /// other candidates runs.
-    fn load_tensorrt(&self, wanted: &Wanted, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
-        let first = wanted.candidates(&self.backends.device)[0];
-        // The engine of a recogniser gives what the whole graph gives.
-        let cut = if options.cut == Cut::Detections { options.cut } else { Cut::Nothing };
-        let whole = LoadOptions { cut, precision: Precision::Float32, ..wanted.adjusted(first, options) };
-        let backends = self.backends.clone();
-        let stand_in = Box::new(move || backends.open(first)?.load(&whole));
-        self.builds.load(self.backends.tensorrt()?.prepare(options)?, stand_in)
+    /// What TensorRT has to do for a model, if its engine was built before, and what that is filed under.
+    fn built(&self, wanted: &Wanted, options: &LoadOptions) -> Option<(Arc<Prepared>, String)> {
+        let folder = match &options.onnx {
+            Some(Onnx::File(path)) => path.parent(),
+            _ => None,
+        };
+        let Backends { device, cache, libraries, .. } = &*self.backends;
+        let asked_for = device.gpu().is_some() || libraries.tensorrt.is_some();
+        if !asked_for || !EngineCache::new(cache.clone()).has_any(folder) {
+            return None;
+        }
+        match self.backends.tensorrt().and_then(|tensorrt| tensorrt.prepare(&wanted.adjusted(BackendName::TensorRt, options))) {
+            Ok(prepared) => prepared.filed().map(|filed| (Arc::new(prepared), filed)),
+            Err(e) => {
+                tracing::debug!("{e}; tensorrt is no candidate");
+                None
+            }
+        }
     }
 
-    fn measure(
-        &self,
-        wanted: &Wanted,
-        candidates: &[BackendName],
-        options: &LoadOptions,
-        probe: &[Probe],
-    ) -> Result<(Arc<dyn Engine>, Option<Measured>)> {
+    /// The model on this backend.
+    fn load_on(&self, name: BackendName, choice: &Choice<'_>) -> Result<Arc<dyn Engine>> {
+        let told = choice.wanted.adjusted(name, choice.options);
+        if name != BackendName::TensorRt {
+            return self.backends.open(name)?.load(&told);
+        }
+        let prepared = match &choice.built {
+            Some((prepared, _)) => prepared.clone(),
+            None => Arc::new(self.backends.tensorrt()?.prepare(&told)?),
+        };
+        let (first, whole) = self.reference(choice);
+        let backends = self.backends.clone();
+        self.builds.load(prepared, Box::new(move || backends.open(first)?.load(&whole)))
+    }
+
+    /// What runs until the engine of TensorRT is built, and for shapes that it does not take: the first of the other candidates, with the
+    /// graph that the engine is made of.
+    fn reference(&self, Choice { wanted, options, .. }: &Choice<'_>) -> (BackendName, LoadOptions) {
+        let name = wanted.candidates(&self.backends.device, false)[0];
+        // The engine of a recogniser gives what the whole graph gives.
+        let cut = if options.cut == Cut::Detections { options.cut } else { Cut::Nothing };
+        (name, LoadOptions { cut, precision: Precision::Float32, ..wanted.adjusted(name, options) })
+    }
+
+    /// Refuses an engine whose outputs are further from those of the others than its arithmetic explains.
+    fn check_agreement(&self, choice: &Choice<'_>, engine: &dyn Engine, probe: &[Probe]) -> Result<()> {
+        let (Some((prepared, _)), Some(probe)) = (&choice.built, probe.first()) else { return Ok(()) };
+        let (name, whole) = self.reference(choice);
+        let feeds = [probe.noise(engine)?];
+        let expected = reference::outputs(&*self.backends.open(name)?.load(&whole)?, &feeds, |_, tensor| reference::elements(tensor))?;
+        let error = difference(&expected, &reference::outputs(engine, &feeds, |_, tensor| reference::elements(tensor))?);
+        if error <= prepared.tolerance() {
+            return Ok(());
+        }
+        let reason = format!("model {}: its outputs differ from those of {name} by {error:.1e} of the greatest", whole.model);
+        Err(Error::backend("tensorrt", reason, "build its engine again, or report this"))
+    }
+
+    fn measure(&self, choice: &Choice<'_>, probe: &[Probe]) -> Result<(Arc<dyn Engine>, Option<Measured>)> {
+        let options = choice.options;
         let mut milliseconds = BTreeMap::new();
         let mut best: Option<(f64, BackendName, Arc<dyn Engine>)> = None;
         let mut failures = Vec::new();
-        for &name in candidates {
-            let loaded = self.backends.open(name).and_then(|b| b.load(&wanted.adjusted(name, options)));
-            let timed = loaded.and_then(|engine| Ok((run_time_ms(&*engine, probe, options.parallelism)?, engine)));
+        for &name in &choice.names {
+            let timed = self.load_on(name, choice).and_then(|engine| {
+                if name == BackendName::TensorRt {
+                    self.check_agreement(choice, &*engine, probe)?;
+                }
+                Ok((run_time_ms(&*engine, probe, options.parallelism, &self.backends.device)?, engine))
+            });
             match timed {
                 Ok((ms, engine)) => {
                     milliseconds.insert(name.to_string(), (ms * 100.0).round() / 100.0);
@@ -219,13 +246,13 @@ impl Selector {
         }
     }
 
-    fn known(&self, wanted: &Wanted, options: &LoadOptions) -> Option<Measured> {
-        let text = std::fs::read(self.file(wanted, options).ok()?).ok()?;
+    fn known(&self, choice: &Choice<'_>) -> Option<Measured> {
+        let text = std::fs::read(self.file(choice).ok()?).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    fn remember(&self, wanted: &Wanted, options: &LoadOptions, measured: &Measured) {
-        let written = self.file(wanted, options).and_then(|path| {
+    fn remember(&self, choice: &Choice<'_>, measured: &Measured) {
+        let written = self.file(choice).and_then(|path| {
             let text = serde_json::to_vec_pretty(measured).map_err(|e| Error::internal("measured choice", e.to_string()))?;
             crate::cache::write_atomic(&path, &text)
         });
@@ -235,14 +262,13 @@ impl Selector {
     }
 
     /// Where the measurement is kept. The name holds all it depends on: model, candidates, arithmetic, threads,
-    /// processor and libraries. Locating a library is a look at the file system; nothing is opened.
-    fn file(&self, wanted: &Wanted, options: &LoadOptions) -> Result<PathBuf> {
+    /// processor, libraries, and the engine of TensorRT. Locating a library is a look at the file system; nothing is opened.
+    fn file(&self, Choice { wanted, options, names, built }: &Choice<'_>) -> Result<PathBuf> {
         let mut hash = Sha256::new();
-        let candidates = wanted.candidates(&self.backends.device);
-        let threads: Vec<_> = candidates.iter().map(|&name| wanted.adjusted(name, options).parallelism).collect();
+        let threads: Vec<_> = names.iter().map(|&name| wanted.adjusted(name, options).parallelism).collect();
         let key = (
             &options.model_sha256,
-            candidates,
+            names,
             options.cut,
             options.precision.to_string(),
             threads,
@@ -250,6 +276,7 @@ impl Selector {
             env!("CARGO_PKG_VERSION"),
         );
         hash.update(format!("{key:?}"));
+        hash.update(built.as_ref().map_or("", |(_, filed)| filed));
         for library in [Library::OnnxRuntime, Library::OpenVino] {
             let found = runtime::locate(library, &self.backends.cache, self.backends.libraries.named(library))?;
             hash.update(format!("{:?}", found.map(|f| (f.version, f.path))));
@@ -267,36 +294,4 @@ pub fn measured_choices(cache: &Cache) -> Vec<(String, BackendName, String)> {
     let mut choices: Vec<_> = read.map(|m| (m.model.clone(), m.backend, times(&m))).collect();
     choices.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
     choices
-}
-
-/// Milliseconds for one run on each of `probe` but the first, which warms up. Every shape is met for the first time, as
-/// pictures bring them: an engine that compiles for each new shape pays for it here too.
-///
-/// With one thread a run the processor's time counts: other programs make it hardly longer, and the choice is kept for good.
-fn run_time_ms(engine: &dyn Engine, probe: &[Probe], parallelism: Parallelism) -> Result<f64> {
-    let mut session = engine.session()?;
-    let clock = Clock { processor: parallelism.threads_per_stream == 1 };
-    let mut total = 0.0;
-    for (index, probe) in probe.iter().enumerate() {
-        probe.feed(engine, session.as_mut())?;
-        let start = clock.now();
-        session.run()?;
-        if index > 0 {
-            total += (clock.now() - start) * 1e3;
-        }
-    }
-    Ok(total)
-}
-
-/// Seconds of processor time of this process, or of the wall.
-struct Clock {
-    processor: bool,
-}
-
-impl Clock {
-    fn now(&self) -> f64 {
-        let id = if self.processor { ClockId::ProcessCPUTime } else { ClockId::Monotonic };
-        let time = clock_gettime(id);
-        time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-    }
 }

@@ -77,12 +77,14 @@ impl Wanted {
     /// The backends to choose from, in order of preference: the hint, then ONNX Runtime, which needs a fraction of the
     /// memory and no preparation for new shapes.
     ///
-    /// The same where bfloat16 is allowed: some processors have it and gain nothing by it.
-    pub(super) fn candidates(&self, device: &Device) -> Vec<BackendName> {
+    /// The same where bfloat16 is allowed: some processors have it and gain nothing by it. TensorRT is among them where it has an
+    /// engine: to build one takes minutes.
+    pub(super) fn candidates(&self, device: &Device, has_engine: bool) -> Vec<BackendName> {
         let mut candidates = match device {
             Device::Gpu(_) => vec![BackendName::OnnxRuntime],
             Device::Cpu => vec![BackendName::OnnxRuntime, BackendName::OpenVino],
         };
+        candidates.extend(has_engine.then_some(BackendName::TensorRt));
         candidates.sort_by_key(|name| Some(*name) != self.hint); // stable: the rest keeps its order
         candidates
     }
@@ -111,11 +113,13 @@ mod tests {
 
     #[test]
     fn a_hint_goes_first_and_adds_nothing() {
-        use BackendName::{OnnxRuntime, OpenVino, PaddleInfer};
-        let order = |hint| Wanted { hint, ..Wanted::default() }.candidates(&Device::Cpu);
+        use BackendName::{OnnxRuntime, OpenVino, PaddleInfer, TensorRt};
+        let order = |hint| Wanted { hint, ..Wanted::default() }.candidates(&Device::Cpu, false);
         assert_eq!(order(None), [OnnxRuntime, OpenVino]);
         assert_eq!(order(Some(OpenVino)), [OpenVino, OnnxRuntime]);
         assert_eq!(order(Some(PaddleInfer)), [OnnxRuntime, OpenVino]);
+        let built = Wanted { hint: Some(TensorRt), ..Wanted::default() }.candidates(&Device::Cpu, true);
+        assert_eq!(built, [TensorRt, OnnxRuntime, OpenVino]);
     }
 
     #[test]

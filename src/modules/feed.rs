@@ -2,38 +2,20 @@
 //! the session. On a GPU each is brought there by one transfer, prepared there, and outputs come to the host when they are asked for.
 
 use super::network::{Share, Worker};
+use crate::backend::host::{self, Output};
 use crate::backend::GpuSession;
 use crate::device::FloatsMut;
 use crate::error::Result;
 use crate::image::{Resident, Size};
 use crate::ops::resize_norm::cuda::{self, Table};
 use crate::ops::resize_norm::{self, Item, Params, Window};
-use crate::tensor::device::Downloaded;
 use crate::tensor::storage::stage;
-use crate::tensor::{Shape, TensorRef};
+use crate::tensor::Shape;
 use crate::trace::Transfers;
 use rayon::prelude::*;
 
 /// A worker of a network on pictures.
 pub(super) type PictureWorker = Worker<resize_norm::cpu::Scratch>;
-
-/// An output of the last run, for the processor.
-pub(super) enum Output<'a> {
-    /// In the memory of the session.
-    Lent(TensorRef<'a>),
-    /// Brought from a GPU.
-    Fetched(Downloaded),
-}
-
-impl Output<'_> {
-    /// The tensor; waits until it is there.
-    pub fn tensor(&self) -> Result<TensorRef<'_>> {
-        match self {
-            Self::Lent(tensor) => Ok(*tensor),
-            Self::Fetched(copy) => copy.on_host(),
-        }
-    }
-}
 
 impl PictureWorker {
     /// Fills input `index` with the prepared pictures, a tensor `[pictures, 3, canvas.height, canvas.width]`; on the processor
@@ -60,22 +42,12 @@ impl PictureWorker {
 
     /// Fills input `index` with `values`.
     pub(super) fn feed(&mut self, index: usize, shape: Shape, values: &[f32], transfers: &mut Transfers) -> Result<()> {
-        let Some(session) = self.session.on_gpu() else {
-            self.session.input(index, shape)?.copy_from_slice(values);
-            return Ok(());
-        };
-        let stream = session.stream().clone();
-        let placed = stage(values, &stream)?.upload(&stream, transfers)?;
-        stream.copy(placed.on_device()?, &mut session.input(index, shape)?)
+        host::feed(&mut *self.session, index, shape, values, transfers)
     }
 
     /// The first `count` outputs of the last run, in graph order.
     pub(super) fn outputs(&mut self, count: usize, transfers: &mut Transfers) -> Result<Vec<Output<'_>>> {
-        if let Some(session) = self.session.on_gpu() {
-            let stream = session.stream().clone();
-            return session.outputs(count)?.iter().map(|output| output.download(&stream, transfers).map(Output::Fetched)).collect();
-        }
-        (0..count).map(|index| self.session.output(index).map(Output::Lent)).collect()
+        host::outputs(&mut *self.session, count, transfers)
     }
 }
 

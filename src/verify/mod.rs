@@ -7,10 +7,10 @@ pub mod inputs;
 pub mod report;
 pub mod rows;
 
-use crate::backend::Engine;
+use crate::backend::{Engine, host};
 use crate::error::{Error, Result};
 use crate::tensor::{Data, Shape, TensorRef};
-use crate::trace::EngineSet;
+use crate::trace::{EngineSet, Transfers};
 use inputs::Input;
 use std::time::Instant;
 
@@ -107,16 +107,20 @@ pub fn run(engine: &dyn Engine, inputs: &[Input], rounds: usize) -> Result<Ran> 
                 let given: Vec<_> = inputs.iter().map(|i| i.name.as_str()).collect();
                 Error::config(&engine.info().model, format!("the network has an input `{}`; given: {}", spec.name, given.join(", ")))
             })?;
-            session.input(index, input.shape)?.copy_from_slice(&input.data);
+            host::feed(&mut *session, index, input.shape, &input.data, &mut Transfers::default())?;
         }
+        host::settle(&mut *session)?;
         let start = Instant::now();
         session.run()?;
+        host::settle(&mut *session)?;
         Ok(start.elapsed().as_secs_f64() * 1e3)
     };
     let first_ms = once()?;
     let mut times = (0..rounds).map(|_| once()).collect::<Result<Vec<_>>>()?;
     times.sort_by(f64::total_cmp);
-    let specs = engine.io().outputs.iter().enumerate();
-    let outputs = specs.map(|(i, spec)| Ok(Output::of(&spec.name, session.output(i)?))).collect::<Result<_>>()?;
+    let specs = &engine.io().outputs;
+    let found = host::outputs(&mut *session, specs.len(), &mut Transfers::default())?;
+    let outputs = specs.iter().zip(&found).map(|(spec, output)| Ok(Output::of(&spec.name, output.tensor()?))).collect::<Result<_>>()?;
+    drop(found);
     Ok(Ran { outputs, first_ms, run_ms: times.get(rounds / 2).copied(), ran: session.ran() })
 }

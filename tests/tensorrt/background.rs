@@ -1,7 +1,7 @@
 //! Engines that are built while requests run: on ONNX Runtime first, on the double of TensorRT when it is ready.
 
 use super::double::{Double, Form, onnx_runtime, sample_options};
-use hpinfer::backend::select::{Libraries, Selector};
+use hpinfer::backend::select::{Libraries, Probe, Selector, measured_choices};
 use hpinfer::backend::tensorrt::cache::EngineCache;
 use hpinfer::backend::tensorrt::outside::Outside;
 use hpinfer::backend::{BackendName, Engine, EngineBuild, Session};
@@ -12,6 +12,7 @@ use hpinfer::modules::LoaderOptions;
 use hpinfer::onnx::sample;
 use hpinfer::pipeline::{PictureConfig, Pipeline, PipelineConfig, PipelineName};
 use hpinfer::result::PipelineResult;
+use hpinfer::runtime::{self, Library};
 use hpinfer::tensor::Shape;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -132,6 +133,39 @@ fn shapes_that_the_engine_does_not_take_run_on_another_and_are_counted() {
 }
 
 #[test]
+fn without_a_choice_an_engine_that_is_there_is_measured_too() {
+    let (double, home) = (Double::new(Form::Ten), tempfile::tempdir().unwrap());
+    double.computes_sample();
+    let shared = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).unwrap();
+    let openvino = runtime::ensure(Library::OpenVino, &shared, None).unwrap().path;
+    let cache = Cache::open(Some(home.path())).unwrap();
+    let choose = || {
+        let libraries = Libraries { openvino: Some(openvino.clone()), ..libraries(&double) };
+        let probe = [1, 2, 8, 9, 3].map(|rows| Probe::only(Shape::new(&[rows, 4])));
+        let engine = Selector::on(Device::Cpu, cache.clone(), libraries).load(None, &sample_options(), &probe).unwrap();
+        let times: Vec<_> = measured_choices(&cache).into_iter().map(|(_, _, times)| times).collect();
+        (engine.info().backend, times)
+    };
+    let with_tensorrt = |times: &[String]| times.iter().filter(|times| times.contains("tensorrt")).count();
+    let (chosen, times) = choose();
+    assert!(chosen != BackendName::TensorRt && times.len() == 1 && with_tensorrt(&times) == 0, "nothing is built for it: {times:?}");
+    load(&selector(&double, home.path(), EngineBuild::Blocking)).unwrap();
+    let (_, times) = choose();
+    assert_eq!((times.len(), with_tensorrt(&times)), (2, 1), "{times:?}");
+    assert_eq!(choose().1, times, "measured once");
+    // An engine that gives something else is not chosen, and that is not for good.
+    std::fs::remove_dir_all(home.path().join("choices")).unwrap();
+    double.on_run(|_, inputs, outputs| {
+        let rows = inputs[0].shape()[0];
+        outputs[0].set_shape(&[rows, 3]);
+        outputs[0].floats().into_iter().for_each(|y| y.fill(1.0));
+        Ok(())
+    });
+    let (chosen, times) = choose();
+    assert!(chosen != BackendName::TensorRt && times.is_empty(), "{times:?}");
+}
+
+#[test]
 fn a_build_that_fails_leaves_the_stand_in() {
     for knobs in ["build_null", "parse_fail", "refuse_plan", "build_throw"] {
         let (double, home) = (Double::new(Form::Eleven), tempfile::tempdir().unwrap());
@@ -242,6 +276,30 @@ fn every_result_says_which_engine_made_it() {
         assert!(Instant::now() < deadline, "the engine never came");
     };
     assert_eq!(last.header.run[0].version, "11.4.0.7");
+}
+
+#[test]
+fn runs_outside_the_engine_are_told_and_listed() {
+    let (double, home) = (Double::new(Form::Rtx), tempfile::tempdir().unwrap());
+    let picture = picture(home.path());
+    let pictures = [picture.to_str().unwrap(); 9];
+    let more = [&["--batch-size", "9", "--input"][..], &pictures].concat();
+    let output = command(&double, home.path(), "", &more).output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let ran: Vec<String> = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["run"][0]["backend"].to_string()).collect();
+    assert_eq!(ran, ["\"onnx_runtime\""; 9], "{err}");
+    assert!(err.contains("not of 9x3x8x8; another engine runs these"), "{err}");
+    let engine = |arguments: &[&str]| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+        let output = command.env("HPINFER_HOME", home.path().join("home")).arg("engine").args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let folder = home.path().join("model");
+    let listed = engine(&["list", "--model-dir", folder.to_str().unwrap()]);
+    assert!(listed.lines().next().unwrap().contains("OUTSIDE"), "{listed}");
+    let listed: Value = serde_json::from_str(&engine(&["list", "--json", "--model-dir", folder.to_str().unwrap()])).unwrap();
+    let outside = &listed[0]["outside"];
+    assert_eq!((&outside["runs"], &outside["dynamic_shapes"]["x"][2]), (&1.into(), &serde_json::json!([9, 3, 8, 8])), "{outside}");
 }
 
 /// The command on the miniature, with the double in the place of TensorRT.

@@ -23,16 +23,16 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Gives every pair of engines numbers of its own.
 #[derive(Debug, Default)]
-pub(super) struct Numbers(AtomicU32);
+pub struct Numbers(AtomicU32);
 
 /// Builds an engine.
-pub(super) type Build = Box<dyn FnOnce() -> Result<Arc<dyn Engine>> + Send>;
+pub type Build = Box<dyn FnOnce() -> Result<Arc<dyn Engine>> + Send>;
 
 /// Opens the engine that stands in.
-pub(super) type Open = Box<dyn Fn() -> Result<Arc<dyn Engine>> + Send + Sync>;
+pub type Open = Box<dyn Fn() -> Result<Arc<dyn Engine>> + Send + Sync>;
 
 /// See the module's description.
-pub(super) struct WithStandIn {
+pub struct WithStandIn {
     shared: Arc<Shared>,
     io: IoSpec,
     info: RunInfo,

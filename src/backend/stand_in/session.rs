@@ -27,13 +27,15 @@ pub(super) struct Changing {
     other: Option<Box<dyn Session>>,
     /// Whether that one did the last run.
     on_other: bool,
+    /// What did the last run and was changed since: its outputs may still be wanted.
+    previous: Option<Box<dyn Session>>,
 }
 
 impl Changing {
     pub fn new(shared: Arc<Shared>, mut session: Box<dyn Session>, is_built: bool, inputs: usize) -> Self {
         let stream = session.on_gpu().map(|gpu| gpu.stream().clone());
-        let shapes = vec![Shape::new(&[0]); inputs];
-        Self { shared, session, is_built, stream, shapes, unasked: true, lends: false, other: None, on_other: false }
+        let (shapes, other, previous) = (vec![Shape::new(&[0]); inputs], None, None);
+        Self { shared, session, is_built, stream, shapes, unasked: true, lends: false, other, on_other: false, previous }
     }
 
     /// Before the first input of a run: goes over to the engine when it is there.
@@ -42,8 +44,14 @@ impl Changing {
             return;
         }
         let Some(engine) = self.shared.built.get() else { return };
-        match engine.session() {
-            Ok(session) => *self = Self::new(self.shared.clone(), session, true, self.shapes.len()),
+        // What is read of the last run is read in another stream from now on.
+        let settled = self.stream.as_ref().map_or(Ok(()), Stream::wait);
+        match settled.and_then(|()| engine.session()) {
+            Ok(session) => {
+                let changed = Self::new(self.shared.clone(), session, true, self.shapes.len());
+                let before = std::mem::replace(self, changed);
+                self.previous = Some(before.session);
+            }
             Err(e) if !self.shared.refused.swap(true, Ordering::Relaxed) => {
                 tracing::warn!("{e}; {} stays in part on what stood in for the engine", self.shared.model);
             }
@@ -63,7 +71,7 @@ impl Changing {
 
     /// Whether the run that begins is one for the stand-in, which then has a session here.
     fn begin(&mut self) -> Result<bool> {
-        self.lends = false;
+        (self.lends, self.previous) = (false, None);
         if self.is_built && self.unasked {
             let refuses = self.shared.refuses(&self.shapes);
             if refuses && self.other.is_none() {
@@ -76,14 +84,6 @@ impl Changing {
         }
         Ok(self.on_other)
     }
-
-    /// The session that did the last run.
-    fn last(&mut self) -> &mut dyn Session {
-        match &mut self.other {
-            Some(other) if self.on_other => &mut **other,
-            _ => &mut *self.session,
-        }
-    }
 }
 
 impl Session for Changing {
@@ -94,6 +94,9 @@ impl Session for Changing {
     }
 
     fn run(&mut self) -> Result<()> {
+        if self.stream.is_some() {
+            return GpuSession::run(self);
+        }
         if self.begin()?
             && let Some(other) = &mut self.other
         {
@@ -106,20 +109,21 @@ impl Session for Changing {
     }
 
     fn output(&self, index: usize) -> Result<TensorRef<'_>> {
-        match &self.other {
-            Some(other) if self.on_other => other.output(index),
+        match (&self.previous, &self.other) {
+            (Some(previous), _) => previous.output(index),
+            (None, Some(other)) if self.on_other => other.output(index),
             _ => self.session.output(index),
         }
     }
 
-    /// Whoever works on a GPU asks for this before each run, not within one.
+    /// Whoever works on a GPU asks for this before the first input of a run.
     fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
         self.change_over();
         if self.stream.is_some() { Some(self) } else { None }
     }
 
     fn ran(&self) -> EngineSet {
-        self.shared.marks[usize::from(self.is_built && !self.on_other)]
+        self.shared.marks[usize::from(self.is_built && !self.on_other && self.previous.is_none())]
     }
 }
 
@@ -150,7 +154,12 @@ impl GpuSession for Changing {
     }
 
     fn outputs(&mut self, count: usize) -> Result<Vec<DeviceTensor<'_>>> {
-        gpu(self.last())?.outputs(count)
+        let last = match (&mut self.previous, &mut self.other) {
+            (Some(previous), _) => previous,
+            (None, Some(other)) if self.on_other => other,
+            _ => &mut self.session,
+        };
+        gpu(&mut **last)?.outputs(count)
     }
 }
 

@@ -27,7 +27,7 @@ impl Builds {
     ///
     /// # Errors
     /// What the library says; that the engine is not there, where it is not to be built.
-    pub(in crate::backend) fn load(&self, prepared: Prepared, stand_in: Open) -> Result<Arc<dyn Engine>> {
+    pub(in crate::backend) fn load(&self, prepared: Arc<Prepared>, stand_in: Open) -> Result<Arc<dyn Engine>> {
         let found = match self.when {
             EngineBuild::Blocking => Some(prepared.engine()?),
             EngineBuild::Never => Some(prepared.kept()?),

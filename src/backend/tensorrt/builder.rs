@@ -119,6 +119,12 @@ impl Builder {
         }
     }
 
+    /// What the engine of `source` is filed under, if there is one.
+    pub fn filed(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic) -> Option<String> {
+        let key = self.key(source, options, arithmetic, self.surgery(options));
+        self.cache.has(&key, model_folder(&source.onnx)).then(|| key.digest())
+    }
+
     /// The engine of `source`, if it was built before.
     ///
     /// # Errors

@@ -171,6 +171,17 @@ impl EngineCache {
         found.ok_or(unfit)
     }
 
+    /// Whether there is a file for the engine of `key`.
+    pub fn has(&self, key: &EngineKey, model_folder: Option<&Path>) -> bool {
+        self.places(key, model_folder).iter().any(|path| path.is_file())
+    }
+
+    /// Whether there is any engine at all beside a model, or of other models.
+    pub fn has_any(&self, model_folder: Option<&Path>) -> bool {
+        let folders = model_folder.map(beside).into_iter().chain([self.folder()]);
+        folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok)).any(|f| f.path().extension().is_some_and(|e| e == "engine"))
+    }
+
     /// Loads the engine of `key`, or builds, keeps and loads it. `model_folder` is where the model's file lies, if it is
     /// one. `load` says whether the library takes a plan.
     ///

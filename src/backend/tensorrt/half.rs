@@ -7,13 +7,13 @@
 
 use super::ffi::BuildOptions;
 use super::recipe::{self, HalfRules};
-use super::reference::{self, Feed};
+use super::reference::{self, Feed, Output, difference};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::half::{Converted, Keep, convert, observed, rounded};
 use crate::onnx::surgery;
-use crate::tensor::{Data, Shape};
+use crate::tensor::Shape;
 use std::collections::HashSet;
 
 /// Greatest absolute value that may be float16: its limit, less a margin for inputs that are louder than those tried.
@@ -108,35 +108,7 @@ fn stroke(y: usize, x: usize) -> f32 {
     if (6..18).contains(&(y % 24)) && by_chance == 1 { -1.0 } else { 1.0 }
 }
 
-/// An output: of whole numbers or not, and its elements.
-type Output = (bool, Vec<f32>);
-
 /// Outputs of each run.
 fn run(name: &str, model: Model, reference: &dyn Backend, feeds: &[Feed]) -> Result<Vec<Vec<Output>>> {
-    reference::run(name, &model, reference, feeds, |_, tensor| match tensor.data {
-        Data::F32(values) => (false, values.to_vec()),
-        Data::I32(values) => (true, values.iter().map(|v| *v as f32).collect()),
-        Data::I64(values) => (true, values.iter().map(|v| *v as f32).collect()),
-    })
-}
-
-/// How far `found` is from `expected`, over all runs: the greatest difference of an output, as a part of its greatest absolute value; of
-/// whole numbers the part that differs.
-fn difference(expected: &[Vec<Output>], found: &[Vec<Output>]) -> f32 {
-    let outputs = expected.first().map_or(0, Vec::len);
-    let of_output = |index: usize| {
-        let (mut worst, mut greatest, mut unlike, mut count) = (0.0_f32, f32::MIN_POSITIVE, 0, 0);
-        for (a, b) in expected.iter().zip(found) {
-            let (a, b) = (&a[index].1, &b[index].1);
-            if a.len() != b.len() || b.iter().any(|v| !v.is_finite()) {
-                return f32::INFINITY;
-            }
-            worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
-            greatest = a.iter().map(|v| v.abs()).fold(greatest, f32::max);
-            unlike += a.iter().zip(b).filter(|(a, b)| a != b).count();
-            count += a.len();
-        }
-        if expected[0][index].0 { unlike as f32 / count.max(1) as f32 } else { worst / greatest }
-    };
-    (0..outputs).map(of_output).fold(0.0, f32::max)
+    reference::run(name, &model, reference, feeds, |_, tensor| reference::elements(tensor))
 }

@@ -19,7 +19,7 @@ pub mod outside;
 pub mod parts;
 pub mod profile;
 pub mod recipe;
-mod reference;
+pub(super) mod reference;
 pub mod selftest;
 pub mod session;
 mod sys;

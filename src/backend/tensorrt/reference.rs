@@ -1,12 +1,13 @@
-//! Graphs in ONNX Runtime on the processor, before an engine is built of them.
+//! Graphs in ONNX Runtime, before and after an engine is built of them.
 
 use super::ffi::{BuildOptions, Range};
 use super::recipe;
-use crate::backend::{Backend, Engine, LoadOptions, NetworkKind, Onnx, Parallelism, Precision};
+use crate::backend::{Backend, Engine, host, LoadOptions, NetworkKind, Onnx, Parallelism, Precision};
 use crate::error::{Error, Result};
 use crate::onnx::proto::{ModelProto, TensorProto, tensor_proto::DataType};
 use crate::onnx::{Cut, Model};
 use crate::tensor::{Data, Shape, TensorRef};
+use crate::trace::Transfers;
 use std::sync::Arc;
 
 /// Elements of every input of a run.
@@ -60,12 +61,46 @@ pub fn outputs<T>(engine: &dyn Engine, feeds: &[Feed], read: impl Fn(&str, Tenso
         for (index, spec) in io.inputs.iter().enumerate() {
             let known = feed.iter().find(|(name, ..)| *name == spec.name);
             let (_, shape, values) = known.ok_or_else(|| Error::internal("reference", format!("no values for input `{}`", spec.name)))?;
-            session.input(index, *shape)?.copy_from_slice(values);
+            host::feed(&mut *session, index, *shape, values, &mut Transfers::default())?;
         }
         session.run()?;
-        io.outputs.iter().enumerate().map(|(index, spec)| Ok(read(&spec.name, session.output(index)?))).collect()
+        let found = host::outputs(&mut *session, io.outputs.len(), &mut Transfers::default())?;
+        io.outputs.iter().zip(&found).map(|(spec, output)| Ok(read(&spec.name, output.tensor()?))).collect()
     };
     feeds.iter().map(of).collect()
+}
+
+/// An output: of whole numbers or not, and its elements.
+pub type Output = (bool, Vec<f32>);
+
+/// The elements of an output.
+pub fn elements(tensor: TensorRef<'_>) -> Output {
+    match tensor.data {
+        Data::F32(values) => (false, values.to_vec()),
+        Data::I32(values) => (true, values.iter().map(|v| *v as f32).collect()),
+        Data::I64(values) => (true, values.iter().map(|v| *v as f32).collect()),
+    }
+}
+
+/// How far `found` is from `expected`, over all runs: the greatest difference of an output, as a part of its greatest absolute value; of
+/// whole numbers the part that differs.
+pub fn difference(expected: &[Vec<Output>], found: &[Vec<Output>]) -> f32 {
+    let outputs = expected.first().map_or(0, Vec::len);
+    let of_output = |index: usize| {
+        let (mut worst, mut greatest, mut unlike, mut count) = (0.0_f32, f32::MIN_POSITIVE, 0, 0);
+        for (a, b) in expected.iter().zip(found) {
+            let (a, b) = (&a[index].1, &b[index].1);
+            if a.len() != b.len() || b.iter().any(|v| !v.is_finite()) {
+                return f32::INFINITY;
+            }
+            worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
+            greatest = a.iter().map(|v| v.abs()).fold(greatest, f32::max);
+            unlike += a.iter().zip(b).filter(|(a, b)| a != b).count();
+            count += a.len();
+        }
+        if expected[0][index].0 { unlike as f32 / count.max(1) as f32 } else { worst / greatest }
+    };
+    (0..outputs).map(of_output).fold(0.0, f32::max)
 }
 
 /// Every output of `model` at the least, usual and greatest shapes of each profile of `options`, as constants, by run.

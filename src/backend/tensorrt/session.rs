@@ -25,6 +25,9 @@ use std::sync::atomic::AtomicBool;
 /// Sessions of an engine on a GPU at one time: while one waits for its results the others keep the device busy.
 const SESSIONS: usize = 3;
 
+/// Greatest difference of outputs in float32 from those of another library, as a part of the greatest.
+const FLOAT32_ERROR: f32 = 1e-3;
+
 /// TensorRT on one device.
 pub struct TensorRt {
     builder: Builder,
@@ -117,6 +120,23 @@ impl Prepared {
     pub fn kept(&self) -> Result<Arc<dyn backend::Engine>> {
         self.enter()?;
         self.opened(|source, options| self.builder.kept(source, options, &self.arithmetic))
+    }
+
+    /// What the engine is filed under, if it was built before.
+    pub fn filed(&self) -> Option<String> {
+        let filed = |source, options| self.builder.filed(source, options, &self.arithmetic);
+        match &self.cut {
+            None => filed(&self.source, &self.build),
+            Some(cut) => cut.parts.iter().map(|part| filed(&part.source, &part.options)).collect(),
+        }
+    }
+
+    /// How far outputs may be from those of ONNX Runtime, as a part of the greatest.
+    pub fn tolerance(&self) -> f32 {
+        match &self.arithmetic {
+            Arithmetic::Float32 => FLOAT32_ERROR,
+            Arithmetic::Float16(rules) => rules.error,
+        }
     }
 
     /// The engine, loaded or built now.
