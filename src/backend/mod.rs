@@ -227,6 +227,8 @@ pub struct RunInfo {
 pub struct StandIn {
     /// What it is, once it was needed.
     pub info: Arc<OnceLock<RunInfo>>,
+    /// Whether the engine was there from the start: it is then the one that runs what needs no other.
+    pub spare: bool,
     /// Its number.
     pub own: EngineSet,
     /// That of the engine it stands in for.

@@ -5,9 +5,10 @@ use super::plan;
 use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::backend::select::{BACKENDS, Libraries, Selector};
+use crate::backend::tensorrt::find;
 use crate::backend::{BackendName, Format, LoadOptions, Onnx, Parallelism, Precision};
 use crate::cache::Cache;
-use crate::device;
+use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::model::{ModelSpec, ResolvedModel, Store};
 use crate::onnx::Cut;
@@ -15,6 +16,7 @@ use crate::verify::compare::{Difference, Share};
 use crate::verify::report::{Feed, ModelReport, RunReport, Verdict, verify};
 use serde_json::json;
 use std::io::Write;
+use std::iter;
 use std::time::SystemTime;
 
 /// `hpinfer verify`.
@@ -26,9 +28,13 @@ pub struct VerifyArgs {
     /// Every model known by name that can be had
     #[arg(long, conflicts_with = "model")]
     all: bool,
-    /// Backends to run; the first, on the graph as it is, is the reference [default: all of this build]
+    /// Backends to run; the first, on the graph as it is, is the reference [default: all of this build; on a GPU ONNX Runtime, and
+    /// TensorRT where it is installed]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     backend: Vec<String>,
+    /// Device to run them on: cpu, gpu, gpu:0; on a GPU detectors are compared as they are run there, before suppression
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceSpec,
     /// Cores to work on [default: all this process may use]
     #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
     threads: Option<usize>,
@@ -46,8 +52,9 @@ pub struct VerifyArgs {
 /// Runs the command. Models that could not be found or fed are named in the end; the exit status counts them as failed.
 pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
     let cache = plan::cache(global)?;
+    let device = Device::open_one(&args.device)?;
     let backends = match args.backend.iter().map(|name| name.parse()).collect::<Result<Vec<BackendName>>>()? {
-        given if given.is_empty() => BACKENDS.to_vec(),
+        given if given.is_empty() => backends_of(&device),
         given => given,
     };
     let threads = match args.threads {
@@ -58,7 +65,8 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     let seed = args.seed.unwrap_or_else(clock);
     let store = Store::new(&cache)?;
     let models = if args.all { store.list().into_iter().map(|model| model.name).collect() } else { args.model.clone() };
-    let selector = Selector::new(cache.clone(), Libraries::default());
+    let cut = if device.gpu().is_some() { Cut::Detections } else { Cut::Nothing };
+    let selector = Selector::on(device, cache.clone(), Libraries::default());
     if !args.json {
         write_text(out, &format!("seed {seed}, {threads} cores\n"))?;
     }
@@ -66,7 +74,7 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     for model in &models {
         let made = store.resolve(model).and_then(|model| {
             let usual = usual_size(&model.spec);
-            verify(&selector, &backends, &options(&cache, &model, threads)?, &Feed::Random { usual, seed }, args.repeat)
+            verify(&selector, &backends, &LoadOptions { cut, ..options(&cache, &model, threads)? }, &Feed::Random { usual, seed }, args.repeat)
         });
         match made {
             Ok(report) => {
@@ -115,6 +123,14 @@ pub(super) fn usual_size(spec: &ModelSpec) -> [usize; 2] {
         ModelSpec::Segmentation(_) | ModelSpec::Unwarping(_) => [512; 2],
         ModelSpec::Classification(_) => [224; 2],
         ModelSpec::Detection(_) | ModelSpec::TextDetection(_) => [640; 2],
+    }
+}
+
+/// The backends that may run on `device`.
+fn backends_of(device: &Device) -> Vec<BackendName> {
+    match device.gpu() {
+        None => BACKENDS.to_vec(),
+        Some(_) => iter::once(BackendName::OnnxRuntime).chain(find::open(None).ok().map(|_| BackendName::TensorRt)).collect(),
     }
 }
 

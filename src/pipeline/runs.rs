@@ -30,13 +30,14 @@ impl Runs {
     }
 
     /// What made the result that `times` belong to. A network that two engines ran is there twice, one
-    /// that may have either and did not run is not.
+    /// that did not run is there with the engine that was there from the start, if any.
     pub fn made(&self, times: &StageTimes) -> Vec<RunRecord> {
         let one = |(built, stand_in): (&RunRecord, &Option<Box<StandIn>>)| match stand_in {
             None => vec![built.clone()],
             Some(stand_in) => {
                 let other = stand_in.info.get().filter(|_| times.ran.has(stand_in.own)).map(record);
-                other.into_iter().chain(times.ran.has(stand_in.built).then(|| built.clone())).collect()
+                let idle = stand_in.spare && other.is_none();
+                other.into_iter().chain((idle || times.ran.has(stand_in.built)).then(|| built.clone())).collect()
             }
         };
         self.records.iter().zip(&self.stand_ins).flat_map(one).collect()
@@ -73,8 +74,11 @@ mod tests {
             stand_in: None,
         };
         let (own, built) = (EngineSet::one(2), EngineSet::one(3));
-        let stand_in = StandIn { info: Arc::new(info("b", BackendName::OnnxRuntime).into()), own, built };
-        let changing = RunInfo { stand_in: Some(Box::new(stand_in)), ..info("b", BackendName::TensorRt) };
+        let stand_in = StandIn { info: Arc::new(info("b", BackendName::OnnxRuntime).into()), spare: false, own, built };
+        let with = |stand_in| RunInfo { stand_in: Some(Box::new(stand_in)), ..info("b", BackendName::TensorRt) };
+        let spare = with(StandIn { spare: true, ..stand_in.clone() });
+        assert_eq!(Runs::of([&spare]).made(&StageTimes::default())[0].backend, "tensorrt", "there, and not needed");
+        let changing = with(stand_in);
         let runs = Runs::of([&info("a", BackendName::OpenVino), &changing]);
         for (ran, expected) in [
             (vec![own], &["openvino", "onnx_runtime"][..]),

@@ -288,7 +288,7 @@ fn runs_outside_the_engine_are_told_and_listed() {
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     let ran: Vec<String> = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["run"][0]["backend"].to_string()).collect();
     assert_eq!(ran, ["\"onnx_runtime\""; 9], "{err}");
-    assert!(err.contains("not of 9x3x8x8; another engine runs these"), "{err}");
+    assert!(err.contains("not of [9x3x8x8]; another engine runs these"), "{err}");
     let engine = |arguments: &[&str]| {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
         let output = command.env("HPINFER_HOME", home.path().join("home")).arg("engine").args(arguments).output().unwrap();

@@ -116,6 +116,9 @@ fn half_precision_makes_another_engine_when_asked_for() {
     let mut listed: Vec<_> = engines.iter().map(|engine| engine["made_for"]["key"]["precision"].as_str().unwrap()).collect();
     listed.sort_unstable();
     assert_eq!((listed, host.builds()), (vec!["float16", "float32"], 2));
+    let error = |engine: &Value| engine["made_for"]["float16"]["error"].as_f64();
+    let errors: Vec<_> = engines.iter().filter_map(error).collect();
+    assert!(errors.len() == 1 && (0.0..0.01).contains(&errors[0]), "{engines:?}");
     let (_, err, done) = host.run("", &["build", "--model", model.to_str().unwrap(), "--precision", "int8"]);
     assert!(!done && err.contains("neither fp32 nor fp16"), "{err}");
 }

@@ -2,7 +2,7 @@
 //! here; `load` and `build` count what is asked of them.
 
 use hpinfer::Error;
-use hpinfer::backend::tensorrt::cache::{EngineCache, EngineKey, Gpu, Origin};
+use hpinfer::backend::tensorrt::cache::{Description, EngineCache, EngineKey, Gpu, Origin};
 use hpinfer::backend::tensorrt::ffi::BuildOptions;
 use hpinfer::backend::tensorrt::recipe::HalfRules;
 use hpinfer::cache::Cache;
@@ -42,7 +42,7 @@ impl Home {
     }
 
     fn get(&self, key: &EngineKey, model_folder: Option<&Path>) -> hpinfer::Result<(Vec<u8>, Origin, Option<PathBuf>)> {
-        let build = || {
+        let build = |_: &mut Description| {
             self.built.set(self.built.get() + 1);
             Ok(format!("plan of {} for {}", key.model, key.gpu.name).into_bytes())
         };
@@ -170,7 +170,7 @@ fn a_plan_the_library_refuses_is_built_again_once() {
     let builds = Cell::new(0);
     // The library takes no plan at all: one build more, then the error.
     let refuse = |_: &[u8]| Err::<(), _>(Error::backend("tensorrt", "Version tag does not match", "build it again"));
-    let build = || {
+    let build = |_: &mut Description| {
         builds.set(builds.get() + 1);
         Ok(b"new plan".to_vec())
     };
@@ -179,8 +179,8 @@ fn a_plan_the_library_refuses_is_built_again_once() {
     assert_eq!((builds.get(), lines.len()), (1, 1), "{lines:?}");
     // The library takes the new plan.
     let taken = |plan: &[u8]| if plan == b"new plan" { Ok(()) } else { Err(Error::backend("tensorrt", "old", "")) };
-    assert_eq!(home.cache().load_or_build(&key(), None, taken, || Ok(b"new plan".to_vec())).unwrap().1, Origin::Built);
-    assert_eq!(home.cache().load_or_build(&key(), None, taken, || Ok(b"never".to_vec())).unwrap().1, Origin::Loaded);
+    assert_eq!(home.cache().load_or_build(&key(), None, taken, |_| Ok(b"new plan".to_vec())).unwrap().1, Origin::Built);
+    assert_eq!(home.cache().load_or_build(&key(), None, taken, |_| Ok(b"never".to_vec())).unwrap().1, Origin::Loaded);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn engines_lie_beside_their_model_where_that_can_be_written() {
 fn where_nothing_can_be_kept_the_engine_still_runs() {
     let nowhere = EngineCache::new(Cache::open(Some(Path::new("/proc/self/home"))).unwrap());
     for _ in 0..2 {
-        let get = || nowhere.load_or_build(&key(), Some(Path::new("/proc/self")), |plan| Ok(plan.len()), || Ok(b"plan".to_vec())).unwrap();
+        let get = || nowhere.load_or_build(&key(), Some(Path::new("/proc/self")), |plan| Ok(plan.len()), |_| Ok(b"plan".to_vec())).unwrap();
         let (made, lines) = warnings(get);
         assert_eq!(made, (4, Origin::Built, None));
         assert!(lines.len() == 1 && lines[0].contains("is not kept"), "{lines:?}");
@@ -232,7 +232,7 @@ fn a_full_disk_costs_the_file_and_nothing_else() {
     }
     let full = EngineCache::new(Cache::open(Some(folder.path())).unwrap());
     let plan = vec![7; 1 << 20];
-    let (made, lines) = warnings(|| full.load_or_build(&key(), None, |plan| Ok(plan.len()), || Ok(plan)).unwrap());
+    let (made, lines) = warnings(|| full.load_or_build(&key(), None, |plan| Ok(plan.len()), |_| Ok(plan)).unwrap());
     let left: Vec<_> = fs::read_dir(full.folder()).unwrap().map(|e| e.unwrap().file_name()).collect();
     let _ = std::process::Command::new("umount").arg(folder.path()).status();
     assert_eq!(made, (1 << 20, Origin::Built, None));
@@ -260,7 +260,7 @@ fn threads_of_one_process_build_once() {
     std::thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
-                let build = || {
+                let build = |_: &mut Description| {
                     builds.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                     std::thread::sleep(std::time::Duration::from_millis(50));
                     Ok(b"plan".to_vec())
@@ -280,7 +280,7 @@ fn the_longest_unused_engines_go_when_there_are_too_many() {
         key.model = format!("m{n}");
         key.model_sha256 = n.to_string();
         let cache = home.cache().with_limit(limit);
-        let (_, origin, path) = cache.load_or_build(&key, None, |plan| Ok(plan.len()), || Ok(vec![n as u8; 1000])).unwrap();
+        let (_, origin, path) = cache.load_or_build(&key, None, |plan| Ok(plan.len()), |_| Ok(vec![n as u8; 1000])).unwrap();
         // Times of last use differ by more than the file system resolves.
         let time = std::time::SystemTime::now() - std::time::Duration::from_secs(1000 - 10 * n as u64);
         fs::File::options().append(true).open(path.unwrap()).unwrap().set_modified(time).unwrap();
@@ -302,7 +302,7 @@ fn the_longest_unused_engines_go_when_there_are_too_many() {
                 },
                 None,
                 |_| Ok(()),
-                || Ok(vec![1])
+                |_| Ok(vec![1])
             )
             .unwrap()
             .1,

@@ -9,6 +9,7 @@ use hpinfer::backend::tensorrt::session::TensorRt;
 use hpinfer::backend::{Backend, Engine, FixedSize, LoadOptions, NetworkKind, Onnx, Precision};
 use hpinfer::cache::{Cache, sha256};
 use hpinfer::device::Device;
+use hpinfer::onnx::Cut;
 use hpinfer::onnx::half::{Keep, convert, observed, rounded};
 use hpinfer::onnx::proto::{ModelProto, tensor_proto::DataType};
 use hpinfer::tensor::Shape;
@@ -145,6 +146,10 @@ fn options(model: &ModelProto) -> LoadOptions {
 
 /// Loads `model` in half precision and runs it once; the graphs that the double was given.
 fn built(form: Form, model: &ModelProto) -> hpinfer::Result<(Arc<dyn Engine>, Vec<ModelProto>)> {
+    built_as(form, &options(model))
+}
+
+fn built_as(form: Form, options: &LoadOptions) -> hpinfer::Result<(Arc<dyn Engine>, Vec<ModelProto>)> {
     let (double, home) = (Double::new(form), tempfile::tempdir().unwrap());
     let given = Arc::new(Mutex::new(Vec::new()));
     let seen = given.clone();
@@ -155,7 +160,7 @@ fn built(form: Form, model: &ModelProto) -> hpinfer::Result<(Arc<dyn Engine>, Ve
         outputs.iter_mut().filter_map(|output| output.floats()).for_each(|values| values.fill(0.0));
         Ok(())
     });
-    let engine = backend(&double, home.path()).load(&options(model))?;
+    let engine = backend(&double, home.path()).load(options)?;
     let mut session = engine.session()?;
     session.input(0, Shape::new(&[2, 4]))?.fill(0.5);
     session.run()?;
@@ -191,6 +196,33 @@ fn the_builder_gets_what_its_version_takes() {
         assert_eq!(engine.info().precision, Precision::Float16);
         let halves = float16_constants(&given[0]);
         assert_eq!(halves > 0, form != Form::Ten, "{form:?}: by the graph, or by the flag");
+    }
+}
+
+/// On TensorRT 10 too, whose flag needs no other graph.
+#[test]
+fn a_detector_in_half_precision_ends_before_its_suppression() {
+    let mut random = Random::new("detector");
+    let nodes = vec![
+        node("Reshape", &["x", "box shape"], &["boxes"], vec![]),
+        node("MatMul", &["x", "w"], &["s"], vec![]),
+        node("Reshape", &["s", "score shape"], &["scores"], vec![]),
+        node("NonMaxSuppression", &["boxes", "scores", "most", "overlap", "least"], &["kept"], vec![]),
+        node("Cast", &["kept"], &["rows"], vec![int("to", DataType::Float as i64)]),
+    ];
+    let constants = vec![
+        integers("box shape", &[3], &[1, -1, 4]),
+        integers("score shape", &[3], &[1, 1, -1]),
+        floats("w", &[4, 1], random.floats(4)),
+        integers("most", &[1], &[10]),
+        floats("overlap", &[1], vec![0.5]),
+        floats("least", &[1], vec![0.1]),
+    ];
+    let detector = model(nodes, constants, vec![value("x", DataType::Float, &[-1, 4])], vec![value("rows", DataType::Float, &[-1, 3])]);
+    for form in [Form::Ten, Form::Eleven] {
+        let (_, given) = built_as(form, &LoadOptions { cut: Cut::Detections, ..options(&detector) }).unwrap();
+        let operators: Vec<_> = given[0].graph.as_ref().unwrap().node.iter().map(|node| node.op_type()).collect();
+        assert!(operators.contains(&"MatMul") && !operators.contains(&"NonMaxSuppression"), "{form:?}: {operators:?}");
     }
 }
 

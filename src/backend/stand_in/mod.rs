@@ -58,7 +58,7 @@ impl WithStandIn {
     /// `engine`, and what `open` opens for shapes that it does not take.
     pub fn built(engine: Arc<dyn Engine>, open: Open, numbers: &Numbers) -> Self {
         let shared = Shared::new(&engine.info().model, open, numbers);
-        let (io, info, most_sessions) = (engine.io().clone(), shared.described(engine.info().clone()), engine.most_sessions());
+        let (io, info, most_sessions) = (engine.io().clone(), shared.described(engine.info().clone(), true), engine.most_sessions());
         let _ = shared.built.set(engine); // it is new
         Self { shared: Arc::new(shared), io, info, most_sessions, _building: None }
     }
@@ -96,7 +96,7 @@ impl WithStandIn {
         };
         let thread = thread::Builder::new().name("engine-build".into()).spawn(work);
         let thread = Some(thread.map_err(|e| Error::internal("engine build", e.to_string()))?);
-        let info = shared.described(wanted);
+        let info = shared.described(wanted, false);
         Ok(Self { shared, io, info, most_sessions, _building: Some(Building { stop, thread }) })
     }
 }
@@ -121,9 +121,9 @@ impl Shared {
     }
 
     /// `info` of the engine, with what may run in its place.
-    fn described(&self, info: RunInfo) -> RunInfo {
+    fn described(&self, info: RunInfo, spare: bool) -> RunInfo {
         let [own, built] = self.marks;
-        RunInfo { stand_in: Some(Box::new(StandIn { info: self.stand_in_info.clone(), own, built })), ..info }
+        RunInfo { stand_in: Some(Box::new(StandIn { info: self.stand_in_info.clone(), spare, own, built })), ..info }
     }
 
     /// What stands in, opened where it is not there.

@@ -1,7 +1,7 @@
 //! From an ONNX model to a loaded engine: the graph is changed where the library needs it, built with the recipe's options,
 //! kept in the cache, and loaded. The next time it is only loaded.
 
-use super::cache::{EngineCache, EngineKey, Gpu, Origin, SHIM_VERSION};
+use super::cache::{Description, EngineCache, EngineKey, Gpu, Origin, SHIM_VERSION};
 use super::ffi::{Abi, BuildOptions, Engine, Library, Progress as Step, device_info};
 use super::half;
 use super::parts::{self, CutLoop};
@@ -152,7 +152,7 @@ impl Builder {
         let surgery = self.surgery(options);
         let key = self.key(source, options, arithmetic, surgery);
         let load = |plan: &[u8]| self.library.load(plan);
-        let build = || self.build(source, &key, arithmetic);
+        let build = |description: &mut Description| self.build(source, arithmetic, description);
         let (engine, origin, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), load, build)?;
         Ok(Made { engine, origin, file, key })
     }
@@ -171,7 +171,7 @@ impl Builder {
             bytes.set(plan.len());
             Ok(())
         };
-        let build = || self.build(source, &key, arithmetic);
+        let build = |description: &mut Description| self.build(source, arithmetic, description);
         let ((), _, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), take, build)?;
         Ok((key, file, bytes.get()))
     }
@@ -195,7 +195,13 @@ impl Builder {
     }
 
     /// The graph to build from: the original, or what the library needs changed in it, in the arithmetic that is wanted.
-    fn graph<'a>(&self, source: &Source, bytes: Cow<'a, [u8]>, key: &EngineKey, arithmetic: &Arithmetic) -> Result<Cow<'a, [u8]>> {
+    fn graph<'a>(
+        &self,
+        source: &Source,
+        bytes: Cow<'a, [u8]>,
+        arithmetic: &Arithmetic,
+        Description { key, float16, .. }: &mut Description,
+    ) -> Result<Cow<'a, [u8]>> {
         if key.surgery.is_empty() && *arithmetic == Arithmetic::Float32 {
             return Ok(bytes);
         }
@@ -209,10 +215,11 @@ impl Builder {
             return Ok(if changes.is_empty() { bytes } else { Cow::Owned(model.to_bytes()) });
         };
         let half = half::convert_checked(&source.model, &model, rules, &key.options, &*(self.reference)()?)?;
-        match (key.options.fp16, half.kept) {
+        *float16 = Some(half.check);
+        match (key.options.fp16, half.check.kept) {
             (false, _) => Ok(Cow::Owned(half.model.to_bytes())),
             // The library chooses what is float16, and asks nobody whether the numbers fit.
-            (true, 0) => Ok(bytes),
+            (true, 0) => Ok(if changes.is_empty() { bytes } else { Cow::Owned(model.to_bytes()) }),
             (true, kept) => {
                 let reason = format!("model {}: {kept} of its tensors hold numbers too large for float16", source.model);
                 Err(Error::config(
@@ -234,12 +241,13 @@ impl Builder {
         }
     }
 
-    fn build(&self, source: &Source, key: &EngineKey, arithmetic: &Arithmetic) -> Result<super::ffi::Blob> {
+    fn build(&self, source: &Source, arithmetic: &Arithmetic, description: &mut Description) -> Result<super::ffi::Blob> {
         let bytes = match &source.onnx {
             Onnx::File(path) => Cow::Owned(std::fs::read(path).map_err(Error::io("read", path))?),
             Onnx::Bytes(bytes) => Cow::Borrowed(bytes.as_slice()),
         };
-        let graph = self.graph(source, bytes, key, arithmetic)?;
+        let graph = self.graph(source, bytes, arithmetic, description)?;
+        let key = &description.key;
         let library = self.library.versions().to_string();
         let timing = self.cache.timing(&library, &self.gpu);
         let watch = Watch::new(&source.model);

@@ -92,6 +92,20 @@ pub struct Description {
     pub build_seconds: f64,
     /// Version of this program.
     pub program: String,
+    /// What became of the comparison with float32, unless it is that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub float16: Option<Float16>,
+}
+
+/// A graph in float16, compared with the original in ONNX Runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Float16 {
+    /// Greatest difference of an output, as a part of its greatest absolute value.
+    pub error: f32,
+    /// Values in float16.
+    pub values: usize,
+    /// Values that are too large for it and stay in float32.
+    pub kept: usize,
 }
 
 /// An engine file and what it says of itself.
@@ -183,7 +197,7 @@ impl EngineCache {
     }
 
     /// Loads the engine of `key`, or builds, keeps and loads it. `model_folder` is where the model's file lies, if it is
-    /// one. `load` says whether the library takes a plan.
+    /// one. `load` says whether the library takes a plan; `build` may add to the description of the engine.
     ///
     /// # Errors
     /// Those of `build`; that of `load` for a plan built just now.
@@ -192,7 +206,7 @@ impl EngineCache {
         key: &EngineKey,
         model_folder: Option<&Path>,
         load: impl Fn(&[u8]) -> Result<T>,
-        build: impl FnOnce() -> Result<P>,
+        build: impl FnOnce(&mut Description) -> Result<P>,
     ) -> Result<(T, Origin, Option<PathBuf>)> {
         let places = self.places(key, model_folder);
         let mut warned = false;
@@ -216,13 +230,15 @@ impl EngineCache {
             return Ok((engine, Origin::Loaded, Some(path)));
         }
         let start = SystemTime::now();
-        let plan = build()?;
-        let description = Description {
+        let mut description = Description {
             key: key.clone(),
             built_at: start.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()),
-            build_seconds: start.elapsed().map_or(0.0, |d| (d.as_secs_f64() * 1e3).round() / 1e3),
+            build_seconds: 0.0,
             program: env!("CARGO_PKG_VERSION").to_owned(),
+            float16: None,
         };
+        let plan = build(&mut description)?;
+        description.build_seconds = start.elapsed().map_or(0.0, |d| (d.as_secs_f64() * 1e3).round() / 1e3);
         let engine = load(&plan)?;
         let path = self.store(&places, &description, &plan);
         Ok((engine, Origin::Built, path))

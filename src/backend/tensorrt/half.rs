@@ -5,6 +5,7 @@
 //! therefore a graph that rounds by itself; the converted one runs too, so that it is known to be whole. Whether values leave the range of
 //! float16 is measured in the original graph; values that do stay in float32.
 
+use super::cache::Float16;
 use super::ffi::BuildOptions;
 use super::recipe::{self, HalfRules};
 use super::reference::{self, Feed, Output, difference};
@@ -19,12 +20,12 @@ use std::collections::HashSet;
 /// Greatest absolute value that may be float16: its limit, less a margin for inputs that are louder than those tried.
 const MOST: f32 = 65504.0 / 4.0;
 
-/// A graph in float16, and what came of the comparison.
+/// A graph in float16.
 pub struct Half {
     /// The graph.
     pub model: Model,
-    /// Values that do not fit into float16 and stay in float32.
-    pub kept: usize,
+    /// What came of the comparison.
+    pub check: Float16,
 }
 
 /// Converts `model` by `rules` and compares the two in `reference` on inputs of the usual shapes of `options`.
@@ -57,12 +58,10 @@ pub fn convert_checked(name: &str, model: &Model, rules: &HalfRules, options: &B
         return Err(Error::config("precision fp16", format!("{reason}; leave it in fp32")));
     }
     let Converted { model, values, casts } = convert(&model.proto, &keep);
-    tracing::info!(
-        "{name}: {} values in float16, {casts} casts, {} too large for it; it changes outputs by {error:.1e}",
-        values.len(),
-        keep.values.len()
-    );
-    Ok(Half { model: Model::from_proto(model, name), kept: keep.values.len() })
+    let check = Float16 { error, values: values.len(), kept: keep.values.len() };
+    let Float16 { values, kept, .. } = check;
+    tracing::info!("{name}: {values} values in float16, {casts} casts, {kept} too large for it; it changes outputs by {error:.1e}");
+    Ok(Half { model: Model::from_proto(model, name), check })
 }
 
 /// What an input shows.
