@@ -1,7 +1,7 @@
 //! An engine that notes the inputs of its runs, for benchmarks: replaying them gives the time the engine alone
 //! needs for the very tensors a pipeline fed it.
 
-use super::{Engine, host, GpuSession, IoSpec, RunInfo, Session};
+use super::{Engine, GpuSession, IoSpec, RunInfo, Session, host};
 use crate::device::{DeviceSliceMut, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;

@@ -74,7 +74,13 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     for model in &models {
         let made = store.resolve(model).and_then(|model| {
             let usual = usual_size(&model.spec);
-            verify(&selector, &backends, &LoadOptions { cut, ..options(&cache, &model, threads)? }, &Feed::Random { usual, seed }, args.repeat)
+            verify(
+                &selector,
+                &backends,
+                &LoadOptions { cut, ..options(&cache, &model, threads)? },
+                &Feed::Random { usual, seed },
+                args.repeat,
+            )
         });
         match made {
             Ok(report) => {

@@ -2,15 +2,15 @@
 //! the session. On a GPU each is brought there by one transfer, prepared there, and outputs come to the host when they are asked for.
 
 use super::network::{Share, Worker};
-use crate::backend::host::{self, Output};
 use crate::backend::GpuSession;
+use crate::backend::host::{self, Output};
 use crate::device::FloatsMut;
 use crate::error::Result;
 use crate::image::{Resident, Size};
 use crate::ops::resize_norm::cuda::{self, Table};
 use crate::ops::resize_norm::{self, Item, Params, Window};
-use crate::tensor::storage::stage;
 use crate::tensor::Shape;
+use crate::tensor::storage::stage;
 use crate::trace::Transfers;
 use rayon::prelude::*;
 

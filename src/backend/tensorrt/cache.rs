@@ -193,7 +193,9 @@ impl EngineCache {
     /// Whether there is any engine at all beside a model, or of other models.
     pub fn has_any(&self, model_folder: Option<&Path>) -> bool {
         let folders = model_folder.map(beside).into_iter().chain([self.folder()]);
-        folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok)).any(|f| f.path().extension().is_some_and(|e| e == "engine"))
+        folders
+            .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok))
+            .any(|f| f.path().extension().is_some_and(|e| e == "engine"))
     }
 
     /// Loads the engine of `key`, or builds, keeps and loads it. `model_folder` is where the model's file lies, if it is

@@ -128,7 +128,8 @@ mod tests {
         }
         let found = Outside::read(&file);
         assert_eq!((found.runs, &found.inputs["x"]), (4, &[vec![1, 3, 32, 48], vec![40, 3, 32, 4000]]));
-        let range = |min: [i64; 4], opt: [i64; 4], max: [i64; 4]| Range { input: "x".into(), min: min.into(), opt: opt.into(), max: max.into() };
+        let range =
+            |min: [i64; 4], opt: [i64; 4], max: [i64; 4]| Range { input: "x".into(), min: min.into(), opt: opt.into(), max: max.into() };
         let profiles = [
             vec![range([1, 3, 48, 32], [8, 3, 48, 320], [32, 3, 48, 640])],
             vec![range([1, 3, 48, 32], [1, 3, 48, 960], [16, 3, 48, 3200])],

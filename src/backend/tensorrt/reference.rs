@@ -2,7 +2,7 @@
 
 use super::ffi::{BuildOptions, Range};
 use super::recipe;
-use crate::backend::{Backend, Engine, host, LoadOptions, NetworkKind, Onnx, Parallelism, Precision};
+use crate::backend::{Backend, Engine, LoadOptions, NetworkKind, Onnx, Parallelism, Precision, host};
 use crate::error::{Error, Result};
 use crate::onnx::proto::{ModelProto, TensorProto, tensor_proto::DataType};
 use crate::onnx::{Cut, Model};
