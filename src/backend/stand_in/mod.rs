@@ -1,5 +1,5 @@
 //! An engine and the one that stands in for it: while it is built, and for inputs of shapes that it does not take. Every
-//! [`session`] goes over to the engine by itself when that is there, between two runs and never within one. A build that fails leaves
+//! session goes over to the engine by itself when that is there, between two runs and never within one. A build that fails leaves
 //! the stand-in where it is, which is said once.
 
 mod session;
