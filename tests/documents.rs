@@ -13,8 +13,9 @@ use hpinfer::model::{
 use hpinfer::modules::text_recognise::WidthRule;
 use hpinfer::modules::{Classify, Detect, TableStructure, TextDetect, TextRecognise, Unwarp};
 use hpinfer::ops::db::DbParams;
+use hpinfer::ops::layout::regions::{Merge, MergeMode, RegionRules};
 use hpinfer::ops::resize_norm::{Interpolation, Normalize};
-use hpinfer::pipeline::{DocumentConfig, DocumentTask, PageModules, Pages, SealRecognition, TableRecognition};
+use hpinfer::pipeline::{DocPreprocessor, DocumentConfig, DocumentTask, PageModules, Pages, SealRecognition, TableRecognition};
 use hpinfer::result::PipelineResult;
 use hpinfer::result::json::{Schema, to_line};
 use hpinfer::result::page::VisualInfo;
@@ -374,6 +375,68 @@ fn a_page_is_set_upright_and_read_in_order() {
         let first = &value["ocr_result"]["dt_polys"][2][0];
         assert!((40..=60).contains(&first[0].as_i64().expect("x")) && (0..=8).contains(&first[1].as_i64().expect("y")), "{first}");
     }
+}
+
+#[test]
+fn pages_of_tables_and_seals_are_prepared_first() {
+    let preprocessor = |unwarp| DocPreprocessor { orientation: Some(quarter_turn()), unwarp };
+    let turned = |frame: &Frame| Frame::from_image(hpinfer::image::turn::counter_clockwise(&frame.image, 3).expect("turned"));
+    let saved = |result: PipelineResult, image: &Frame| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let saver = Saver::new(folder.path(), Fonts::new(None).expect("fonts"), Schema::V3Beta1, "_res").expect("a saver");
+        saver.save(&result, image.image.view(), Path::new("")).expect("saved");
+        let layout = image::open(folder.path().join("image_layout.jpg")).expect("a picture");
+        (files(folder.path()), Size::new(layout.width(), layout.height()), json(result))
+    };
+    let upright = page(&[(32, 16, 80, 20, 80), (110, 72, 80, 20, 40)]);
+    let lying = turned(&upright);
+    let found = tables(&[[1.0, 64.0, 64.0, 256.0, 160.0]]).with_preprocessor(preprocessor(None)).predict(std::slice::from_ref(&lying));
+    let result = found.into_iter().next().expect("one").expect("a result");
+    let prepared = result.prepared.as_ref().expect("a prepared page");
+    assert!(*prepared.picture == *upright.image && !prepared.is_unwarped, "upright");
+    assert_eq!(result.ocr.rec_text, ["three", "<script>&"]);
+    let ran: Vec<&str> = result.header.run.iter().map(|run| run.model.as_str()).collect();
+    assert_eq!(ran, ["orientation", "layout", "table", "det", "rec"]);
+    let (names, drawn, value) = saved(result.into(), &lying);
+    assert!(names.contains(&"image_oricls.jpg".into()), "{names:?}");
+    assert_eq!((drawn, value["oricls_result"]["label_names"][0].as_str()), (PAGE, Some("90")));
+    assert_eq!(value["unwarp_result"], serde_json::json!({}));
+
+    let (upright, config) = (seal(), DocumentConfig::new(DocumentTask::Seals));
+    let lying = turned(&upright);
+    for regions in [Some([[2.0, 112.0, 64.0, 304.0, 256.0]]), None] {
+        let layout = regions.map(|regions| layout(&regions));
+        let pipeline = SealRecognition::new(layout, detector(BoxType::Poly), recogniser(), &config, 2).expect("a pipeline");
+        let found = pipeline.with_preprocessor(preprocessor(Some(flat()))).predict(std::slice::from_ref(&lying));
+        let result = found.into_iter().next().expect("one").expect("a result");
+        assert_eq!(result.seals[0].text.rec_text, ["<script>&"]);
+        assert_eq!(result.seals[0].bbox, regions.map_or([0, 0, 416, 320], |_| [112, 64, 304, 256]));
+        let (names, drawn, value) = saved(result.into(), &lying);
+        assert!(names.contains(&"image_uvdoc.jpg".into()) && !names.contains(&"image_oricls.jpg".into()), "{names:?}");
+        assert_eq!((drawn, &value["unwarp_result"]["doctr_img"]), (PAGE, &serde_json::json!("...")));
+    }
+}
+
+#[test]
+fn options_say_which_regions_are_used() {
+    let regions = [[2.0, 112.0, 64.0, 304.0, 256.0], [2.0, 120.0, 70.0, 200.0, 160.0], [2.0, 10.0, 10.0, 60.0, 40.0]];
+    let config = DocumentConfig::new(DocumentTask::Seals);
+    let boxes = |rules: Option<RegionRules>| {
+        let layout = layout(&regions).with_rules(rules).expect("rules on its classes");
+        let pipeline = SealRecognition::new(Some(layout), detector(BoxType::Poly), recogniser(), &config, 1).expect("a pipeline");
+        let result = pipeline.predict(&[seal()]).pop().expect("one").expect("a result");
+        result.seals.iter().map(|seal| seal.bbox).collect::<Vec<_>>()
+    };
+    let [outer, inner, apart] = [[112, 64, 304, 256], [120, 70, 200, 160], [10, 10, 60, 40]];
+    assert_eq!(boxes(None), [outer, inner, apart]);
+    let merge = |mode| Some(RegionRules { merge: Merge::All(mode), ..RegionRules::default() });
+    assert_eq!(boxes(merge(MergeMode::Large)), [outer, apart]);
+    assert_eq!(boxes(merge(MergeMode::Small)), [inner, apart]);
+    let thresholds = Some([(2, 0.95)].into());
+    assert!(boxes(Some(RegionRules { thresholds, ..RegionRules::default() })).is_empty());
+    let unknown = RegionRules { thresholds: Some([(4, 0.5)].into()), ..RegionRules::default() };
+    let message = layout(&regions).with_rules(Some(unknown)).err().expect("refused").to_string();
+    assert!(message.contains("class 4") && message.contains("Text, Table, Seal, Figure"), "{message}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! Parts of the document pipelines against PaddleX 3.0-beta1's own code.
+//! Parts of the document pipelines against the own code of PaddleX 3.0-beta1 and, of its options on regions, 3.7.2.
 //! The fixtures lie with the scripts that made them in `tests/fixtures/document`.
 
 mod parity_document {
     mod curves;
     mod polygons;
+    mod regions;
     mod tables;
 }
 

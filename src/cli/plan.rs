@@ -10,7 +10,7 @@ use crate::modules::batch::{BatchLimits, Padding};
 use crate::modules::{CoreLimits, LoaderOptions};
 use crate::ops::db::ScoreMode;
 use crate::pipeline::{DocumentConfig, OcrConfig, PictureConfig, Pipeline, PipelineConfig, PipelineName};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Lines a recognition run in the pipeline file that PaddleX 3.x ships.
 const PADDLEX_REC_BATCH: usize = 6;
@@ -24,6 +24,8 @@ pub struct Plan {
     pub devices: Vec<Device>,
     /// How networks are opened on each.
     pub loader: LoaderOptions,
+    /// The pipeline file, where one was given.
+    file: Option<PathBuf>,
 }
 
 impl Plan {
@@ -52,7 +54,8 @@ impl Plan {
         let hpi = engine.hpi_config.as_deref().map_or(Ok(HpiConfig::default()), |json| HpiConfig::from_json(json, "--hpi-config"))?;
         let (fast, engine_build) = (engine.fast, engine.engine_build.unwrap_or_default());
         let loader = LoaderOptions { threads, backend, hpi, core_limits, fast, engine_build, ..LoaderOptions::default() };
-        Ok(Self { config, devices, loader })
+        let file = Some(PathBuf::from(pipeline)).filter(|path| path.is_file());
+        Ok(Self { config, devices, loader, file })
     }
 
     /// Builds engines in the background where `engine` does not say when: a source that does not wait is to be served at once.
@@ -64,7 +67,11 @@ impl Plan {
 
     /// Opens the pipeline.
     pub fn open(&self, global: &GlobalArgs) -> Result<Box<dyn Pipeline>> {
-        self.config.open_on(&self.devices, &cache(global)?, &self.loader)
+        let opened = self.config.open_on(&self.devices, &cache(global)?, &self.loader);
+        opened.map_err(|e| match &self.file {
+            Some(file) => PipelineConfig::placed(e, file),
+            None => e,
+        })
     }
 }
 

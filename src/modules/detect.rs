@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
 use crate::image::{ImageView, Size};
 use crate::model::{Canvas, DetectionSpec};
+use crate::ops::layout::regions::{RegionRules, Row};
 use crate::ops::nms::NmsParams;
 use crate::ops::resize_norm::{self, Item, Normalize, Params, Planes};
 use crate::result::DetectedBox;
@@ -22,6 +23,8 @@ pub struct Detect {
     inputs: Inputs,
     /// Set where the graph ends before the suppression of overlapping boxes.
     suppression: Option<NmsParams>,
+    /// Which of the boxes are used, beyond their scores.
+    rules: Option<RegionRules>,
 }
 
 /// Which input of the graph is which.
@@ -30,9 +33,6 @@ struct Inputs {
     scale_factor: Option<usize>,
     im_shape: Option<usize>,
 }
-
-/// A row of a detector's output: class, score, left, top, right, bottom in pixels of the picture.
-pub(super) type Row = [f32; 6];
 
 /// The rows of a run: those of the first picture, then those of the second...
 pub(super) struct Rows {
@@ -88,7 +88,20 @@ impl Detect {
         if let Some(classes) = classes.filter(|&classes| classes != spec.labels.len()) {
             return Err(refused(format!("label_list has {} names for the {classes} classes of the network", spec.labels.len())));
         }
-        Ok(Self { spec, network, inputs, suppression })
+        Ok(Self { spec, network, inputs, suppression, rules: None })
+    }
+
+    /// The same, with `rules` on which boxes are used.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when they name a class that the detector does not have.
+    pub fn with_rules(self, rules: Option<RegionRules>) -> Result<Self> {
+        let names = &self.spec.labels;
+        if let Some(class) = rules.as_ref().and_then(RegionRules::greatest_class).filter(|&class| class as usize >= names.len()) {
+            let reason = format!("the options name class {class}, the model has those from 0: {}", names.join(", "));
+            return Err(Error::config(format!("model {}", self.network.info().model), reason));
+        }
+        Ok(Self { rules, ..self })
     }
 
     /// The network.
@@ -184,21 +197,33 @@ impl Detect {
     /// threshold, a class that is no padding. Sides are cut to the picture.
     pub(super) fn kept(&self, rows: &[Row], picture: Size) -> Result<Vec<(usize, DetectedBox)>> {
         let kept = rows.iter().enumerate().filter(|(_, [class, score, ..])| *score > self.spec.draw_threshold && *class > -1.0);
-        kept.map(|(number, &[class, score, x1, y1, x2, y2])| {
-            let cls_id = class as u32;
-            let label = self.spec.labels.get(cls_id as usize).cloned().ok_or_else(|| {
-                let names = self.spec.labels.len();
-                Error::config(
-                    format!("model {}", self.network.info().model),
-                    format!("the network found class {cls_id}, label_list has {names} names: it is that of another model"),
-                )
-            })?;
-            let (width, height) = (picture.width as f32, picture.height as f32);
-            let low = |v: f32| if v > 0.0 { v } else { 0.0 };
-            let coordinate = [low(x1), low(y1), width.min(x2), height.min(y2)];
-            Ok((number, DetectedBox { cls_id, label, score, coordinate }))
-        })
-        .collect()
+        kept.map(|(number, row)| Ok((number, self.found(row, picture)?))).collect()
+    }
+
+    /// The boxes that are used of the rows of a picture of size `picture`.
+    fn used(&self, rows: &[Row], picture: Size) -> Result<Vec<DetectedBox>> {
+        match &self.rules {
+            None => Ok(self.kept(rows, picture)?.into_iter().map(|(_, found)| found).collect()),
+            Some(rules) => {
+                let rows = rules.apply(rows, self.spec.draw_threshold, picture, &self.spec.labels);
+                rows.iter().map(|row| self.found(row, picture)).collect()
+            }
+        }
+    }
+
+    fn found(&self, &[class, score, x1, y1, x2, y2]: &Row, picture: Size) -> Result<DetectedBox> {
+        let cls_id = class as u32;
+        let label = self.spec.labels.get(cls_id as usize).cloned().ok_or_else(|| {
+            let names = self.spec.labels.len();
+            Error::config(
+                format!("model {}", self.network.info().model),
+                format!("the network found class {cls_id}, label_list has {names} names: it is that of another model"),
+            )
+        })?;
+        let (width, height) = (picture.width as f32, picture.height as f32);
+        let low = |v: f32| if v > 0.0 { v } else { 0.0 };
+        let coordinate = [low(x1), low(y1), width.min(x2), height.min(y2)];
+        Ok(DetectedBox { cls_id, label, score, coordinate })
     }
 
     fn resized(&self, picture: Size) -> Size {
@@ -232,7 +257,7 @@ impl PictureModule for Detect {
     fn predict(&self, images: &[ImageView<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Vec<DetectedBox>>> {
         self.run(images, share, times, |_, rows, _| {
             let pictures = images.iter().zip(rows.of_pictures());
-            pictures.map(|(image, rows)| Ok(self.kept(rows, image.size)?.into_iter().map(|(_, found)| found).collect())).collect()
+            pictures.map(|(image, rows)| self.used(rows, image.size)).collect()
         })
     }
 }

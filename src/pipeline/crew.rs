@@ -67,11 +67,6 @@ impl Turn<'_> {
         });
         results.into_iter().flatten().collect()
     }
-
-    /// What `work` returns, in its turn.
-    pub fn one<R: Send>(self, work: impl FnOnce(Share) -> R + Send) -> R {
-        self.crew.workers.install(|| work(self.share))
-    }
 }
 
 #[cfg(test)]
@@ -93,7 +88,7 @@ mod tests {
                 returned.send(()).expect("the later call waits");
             });
             crew.run(1, |turn| {
-                turn.one(|_| {
+                turn.each(&[()], |(), _| {
                     taken_up.send(()).expect("the first call waits");
                     first.recv_timeout(LONG).expect("the first call returned while this one was worked on");
                 });
@@ -107,10 +102,10 @@ mod tests {
         crew.run(1, |first| {
             assert_eq!(first.each(&[()], |(), share| share), [Share::Whole]);
             assert_eq!(first.each(&[(); 3], |(), share| share), [Share::OneCore; 3]);
-            assert_eq!(crew.run(1, |second| second.one(|share| share)), Share::OneCore);
+            assert_eq!(crew.run(1, |second| second.each(&[()], |(), share| share)), [Share::OneCore]);
         });
         let lost = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| crew.run(1, |_| panic!("a call that panics"))));
         assert!(lost.is_err());
-        assert_eq!(crew.run(1, |turn| turn.one(|share| share)), Share::Whole, "the others are done");
+        assert_eq!(crew.run(1, |turn| turn.each(&[()], |(), share| share)), [Share::Whole], "the others are done");
     }
 }

@@ -1,15 +1,30 @@
-//! Regions of pages: found on all frames, cut out by their class.
+//! Regions of pages: found on all frames, cut out by their class. Pages are prepared first, where that is asked for.
 
+use super::config::DocumentConfig;
 use super::crew::Turn;
+use super::doc_preprocessor::DocPreprocessor;
 use crate::error::Result;
 use crate::image::{Frame, ImageBuf};
-use crate::modules::{Detect, PictureModule};
+use crate::modules::{Detect, Loader, PictureModule};
 use crate::result::DetectedBox;
+use crate::result::page::PreparedPage;
 use crate::trace::StageTimes;
 use std::sync::Arc;
 
-/// The regions of a page, with the time they took.
-pub(super) type Layout = Result<(Vec<DetectedBox>, StageTimes)>;
+/// A page with its regions.
+pub(super) struct PageLayout {
+    /// The page as it is read.
+    pub page: Frame,
+    /// What was done to the picture before.
+    pub prepared: Option<PreparedPage>,
+    /// The regions, in pixels of the page.
+    pub regions: Vec<DetectedBox>,
+    /// What all of this took.
+    pub times: StageTimes,
+}
+
+/// What was made of a frame.
+pub(super) type Layout = Result<PageLayout>;
 
 /// A region that has pixels, cut out of its frame.
 pub(super) struct Part {
@@ -21,24 +36,38 @@ pub(super) struct Part {
     pub picture: Frame,
 }
 
-/// The regions of each of `frames`.
-pub(super) fn find(turn: Turn, layout: &Detect, frames: &[Frame]) -> Vec<Layout> {
+/// Opens the layout detector of `config`, if it has one.
+pub(super) fn open(config: &DocumentConfig, loader: &Loader) -> Result<Option<Detect>> {
+    let Some(choice) = &config.layout_model else { return Ok(None) };
+    loader.detect(choice, config.layout_threshold)?.with_rules(config.layout_rules.as_deref().cloned()).map(Some)
+}
+
+/// The pages of `frames` with their regions; without a detector they have none.
+pub(super) fn find(turn: Turn, preprocessor: &DocPreprocessor, layout: Option<&Detect>, frames: &[Frame]) -> Vec<Layout> {
     turn.each(frames, |frame, share| {
         let mut times = StageTimes::default();
-        let found = layout.predict(&[frame.image.view()], share, &mut times)?;
-        Ok((found.into_iter().flatten().collect(), times))
+        let prepared = preprocessor.page(frame, share, &mut times)?;
+        let image = prepared.as_ref().map_or_else(|| frame.image.clone(), |prepared| prepared.picture.clone());
+        let regions = layout.map(|layout| layout.predict(&[image.view()], share, &mut times)).transpose()?;
+        let regions = regions.into_iter().flatten().flatten().collect();
+        Ok(PageLayout { page: Frame { id: frame.id.clone(), image }, prepared, regions, times })
     })
+}
+
+/// The pages that are read; in the place of one that could not be made stands its frame.
+pub(super) fn pages(frames: &[Frame], layouts: &[Layout]) -> Vec<Frame> {
+    frames.iter().zip(layouts).map(|(frame, layout)| layout.as_ref().map_or_else(|_| frame.clone(), |found| found.page.clone())).collect()
 }
 
 /// The regions of class `label` (in small letters), frame by frame in the order of the layout. A region without pixels is
 /// left out; the reference fails on one.
-pub(super) fn parts(frames: &[Frame], layouts: &[Layout], label: &str) -> Result<Vec<Part>> {
+pub(super) fn parts(layouts: &[Layout], label: &str) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
-    for (index, (frame, layout)) in frames.iter().zip(layouts).enumerate() {
-        let boxes = layout.as_ref().map_or(&[][..], |(boxes, _)| boxes);
-        for found in boxes.iter().filter(|found| found.label.to_lowercase() == label) {
-            if let Some((bbox, pixels)) = cut(&frame.image, found)? {
-                parts.push(Part { frame: index, bbox, picture: Frame { id: frame.id.clone(), image: Arc::new(pixels) } });
+    for (index, layout) in layouts.iter().enumerate() {
+        let Ok(PageLayout { page, regions, .. }) = layout else { continue };
+        for found in regions.iter().filter(|found| found.label.to_lowercase() == label) {
+            if let Some((bbox, pixels)) = cut(&page.image, found)? {
+                parts.push(Part { frame: index, bbox, picture: Frame { id: page.id.clone(), image: Arc::new(pixels) } });
             }
         }
     }

@@ -1,11 +1,12 @@
 //! Pipelines by PaddleX name: a struct of modules and straight-line steps over a batch of frames, run on one
 //! pool of workers. [`Pipeline`] is what they have in common, `config` reads pipeline files. There is one file per pipeline;
-//! those with one network share `picture`, `divided` is any of them on several devices; those for documents share `layout` (regions), `reader` (text)
-//! and `tables`. All work through `crew`; `runs` says which engines made a result.
+//! those with one network share `picture`, `divided` is any of them on several devices; those for documents share `doc_preprocessor` (pages),
+//! `layout` (regions), `reader` (text) and `tables`. All work through `crew`; `runs` says which engines made a result.
 
 pub mod config;
 mod crew;
 mod divided;
+mod doc_preprocessor;
 mod image_classification;
 mod instance_segmentation;
 mod layout;
@@ -23,6 +24,7 @@ mod tables;
 
 pub use config::{DocumentConfig, OcrConfig, PictureConfig, PipelineConfig};
 pub use divided::Divided;
+pub use doc_preprocessor::DocPreprocessor;
 pub use image_classification::ImageClassification;
 pub use instance_segmentation::InstanceSegmentation;
 pub use name::{DocumentTask, PipelineName, Task};

@@ -4,16 +4,16 @@
 use super::Pipeline;
 use super::config::DocumentConfig;
 use super::crew::{Crew, Turn};
-use super::layout::{self, Part};
+use super::doc_preprocessor::DocPreprocessor;
+use super::layout::{self, PageLayout, Part};
 use super::reader::TextReader;
 use super::runs::Runs;
 use super::tables::{self, Found};
 use crate::error::{Error, Result};
-use crate::image::{Frame, ImageBuf, PointI, turn};
-use crate::modules::network::Share;
+use crate::image::{Frame, ImageBuf, PointI};
 use crate::modules::{Classify, Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::ops::layout::{Columns, reading_order};
-use crate::result::page::{Block, BlockContent, Orientation, PageResult};
+use crate::result::page::{Block, BlockContent, PageResult, PreparedPage};
 use crate::result::{DetectedBox, OcrResult, PipelineResult, RunRecord, Seal};
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
@@ -25,8 +25,7 @@ const REGIONS_AT_ONCE: usize = 4;
 
 /// A loaded pipeline for pages. Calls from several threads share its workers.
 pub struct Pages {
-    orientation: Option<Classify>,
-    unwarp: Option<Unwarp>,
+    preprocessor: DocPreprocessor,
     layout: Detect,
     structure: Option<TableStructure>,
     reader: TextReader,
@@ -61,10 +60,11 @@ impl Pages {
     /// Also [`Error::Config`] when the configuration names no layout model.
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
         let missing = || Error::config("layout_model", format!("{} needs this model", config.task));
+        let DocPreprocessor { orientation, unwarp } = DocPreprocessor::open(config, loader)?;
         let modules = PageModules {
-            orientation: config.doc_image_ori_cls_model.as_ref().map(|choice| loader.classify(choice, Some(1))).transpose()?,
-            unwarp: config.doc_image_unwarp_model.as_ref().map(|choice| loader.unwarp(choice)).transpose()?,
-            layout: loader.detect(config.layout_model.as_ref().ok_or_else(missing)?, config.layout_threshold)?,
+            orientation,
+            unwarp,
+            layout: layout::open(config, loader)?.ok_or_else(missing)?,
             structure: config.table_model.as_ref().map(|choice| loader.table(choice)).transpose()?,
             text: loader.text_detect(&config.text.text_det_model, &config.text.detection)?,
             seals: config.seal_text_det_model.as_ref().map(|choice| loader.text_detect(choice, &config.seal_detection)).transpose()?,
@@ -76,15 +76,15 @@ impl Pages {
     /// A pipeline over loaded modules that works on `threads` cores.
     pub fn new(modules: PageModules, config: &DocumentConfig, threads: usize) -> Result<Self> {
         let PageModules { orientation, unwarp, layout, structure, text, seals, recognise } = modules;
+        let preprocessor = DocPreprocessor { orientation, unwarp };
         let recognise = Arc::new(recognise);
         let seal_reader = seals.map(|detect| TextReader::new(detect, recognise.clone(), &config.text));
         let reader = TextReader::new(text, recognise, &config.text);
-        let first = orientation.iter().map(|m| m.info()).chain(unwarp.iter().map(|m| m.info()));
         let seals = seal_reader.iter().map(|reader| reader.infos()).map(|[detector, _]| detector);
         let regions = [layout.info()].into_iter().chain(structure.iter().map(|m| m.info()));
-        let runs = Runs::of(first.chain(regions).chain(reader.infos()).chain(seals));
+        let runs = Runs::of(preprocessor.infos().chain(regions).chain(reader.infos()).chain(seals));
         let (recovery, crew) = (config.recovery, Crew::new(threads)?);
-        Ok(Self { orientation, unwarp, layout, structure, reader, seal_reader, recovery, crew, runs })
+        Ok(Self { preprocessor, layout, structure, reader, seal_reader, recovery, crew, runs })
     }
 
     /// What `frames` (BGR) hold, in their order. A frame that fails leaves the others untouched.
@@ -99,15 +99,13 @@ impl Pages {
     }
 
     fn page(&self, frame: &Frame, turn: Turn) -> Result<(PageResult, StageTimes)> {
-        let mut times = StageTimes::default();
-        let (page, orientation) = turn.one(|share| self.upright(frame, share, &mut times))?;
-        let page = Frame { id: frame.id.clone(), image: page };
-        let one = std::slice::from_ref(&page);
-        let found = layout::find(turn, &self.layout, one);
-        let seals = layout::parts(one, &found, "seal")?;
-        let tables = if self.structure.is_some() { layout::parts(one, &found, "table")? } else { Vec::new() };
-        let (boxes, spent) = found.into_iter().next().unwrap_or_else(|| Err(Error::internal("layout", "no answer for a page")))?;
-        times.add_share(&spent, 1.0);
+        let found = layout::find(turn, &self.preprocessor, Some(&self.layout), std::slice::from_ref(frame));
+        let seals = layout::parts(&found, "seal")?;
+        let tables = if self.structure.is_some() { layout::parts(&found, "table")? } else { Vec::new() };
+        let found = found.into_iter().next().unwrap_or_else(|| Err(Error::internal("layout", "no answer for a page")))?;
+        let PageLayout { page, prepared, regions: boxes, mut times } = found;
+        let (orientation, is_unwarped) =
+            prepared.map_or((None, false), |PreparedPage { orientation, is_unwarped, .. }| (orientation, is_unwarped));
         let mut rest = page.image.data().to_vec();
         let mut texts = Vec::new();
         for found in &boxes {
@@ -145,7 +143,7 @@ impl Pages {
         let result = PageResult {
             header: self.runs.header(&frame.id, &times),
             orientation,
-            is_unwarped: self.unwarp.is_some(),
+            is_unwarped,
             layout: boxes,
             ocr,
             tables: found_tables,
@@ -154,33 +152,6 @@ impl Pages {
             page: page.image,
         };
         Ok((result, times))
-    }
-
-    /// The page turned upright and made flat, where there are networks for it.
-    fn upright(&self, frame: &Frame, share: Share, times: &mut StageTimes) -> Result<(Arc<ImageBuf>, Option<Orientation>)> {
-        let mut page = frame.image.clone();
-        let mut orientation = None;
-        if let Some(classify) = &self.orientation {
-            let classes = classify.predict(&[page.view()], share, times)?.into_iter().next();
-            let classes = classes.ok_or_else(|| Error::internal("orientation", "no answer for a page"))?;
-            let angle: Option<u32> = classes.label_names.first().and_then(|name| name.parse().ok());
-            let angle = angle.filter(|angle| angle.is_multiple_of(90)).ok_or_else(|| {
-                let names = classes.label_names.join(", ");
-                Error::config(
-                    "doc_image_ori_cls_model",
-                    format!("the class `{names}` is no angle in quarter turns; give a model of page orientation"),
-                )
-            })?;
-            if angle > 0 {
-                page = Arc::new(turn::counter_clockwise(&page, angle / 90)?);
-            }
-            let (class_ids, scores, label_names) = (classes.class_ids, classes.scores, classes.label_names);
-            orientation = Some(Orientation { class_ids, scores, label_names });
-        }
-        if let Some(unwarp) = &self.unwarp {
-            page = Arc::new(unwarp.flatten(page.view(), share, times)?);
-        }
-        Ok((page, orientation))
     }
 
     /// The text of each region, into `ocr` and as blocks. With recovery each is read on a white page of its own, as the

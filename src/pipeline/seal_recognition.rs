@@ -3,7 +3,8 @@
 use super::Pipeline;
 use super::config::DocumentConfig;
 use super::crew::{Crew, Turn};
-use super::layout::{self, Layout, Part};
+use super::doc_preprocessor::DocPreprocessor;
+use super::layout::{self, Layout, PageLayout, Part};
 use super::reader::TextReader;
 use super::runs::Runs;
 use crate::error::Result;
@@ -18,6 +19,7 @@ const SEAL: &str = "seal";
 
 /// A loaded seal recognition pipeline. Calls from several threads share its workers.
 pub struct SealRecognition {
+    preprocessor: DocPreprocessor,
     layout: Option<Detect>,
     reader: TextReader,
     crew: Crew,
@@ -27,10 +29,11 @@ pub struct SealRecognition {
 impl SealRecognition {
     /// Finds, fetches and opens the networks of `config`.
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
-        let layout = config.layout_model.as_ref().map(|choice| loader.detect(choice, config.layout_threshold)).transpose()?;
+        let preprocessor = DocPreprocessor::open(config, loader)?;
+        let layout = layout::open(config, loader)?;
         let detect = loader.text_detect(&config.text.text_det_model, &config.text.detection)?;
         let recognise = loader.text_recognise(&config.text.text_rec_model)?;
-        Self::new(layout, detect, recognise, config, loader.threads())
+        Ok(Self::new(layout, detect, recognise, config, loader.threads())?.with_preprocessor(preprocessor))
     }
 
     /// A pipeline over loaded modules that works on `threads` cores; without a layout every picture is one seal.
@@ -42,8 +45,15 @@ impl SealRecognition {
         threads: usize,
     ) -> Result<Self> {
         let reader = TextReader::new(detect, Arc::new(recognise), &config.text);
-        let runs = Runs::of(layout.iter().map(|layout| layout.info()).chain(reader.infos()));
-        Ok(Self { layout, reader, crew: Crew::new(threads)?, runs })
+        let made = Self { preprocessor: DocPreprocessor::default(), layout, reader, crew: Crew::new(threads)?, runs: Runs::of([]) };
+        Ok(made.with_preprocessor(DocPreprocessor::default()))
+    }
+
+    /// The same, with pages prepared first.
+    pub fn with_preprocessor(self, preprocessor: DocPreprocessor) -> Self {
+        let layout = self.layout.iter().map(|layout| layout.info());
+        let runs = Runs::of(preprocessor.infos().chain(layout).chain(self.reader.infos()));
+        Self { preprocessor, runs, ..self }
     }
 
     /// The seals of `frames` (BGR), in their order. A frame that fails leaves the others untouched.
@@ -57,13 +67,10 @@ impl SealRecognition {
     }
 
     fn predict_here(&self, frames: &[Frame], turn: Turn) -> Vec<Result<(SealResult, StageTimes)>> {
-        let (layouts, parts) = match &self.layout {
-            Some(layout) => {
-                let layouts = layout::find(turn, layout, frames);
-                let parts = layout::parts(frames, &layouts, SEAL);
-                (layouts, parts)
-            }
-            None => (frames.iter().map(|_| Ok(Default::default())).collect(), Ok(whole(frames))),
+        let layouts = layout::find(turn, &self.preprocessor, self.layout.as_ref(), frames);
+        let parts = match &self.layout {
+            Some(_) => layout::parts(&layouts, SEAL),
+            None => Ok(whole(&layout::pages(frames, &layouts))),
         };
         let parts = match parts {
             Ok(parts) => parts,
@@ -83,14 +90,14 @@ impl SealRecognition {
     }
 
     fn result(&self, frame: &Frame, layout: Layout, seals: Vec<Result<(Seal, StageTimes)>>) -> Result<(SealResult, StageTimes)> {
-        let (layout, mut times) = layout?;
+        let PageLayout { prepared, regions: layout, mut times, .. } = layout?;
         let mut found = Vec::with_capacity(seals.len());
         for seal in seals {
             let (seal, spent) = seal?;
             times.add_share(&spent, 1.0);
             found.push(seal);
         }
-        Ok((SealResult { header: self.runs.header(&frame.id, &times), layout, seals: found }, times))
+        Ok((SealResult { header: self.runs.header(&frame.id, &times), prepared, layout, seals: found }, times))
     }
 }
 

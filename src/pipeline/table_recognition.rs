@@ -3,7 +3,8 @@
 use super::Pipeline;
 use super::config::DocumentConfig;
 use super::crew::{Crew, Turn};
-use super::layout::{self, Layout};
+use super::doc_preprocessor::DocPreprocessor;
+use super::layout::{self, Layout, PageLayout};
 use super::reader::TextReader;
 use super::runs::Runs;
 use super::tables::{self, Found};
@@ -19,6 +20,7 @@ const TABLE: &str = "table";
 
 /// A loaded table recognition pipeline. Calls from several threads share its workers.
 pub struct TableRecognition {
+    preprocessor: DocPreprocessor,
     layout: Detect,
     structure: TableStructure,
     reader: TextReader,
@@ -33,11 +35,12 @@ impl TableRecognition {
     /// Also [`Error::Config`] when the configuration names no layout or table model.
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
         let missing = |key: &str| Error::config(key, "table_recognition needs this model");
-        let layout = loader.detect(config.layout_model.as_ref().ok_or_else(|| missing("layout_model"))?, config.layout_threshold)?;
+        let preprocessor = DocPreprocessor::open(config, loader)?;
+        let layout = layout::open(config, loader)?.ok_or_else(|| missing("layout_model"))?;
         let structure = loader.table(config.table_model.as_ref().ok_or_else(|| missing("table_model"))?)?;
         let detect = loader.text_detect(&config.text.text_det_model, &config.text.detection)?;
         let recognise = loader.text_recognise(&config.text.text_rec_model)?;
-        Self::new(layout, structure, detect, recognise, config, loader.threads())
+        Ok(Self::new(layout, structure, detect, recognise, config, loader.threads())?.with_preprocessor(preprocessor))
     }
 
     /// A pipeline over loaded modules that works on `threads` cores.
@@ -50,8 +53,16 @@ impl TableRecognition {
         threads: usize,
     ) -> Result<Self> {
         let reader = TextReader::new(detect, Arc::new(recognise), &config.text);
-        let runs = Runs::of([layout.info(), structure.info()].into_iter().chain(reader.infos()));
-        Ok(Self { layout, structure, reader, crew: Crew::new(threads)?, runs })
+        let (crew, preprocessor) = (Crew::new(threads)?, DocPreprocessor::default());
+        let made = Self { preprocessor, layout, structure, reader, crew, runs: Runs::of([]) };
+        Ok(made.with_preprocessor(DocPreprocessor::default()))
+    }
+
+    /// The same, with pages prepared first.
+    pub fn with_preprocessor(self, preprocessor: DocPreprocessor) -> Self {
+        let regions = [self.layout.info(), self.structure.info()];
+        let runs = Runs::of(preprocessor.infos().chain(regions).chain(self.reader.infos()));
+        Self { preprocessor, runs, ..self }
     }
 
     /// The tables of `frames` (BGR), in their order. A frame that fails leaves the others untouched.
@@ -65,14 +76,14 @@ impl TableRecognition {
     }
 
     fn predict_here(&self, frames: &[Frame], turn: Turn) -> Vec<Result<(TableResult, StageTimes)>> {
-        let layouts = layout::find(turn, &self.layout, frames);
-        let parts = match layout::parts(frames, &layouts, TABLE) {
+        let layouts = layout::find(turn, &self.preprocessor, Some(&self.layout), frames);
+        let parts = match layout::parts(&layouts, TABLE) {
             Ok(parts) => parts,
             Err(e) => return super::all_failed(frames.len(), "tables", &e),
         };
         // The reference reads all of the page, and then throws the lines away that lie on a table.
         let outside = |frame: usize, outline: &[_]| !parts.iter().any(|p| p.frame == frame && tables::overlaps(outline, p.bbox));
-        let pages = self.reader.read(turn, frames, outside);
+        let pages = self.reader.read(turn, &layout::pages(frames, &layouts), outside);
         let mut found = parts.iter().zip(tables::read(turn, &self.structure, &self.reader, &parts)).peekable();
         let mut results = Vec::with_capacity(frames.len());
         for (index, ((frame, layout), page)) in frames.iter().zip(layouts).zip(pages).enumerate() {
@@ -92,7 +103,7 @@ impl TableRecognition {
         page: Result<(OcrResult, StageTimes)>,
         found: Vec<Result<Found>>,
     ) -> Result<(TableResult, StageTimes)> {
-        let (layout, mut times) = layout?;
+        let PageLayout { prepared, regions: layout, mut times, .. } = layout?;
         let (mut ocr, spent) = page?;
         times.add_share(&spent, 1.0);
         let mut tables = Vec::with_capacity(found.len());
@@ -105,7 +116,7 @@ impl TableRecognition {
             ocr.dt_scores.clear();
             tables.push(table);
         }
-        Ok((TableResult { header: self.runs.header(&frame.id, &times), layout, ocr, tables }, times))
+        Ok((TableResult { header: self.runs.header(&frame.id, &times), prepared, layout, ocr, tables }, times))
     }
 }
 

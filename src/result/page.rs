@@ -29,6 +29,17 @@ pub struct PageResult {
     pub blocks: Vec<Block>,
 }
 
+/// A picture as it was read after preparations: coordinates of results are in its pixels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreparedPage {
+    /// The page, upright and flat.
+    pub picture: Arc<ImageBuf>,
+    /// How the picture was turned, where that was asked for.
+    pub orientation: Option<Orientation>,
+    /// Whether the page was made flat.
+    pub is_unwarped: bool,
+}
+
 /// The orientation of a picture.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Orientation {

@@ -1,5 +1,6 @@
 //! What seal recognition finds.
 
+use super::page::PreparedPage;
 use super::{DetectedBox, Header, OcrResult};
 
 /// The seals of a picture.
@@ -7,6 +8,8 @@ use super::{DetectedBox, Header, OcrResult};
 pub struct SealResult {
     /// Which picture, what ran, how long.
     pub header: Header,
+    /// The picture as it was read, where it was prepared for that; all places are in its pixels then.
+    pub prepared: Option<PreparedPage>,
     /// All regions of the picture; none when it was taken for one seal.
     pub layout: Vec<DetectedBox>,
     /// The seals among them, in the order of the layout.

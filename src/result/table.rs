@@ -1,5 +1,6 @@
 //! A table: structure tokens, the texts of its cells, and where those stand.
 
+use super::page::PreparedPage;
 use super::{DetectedBox, Header, OcrResult};
 use crate::image::PointF;
 
@@ -8,6 +9,8 @@ use crate::image::PointF;
 pub struct TableResult {
     /// Which picture, what ran, how long.
     pub header: Header,
+    /// The picture as it was read, where it was prepared for that; all places are in its pixels then.
+    pub prepared: Option<PreparedPage>,
     /// All regions of the picture.
     pub layout: Vec<DetectedBox>,
     /// The text outside of the tables, then that of each table; in pixels of the picture.

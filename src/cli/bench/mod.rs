@@ -160,7 +160,7 @@ impl Job {
 
     /// How its pipeline is opened.
     fn source(&self, global: &GlobalArgs) -> Result<PipelineSource> {
-        let Plan { config, devices, loader } = Plan::new(&self.pipeline, Some(self.case.threads), &self.engine)?;
+        let Plan { config, devices, loader, .. } = Plan::new(&self.pipeline, Some(self.case.threads), &self.engine)?;
         Ok(PipelineSource { config, devices, loader, cache: plan::cache(global)? })
     }
 }

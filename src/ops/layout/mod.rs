@@ -1,4 +1,7 @@
-//! Reading order of the blocks of a page with one column or two, as PaddleX 3.0-beta1 sorts them.
+//! Reading order of the blocks of a page with one column or two, as PaddleX 3.0-beta1 sorts them; `regions` has the options of later
+//! releases on which regions there are.
+
+pub mod regions;
 
 use serde::{Deserialize, Serialize};
 

@@ -86,6 +86,21 @@ impl PipelineConfig {
         Ok((config, dialect))
     }
 
+    /// `error`, and if it is about a model that is missing, with the key and the line by which the pipeline file `path` names that.
+    pub fn placed(error: Error, path: &Path) -> Error {
+        let Error::Missing { what, reason, next_step } = error else { return error };
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let named = text.lines().zip(1..).find_map(|(line, number)| {
+            let (key, value) = line.split_once(':')?;
+            let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+            (what.strip_prefix("model ")? == value).then(|| (key.trim(), number))
+        });
+        match named {
+            Some((key, line)) => Error::missing(format!("{what} ({}, line {line}: `{key}`)", path.display()), reason, next_step),
+            None => Error::Missing { what, reason, next_step },
+        }
+    }
+
     /// Which pipeline.
     pub fn name(&self) -> PipelineName {
         match self {

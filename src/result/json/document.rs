@@ -1,7 +1,7 @@
 //! The nested results of document pipelines.
 
 use super::{Schema, ocr};
-use crate::result::page::{Block, BlockContent, PageResult};
+use crate::result::page::{Block, BlockContent, Orientation, PageResult, PreparedPage};
 use crate::result::render::html;
 use crate::result::{DetectedBox, Header, OcrResult, SealResult, Table, TableResult};
 use serde::ser::SerializeMap;
@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 pub(super) fn seals<M: SerializeMap>(out: &mut M, result: &SealResult, schema: Schema) -> Result<(), M::Error> {
     layout(out, &result.header, &result.layout)?;
     let seals: Vec<_> = result.seals.iter().map(|seal| Text { header: &result.header, result: &seal.text, schema }).collect();
-    out.serialize_entry("ocr_result", &seals)
+    out.serialize_entry("ocr_result", &seals)?;
+    prepared(out, result.prepared.as_ref())
 }
 
 pub(super) fn tables<M: SerializeMap>(out: &mut M, result: &TableResult, schema: Schema) -> Result<(), M::Error> {
@@ -18,11 +19,11 @@ pub(super) fn tables<M: SerializeMap>(out: &mut M, result: &TableResult, schema:
     out.serialize_entry("ocr_result", &Text { header: &result.header, result: &result.ocr, schema })?;
     let tables = result.tables.iter().enumerate();
     let tables: Vec<_> = tables.map(|(img_idx, table)| TableEntry::new(Some(&result.header), img_idx, table)).collect();
-    out.serialize_entry("table_result", &tables)
+    out.serialize_entry("table_result", &tables)?;
+    prepared(out, result.prepared.as_ref())
 }
 
 pub(super) fn page<M: SerializeMap>(out: &mut M, result: &PageResult, schema: Schema) -> Result<(), M::Error> {
-    let empty = serde_json::Map::new;
     layout(out, &result.header, &result.layout)?;
     out.serialize_entry("ocr_result", &Text { header: &result.header, result: &result.ocr, schema })?;
     out.serialize_entry("table_ocr_result", &result.tables.iter().map(Table::plain_text).collect::<Vec<_>>())?;
@@ -30,17 +31,26 @@ pub(super) fn page<M: SerializeMap>(out: &mut M, result: &PageResult, schema: Sc
     out.serialize_entry("table_result", &tables.map(|(index, table)| TableEntry::new(None, index, table)).collect::<Vec<_>>())?;
     let parsing_result: Vec<_> = result.blocks.iter().map(BlockEntry).collect();
     out.serialize_entry("layout_parsing_result", &Parsing { input_path: &result.header.input_path, parsing_result })?;
-    match &result.orientation {
-        Some(orientation) => out.serialize_entry("oricls_result", orientation)?,
-        None => out.serialize_entry("oricls_result", &empty())?,
-    }
-    let mut unwarped = empty();
-    if result.is_unwarped {
-        unwarped.insert("doctr_img".into(), "...".into());
-    }
-    out.serialize_entry("unwarp_result", &unwarped)?;
+    preparations(out, result.orientation.as_ref(), result.is_unwarped)?;
     let seals = result.seals.iter().map(|seal| Text { header: &result.header, result: &seal.text, schema });
     out.serialize_entry("curve_result", &seals.collect::<Vec<_>>())
+}
+
+/// How a picture was prepared, where it was.
+fn prepared<M: SerializeMap>(out: &mut M, page: Option<&PreparedPage>) -> Result<(), M::Error> {
+    page.map_or(Ok(()), |page| preparations(out, page.orientation.as_ref(), page.is_unwarped))
+}
+
+fn preparations<M: SerializeMap>(out: &mut M, orientation: Option<&Orientation>, is_unwarped: bool) -> Result<(), M::Error> {
+    let mut unwarped = serde_json::Map::new();
+    match orientation {
+        Some(orientation) => out.serialize_entry("oricls_result", orientation)?,
+        None => out.serialize_entry("oricls_result", &unwarped)?,
+    }
+    if is_unwarped {
+        unwarped.insert("doctr_img".into(), "...".into());
+    }
+    out.serialize_entry("unwarp_result", &unwarped)
 }
 
 #[derive(Serialize)]

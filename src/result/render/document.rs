@@ -7,6 +7,7 @@ use super::ocr::{closed, draw_ocr};
 use super::{html, markdown, xlsx};
 use crate::error::Result;
 use crate::image::{ImageBuf, ImageView, PointI};
+use crate::result::page::{Orientation, PreparedPage};
 use crate::result::{PageResult, SealResult, Table, TableResult};
 use tiny_skia::Stroke;
 
@@ -41,9 +42,10 @@ impl Part {
     }
 }
 
-/// `_layout.jpg`, and for each seal `_<i>_seal_ocr.jpg`.
+/// The picture of a prepared page, if there is one, `_layout.jpg`, and for each seal `_<i>_seal_ocr.jpg`.
 pub fn seal_files(image: ImageView<'_>, result: &SealResult, fonts: &Fonts) -> Result<Vec<Part>> {
-    let mut parts = vec![Part::picture("_layout.jpg", boxes_over(image, &result.layout, fonts)?)];
+    let (image, mut parts) = as_read(image, result.prepared.as_ref())?;
+    parts.push(Part::picture("_layout.jpg", boxes_over(image, &result.layout, fonts)?));
     for (index, seal) in result.seals.iter().enumerate() {
         if let Some(pixels) = image.part(seal.bbox)? {
             parts.push(Part::picture(format!("_{index}_seal_ocr.jpg"), draw_ocr(pixels.view(), &seal.text, fonts)?));
@@ -52,12 +54,11 @@ pub fn seal_files(image: ImageView<'_>, result: &SealResult, fonts: &Fonts) -> R
     Ok(parts)
 }
 
-/// `_layout.jpg`, `_ocr.jpg`, and for each table `_table_<i>` as picture, HTML and spreadsheet.
+/// The picture of a prepared page, if there is one, `_layout.jpg`, `_ocr.jpg`, and for each table `_table_<i>` as picture, HTML and spreadsheet.
 pub fn table_files(image: ImageView<'_>, result: &TableResult, fonts: &Fonts) -> Result<Vec<Part>> {
-    let mut parts = vec![
-        Part::picture("_layout.jpg", boxes_over(image, &result.layout, fonts)?),
-        Part::picture("_ocr.jpg", draw_ocr(image, &result.ocr, fonts)?),
-    ];
+    let (image, mut parts) = as_read(image, result.prepared.as_ref())?;
+    parts.push(Part::picture("_layout.jpg", boxes_over(image, &result.layout, fonts)?));
+    parts.push(Part::picture("_ocr.jpg", draw_ocr(image, &result.ocr, fonts)?));
     files_of_tables(image, &result.tables, &mut parts)?;
     Ok(parts)
 }
@@ -66,13 +67,7 @@ pub fn table_files(image: ImageView<'_>, result: &TableResult, fonts: &Fonts) ->
 /// the files of tables, and the page as `.md`.
 pub fn page_files(result: &PageResult, fonts: &Fonts) -> Result<Vec<Part>> {
     let image = result.page.view();
-    let mut parts = Vec::new();
-    let picture = |ending: &str| Ok(Part::picture(ending, Canvas::new(image)?.finish()?));
-    match (&result.orientation, result.is_unwarped) {
-        (_, true) => parts.push(picture("_uvdoc.jpg")?),
-        (Some(_), false) => parts.push(picture("_oricls.jpg")?),
-        (None, false) => {}
-    }
+    let mut parts = preparations(image, result.orientation.as_ref(), result.is_unwarped)?;
     parts.push(Part::picture("_layout.jpg", boxes_over(image, &result.layout, fonts)?));
     parts.push(Part::picture("_ocr.jpg", draw_ocr(image, &result.ocr, fonts)?));
     for (index, seal) in result.seals.iter().enumerate() {
@@ -83,6 +78,23 @@ pub fn page_files(result: &PageResult, fonts: &Fonts) -> Result<Vec<Part>> {
     files_of_tables(image, &result.tables, &mut parts)?;
     parts.push(Part::bytes(".md", markdown::page(&result.blocks)));
     Ok(parts)
+}
+
+/// The picture that places of a result are in, and its file if it is not `image`.
+fn as_read<'a>(image: ImageView<'a>, prepared: Option<&'a PreparedPage>) -> Result<(ImageView<'a>, Vec<Part>)> {
+    let Some(page) = prepared else { return Ok((image, Vec::new())) };
+    let image = page.picture.view();
+    Ok((image, preparations(image, page.orientation.as_ref(), page.is_unwarped)?))
+}
+
+/// The file of a page that was turned or made flat.
+fn preparations(image: ImageView<'_>, orientation: Option<&Orientation>, is_unwarped: bool) -> Result<Vec<Part>> {
+    let ending = match (orientation, is_unwarped) {
+        (_, true) => "_uvdoc.jpg",
+        (Some(_), false) => "_oricls.jpg",
+        (None, false) => return Ok(Vec::new()),
+    };
+    Ok(vec![Part::picture(ending, Canvas::new(image)?.finish()?)])
 }
 
 pub(super) fn files_of_tables(image: ImageView<'_>, tables: &[Table], parts: &mut Vec<Part>) -> Result<()> {

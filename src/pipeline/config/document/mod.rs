@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::extract::{LlmSettings, TaskWords};
 use crate::modules::loader::ModelChoice;
 use crate::modules::text_detect::DetectionOverrides;
+use crate::ops::layout::regions::RegionRules;
 use crate::pipeline::DocumentTask;
 use std::path::PathBuf;
 
@@ -28,6 +29,8 @@ pub struct DocumentConfig {
     pub layout_model: Option<ModelChoice>,
     /// Score that a region needs to exceed, in place of the layout detector's own.
     pub layout_threshold: Option<f32>,
+    /// Options of PaddleX 3.x on which regions are used, and how large.
+    pub layout_rules: Option<Box<RegionRules>>,
     /// Recogniser of table structure. Without one the tables of pages are read as other text.
     pub table_model: Option<ModelChoice>,
     /// Detector for seals, in the place of that for other text.
@@ -72,6 +75,7 @@ impl DocumentConfig {
             task,
             layout_model: Some(model(layout)),
             layout_threshold: None,
+            layout_rules: None,
             table_model: table.map(model),
             seal_text_det_model: (task == DocumentTask::Pages).then(|| model("PP-OCRv4_server_seal_det")),
             seal_detection: Box::default(),
@@ -103,8 +107,8 @@ impl DocumentConfig {
             ("layout_model", _) => (&mut self.layout_model, task != DocumentTask::Seals),
             ("table_model", DocumentTask::Tables | DocumentTask::Pages) => (&mut self.table_model, task == DocumentTask::Tables),
             ("seal_text_det_model", DocumentTask::Pages) => (&mut self.seal_text_det_model, false),
-            ("doc_image_ori_cls_model", DocumentTask::Pages) => (&mut self.doc_image_ori_cls_model, false),
-            ("doc_image_unwarp_model", DocumentTask::Pages) => (&mut self.doc_image_unwarp_model, false),
+            ("doc_image_ori_cls_model", _) => (&mut self.doc_image_ori_cls_model, false),
+            ("doc_image_unwarp_model", _) => (&mut self.doc_image_unwarp_model, false),
             _ => return refused(&format!("has no `{key}`; leave it out")),
         };
         if name.is_none() && needed {

@@ -1,6 +1,8 @@
 use super::*;
 use crate::extract::{ApiType, Secret};
+use crate::ops::layout::regions::{Merge, MergeMode, Unclip};
 use crate::pipeline::PipelineConfig;
+use std::collections::BTreeMap;
 
 const PREPROCESSOR: &str = "\
 DocPreprocessor:
@@ -117,6 +119,41 @@ fn seals_of_later_releases() {
     assert_eq!(without.layout_model, None);
     let same = "model_dir: null, threshold: 0.4, layout_nms: False, layout_unclip_ratio: [1.0, 1.0], layout_merge_bboxes_mode: union}";
     assert_eq!(read(&seals().replacen("model_dir: null}", same, 1)).unwrap().layout_threshold, Some(0.4));
+    for text in [seals(), tables()] {
+        let prepared = text.replacen("use_doc_preprocessor: False", "use_doc_preprocessor: True", 1);
+        if text.contains("DocPreprocessor:") {
+            assert_eq!(names(&read(&prepared).unwrap()), ["lay", "upright", "seal_det", "rec"]);
+        } else {
+            let there = prepared.replacen("SubPipelines:\n", &format!("SubPipelines:\n{}", indented(PREPROCESSOR, 2)), 1);
+            assert_eq!(names(&read(&there).unwrap()), ["lay", "my/cells", "upright", "det", "rec"]);
+            assert!(read(&prepared).unwrap_err().to_string().contains("needs the section `DocPreprocessor`"));
+        }
+    }
+}
+
+#[test]
+fn options_on_regions_of_later_releases() {
+    let rules = |options: &str| {
+        let text = seals().replacen("model_name: lay", &format!("model_name: lay, {options}"), 1);
+        read(&text).unwrap().layout_rules.map(|rules| *rules)
+    };
+    assert_eq!(rules("threshold: 0.5, layout_nms: False, layout_merge_bboxes_mode: union"), None, "nothing asked for");
+    let all = "threshold: {0: 0.3, 2: 1}, layout_nms: True, layout_unclip_ratio: [1.1, 2], layout_merge_bboxes_mode: large";
+    let wanted = RegionRules {
+        thresholds: Some(BTreeMap::from([(0, 0.3), (2, 1.0)])),
+        suppress: true,
+        merge: Merge::All(MergeMode::Large),
+        unclip: Unclip::All([1.1, 2.0]),
+    };
+    assert_eq!(rules(all), Some(wanted));
+    let by_class = "layout_unclip_ratio: {1: [1.0, 1.5], 3: 2.0}, layout_merge_bboxes_mode: {0: union, 1: small, 2: large}";
+    let wanted = RegionRules {
+        merge: Merge::Classes(BTreeMap::from([(0, MergeMode::Union), (1, MergeMode::Small), (2, MergeMode::Large)])),
+        unclip: Unclip::Classes(BTreeMap::from([(1, [1.0, 1.5]), (3, [2.0, 2.0])])),
+        ..RegionRules::default()
+    };
+    assert_eq!(rules(by_class), Some(wanted));
+    assert_eq!(rules("layout_unclip_ratio: 1.0").map(|rules| rules.unclip), Some(Unclip::All([1.0, 1.0])));
 }
 
 #[test]
@@ -151,6 +188,20 @@ fn pages_of_later_releases() {
 }
 
 #[test]
+fn a_missing_model_is_named_by_key_and_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("p.yaml");
+    std::fs::write(&path, "Pipeline:\n  model_name: other\n    model_name: \"lay\" # large\n").expect("written");
+    let missing = |what: &str| Error::missing(what, "unknown", "name another");
+    let message = PipelineConfig::placed(missing("model lay"), &path).to_string();
+    assert!(message.contains("line 3: `model_name`") && message.ends_with("name another"), "{message}");
+    for error in [missing("model layout"), missing("lay"), Error::config("lay", "unknown")] {
+        let before = error.to_string();
+        assert_eq!(PipelineConfig::placed(error, &path).to_string(), before);
+    }
+}
+
+#[test]
 fn keys_of_language_models_are_taken_and_not_shown() {
     let with = |chat: &str, retriever: &str| {
         let text = pages().replacen("api_key: api_key", &format!("api_key: {chat}"), 1);
@@ -174,15 +225,18 @@ fn what_is_not_in_this_version_is_refused_by_key_and_line() {
     let (seals, tables, pages) = (seals(), tables(), pages());
     let lay = "model_name: lay, ";
     for (text, from, to, says) in [
-        (&seals, "use_doc_preprocessor: False", "use_doc_preprocessor: True", "line 2, column 23: `use_doc_preprocessor: True`"),
-        (&seals, "use_doc_preprocessor: False\n", "", "add `use_doc_preprocessor: False`"),
+        (&tables, "use_doc_preprocessor: False", "use_doc_preprocessor: True", "line 2, column 23: `use_doc_preprocessor: True` needs"),
+        (&seals, "  use_doc_preprocessor: False", "  use_doc_preprocessor: True", "column 27: `use_doc_preprocessor: True`"),
+        (&pages, "        use_doc_preprocessor: False", "        use_doc_preprocessor: True", "`use_doc_preprocessor: True` is not"),
         (&seals, "text_type: seal", "text_type: general", "text_type `general`"),
-        (&seals, lay, "model_name: lay, layout_nms: True, ", "line 5, column"),
-        (&seals, lay, "model_name: lay, layout_nms: True, ", "`layout_nms: True`"),
-        (&seals, lay, "model_name: lay, layout_unclip_ratio: 1.1, ", "`layout_unclip_ratio`"),
-        (&seals, lay, "model_name: lay, layout_merge_bboxes_mode: large, ", "`layout_merge_bboxes_mode`"),
-        (&seals, lay, "model_name: lay, threshold: {0: 0.3}, ", "`threshold` is one number"),
-        (&seals, lay, "model_name: lay, threshold: 7, ", "`threshold` is one number"),
+        (&seals, lay, "model_name: lay, layout_nms: maybe, ", "line 5, column"),
+        (&seals, lay, "model_name: lay, layout_unclip_ratio: 0, ", "line 5, column"),
+        (&seals, lay, "model_name: lay, layout_unclip_ratio: [1, 2, 3], ", "`layout_unclip_ratio` is a number above 0"),
+        (&seals, lay, "model_name: lay, layout_unclip_ratio: {seal: 2}, ", "`layout_unclip_ratio` is a number above 0"),
+        (&seals, lay, "model_name: lay, layout_merge_bboxes_mode: largest, ", "`layout_merge_bboxes_mode` is union, large or small"),
+        (&seals, lay, "model_name: lay, layout_merge_bboxes_mode: {0: all}, ", "`layout_merge_bboxes_mode` is union, large or small"),
+        (&seals, lay, "model_name: lay, threshold: {0: 3}, ", "`threshold` is a number from 0 to 1"),
+        (&seals, lay, "model_name: lay, threshold: 7, ", "`threshold` is a number from 0 to 1"),
         (&seals, lay, "model_name: lay, colour: red, ", "colour"),
         (&seals, "  text_type: seal", "  device: cpu", "`device: cpu` of a sub-pipeline"),
         (&tables, "use_layout_detection: True", "use_layout_detection: False", "line 3, column 23: `use_layout_detection: False`"),

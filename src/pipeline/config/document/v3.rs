@@ -49,7 +49,7 @@ struct Seals {
 #[serde(deny_unknown_fields)]
 struct SealPipelines {
     #[serde(rename = "DocPreprocessor")]
-    preprocessor: Option<IgnoredAny>,
+    preprocessor: Option<Preprocessor>,
     #[serde(rename = "SealOCR")]
     ocr: ocr::v3::File,
 }
@@ -89,7 +89,7 @@ struct TableModules {
 #[serde(deny_unknown_fields)]
 struct TablePipelines {
     #[serde(rename = "DocPreprocessor")]
-    preprocessor: Option<IgnoredAny>,
+    preprocessor: Option<Preprocessor>,
     #[serde(rename = "GeneralOCR")]
     ocr: Option<ocr::v3::File>,
 }
@@ -163,8 +163,8 @@ struct LayoutOnly {
 impl Seals {
     fn put_into(self, config: &mut DocumentConfig, general: &HpiConfig, place: &str) -> Result<()> {
         let general = self.hpi_config.over(general);
-        let (layout, preprocessor) = (self.modules.layout, self.pipelines.preprocessor.is_some());
-        no_preprocessor(&self.use_doc_preprocessor, preprocessor, place)?;
+        prepare(&self.use_doc_preprocessor, self.pipelines.preprocessor, config, &general, place)?;
+        let layout = self.modules.layout;
         let found = step("use_layout_detection", &self.use_layout_detection, "LayoutDetection", layout.is_some());
         let is_taken = found.is_taken(place)?;
         config.layout_model = None;
@@ -179,6 +179,8 @@ impl Seals {
     /// As a part of pages, whose text `config` has already.
     fn put_into_pages(self, config: &mut DocumentConfig, general: &HpiConfig, place: &str) -> Result<()> {
         let mut own = DocumentConfig::new(DocumentTask::Seals);
+        let preprocessor = self.pipelines.preprocessor.is_some();
+        step("use_doc_preprocessor", &self.use_doc_preprocessor, "DocPreprocessor", preprocessor).must_be_off(place)?;
         step("use_layout_detection", &self.use_layout_detection, "LayoutDetection", self.modules.layout.is_some()).must_be_off(place)?;
         top_level_device(self.device.as_deref(), place)?;
         self.put_into(&mut own, general, place)?;
@@ -204,7 +206,7 @@ impl Tables {
         let general = self.hpi_config.over(general);
         let TableModules { layout, structure } = self.modules;
         let TablePipelines { preprocessor, ocr } = self.pipelines;
-        no_preprocessor(&self.use_doc_preprocessor, preprocessor.is_some(), place)?;
+        prepare(&self.use_doc_preprocessor, preprocessor, config, &general, place)?;
         step("use_layout_detection", &self.use_layout_detection, "LayoutDetection", layout.is_some())
             .must_be_on(place, "which finds the tables")?;
         step("use_ocr_model", &self.use_ocr_model, "GeneralOCR", ocr.is_some()).must_be_on(place, "which reads the cells")?;
@@ -222,8 +224,8 @@ impl Tables {
     /// As a part of pages, which find the tables and read the cells.
     fn put_into_pages(self, config: &mut DocumentConfig, general: &HpiConfig, place: &str) -> Result<()> {
         let TablePipelines { preprocessor, ocr } = self.pipelines;
-        no_preprocessor(&self.use_doc_preprocessor, preprocessor.is_some(), place)?;
         for (key, switch, section, is_there) in [
+            ("use_doc_preprocessor", &self.use_doc_preprocessor, "DocPreprocessor", preprocessor.is_some()),
             ("use_layout_detection", &self.use_layout_detection, "LayoutDetection", self.modules.layout.is_some()),
             ("use_ocr_model", &self.use_ocr_model, "GeneralOCR", ocr.is_some()),
         ] {
@@ -259,11 +261,7 @@ impl Parser {
         if let Some(ocr) = ocr {
             config.text = sub_ocr(ocr, &general, "general", place)?;
         }
-        if step("use_doc_preprocessor", &self.use_doc_preprocessor, "DocPreprocessor", preprocessor.is_some()).is_taken(place)?
-            && let Some(preprocessor) = preprocessor
-        {
-            (config.doc_image_ori_cls_model, config.doc_image_unwarp_model) = preprocessor.models(&general, place)?;
-        }
+        prepare(&self.use_doc_preprocessor, preprocessor, config, &general, place)?;
         (config.table_model, config.seal_text_det_model) = (None, None);
         if step("use_table_recognition", &self.use_table_recognition, "TableRecognition", tables.is_some()).is_taken(place)?
             && let Some(tables) = tables
@@ -279,8 +277,13 @@ impl Parser {
     }
 }
 
-fn no_preprocessor(switch: &Switch, is_there: bool, place: &str) -> Result<()> {
-    step("use_doc_preprocessor", switch, "DocPreprocessor", is_there).must_be_off(place)
+/// Puts what prepares pages into `config`, if that is asked for.
+fn prepare(switch: &Switch, section: Option<Preprocessor>, config: &mut DocumentConfig, general: &HpiConfig, place: &str) -> Result<()> {
+    let is_taken = step("use_doc_preprocessor", switch, "DocPreprocessor", section.is_some()).is_taken(place)?;
+    if let Some(section) = section.filter(|_| is_taken) {
+        (config.doc_image_ori_cls_model, config.doc_image_unwarp_model) = section.models(general, place)?;
+    }
+    Ok(())
 }
 
 fn sub_ocr(file: ocr::v3::File, general: &HpiConfig, text_type: &str, place: &str) -> Result<OcrConfig> {

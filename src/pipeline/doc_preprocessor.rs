@@ -1,0 +1,68 @@
+//! What PaddleX calls the document preprocessor: pages are set upright, then made flat, before anything is read of them.
+
+use super::config::DocumentConfig;
+use crate::backend::RunInfo;
+use crate::error::{Error, Result};
+use crate::image::{Frame, ImageBuf, turn};
+use crate::modules::network::Share;
+use crate::modules::{Classify, Loader, PictureModule, Unwarp};
+use crate::result::page::{Orientation, PreparedPage};
+use crate::trace::StageTimes;
+use std::sync::Arc;
+
+/// Networks that prepare pages; without any a page stays as it is.
+#[derive(Default)]
+pub struct DocPreprocessor {
+    /// Finds how a page is turned.
+    pub orientation: Option<Classify>,
+    /// Makes a photograph of a page flat.
+    pub unwarp: Option<Unwarp>,
+}
+
+impl DocPreprocessor {
+    /// Finds, fetches and opens the networks of `config`.
+    pub(super) fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
+        let orientation = config.doc_image_ori_cls_model.as_ref().map(|choice| loader.classify(choice, Some(1))).transpose()?;
+        let unwarp = config.doc_image_unwarp_model.as_ref().map(|choice| loader.unwarp(choice)).transpose()?;
+        Ok(Self { orientation, unwarp })
+    }
+
+    /// What runs, in its order.
+    pub(super) fn infos(&self) -> impl Iterator<Item = &RunInfo> {
+        self.orientation.iter().map(|m| m.info()).chain(self.unwarp.iter().map(|m| m.info()))
+    }
+
+    /// The page of `frame`; `None` where nothing prepares pages.
+    pub(super) fn page(&self, frame: &Frame, share: Share, times: &mut StageTimes) -> Result<Option<PreparedPage>> {
+        let mut picture = frame.image.clone();
+        let mut found = None;
+        if let Some(classify) = &self.orientation {
+            let (orientation, quarters) = orientation(classify, &picture, share, times)?;
+            if quarters > 0 {
+                picture = Arc::new(turn::counter_clockwise(&picture, quarters)?);
+            }
+            found = Some(orientation);
+        }
+        if let Some(unwarp) = &self.unwarp {
+            picture = Arc::new(unwarp.flatten(picture.view(), share, times)?);
+        }
+        let is_unwarped = self.unwarp.is_some();
+        Ok((is_unwarped || found.is_some()).then_some(PreparedPage { picture, orientation: found, is_unwarped }))
+    }
+}
+
+/// How `picture` is turned, and by how many quarters counter-clockwise it gets upright.
+fn orientation(classify: &Classify, picture: &ImageBuf, share: Share, times: &mut StageTimes) -> Result<(Orientation, u32)> {
+    let classes = classify.predict(&[picture.view()], share, times)?.into_iter().next();
+    let classes = classes.ok_or_else(|| Error::internal("orientation", "no answer for a page"))?;
+    let angle: Option<u32> = classes.label_names.first().and_then(|name| name.parse().ok());
+    let angle = angle.filter(|angle| angle.is_multiple_of(90)).ok_or_else(|| {
+        let names = classes.label_names.join(", ");
+        Error::config(
+            "doc_image_ori_cls_model",
+            format!("the class `{names}` is no angle in quarter turns; give a model of page orientation"),
+        )
+    })?;
+    let (class_ids, scores, label_names) = (classes.class_ids, classes.scores, classes.label_names);
+    Ok((Orientation { class_ids, scores, label_names }, angle / 90))
+}
