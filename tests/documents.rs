@@ -10,6 +10,7 @@ use hpinfer::model::{
     BoxType, CellScale, ClassResize, ClassificationSpec, DetResize, LimitType, TableSpec, TextDetectionSpec, TextRecognitionSpec,
     UnwarpingSpec,
 };
+use hpinfer::modules::text_detect::DetectionOverrides;
 use hpinfer::modules::text_recognise::WidthRule;
 use hpinfer::modules::{Classify, Detect, TableStructure, TextDetect, TextRecognise, Unwarp};
 use hpinfer::ops::db::DbParams;
@@ -24,8 +25,8 @@ use hpinfer::result::render::save::Saver;
 use hpinfer::tensor::Shape;
 use serde_json::Value;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Sides are multiples of 32, which text detection leaves as they are.
 const PAGE: Size = Size::new(416, 320);
@@ -50,18 +51,26 @@ fn layout(regions: &[[f32; 5]]) -> Detect {
 
 /// Text wherever there is ink.
 fn detector(boxes: BoxType) -> TextDetect {
-    let network = |inputs: &[Input]| {
+    limited_detector(boxes, None, Arc::default())
+}
+
+/// The same, with a limit of the longer side; tells the size of its last input.
+fn limited_detector(boxes: BoxType, max_side: Option<u32>, last: Arc<Mutex<Vec<usize>>>) -> TextDetect {
+    let network = move |inputs: &[Input]| {
         let (shape, data) = &inputs[0];
+        *last.lock().expect("a shape") = shape.dims().to_vec();
         let &[_, _, height, width] = shape.dims() else { panic!("{shape}") };
         let map = data[..height * width].iter().map(|&v| if v < 0.0 { 0.9 } else { 0.0 }).collect();
         Ok((Shape::new(&[1, 1, height, width]), map))
     };
     let spec = TextDetectionSpec {
         resize: DetResize::Limit { side_len: 960, limit_type: LimitType::Max },
+        max_side: None,
         normalize: Normalize::IMAGENET,
         db: DbParams { unclip_ratio: if boxes == BoxType::Poly { 0.5 } else { 1.5 }, ..DbParams::default() },
         boxes,
     };
+    let spec = DetectionOverrides { max_side, ..DetectionOverrides::default() }.apply(spec);
     TextDetect::new(Arc::new(FakeEngine::new("det", network)), spec)
 }
 
@@ -264,6 +273,19 @@ fn without_a_layout_a_picture_is_one_seal() {
     for result in pipeline.predict(&[seal(), page(&[])]).into_iter().zip([1, 0]) {
         let (result, texts) = (result.0.expect("a result"), result.1);
         assert_eq!((result.layout.len(), result.seals.len(), result.seals[0].text.rec_text.len()), (0, 1, texts));
+    }
+}
+
+#[test]
+fn the_longer_side_of_a_detectors_input_has_a_limit() {
+    let config = DocumentConfig { layout_model: None, ..DocumentConfig::new(DocumentTask::Seals) };
+    for (limit, expected) in [(None, [1, 3, 320, 416]), (Some(416), [1, 3, 320, 416]), (Some(200), [1, 3, 160, 192])] {
+        let last = Arc::<Mutex<Vec<usize>>>::default();
+        let detect = limited_detector(BoxType::Quad, limit, last.clone());
+        let pipeline = SealRecognition::new(None, detect, recogniser(), &config, 1).expect("a pipeline");
+        let result = pipeline.predict(&[page(&[(60, 60, 160, 40, 80)])]).pop().expect("one").expect("a result");
+        assert_eq!(result.seals[0].text.rec_text, ["three"], "places are in pixels of the picture");
+        assert_eq!(*last.lock().expect("a shape"), expected, "{limit:?}");
     }
 }
 

@@ -240,6 +240,8 @@ pub enum SegSize {
 pub struct TextDetectionSpec {
     /// Size of the network's input for a picture.
     pub resize: DetResize,
+    /// Limit of the longer side after that, in pixels before they are rounded: `max_side_limit` of PaddleX 3.x. 3.0-beta1 has none.
+    pub max_side: Option<u32>,
     /// Normalisation of the resized BGR picture.
     pub normalize: Normalize,
     /// Thresholds of the post-processing.
@@ -299,9 +301,20 @@ impl DetResize {
     /// Size a picture of `size` is resized to, without keeping its aspect ratio exactly. PaddleX 3.0-beta1's
     /// `DetResizeForTest`; pictures with width + height < 64 are padded to 32x32 by the caller first.
     pub fn target(self, size: Size) -> Size {
+        self.target_within(size, None)
+    }
+
+    /// The same where the longer side is at most `most` before it is rounded, the other one in proportion. Fixed sizes stay.
+    pub fn target_within(self, size: Size, most: Option<u32>) -> Size {
         let (width, height) = (f64::from(size.width), f64::from(size.height));
-        let scaled =
-            |ratio: f64, round: fn(f64) -> f64| Size::new(round((width * ratio).trunc()) as u32, round((height * ratio).trunc()) as u32);
+        let scaled = |ratio: f64, round: fn(f64) -> f64| {
+            let (mut width, mut height) = ((width * ratio).trunc(), (height * ratio).trunc());
+            if let Some(most) = most.map(f64::from).filter(|&most| width.max(height) > most) {
+                let ratio = most / width.max(height);
+                (width, height) = ((width * ratio).trunc(), (height * ratio).trunc());
+            }
+            Size::new(round(width) as u32, round(height) as u32)
+        };
         match self {
             Self::Limit { side_len, limit_type } => {
                 let side_len = f64::from(side_len);
@@ -390,6 +403,28 @@ pub struct UnwarpingSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Expected sizes: `tests/fixtures/document/make_sizes.py`, PaddleX 3.7.2's own function.
+    #[test]
+    fn the_longer_side_has_a_limit() {
+        let text = include_str!("../../tests/fixtures/document/det_sizes.csv");
+        let (mut rows, mut limited) = (0, 0);
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (kind, numbers) = line.split_once(',').unwrap();
+            let n: Vec<u32> = numbers.split(',').map(|n| n.parse().unwrap()).collect();
+            let [side_len, most, width, height, expected_width, expected_height] = n[..] else { panic!("{line}") };
+            let limit_type = match kind {
+                "max" => LimitType::Max,
+                "min" => LimitType::Min,
+                _ => LimitType::ResizeLong,
+            };
+            let (rule, size) = (DetResize::Limit { side_len, limit_type }, Size::new(width, height));
+            let found = rule.target_within(size, Some(most));
+            assert_eq!(found, Size::new(expected_width, expected_height), "{line}");
+            (rows, limited) = (rows + 1, limited + usize::from(found != rule.target(size)));
+        }
+        assert!(rows > 500 && limited > 100, "{limited} of {rows}");
+    }
 
     /// Expected sizes: `tests/fixtures/install/det_resize.py`, a transcription of the rule into Python and NumPy.
     #[test]

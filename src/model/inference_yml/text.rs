@@ -38,6 +38,7 @@ pub(super) fn spec(
             resize: steps
                 .find("DetResizeForTest", |step| if let Transform::DetResize(op) = step { Some(op) } else { None })?
                 .rule(context.name),
+            max_side: None,
             normalize: steps.normalize()?,
             db: db(post),
             boxes: post.box_type.unwrap_or_default(),

@@ -28,7 +28,7 @@ impl TextDetect {
         let stream = session.stream().clone();
         let (resident, canvas) = times.moving(Stage::DetPre, |transfers| {
             let resident = Resident::upload(image, canvas_of(image.size), &stream, transfers)?;
-            let canvas = self.spec.resize.target(resident.canvas()?.size());
+            let canvas = self.spec.resize.target_within(resident.canvas()?.size(), self.spec.max_side);
             let (interpolation, normalize) = (Interpolation::Linear, self.spec.normalize);
             let params = Params { canvas, interpolation, normalize, pad: 0.0, planes: Planes::Bgr };
             let placed = Placed { resident: &resident, resized: canvas, window: Window::whole(canvas) };

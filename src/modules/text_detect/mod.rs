@@ -22,6 +22,8 @@ pub struct DetectionOverrides {
     pub limit_side_len: Option<u32>,
     /// Which side is limited.
     pub limit_type: Option<LimitType>,
+    /// Limit of the longer side after that, in pixels.
+    pub max_side: Option<u32>,
     /// Text threshold of the probability map, 0..1.
     pub thresh: Option<f32>,
     /// Least box score, 0..1.
@@ -44,6 +46,7 @@ impl DetectionOverrides {
             let (side_len, limit_type) = (self.limit_side_len.unwrap_or(own_side), self.limit_type.unwrap_or(own_type));
             spec.resize = DetResize::Limit { side_len, limit_type };
         }
+        spec.max_side = self.max_side.or(spec.max_side);
         spec.db.thresh = self.thresh.unwrap_or(spec.db.thresh);
         spec.db.box_thresh = self.box_thresh.unwrap_or(spec.db.box_thresh);
         spec.db.unclip_ratio = self.unclip_ratio.unwrap_or(spec.db.unclip_ratio);
@@ -110,7 +113,7 @@ impl TextDetect {
     fn detect_on_cpu(&self, worker: &mut Worker<Scratch>, image: ImageView<'_>, times: &mut StageTimes) -> Result<Vec<TextPolygon>> {
         let padded = pad_tiny(image)?;
         let src = padded.as_ref().map_or(image, ImageBuf::view);
-        let canvas = self.spec.resize.target(src.size);
+        let canvas = self.spec.resize.target_within(src.size, self.spec.max_side);
         times.measure(Stage::DetPre, || {
             let shape = Shape::new(&[1, 3, canvas.height as usize, canvas.width as usize]);
             let (interpolation, normalize) = (Interpolation::Linear, self.spec.normalize);

@@ -108,6 +108,9 @@ pub(super) mod v3 {
     use serde::de::IgnoredAny;
     use serde_saphyr::Spanned;
 
+    /// Limit of the longer side of a detector's input, in files that give none.
+    const MAX_SIDE_LIMIT: u32 = 4000;
+
     /// A file, or the sub-pipeline of another.
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -157,8 +160,9 @@ pub(super) mod v3 {
         model_dir: Option<String>,
         limit_side_len: Option<u32>,
         limit_type: Option<LimitType>,
-        #[serde(rename = "max_side_limit", alias = "max_side_len")]
-        _max_side_limit: Option<u32>,
+        // Files of seals ship with the second word, which PaddleX passes over for the default; it ships with the same number.
+        #[serde(alias = "max_side_len")]
+        max_side_limit: Option<Spanned<u32>>,
         thresh: Option<f32>,
         box_thresh: Option<f64>,
         unclip_ratio: Option<f64>,
@@ -197,12 +201,17 @@ pub(super) mod v3 {
             }
             let (d, r) = (self.modules.detection, self.modules.recognition);
             let general = self.hpi_config.over(general);
+            let max_side = match d.max_side_limit {
+                Some(given) if given.value == 0 => return Err(refused(place, &given, "`max_side_limit` is 0 pixels; give 1 or more")),
+                given => given.map_or(MAX_SIDE_LIMIT, |given| given.value),
+            };
             let mut config = OcrConfig {
                 text_det_model: choice(d.model_name, d.model_dir, &d.hpi_config, &general),
                 text_rec_model: choice(r.model_name, r.model_dir, &r.hpi_config, &general),
                 detection: DetectionOverrides {
                     limit_side_len: d.limit_side_len,
                     limit_type: d.limit_type,
+                    max_side: Some(max_side),
                     thresh: d.thresh,
                     box_thresh: d.box_thresh,
                     unclip_ratio: d.unclip_ratio,

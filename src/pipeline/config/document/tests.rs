@@ -114,7 +114,9 @@ fn seals_of_later_releases() {
     assert_eq!(names(&config), ["lay", "seal_det", "rec"]);
     let found = config.text.detection;
     assert_eq!((found.limit_side_len, found.thresh, found.box_thresh, found.unclip_ratio), (Some(736), Some(0.2), Some(0.7), Some(0.5)));
-    assert_eq!((config.text.score_thresh, config.layout_threshold), (0.25, None));
+    assert_eq!((config.text.score_thresh, config.layout_threshold, found.max_side), (0.25, None, Some(4000)));
+    let limited = read(&seals().replacen("limit_type: min", "limit_type: min, max_side_len: 1000", 1)).unwrap();
+    assert_eq!(limited.text.detection.max_side, Some(1000));
     let without = read(&seals().replace("use_layout_detection: True", "use_layout_detection: False")).unwrap();
     assert_eq!(without.layout_model, None);
     let same = "model_dir: null, threshold: 0.4, layout_nms: False, layout_unclip_ratio: [1.0, 1.0], layout_merge_bboxes_mode: union}";
@@ -161,6 +163,8 @@ fn tables_of_later_releases() {
     let config = read(&tables()).unwrap();
     assert_eq!(names(&config), ["lay", "my/cells", "det", "rec"]);
     assert_eq!((config.text.detection.unclip_ratio, config.text.device.as_deref()), (Some(1.5), Some("cpu")));
+    let limited = read(&tables().replacen("max_side_limit: 4000", "max_side_limit: 2000", 1)).unwrap();
+    assert_eq!((config.text.detection.max_side, limited.text.detection.max_side), (Some(4000), Some(2000)));
     for choice in config.models() {
         assert!(choice.hpi.backend.is_some(), "{}", choice.name_or_dir);
     }
@@ -239,6 +243,7 @@ fn what_is_not_in_this_version_is_refused_by_key_and_line() {
         (&seals, lay, "model_name: lay, threshold: 7, ", "`threshold` is a number from 0 to 1"),
         (&seals, lay, "model_name: lay, colour: red, ", "colour"),
         (&seals, "  text_type: seal", "  device: cpu", "`device: cpu` of a sub-pipeline"),
+        (&tables, "max_side_limit: 4000", "max_side_limit: 0", "`max_side_limit` is 0 pixels"),
         (&tables, "use_layout_detection: True", "use_layout_detection: False", "line 3, column 23: `use_layout_detection: False`"),
         (&tables, "use_ocr_model: True", "use_ocr_model: False", "`use_ocr_model: False`"),
         (&tables, "  TableStructureRecognition", "  TableCells", "TableCells"),
