@@ -123,6 +123,7 @@ done
 if [ -n "${TENSORRT_LIB_PATH:-}" ]; then
     step trt_selftest 60 "$binary" engine selftest --device "$device"
     step trt_build 200 "$binary" "${flags[@]}" engine build --pipeline OCR --device "$device"
+    step trt_verify 90 "$binary" "${flags[@]}" verify --device "$device" --model PP-OCRv4_mobile_det PP-OCRv4_mobile_rec
     ocr=("$binary" "${flags[@]}" --pipeline OCR --backend tensorrt --device "$device" --format jsonl --timings --input "${pictures[@]}")
     step ocr_trt 120 bash -c '"${@:2}" > "$1"' _ "$out/ocr_trt.jsonl" "${ocr[@]}"
     step trt_parity 20 python3 -c "$parity" "$out/ocr_cpu.jsonl" "$out/ocr_trt.jsonl" "$out/trt_parity.json"

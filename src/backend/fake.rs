@@ -1,7 +1,7 @@
 //! Test double: an engine whose network is a function. It exists so that modules and pipelines can be
 //! tested without a library, with outputs known in advance.
 
-use super::{BackendName, Engine, Format, IoSpec, Precision, RunInfo, Session, TensorSpec};
+use super::{BackendName, Engine, EngineSpec, Format, IoSpec, Precision, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::tensor::{DType, Data, Shape, TensorRef};
@@ -53,8 +53,7 @@ pub type Network = dyn Fn(&[Input]) -> Result<Vec<Output>> + Send + Sync;
 /// An engine that calls `network`.
 pub struct FakeEngine {
     network: Arc<Network>,
-    io: IoSpec,
-    info: RunInfo,
+    spec: EngineSpec,
 }
 
 impl FakeEngine {
@@ -83,32 +82,24 @@ impl FakeEngine {
         };
         let output = |index: usize| TensorSpec { name: format!("y{index}"), dtype: DType::F32, dims: Vec::new() };
         let io = IoSpec { inputs: inputs.iter().map(spec).collect(), outputs: (0..outputs).map(output).collect() };
-        Self { network: Arc::new(network), io, info }
+        Self { network: Arc::new(network), spec: EngineSpec { io, info, output: OutputKind::Original } }
     }
 }
 
 impl FakeEngine {
     /// Says of output `index` what its dimensions are before a run.
     pub fn declare_output(&mut self, index: usize, dims: &[Option<usize>]) {
-        self.io.outputs[index].dims = dims.to_vec();
+        self.spec.io.outputs[index].dims = dims.to_vec();
     }
 }
 
 impl Engine for FakeEngine {
-    fn io(&self) -> &IoSpec {
-        &self.io
-    }
-
-    fn info(&self) -> &RunInfo {
-        &self.info
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        &OutputKind::Original
+    fn spec(&self) -> &EngineSpec {
+        &self.spec
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
-        let empty = self.io.inputs.iter().map(|_| (Shape::new(&[0]), Vec::new())).collect();
+        let empty = self.spec.io.inputs.iter().map(|_| (Shape::new(&[0]), Vec::new())).collect();
         Ok(Box::new(FakeSession { network: self.network.clone(), inputs: empty, outputs: Vec::new() }))
     }
 }

@@ -327,14 +327,33 @@ pub trait Backend: Send + Sync {
     fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>>;
 }
 
+/// What an engine takes, gives and is.
+#[derive(Clone, Debug)]
+pub struct EngineSpec {
+    /// Inputs and outputs.
+    pub io: IoSpec,
+    /// What runs.
+    pub info: RunInfo,
+    /// What the first output holds.
+    pub output: OutputKind,
+}
+
 /// A loaded network, shared by workers.
 pub trait Engine: Send + Sync {
+    /// What it takes, gives and is.
+    fn spec(&self) -> &EngineSpec;
     /// Inputs and outputs.
-    fn io(&self) -> &IoSpec;
+    fn io(&self) -> &IoSpec {
+        &self.spec().io
+    }
     /// What runs.
-    fn info(&self) -> &RunInfo;
+    fn info(&self) -> &RunInfo {
+        &self.spec().info
+    }
     /// What the first output holds, after what was left out at the end of the graph.
-    fn output_kind(&self) -> &OutputKind;
+    fn output_kind(&self) -> &OutputKind {
+        &self.spec().output
+    }
     /// A session for one worker.
     fn session(&self) -> Result<Box<dyn Session>>;
     /// Most sessions that are worth having at one time: each takes memory of a device.

@@ -4,7 +4,9 @@
 
 use super::paddle::trial::Trials;
 use super::rewrite::{self, Graph};
-use super::{Backend, BackendName, Engine, Format, IoSpec, LoadOptions, Onnx, PaddleProgram, Precision, RunInfo, Session, TensorSpec};
+use super::{
+    Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOptions, Onnx, PaddleProgram, Precision, RunInfo, Session, TensorSpec,
+};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::onnx::{OutputKind, Target};
@@ -147,7 +149,7 @@ impl Backend for OpenVino {
             },
             stand_in: None,
         };
-        Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), io, info, output }))
+        Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), spec: EngineSpec { io, info, output } }))
     }
 }
 
@@ -167,29 +169,20 @@ fn spec_of(node: &Node) -> Result<TensorSpec, String> {
 
 struct OvEngine {
     compiled: Mutex<CompiledModel>,
-    io: IoSpec,
-    info: RunInfo,
-    output: OutputKind,
+    spec: EngineSpec,
 }
 
 impl Engine for OvEngine {
-    fn io(&self) -> &IoSpec {
-        &self.io
-    }
-
-    fn info(&self) -> &RunInfo {
-        &self.info
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        &self.output
+    fn spec(&self) -> &EngineSpec {
+        &self.spec
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
-        let fault = |e: openvino::InferenceError| Error::device("cpu (openvino)", format!("model {}", self.info.model), e.to_string());
+        let EngineSpec { io, info, .. } = &self.spec;
+        let fault = |e: openvino::InferenceError| Error::device("cpu (openvino)", format!("model {}", info.model), e.to_string());
         let request = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).create_infer_request().map_err(fault)?;
-        let inputs = self.io.inputs.iter().map(|spec| request.get_tensor(&spec.name)).collect::<Result<_, _>>().map_err(fault)?;
-        Ok(Box::new(OvWorker { request, model: self.info.model.clone(), inputs, outputs: Vec::new(), output_count: self.io.outputs.len() }))
+        let inputs = io.inputs.iter().map(|spec| request.get_tensor(&spec.name)).collect::<Result<_, _>>().map_err(fault)?;
+        Ok(Box::new(OvWorker { request, model: info.model.clone(), inputs, outputs: Vec::new(), output_count: io.outputs.len() }))
     }
 }
 

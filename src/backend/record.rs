@@ -1,10 +1,9 @@
 //! An engine that notes the inputs of its runs, for benchmarks: replaying them gives the time the engine alone
 //! needs for the very tensors a pipeline fed it.
 
-use super::{Engine, GpuSession, IoSpec, RunInfo, Session, host};
+use super::{Engine, EngineSpec, GpuSession, Session, host};
 use crate::device::{DeviceSliceMut, Stream};
 use crate::error::{Error, Result};
-use crate::onnx::OutputKind;
 use crate::tensor::device::DeviceTensor;
 use crate::tensor::storage::download;
 use crate::tensor::{Shape, TensorRef};
@@ -89,16 +88,8 @@ struct RecordingEngine {
 }
 
 impl Engine for RecordingEngine {
-    fn io(&self) -> &IoSpec {
-        self.engine.io()
-    }
-
-    fn info(&self) -> &RunInfo {
-        self.engine.info()
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        self.engine.output_kind()
+    fn spec(&self) -> &EngineSpec {
+        self.engine.spec()
     }
 
     fn most_sessions(&self) -> usize {

@@ -1,13 +1,11 @@
 //! A network on the stand-in's device: run by an engine of the processor, on memory of the device, which is memory of the host.
 
 use hpinfer::backend::select::{Libraries, Selector};
-use hpinfer::backend::{
-    BackendName, DynamicShapes, Engine, GpuSession, IoSpec, LoadOptions, Onnx, Parallelism, Precision, RunInfo, Session,
-};
+use hpinfer::backend::{BackendName, DynamicShapes, Engine, EngineSpec, GpuSession, LoadOptions, Onnx, Parallelism, Precision, Session};
 use hpinfer::cache::Cache;
 use hpinfer::device::{DeviceBuffer, DeviceSliceMut, Gpu, Stream};
 use hpinfer::model::ResolvedModel;
-use hpinfer::onnx::{Cut, OutputKind};
+use hpinfer::onnx::Cut;
 use hpinfer::tensor::device::{DeviceData, DeviceTensor};
 use hpinfer::tensor::{Data, Shape, TensorRef};
 use hpinfer::{Error, Result};
@@ -39,13 +37,14 @@ pub fn on_processor(model: &ResolvedModel, cut: Cut) -> Arc<dyn Engine> {
 pub struct Emulated {
     engine: Arc<dyn Engine>,
     gpu: Arc<Gpu>,
-    info: RunInfo,
+    spec: EngineSpec,
 }
 
 impl Emulated {
     pub fn on(engine: Arc<dyn Engine>, gpu: &Arc<Gpu>) -> Arc<dyn Engine> {
-        let info = RunInfo { device: gpu.to_string(), ..engine.info().clone() };
-        Arc::new(Self { engine, gpu: gpu.clone(), info })
+        let mut spec = engine.spec().clone();
+        spec.info.device = gpu.to_string();
+        Arc::new(Self { engine, gpu: gpu.clone(), spec })
     }
 }
 
@@ -74,16 +73,8 @@ impl Buffer {
 }
 
 impl Engine for Emulated {
-    fn io(&self) -> &IoSpec {
-        self.engine.io()
-    }
-
-    fn info(&self) -> &RunInfo {
-        &self.info
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        self.engine.output_kind()
+    fn spec(&self) -> &EngineSpec {
+        &self.spec
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {

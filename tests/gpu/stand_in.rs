@@ -5,9 +5,8 @@ use super::stub::Loaded;
 use hpinfer::backend::fake::{FakeEngine, Input};
 use hpinfer::backend::host;
 use hpinfer::backend::stand_in::{Numbers, Open, WithStandIn};
-use hpinfer::backend::{Engine, IoSpec, RunInfo, Session};
+use hpinfer::backend::{Engine, EngineSpec, Session};
 use hpinfer::device::Gpu;
-use hpinfer::onnx::OutputKind;
 use hpinfer::tensor::Shape;
 use hpinfer::trace::Transfers;
 use hpinfer::{Error, Result};
@@ -21,16 +20,8 @@ struct Narrow {
 }
 
 impl Engine for Narrow {
-    fn io(&self) -> &IoSpec {
-        self.engine.io()
-    }
-
-    fn info(&self) -> &RunInfo {
-        self.engine.info()
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        self.engine.output_kind()
+    fn spec(&self) -> &EngineSpec {
+        self.engine.spec()
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {

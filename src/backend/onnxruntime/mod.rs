@@ -6,10 +6,10 @@ mod ffi;
 mod gpu;
 
 use super::rewrite::{self, Graph};
-use super::{Backend, BackendName, Engine, Format, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
+use super::{Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
 use crate::device::Gpu;
 use crate::error::{Error, Result};
-use crate::onnx::{OutputKind, Target};
+use crate::onnx::Target;
 use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use ort::environment::Environment;
@@ -47,6 +47,7 @@ impl OnnxRuntime {
             None => {
                 let builder = ort::init_from(path).map_err(|e| unusable(e.to_string()))?;
                 let environment = builder.with_telemetry(false).build().map_err(|e| unusable(e.to_string()))?;
+                ffi::share_arena(&environment).map_err(|e| unusable(e.to_string()))?;
                 opened.insert((path.to_owned(), environment)).1.clone()
             }
         };
@@ -71,7 +72,8 @@ impl OnnxRuntime {
             .with_inter_threads(1)?
             // A pattern is kept for every input shape, and lines and pages bring new ones for ever.
             .with_memory_pattern(false)?
-            .with_intra_op_spinning(false)?;
+            .with_intra_op_spinning(false)?
+            .with_env_allocators()?;
         match onnx {
             Onnx::File(path) => builder.commit_from_file(path),
             Onnx::Bytes(bytes) => builder.commit_from_memory(bytes),
@@ -110,7 +112,7 @@ impl Backend for OnnxRuntime {
             format: Format::Onnx,
             stand_in: None,
         };
-        Ok(Arc::new(OrtEngine { session: Arc::new(shared), io, info, output }))
+        Ok(Arc::new(OrtEngine { session: Arc::new(shared), spec: EngineSpec { io, info, output } }))
     }
 }
 
@@ -132,27 +134,18 @@ fn spec_of(model: &str, outlet: &Outlet) -> Result<TensorSpec> {
 
 struct OrtEngine {
     session: Arc<ffi::SharedSession>,
-    io: IoSpec,
-    info: RunInfo,
-    output: OutputKind,
+    spec: EngineSpec,
 }
 
 impl Engine for OrtEngine {
-    fn io(&self) -> &IoSpec {
-        &self.io
-    }
-
-    fn info(&self) -> &RunInfo {
-        &self.info
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        &self.output
+    fn spec(&self) -> &EngineSpec {
+        &self.spec
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
-        let inputs = self.io.inputs.iter().map(|_| (Shape::new(&[0]), Vec::new())).collect();
-        let (model, device) = (self.info.model.clone(), self.info.device.clone());
+        let EngineSpec { io, info, .. } = &self.spec;
+        let inputs = io.inputs.iter().map(|_| (Shape::new(&[0]), Vec::new())).collect();
+        let (model, device) = (info.model.clone(), info.device.clone());
         Ok(Box::new(OrtWorker { session: self.session.clone(), model, device, inputs, outputs: Vec::new() }))
     }
 }

@@ -19,7 +19,7 @@ mod worker;
 
 pub use program::{PaddleFiles, read_io};
 
-use super::{Backend, BackendName, Engine, Format, IoSpec, LoadOptions, Precision, RunInfo, Session, TensorSpec};
+use super::{Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOptions, Precision, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::runtime::PaddleRuntime;
@@ -102,7 +102,8 @@ impl Backend for PaddleInfer {
             format: if files.pir.is_some() { Format::Pir } else { Format::Pdmodel },
             stand_in: None,
         };
-        Ok(Arc::new(PaddleEngine { start: Arc::new(start), io: in_order(io, names)?, info, first: Mutex::new(Some(worker)) }))
+        let spec = EngineSpec { io: in_order(io, names)?, info, output: OutputKind::Original };
+        Ok(Arc::new(PaddleEngine { start: Arc::new(start), spec, first: Mutex::new(Some(worker)) }))
     }
 }
 
@@ -121,29 +122,20 @@ fn in_order(mut io: IoSpec, names: Names) -> Result<IoSpec> {
 
 struct PaddleEngine {
     start: Arc<Start>,
-    io: IoSpec,
-    info: RunInfo,
+    spec: EngineSpec,
     /// The worker that showed that the network loads, for the first session.
     first: Mutex<Option<Worker>>,
 }
 
 impl Engine for PaddleEngine {
-    fn io(&self) -> &IoSpec {
-        &self.io
-    }
-
-    fn info(&self) -> &RunInfo {
-        &self.info
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        &OutputKind::Original
+    fn spec(&self) -> &EngineSpec {
+        &self.spec
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let inputs = self.io.inputs.iter().map(|_| Region::new()).collect::<Result<_>>()?;
-        let shapes = vec![Shape::new(&[0]); self.io.inputs.len()];
+        let inputs = self.spec.io.inputs.iter().map(|_| Region::new()).collect::<Result<_>>()?;
+        let shapes = vec![Shape::new(&[0]); self.spec.io.inputs.len()];
         let mut session =
             PaddleSession { start: self.start.clone(), worker: None, inputs, shapes, results: Region::new()?, places: Vec::new() };
         session.attach(match first {

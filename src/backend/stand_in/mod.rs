@@ -4,7 +4,7 @@
 
 mod session;
 
-use super::{Engine, IoSpec, RunInfo, Session, StandIn};
+use super::{Engine, EngineSpec, IoSpec, RunInfo, Session, StandIn};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::tensor::Shape;
@@ -34,8 +34,7 @@ pub type Open = Box<dyn Fn() -> Result<Arc<dyn Engine>> + Send + Sync>;
 /// See the module's description.
 pub struct WithStandIn {
     shared: Arc<Shared>,
-    io: IoSpec,
-    info: RunInfo,
+    spec: EngineSpec,
     most_sessions: usize,
     _building: Option<Building>,
 }
@@ -58,9 +57,9 @@ impl WithStandIn {
     /// `engine`, and what `open` opens for shapes that it does not take.
     pub fn built(engine: Arc<dyn Engine>, open: Open, numbers: &Numbers) -> Self {
         let shared = Shared::new(&engine.info().model, open, numbers);
-        let (io, info, most_sessions) = (engine.io().clone(), shared.described(engine.info().clone(), true), engine.most_sessions());
+        let (spec, most_sessions) = (shared.described(engine.io(), engine.info().clone(), true), engine.most_sessions());
         let _ = shared.built.set(engine); // it is new
-        Self { shared: Arc::new(shared), io, info, most_sessions, _building: None }
+        Self { shared: Arc::new(shared), spec, most_sessions, _building: None }
     }
 
     /// Starts `build`, which makes the engine that `wanted` describes and stops when `stop` is set, and runs `stand_in` meanwhile, which
@@ -80,7 +79,7 @@ impl WithStandIn {
         let _ = shared.stand_in_info.set(stand_in.info().clone()); // it is new
         shared.stand_in = Mutex::new(Some(stand_in.clone()));
         let shared = Arc::new(shared);
-        let (io, place) = (stand_in.io().clone(), stand_in.info().backend);
+        let (place, spec) = (stand_in.info().backend, shared.described(stand_in.io(), wanted.clone(), false));
         let most_sessions = most_sessions.min(stand_in.most_sessions());
         tracing::info!("{}: {place} {} until the engine of {} is built", wanted.model, stand_in.info().version, wanted.backend);
         drop(stand_in);
@@ -96,8 +95,7 @@ impl WithStandIn {
         };
         let thread = thread::Builder::new().name("engine-build".into()).spawn(work);
         let thread = Some(thread.map_err(|e| Error::internal("engine build", e.to_string()))?);
-        let info = shared.described(wanted, false);
-        Ok(Self { shared, io, info, most_sessions, _building: Some(Building { stop, thread }) })
+        Ok(Self { shared, spec, most_sessions, _building: Some(Building { stop, thread }) })
     }
 }
 
@@ -120,10 +118,12 @@ impl Shared {
         Self { model: model.to_owned(), marks, open, stand_in, stand_in_info, built, refused, passed_on }
     }
 
-    /// `info` of the engine, with what may run in its place.
-    fn described(&self, info: RunInfo, spare: bool) -> RunInfo {
+    /// The engine of `info`, with what may run in its place.
+    fn described(&self, io: &IoSpec, info: RunInfo, spare: bool) -> EngineSpec {
         let [own, built] = self.marks;
-        RunInfo { stand_in: Some(Box::new(StandIn { info: self.stand_in_info.clone(), spare, own, built })), ..info }
+        let stand_in = StandIn { info: self.stand_in_info.clone(), spare, own, built };
+        let info = RunInfo { stand_in: Some(Box::new(stand_in)), ..info };
+        EngineSpec { io: io.clone(), info, output: OutputKind::Original }
     }
 
     /// What stands in, opened where it is not there.
@@ -176,21 +176,13 @@ impl Shared {
 }
 
 impl Engine for WithStandIn {
-    fn io(&self) -> &IoSpec {
-        &self.io
-    }
-
-    fn info(&self) -> &RunInfo {
-        &self.info
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        &OutputKind::Original
+    fn spec(&self) -> &EngineSpec {
+        &self.spec
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
         let (session, is_built) = self.shared.session()?;
-        Ok(Box::new(Changing::new(self.shared.clone(), session, is_built, self.io.inputs.len())))
+        Ok(Box::new(Changing::new(self.shared.clone(), session, is_built, self.spec.io.inputs.len())))
     }
 
     fn most_sessions(&self) -> usize {

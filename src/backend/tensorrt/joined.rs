@@ -1,7 +1,7 @@
 //! The two engines of a network that decodes step by step (see [`crate::onnx::surgery::decoder`]), as one engine: the encoder runs once, the
 //! step until every sequence has ended.
 
-use crate::backend::{Engine, IoSpec, RunInfo, Session, TensorSpec};
+use crate::backend::{Engine, EngineSpec, IoSpec, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::onnx::surgery::decoder::Rules;
@@ -13,8 +13,7 @@ pub(super) struct Joined {
     encoder: Arc<dyn Engine>,
     step: Arc<dyn Engine>,
     rules: Arc<Rules>,
-    io: IoSpec,
-    info: RunInfo,
+    spec: EngineSpec,
 }
 
 impl Joined {
@@ -32,21 +31,13 @@ impl Joined {
         };
         let outputs = rules.outputs.iter().zip(&step.io().outputs).map(output).collect();
         let io = IoSpec { inputs: encoder.io().inputs.clone(), outputs };
-        Ok(Self { encoder, step, rules: Arc::new(rules.clone()), io, info })
+        Ok(Self { encoder, step, rules: Arc::new(rules.clone()), spec: EngineSpec { io, info, output: OutputKind::Original } })
     }
 }
 
 impl Engine for Joined {
-    fn io(&self) -> &IoSpec {
-        &self.io
-    }
-
-    fn info(&self) -> &RunInfo {
-        &self.info
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        &OutputKind::Original
+    fn spec(&self) -> &EngineSpec {
+        &self.spec
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {

@@ -12,7 +12,7 @@ use super::parts::CutLoop;
 use super::profile::Profiles;
 use super::recipe::{self, Arithmetic, Recipe};
 use super::worker::Worker;
-use crate::backend::{self, Backend, BackendName, Format, IoSpec, LoadOptions, RunInfo, TensorSpec};
+use crate::backend::{self, Backend, BackendName, EngineSpec, Format, IoSpec, LoadOptions, RunInfo, TensorSpec};
 use crate::cache::Cache;
 use crate::device::{Device, Stream};
 use crate::error::{Error, Result};
@@ -185,7 +185,7 @@ impl Prepared {
     fn whole(&self, made: Made) -> Result<Arc<dyn backend::Engine>> {
         let loaded = self.loaded(made)?;
         // What is cut off is done behind the engine by whoever has asked for that.
-        if let Some(missing) = self.outputs.iter().find(|name| loaded.io.outputs.iter().all(|output| output.name != **name)) {
+        if let Some(missing) = self.outputs.iter().find(|name| loaded.spec.io.outputs.iter().all(|output| output.name != **name)) {
             let reason = format!("model {}: the engine ends before output `{missing}`, which no engine gives", self.source.model);
             return Err(Error::backend("tensorrt", reason, "choose onnx_runtime for this model"));
         }
@@ -208,8 +208,7 @@ impl Prepared {
 struct Loaded {
     engine: Arc<Engine>,
     device: Device,
-    io: IoSpec,
-    info: RunInfo,
+    spec: EngineSpec,
     profiles: Profiles,
     outside: Counter,
 }
@@ -233,25 +232,18 @@ impl Loaded {
         let specs = |inputs: bool| made.engine.io().iter().filter(|io| io.is_input == inputs).map(spec).collect::<Result<Vec<_>>>();
         let io = IoSpec { inputs: specs(true)?, outputs: specs(false)? };
         let (profiles, outside) = (Profiles::of(&made.engine), Counter::new(model, made.file));
-        Ok(Self { engine: made.engine, device: device.clone(), io, info, profiles, outside })
+        let spec = EngineSpec { io, info, output: OutputKind::Original };
+        Ok(Self { engine: made.engine, device: device.clone(), spec, profiles, outside })
     }
 }
 
 impl backend::Engine for Loaded {
-    fn io(&self) -> &IoSpec {
-        &self.io
-    }
-
-    fn info(&self) -> &RunInfo {
-        &self.info
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        &OutputKind::Original
+    fn spec(&self) -> &EngineSpec {
+        &self.spec
     }
 
     fn session(&self) -> Result<Box<dyn backend::Session>> {
-        session(&self.engine, &self.device, &self.info.model)
+        session(&self.engine, &self.device, &self.spec.info.model)
     }
 
     fn most_sessions(&self) -> usize {
@@ -264,7 +256,7 @@ impl backend::Engine for Loaded {
     }
 
     fn passed_on(&self, shapes: &[Shape]) {
-        self.outside.count(self.io.inputs.iter().map(|spec| spec.name.as_str()).zip(shapes));
+        self.outside.count(self.spec.io.inputs.iter().map(|spec| spec.name.as_str()).zip(shapes));
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod ffi;
 
-use crate::backend::{BackendName, Engine, Format, GpuSession, IoSpec, LoadOptions, Onnx, RunInfo, Session};
+use crate::backend::{BackendName, Engine, EngineSpec, Format, GpuSession, IoSpec, LoadOptions, Onnx, RunInfo, Session};
 use crate::device::{DeviceBuffer, DeviceSliceMut, Gpu, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
@@ -56,7 +56,7 @@ pub(super) fn load(
         stand_in: None,
     };
     let first = Mutex::new(Some((session, stream)));
-    Ok(Arc::new(CudaEngine { recipe, first, io, info, output }))
+    Ok(Arc::new(CudaEngine { recipe, first, spec: EngineSpec { io, info, output } }))
 }
 
 fn unusable(gpu: &Gpu, model: &str, reason: impl std::fmt::Display) -> Error {
@@ -104,22 +104,12 @@ struct CudaEngine {
     recipe: Recipe,
     /// Made when the network was loaded; the first worker takes it.
     first: Mutex<Option<(OrtSession, Stream)>>,
-    io: IoSpec,
-    info: RunInfo,
-    output: OutputKind,
+    spec: EngineSpec,
 }
 
 impl Engine for CudaEngine {
-    fn io(&self) -> &IoSpec {
-        &self.io
-    }
-
-    fn info(&self) -> &RunInfo {
-        &self.info
-    }
-
-    fn output_kind(&self) -> &OutputKind {
-        &self.output
+    fn spec(&self) -> &EngineSpec {
+        &self.spec
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
@@ -129,10 +119,10 @@ impl Engine for CudaEngine {
             None => self.recipe.commit()?,
         };
         let number = self.recipe.gpu.info().number;
-        let types = self.io.outputs.iter().map(|output| output.dtype).collect();
-        let bound = ffi::Bound::new(session, number, types).map_err(|e| unusable(&self.recipe.gpu, &self.info.model, e))?;
-        let inputs = self.io.inputs.iter().map(|_| None).collect();
-        Ok(Box::new(CudaSession { bound, inputs, stream, model: self.info.model.clone() }))
+        let types = self.spec.io.outputs.iter().map(|output| output.dtype).collect();
+        let bound = ffi::Bound::new(session, number, types).map_err(|e| unusable(&self.recipe.gpu, &self.spec.info.model, e))?;
+        let inputs = self.spec.io.inputs.iter().map(|_| None).collect();
+        Ok(Box::new(CudaSession { bound, inputs, stream, model: self.spec.info.model.clone() }))
     }
 
     fn most_sessions(&self) -> usize {
