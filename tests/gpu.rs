@@ -19,6 +19,7 @@ mod gpu {
     mod probe;
     mod run;
     mod stand_in;
+    mod steps;
     mod stub;
     mod tensorrt;
 }

@@ -4,11 +4,9 @@
 
 use crate::error::{Error, Result};
 use ort::AsPointer;
-use ort::environment::Environment;
-use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
 use ort::value::{DynValue, TensorRef};
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char};
 use std::ptr::{self, NonNull};
 
 /// A loaded network on the CPU execution provider.
@@ -16,24 +14,6 @@ pub struct SharedSession {
     session: Session,
     input_names: Vec<CString>,
     output_names: Vec<CString>,
-}
-
-/// Gives `environment` one arena of host memory for all sessions that ask for it. It grows by what is asked for: by default every session
-/// has one of its own, which grows in powers of two and keeps a third more memory for two networks.
-pub fn share_arena(environment: &Environment) -> ort::Result<()> {
-    const SAME_AS_REQUESTED: c_int = 1;
-    const DEFAULT: c_int = -1;
-    const NO_LIMIT: usize = 0;
-    let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default)?;
-    let mut arena = ptr::null_mut();
-    // SAFETY: the calls get live objects, and the arena's description is released once; the library copies both.
-    unsafe {
-        let made = (ort::api().CreateArenaCfg)(NO_LIMIT, SAME_AS_REQUESTED, DEFAULT, DEFAULT, &mut arena);
-        ort::Error::result_from_status(made)?;
-        let registered = (ort::api().CreateAndRegisterAllocator)(environment.ptr().cast_mut(), memory.ptr(), arena);
-        (ort::api().ReleaseArenaCfg)(arena);
-        ort::Error::result_from_status(registered)
-    }
 }
 
 impl SharedSession {

@@ -75,7 +75,12 @@ impl Changing {
         if self.is_built && self.unasked {
             let refuses = self.shared.refuses(&self.shapes);
             if refuses && self.other.is_none() {
-                self.other = Some(self.shared.stand_in()?.session()?);
+                let mut other = self.shared.stand_in()?.session()?;
+                if other.on_gpu().is_some() != self.stream.is_some() {
+                    let reason = format!("model {}: what stands in for its engine has its data elsewhere", self.shared.model);
+                    return Err(Error::backend("tensorrt", reason, "state wider dynamic_shapes in hpi_config, or choose onnx_runtime"));
+                }
+                self.other = Some(other);
             }
             (self.on_other, self.unasked) = (refuses, false);
         }

@@ -1,15 +1,17 @@
 //! The two engines of a network that decodes step by step (see [`crate::onnx::surgery::decoder`]), as one engine: the encoder runs once, the
-//! step until every sequence has ended.
+//! step until every sequence has ended. On a GPU inputs and outputs are in host memory all the same: what a step gives decides on the host
+//! whether there is another.
 
-use crate::backend::{Engine, EngineSpec, IoSpec, RunInfo, Session, TensorSpec};
+use crate::backend::{Engine, EngineSpec, IoSpec, RunInfo, Session, TensorSpec, host};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::onnx::surgery::decoder::Rules;
 use crate::tensor::{DType, Data, Shape, TensorRef};
+use crate::trace::Transfers;
 use std::sync::Arc;
 
 /// See the module's description.
-pub(super) struct Joined {
+pub struct Joined {
     encoder: Arc<dyn Engine>,
     step: Arc<dyn Engine>,
     rules: Arc<Rules>,
@@ -18,6 +20,9 @@ pub(super) struct Joined {
 
 impl Joined {
     /// One engine of the two, which says of itself what `info` does.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for two that do not go together by `rules`.
     pub fn new(encoder: Arc<dyn Engine>, step: Arc<dyn Engine>, rules: &Rules, info: RunInfo) -> Result<Self> {
         let (given, read, made) = (encoder.io().outputs.len(), step.io().inputs.len(), step.io().outputs.len());
         let expected = rules.outputs.len() + 1 + read.saturating_sub(rules.features);
@@ -42,7 +47,8 @@ impl Engine for Joined {
 
     fn session(&self) -> Result<Box<dyn Session>> {
         let (encoder, step, rules) = (self.encoder.session()?, self.step.session()?, self.rules.clone());
-        Ok(Box::new(Steps { encoder, step, rules, read: self.step.io().inputs.len(), outputs: Vec::new() }))
+        let inputs = self.io().inputs.iter().map(|_| (Shape::new(&[0]), Vec::new())).collect();
+        Ok(Box::new(Steps { encoder, step, rules, inputs, read: self.step.io().inputs.len(), outputs: Vec::new() }))
     }
 
     fn most_sessions(&self) -> usize {
@@ -68,6 +74,8 @@ struct Steps {
     encoder: Box<dyn Session>,
     step: Box<dyn Session>,
     rules: Arc<Rules>,
+    /// Inputs of an encoder on a GPU.
+    inputs: Vec<Tensor>,
     /// Inputs of a step.
     read: usize,
     outputs: Vec<Tensor>,
@@ -77,28 +85,26 @@ impl Steps {
     /// The results of all steps, by output.
     fn rows(&mut self) -> Result<Vec<Rows>> {
         let rules = self.rules.clone();
-        let mut values: Vec<Tensor> = (0..self.read).map(|index| owned(&*self.encoder, index)).collect::<Result<_>>()?;
+        let mut values = owned(&mut *self.encoder, self.read)?;
         let mut rows: Vec<Rows> = vec![Vec::new(); rules.outputs.len()];
         let mut ended: Vec<bool> = Vec::new();
         for done in 1..=rules.most {
             for (index, (shape, elements)) in values.iter().enumerate() {
-                self.step.input(index, *shape)?.copy_from_slice(elements);
+                host::feed(&mut *self.step, index, *shape, elements, &mut Transfers::default())?;
             }
             self.step.run()?;
-            for (index, rows) in rows.iter_mut().enumerate() {
-                rows.push(owned(&*self.step, index)?);
-            }
-            let (_, tokens) = owned(&*self.step, rules.outputs.len())?;
+            // Results, the token, what the next step reads.
+            let mut made = owned(&mut *self.step, rules.outputs.len() + 1 + self.read - rules.features)?.into_iter();
+            rows.iter_mut().zip(&mut made).for_each(|(rows, row)| rows.push(row));
+            let Some((_, tokens)) = made.next() else { return Err(Error::internal("step by step", "a step gives no token")) };
             ended.resize(tokens.len(), false);
             let seen_before = ended.iter().all(|ended| *ended);
             ended.iter_mut().zip(&tokens).for_each(|(ended, token)| *ended |= *token as i64 == rules.end);
             if done == rules.most || if rules.late { seen_before } else { ended.iter().all(|ended| *ended) } {
                 break;
             }
-            let next = rules.outputs.len() + 1; // behind the results and the token
-            for (index, value) in values[rules.features..].iter_mut().enumerate() {
-                *value = owned(&*self.step, next + index)?;
-            }
+            values.truncate(rules.features);
+            values.extend(made);
         }
         Ok(rows)
     }
@@ -106,10 +112,22 @@ impl Steps {
 
 impl Session for Steps {
     fn input(&mut self, index: usize, shape: Shape) -> Result<&mut [f32]> {
-        self.encoder.input(index, shape)
+        if self.encoder.on_gpu().is_none() {
+            return self.encoder.input(index, shape);
+        }
+        let count = self.inputs.len();
+        let known = self.inputs.get_mut(index).ok_or_else(|| Error::internal("step by step", format!("input {index} of {count}")))?;
+        known.0 = shape;
+        known.1.resize(shape.elements(), 0.0);
+        Ok(&mut known.1)
     }
 
     fn run(&mut self) -> Result<()> {
+        if self.encoder.on_gpu().is_some() {
+            for (index, (shape, values)) in self.inputs.iter().enumerate() {
+                host::feed(&mut *self.encoder, index, *shape, values, &mut Transfers::default())?;
+            }
+        }
         self.encoder.run()?;
         let rows = self.rows()?;
         let of = |rows: &Rows, name: &str, softmax: bool| {
@@ -140,13 +158,13 @@ impl Session for Steps {
     }
 }
 
-/// A float output of the last run.
-fn owned(session: &dyn Session, index: usize) -> Result<Tensor> {
-    let tensor = session.output(index)?;
-    match tensor.data {
-        Data::F32(values) => Ok((tensor.shape, values.to_vec())),
-        _ => Err(Error::internal("step by step", format!("output {index} of a part is no float"))),
-    }
+/// The first outputs of the last run, which are floats.
+fn owned(session: &mut dyn Session, count: usize) -> Result<Vec<Tensor>> {
+    let one = |output: &host::Output<'_>| match output.tensor()? {
+        TensorRef { shape, data: Data::F32(values) } => Ok((shape, values.to_vec())),
+        _ => Err(Error::internal("step by step", "an output of a part is no float")),
+    };
+    host::outputs(session, count, &mut Transfers::default())?.iter().map(one).collect()
 }
 
 /// Softmax.

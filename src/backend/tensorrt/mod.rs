@@ -13,7 +13,7 @@ pub mod find;
 mod gpu_session;
 mod graphs;
 mod half;
-mod joined;
+pub mod joined;
 pub mod memory;
 pub mod outside;
 pub mod parts;

@@ -103,10 +103,6 @@ impl TensorRt {
         let outputs = if options.cut == Cut::Detections { Vec::new() } else { model.io().1 };
         let source = Source { model: options.model.clone(), onnx: onnx.clone(), sha256: options.model_sha256.clone() };
         let cut = self.builder.cut(&source, &model, &build)?;
-        if cut.is_some() && self.device.gpu().is_some() {
-            let reason = format!("model {} decodes step by step, which is not done on a GPU yet", source.model);
-            return Err(Error::backend("tensorrt", reason, "choose onnx_runtime for this model"));
-        }
         let (builder, device) = (self.builder.apart(), self.device.clone());
         Ok(Prepared { builder, device, source, build, arithmetic, outputs, cut })
     }
