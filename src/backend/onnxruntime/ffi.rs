@@ -4,10 +4,22 @@
 
 use crate::error::{Error, Result};
 use ort::AsPointer;
+use ort::environment::Environment;
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
 use ort::value::{DynValue, TensorRef};
 use std::ffi::{CString, c_char};
 use std::ptr::{self, NonNull};
+
+/// Gives `environment` an arena of the processor's memory that sessions with `session.use_env_allocators` share.
+pub fn share_arena(environment: &Environment) -> Result<(), String> {
+    let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default).map_err(|e| e.to_string())?;
+    // SAFETY: both are live for the call; no arena configuration asks for the library's own one. The library registers an allocator
+    // under a lock of its own, so an environment that is shared may get one.
+    let status = unsafe { (ort::api().CreateAndRegisterAllocator)(environment.ptr().cast_mut(), memory.ptr(), ptr::null()) };
+    // SAFETY: the status comes from the call above and is consumed once.
+    unsafe { ort::Error::result_from_status(status) }.map_err(|e| e.to_string())
+}
 
 /// A loaded network on the CPU execution provider.
 pub struct SharedSession {

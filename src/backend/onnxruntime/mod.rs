@@ -47,6 +47,7 @@ impl OnnxRuntime {
             None => {
                 let builder = ort::init_from(path).map_err(|e| unusable(e.to_string()))?;
                 let environment = builder.with_telemetry(false).build().map_err(|e| unusable(e.to_string()))?;
+                ffi::share_arena(&environment).map_err(unusable)?;
                 opened.insert((path.to_owned(), environment)).1.clone()
             }
         };
@@ -71,7 +72,9 @@ impl OnnxRuntime {
             .with_inter_threads(1)?
             // A pattern is kept for every input shape, and lines and pages bring new ones for ever.
             .with_memory_pattern(false)?
-            .with_intra_op_spinning(false)?;
+            .with_intra_op_spinning(false)?
+            // What one network leaves is there for the next: each with an arena of its own holds on to its greatest run.
+            .with_env_allocators()?;
         match onnx {
             Onnx::File(path) => builder.commit_from_file(path),
             Onnx::Bytes(bytes) => builder.commit_from_memory(bytes),

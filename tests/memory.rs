@@ -1,0 +1,48 @@
+//! What networks hold on to after a run. One test in a process of its own: its memory is what is measured.
+
+use hpinfer::backend::select::{Libraries, Selector};
+use hpinfer::backend::{BackendName, DynamicShapes, LoadOptions, Onnx, Parallelism, Precision};
+use hpinfer::cache::Cache;
+use hpinfer::model::Store;
+use hpinfer::onnx::Cut;
+use hpinfer::tensor::Shape;
+use std::path::Path;
+
+/// Memory that is used now.
+fn resident_mib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches("kB").trim().parse::<usize>().expect("a number") / 1024
+}
+
+#[test]
+fn networks_of_onnx_runtime_share_what_a_run_needs() {
+    let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
+    let model = Store::new(&cache).expect("a store").resolve("PP-OCRv4_mobile_det").expect("a model");
+    let selector = Selector::new(cache, Libraries::default());
+    let run = |threads_per_stream: usize| {
+        let options = LoadOptions {
+            model: model.name.clone(),
+            kind: Default::default(),
+            onnx: model.files.onnx.clone().map(Onnx::File),
+            paddle: None,
+            model_sha256: model.sha256().expect("a digest"),
+            rewrite: true,
+            precision: Precision::Float32,
+            parallelism: Parallelism { streams: 1, threads_per_stream },
+            cut: Cut::Nothing,
+            shapes: DynamicShapes::new(),
+            cache_dir: None,
+        };
+        let engine = selector.load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine");
+        let mut session = engine.session().expect("a session");
+        let before = resident_mib();
+        session.input(0, Shape::new(&[1, 3, 960, 960])).expect("an input").fill(0.5);
+        session.run().expect("a run");
+        (resident_mib().saturating_sub(before), engine, session)
+    };
+    let (first, ..) = &run(2);
+    let (second, ..) = &run(1);
+    assert!(*first > 60, "the test sees what a run needs: {first} MiB");
+    assert!(second * 2 < *first, "{second} MiB more for the same run of another engine, after {first} MiB for the first");
+}
