@@ -29,6 +29,19 @@ fn files_are_named_by_inputs_and_none_is_written_twice() {
     assert!(!ran.stderr.contains("font"), "{}", ran.stderr);
 }
 
+/// ONNX Runtime by itself keeps a record of its use there, and sends it.
+#[test]
+fn nothing_is_noted_in_the_users_home() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut command = hpinfer();
+    for variable in ["XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "ORT_DISABLE_TELEMETRY"] {
+        command.env_remove(variable);
+    }
+    let ran = run(command.env("HOME", home.path()).args(["--pipeline", "OCR", "--backend", "onnx_runtime", "--input", DEMO]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(tree(home.path()), [""; 0]);
+}
+
 #[test]
 fn a_file_that_cannot_be_written_fails_its_item_alone() {
     let (folder, paths) = pictures(&["a.png", "b.png"]);

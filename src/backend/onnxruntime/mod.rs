@@ -31,7 +31,8 @@ pub struct OnnxRuntime {
 }
 
 impl OnnxRuntime {
-    /// Opens the library at `path`, of version `version`.
+    /// Opens the library at `path`, of version `version`. Its telemetry is turned off; a program that wants none of its files in the
+    /// user's home either sets `ORT_DISABLE_TELEMETRY` to 1 before it starts threads, as the command does.
     pub fn open(path: &Path, version: Option<&str>) -> Result<Self> {
         let unusable = |reason: String| {
             Error::backend(
