@@ -1,4 +1,4 @@
-//! The `hpinfer` command: parse, run, map the outcome to an exit code. Nothing about a run leaves the machine or is noted outside the cache.
+//! The `hpinfer` command: parse, run, map the outcome to an exit code.
 
 use clap::Parser;
 use std::process::ExitCode;

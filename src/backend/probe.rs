@@ -41,6 +41,7 @@ impl Probe {
         }
         host::settle(session)
     }
+
     /// The same with noise for pictures.
     pub(super) fn noise(&self, engine: &dyn Engine) -> Result<Feed> {
         let mut next = reference::noise();

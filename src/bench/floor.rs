@@ -6,8 +6,8 @@ use super::inputs::Picture;
 use super::report::{AgainstFloor, Cost};
 use super::resources::{CostMeter, milliseconds};
 use super::run::PipelineSource;
-use crate::backend::Engine;
 use crate::backend::record::{Recording, Replay, Run};
+use crate::backend::{Engine, host};
 use crate::error::{Error, Result};
 use crate::image::Frame;
 use crate::onnx::OutputKind;
@@ -78,10 +78,8 @@ fn replay_runs(replay: &mut Replay, endings: &mut Endings, runs: &[Run], meter: 
         let session = replay.prepare(run)?;
         let ending = endings.of(run.engine());
         let (outcome, cost) = meter.measure(|| {
-            match session.on_gpu() {
-                Some(gpu) => gpu.run().and_then(|()| gpu.stream().wait())?, // `run` only puts it into the stream
-                None => session.run()?,
-            }
+            session.run()?;
+            host::settle(session)?; // on a GPU `run` only puts it into the stream
             if let Some(ending) = ending {
                 ending.run(session.output(0)?.as_f32()?);
             }

@@ -25,11 +25,10 @@ impl Profiles {
 
     /// The profile that takes inputs of these shapes; of several the one whose usual shape is nearest in size.
     pub fn choose<'a>(&self, shapes: impl Iterator<Item = &'a Shape> + Clone) -> Option<usize> {
-        let fits = |profile: &&(usize, &Vec<Limits>)| profile.1.iter().zip(shapes.clone()).all(|(limits, shape)| limits.hold(shape));
+        let fits = |profile: &(usize, &Vec<Limits>)| profile.1.iter().zip(shapes.clone()).all(|(limits, shape)| limits.hold(shape));
         let distance = |limits: &[Limits]| limits.iter().zip(shapes.clone()).map(|(l, s)| l.distance(s)).fold(0.0, f64::max);
-        let profiles = self.0.iter().enumerate().collect::<Vec<_>>();
-        let near = profiles.iter().filter(fits).min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)));
-        near.map(|(index, _)| *index)
+        let near = self.0.iter().enumerate().filter(fits).min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)));
+        near.map(|(index, _)| index)
     }
 
     /// Why none takes inputs of these shapes.
