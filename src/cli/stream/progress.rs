@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(100);
 const PERIOD: Duration = Duration::from_secs(1);
+/// Most streams whose queues are shown one by one.
+const QUEUES_SHOWN: usize = 8;
 
 /// Shows figures until `over` is set.
 pub(super) fn show(gauges: &Gauges, over: &AtomicBool, quiet: bool) {
@@ -37,11 +39,52 @@ pub(super) fn show(gauges: &Gauges, over: &AtomicBool, quiet: bool) {
 fn figures(gauges: &Gauges, frames: u64, time: Duration, latency: &Histogram) -> String {
     let totals = gauges.totals();
     let ms = |percent| latency.percentile(percent).map_or("-".into(), |d| format!("{:.1} ms", d.as_secs_f64() * 1e3));
-    let queues = format!("queues {} | {} | {}", totals.queued, gauges.ready.load(Relaxed), gauges.done.load(Relaxed));
+    let waiting: Vec<usize> = gauges.streams.iter().map(|stream| stream.queued.load(Relaxed)).collect();
+    let queues = format!("queues {} | {} | {}", of_streams(&waiting), gauges.ready.load(Relaxed), gauges.done.load(Relaxed));
     let mut text = format!("{:.1} fps, latency p50 {} p99 {}, {queues}", frames as f64 / time.as_secs_f64(), ms(50.0), ms(99.0));
     let counts = [("dropped", totals.dropped), ("skipped", totals.skipped), ("workers replaced", gauges.replaced.load(Relaxed))];
     for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         text += &format!(", {what} {count}");
     }
     text
+}
+
+/// Frames that wait in the queue of each stream: `0+3+1`; of many streams their sum and the longest queue.
+fn of_streams(waiting: &[usize]) -> String {
+    if waiting.len() <= QUEUES_SHOWN {
+        return waiting.iter().map(usize::to_string).collect::<Vec<_>>().join("+");
+    }
+    let sum: usize = waiting.iter().sum();
+    // Of equals the first stream.
+    match waiting.iter().enumerate().rev().max_by_key(|(_, frames)| **frames) {
+        Some((stream, longest)) if *longest > 0 => format!("{sum} (stream {stream}: {longest})"),
+        _ => sum.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_are_shown_one_by_one_up_to_a_number() {
+        for (waiting, expected) in [
+            (&[4][..], "4"),
+            (&[0, 3, 1], "0+3+1"),
+            (&[0, 1, 2, 3, 4, 5, 6, 7], "0+1+2+3+4+5+6+7"),
+            (&[0, 1, 7, 3, 4, 5, 7, 0, 0], "27 (stream 2: 7)"),
+            (&[0; 20], "0"),
+        ] {
+            assert_eq!(of_streams(waiting), expected);
+        }
+    }
+
+    #[test]
+    fn figures_name_the_queue_of_each_stream() {
+        let gauges = Gauges::new(2);
+        gauges.streams[1].queued.store(3, Relaxed);
+        gauges.ready.store(2, Relaxed);
+        let text = figures(&gauges, 5, Duration::from_secs(2), &gauges.latency());
+        assert_eq!(text, "2.5 fps, latency p50 - p99 -, queues 0+3 | 2 | 0");
+    }
 }
