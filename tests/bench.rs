@@ -152,6 +152,61 @@ fn a_pipeline_with_one_network_has_its_stages_and_its_floor() {
     }
 }
 
+#[test]
+fn a_trace_has_a_slice_for_each_time_a_picture_was_measured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pictures = ["one.png", "two.png"].map(|name| folder.path().join(name));
+    for picture in &pictures {
+        image::RgbImage::from_pixel(40, 24, image::Rgb([255, 0, 0])).save(picture).expect("a picture");
+    }
+    let (trace, model) =
+        (folder.path().join("trace.json"), Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify"));
+    fs::write(&trace, "what was there before").expect("written");
+    let mut command = bench();
+    command.args([
+        "--pipeline",
+        "image_classification",
+        "--repeat",
+        "2",
+        "--threads",
+        "1,2",
+        "--case",
+        "onnx_runtime",
+        "--batch-size",
+        "2",
+    ]);
+    command.args(["--load", "0.01", "--model"]).arg(model).arg("--trace").arg(&trace).arg("--input").args(&pictures);
+    let output = command.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let events: Vec<Value> = serde_json::from_slice(&fs::read(&trace).expect("a trace")).expect("JSON");
+    let named = |what: &'static str| events.iter().filter(move |e| e["name"] == what);
+    let cases: Vec<_> = named("process_name").map(|e| (e["args"]["name"].as_str(), &e["pid"])).collect();
+    assert_eq!([cases[0].0, cases[1].0], [Some("onnx_runtime, 1 thread"), Some("onnx_runtime, 2 threads")]);
+    for (_, case) in &cases {
+        let rows: Vec<_> = named("thread_name").filter(|e| e["pid"] == **case).collect();
+        let slices = |part: &str, picture: &Path| {
+            let rows: Vec<_> = rows.iter().filter(|e| e["args"]["name"].as_str().is_some_and(|name| name.starts_with(part))).collect();
+            let on_rows = events.iter().filter(|e| e["ph"] == "X" && e["pid"] == **case && rows.iter().any(|row| row["tid"] == e["tid"]));
+            on_rows.filter(|e| e["name"].as_str() == picture.to_str()).collect::<Vec<_>>()
+        };
+        for picture in &pictures {
+            let [alone, overlapped, load] =
+                ["one at a time", "throughput, worker ", "load 25 %, worker "].map(|part| slices(part, picture));
+            assert_eq!((alone.len(), overlapped.len()), (2, 2), "as often as --repeat says");
+            assert!(!load.is_empty() && number(load[0], "/args/waited_ms") >= 0.0, "{load:?}");
+            for slice in alone {
+                let stages = ["pre", "infer", "post"].map(|stage| number(slice, &format!("/args/{stage}_ms")));
+                assert!(stages[1] > 0.0 && stages.iter().sum::<f64>() <= number(slice, "/dur") / 1e3 + 0.01, "{slice}");
+            }
+        }
+        assert_eq!(rows.iter().filter(|e| e["args"]["name"] == "one at a time").count(), 1);
+    }
+    let output = bench().args(["--pipeline", "OCR", "--input"]).arg(&pictures[0]).args(["--trace", "absent/trace.json"]).output();
+    let output = output.expect("it runs");
+    assert!(output.status.code() == Some(2) && stderr(&output).contains("absent/trace.json"), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("measuring"), "{}", stderr(&output));
+}
+
 /// A report file with `change` made to the measured one.
 fn file(folder: &Path, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
     let mut report = measured().0.clone();

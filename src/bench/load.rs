@@ -4,7 +4,9 @@
 use super::inputs::Picture;
 use super::report::Latency;
 use super::resources::milliseconds;
+use super::trace::{Calls, Part};
 use crate::error::{Error, Result};
+use crate::image::Frame;
 use crate::pipeline::{Pipeline, process_one};
 use crate::schedule;
 use serde::{Deserialize, Serialize};
@@ -41,15 +43,22 @@ pub struct Load {
 }
 
 /// Offers `pictures`, again and again, at rising rates up to and over `most_per_s`, for `seconds` each.
-pub fn sweep(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, most_per_s: f64, seconds: f64) -> Result<Load> {
-    let rates = PARTS.iter().map(|&part| offer(pipeline, pictures, threads, part, part * most_per_s, seconds));
+pub fn sweep(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, most_per_s: f64, seconds: f64, calls: &Calls) -> Result<Load> {
+    let rates = PARTS.iter().map(|&part| offer(pipeline, pictures, threads, (part, part * most_per_s), seconds, calls));
     let rates: Vec<Offered> = rates.collect::<Result<_>>()?;
     let limit = rates.first().map_or(0.0, |r| KNEE * r.latency.p50_ms);
     let kept = rates.iter().take_while(|r| r.latency.p99_ms <= limit && r.finished_per_s >= FINISHED * r.offered_per_s);
     Ok(Load { knee_per_s: kept.last().map(|r| r.offered_per_s), rates })
 }
 
-fn offer(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, part: f64, per_s: f64, seconds: f64) -> Result<Offered> {
+fn offer(
+    pipeline: &dyn Pipeline,
+    pictures: &[Picture],
+    threads: usize,
+    (part, per_s): (f64, f64),
+    seconds: f64,
+    calls: &Calls,
+) -> Result<Offered> {
     let interval = 1.0 / per_s;
     if !interval.is_finite() {
         return Err(Error::internal("load", format!("{per_s} pictures a second")));
@@ -58,16 +67,23 @@ fn offer(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, part: f6
     let rounds = (per_s * seconds / pictures.len() as f64).ceil().max(1.0) as usize;
     let start = Instant::now();
     let due = |n: usize| start + Duration::from_secs_f64(n as f64 * interval);
-    let items = (0..rounds).flat_map(|_| pictures).enumerate().map(|(n, picture)| {
+    let items = (0..rounds).flat_map(|_| pictures.iter().enumerate()).enumerate().map(|(n, (place, picture))| {
         std::thread::sleep(due(n).saturating_duration_since(Instant::now()));
-        (due(n), &picture.frame)
+        (due(n), place, &picture.frame)
     });
+    let work = |(due, place, frame): (Instant, usize, &Frame)| {
+        let from = Instant::now();
+        let (_, times) = process_one(pipeline, frame)?;
+        let to = Instant::now();
+        calls.add(Part::Load(part), place, from - due, (from, to), &times);
+        Ok(milliseconds(to - due))
+    };
     let mut samples = Vec::new();
     let mut failure = None;
     schedule::ordered(
         items,
         schedule::Limits::for_threads(threads),
-        |group| group.into_iter().map(|(due, frame)| process_one(pipeline, frame).map(|_| milliseconds(due.elapsed()))).collect(),
+        |group| group.into_iter().map(work).collect(),
         |outcome| match outcome {
             Ok(ms) => samples.push(ms),
             Err(e) => failure = failure.take().or(Some(e)),

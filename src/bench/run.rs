@@ -8,10 +8,12 @@ use super::load;
 use super::report::{CaseReport, FailedInput, Floor, Latency, PictureReport};
 use super::resources::{milliseconds, peak_memory_mib};
 use super::stats::median;
+use super::trace::{Calls, Part};
 use crate::backend::record::Recording;
 use crate::cache::Cache;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::image::Frame;
 use crate::image::decode::Decoder;
 use crate::modules::LoaderOptions;
 use crate::pipeline::{Pipeline, PipelineConfig, process_one};
@@ -51,6 +53,8 @@ pub struct Workload {
     pub warmup: usize,
     /// Seconds for which each rate of a rising load is offered; `None` offers none.
     pub load_seconds: Option<f64>,
+    /// File, begun already, for when each measured picture was worked on.
+    pub trace: Option<PathBuf>,
 }
 
 /// What the rounds of one picture gave.
@@ -89,10 +93,15 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
     for _ in 0..workload.warmup {
         pictures.iter().try_for_each(|p| process_one(pipeline.as_ref(), &p.frame).map(drop))?;
     }
-    let samples = latencies(pipeline.as_ref(), &pictures, workload.repeat)?;
-    let images_per_s = throughput(pipeline.as_ref(), &pictures, case.threads, workload.repeat)?;
-    let load = workload.load_seconds.map(|s| load::sweep(pipeline.as_ref(), &pictures, case.threads, images_per_s, s)).transpose()?;
+    let calls = Calls::new(workload.trace.is_some());
+    let samples = latencies(pipeline.as_ref(), &pictures, workload.repeat, &calls)?;
+    let images_per_s = throughput(pipeline.as_ref(), &pictures, case.threads, workload.repeat, &calls)?;
+    let offered = |seconds| load::sweep(pipeline.as_ref(), &pictures, case.threads, images_per_s, seconds, &calls);
+    let load = workload.load_seconds.map(offered).transpose()?;
     let (models, peak_memory_mib) = (pipeline.run_records().to_vec(), peak_memory_mib());
+    if let Some(path) = &workload.trace {
+        calls.write(path, &case.to_string(), started, &pictures, pipeline.stages())?;
+    }
     drop(pipeline);
     let (floors, floor_models) = floor::measure(&source, &pictures, workload.repeat)?;
     let all_ms: Vec<f64> = samples.iter().flat_map(|s| s.latency_ms.iter().copied()).collect();
@@ -118,13 +127,15 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
 }
 
 /// Rounds over all pictures, one picture at a time.
-fn latencies(pipeline: &dyn Pipeline, pictures: &[Picture], repeat: usize) -> Result<Vec<Samples>> {
+fn latencies(pipeline: &dyn Pipeline, pictures: &[Picture], repeat: usize, calls: &Calls) -> Result<Vec<Samples>> {
     let mut samples = vec![Samples::default(); pictures.len()];
     for _ in 0..repeat {
-        for (picture, samples) in pictures.iter().zip(&mut samples) {
+        for (place, (picture, samples)) in pictures.iter().zip(&mut samples).enumerate() {
             let start = Instant::now();
             let (result, times) = process_one(pipeline, &picture.frame)?;
-            samples.latency_ms.push(milliseconds(start.elapsed()));
+            let end = Instant::now();
+            samples.latency_ms.push(milliseconds(end - start));
+            calls.add(Part::OneAtATime, place, Duration::ZERO, (start, end), &times);
             samples.lines = lines(&result);
             for (stage, ms) in times.to_ms(pipeline.stages(), Duration::ZERO) {
                 samples.stages_ms.entry(stage).or_default().push(ms);
@@ -135,16 +146,27 @@ fn latencies(pipeline: &dyn Pipeline, pictures: &[Picture], repeat: usize) -> Re
 }
 
 /// All rounds as one stream of pictures, overlapped as a run over many inputs is; pictures a second.
-fn throughput(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, repeat: usize) -> Result<f64> {
-    let frames = (0..repeat).flat_map(|_| pictures.iter().map(|p| p.frame.clone()));
+fn throughput(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, repeat: usize, calls: &Calls) -> Result<f64> {
+    let frames = (0..repeat).flat_map(|_| pictures.iter().map(|p| p.frame.clone()).enumerate());
+    let work = |group: Vec<(usize, Frame)>| {
+        let (places, frames): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        let from = Instant::now();
+        let outcomes = pipeline.process(&frames);
+        let span = (from, Instant::now());
+        let done = |(place, outcome): (usize, Result<(_, _)>)| match outcome {
+            Ok((_, times)) => {
+                calls.add(Part::Overlapped, place, Duration::ZERO, span, &times);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        places.into_iter().zip(outcomes).map(done).collect()
+    };
     let mut failure = None;
     let start = Instant::now();
-    schedule::ordered(
-        frames,
-        schedule::Limits::for_threads(threads).with_batch(pipeline.batch_size()),
-        |group| pipeline.process(&group).into_iter().map(|outcome| outcome.err()).collect(),
-        |error| failure = failure.take().or(error),
-    );
+    schedule::ordered(frames, schedule::Limits::for_threads(threads).with_batch(pipeline.batch_size()), work, |error| {
+        failure = failure.take().or(error)
+    });
     let seconds = start.elapsed().as_secs_f64();
     failure.map_or(Ok((repeat * pictures.len()) as f64 / seconds), Err)
 }

@@ -26,6 +26,7 @@ use crate::cache::{sha256_file, write_atomic};
 use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::source::{Source, SourceOptions};
+use crate::trace::events::EventFile;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -115,6 +116,12 @@ struct MeasureArgs {
     /// Also offer pictures at a rising steady rate, each for so many seconds: latency from the moment a picture is due
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10")]
     load: Option<f64>,
+    /// Write to this file when each measured picture was worked on, to be opened in Perfetto or Chrome. A process there is a case, with
+    /// times from its start; it has a row for the pictures one at a time, and one for each thread that worked for the throughput or
+    /// for a rate of --load, where pictures of a batch lie on each other. Each picture has its stages as arguments: of them only sums
+    /// over all threads are known
+    #[arg(long, value_name = "FILE.json")]
+    trace: Option<PathBuf>,
     #[command(flatten)]
     files: ReportFiles,
     #[command(flatten)]
@@ -145,6 +152,7 @@ struct Job {
     repeat: usize,
     warmup: usize,
     load_seconds: Option<f64>,
+    trace: Option<PathBuf>,
 }
 
 impl Job {
@@ -155,7 +163,7 @@ impl Job {
 
     /// As the process reads it.
     fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|e| Error::config("--input", format!("a path that benchmarks cannot name: {e}")))
+        serde_json::to_vec(self).map_err(|e| Error::config("--input, --trace", format!("a path that benchmarks cannot name: {e}")))
     }
 
     /// How its pipeline is opened.
@@ -209,8 +217,8 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             let started = Instant::now();
             let job = Job::read()?;
             let source = job.source(global)?;
-            let workload = Workload { files: job.files, repeat: job.repeat, warmup: job.warmup, load_seconds: job.load_seconds };
-            write_json(out, &measure(job.case, source, workload, started)?)?;
+            let Job { case, files, repeat, warmup, load_seconds, trace, .. } = job;
+            write_json(out, &measure(case, source, Workload { files, repeat, warmup, load_seconds, trace }, started)?)?;
             Ok(ALL_DONE)
         }
     }
@@ -236,16 +244,19 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
         let reasons = if reasons.is_empty() { "give files, folders or globs".into() } else { reasons.join("; ") };
         return Err(Error::config("--input", format!("no picture to measure: {reasons}")));
     }
+    let trace = |open: fn(&Path, Instant) -> Result<EventFile>| args.trace.as_deref().map(|path| open(path, Instant::now())).transpose();
+    trace(EventFile::create)?.map_or(Ok(()), EventFile::leave_open)?; // each case adds to it
     let mut cases: Vec<CaseReport> = Vec::new();
     for case in Case::product(&args.case, &threads) {
         if !global.quiet {
             eprintln!("hpinfer: measuring {case}");
         }
-        let (engine, pipeline) = (args.engine.clone(), pipeline.to_owned());
-        let files = files.clone();
-        let job = Job { case, pipeline, engine, files, repeat: args.repeat, warmup: args.warmup, load_seconds: args.load };
+        let MeasureArgs { engine, repeat, warmup, load, trace, .. } = args.clone();
+        let (pipeline, files) = (pipeline.to_owned(), files.clone());
+        let job = Job { case, pipeline, engine, files, repeat, warmup, load_seconds: load, trace };
         cases.push(case.run_in(step_command(global, "run-case")?, &job.to_json()?)?);
     }
+    trace(EventFile::append)?.map_or(Ok(()), EventFile::finish)?;
     Ok(Report {
         schema_version: SCHEMA_VERSION,
         hpinfer: env!("CARGO_PKG_VERSION").into(),

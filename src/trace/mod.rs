@@ -1,5 +1,7 @@
-//! Where time goes: the stages of the work and their durations; and what people see of it on standard error, log
-//! lines and progress bars.
+//! Where time goes: the stages of the work and their durations; `events`, files of what happened when; and what people see of
+//! it on standard error, log lines and progress bars.
+
+pub mod events;
 
 use indicatif::MultiProgress;
 use std::io::{self, IsTerminal};
@@ -174,11 +176,19 @@ impl StageTimes {
         self.times[stage as usize]
     }
 
+    /// Milliseconds booked under `stage`, rounded to microseconds.
+    pub fn ms(&self, stage: Stage) -> f64 {
+        rounded_ms(self.get(stage))
+    }
+
     /// Milliseconds per stage of `stages` by name, and `total`: the wall time given by the caller. In this order.
     pub fn to_ms(&self, stages: &[Stage], total: Duration) -> Vec<(&'static str, f64)> {
-        let ms = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
-        stages.iter().map(|&stage| (stage.as_str(), ms(self.get(stage)))).chain([("total", ms(total))]).collect()
+        stages.iter().map(|&stage| (stage.as_str(), self.ms(stage))).chain([("total", rounded_ms(total))]).collect()
     }
+}
+
+fn rounded_ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// How log lines look on standard error.
