@@ -11,7 +11,7 @@ namespace resize_norm {
 
 enum { TILE_WIDTH = 64, TILE_HEIGHT = 16, THREADS = 256 };
 
-/// One picture of the batch. 80 bytes.
+/// One picture of the batch. 104 bytes.
 struct Row {
     Surface src;
     f64 scale_x, scale_y;  // source samples per target sample
@@ -20,7 +20,7 @@ struct Row {
     i32 reverse;           // plane 0 takes the last sample of a pixel
     i32 padding;
 };
-static_assert(sizeof(Row) == 80, "Row in src/ops/resize_norm/cuda.rs");
+static_assert(sizeof(Row) == 104, "Row in src/ops/resize_norm/cuda.rs");
 
 struct Args {
     const Row* rows;

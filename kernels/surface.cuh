@@ -1,8 +1,8 @@
-// Pictures in device memory and their samples. Twin of src/image/surface.rs and src/ops/yuv.
+// Pictures in device memory and their samples. Twin of src/image/surface.rs and src/image/nv12.rs.
 #pragma once
 #include "scalar.cuh"
 
-/// One picture. 40 bytes.
+/// One picture. 64 bytes.
 struct Surface {
     const u8* pixels;  // interleaved samples, or the luma plane
     const u8* chroma;  // NV12: the plane of U, V pairs of 2 x 2 pixels
@@ -10,9 +10,11 @@ struct Surface {
     i32 chroma_pitch;
     i32 width, height;
     i32 format;
+    // NV12 to BGR in 20-bit fixed point: the luma of black, then factors.
+    i32 black, luma, u_to_blue, u_to_green, v_to_green, v_to_red;
     i32 padding;
 };
-static_assert(sizeof(Surface) == 40, "SurfaceRow in src/image/surface.rs");
+static_assert(sizeof(Surface) == 64, "SurfaceRow in src/image/surface.rs");
 
 enum { COLOUR = 0, GREY = 1, NV12 = 2 };
 
@@ -37,14 +39,14 @@ struct Grey {
     }
 };
 
-/// Luma and subsampled chroma to BGR by BT.601 with limited range, OpenCV's 20-bit fixed point.
+/// Luma and subsampled chroma to BGR by the factors of the surface.
 struct Nv12 {
     static FN Pixel at(const Surface& s, i32 x, i32 y) {
         const i32 half = 1 << 19;
         const u8* uv = s.chroma + (i64)(y >> 1) * s.chroma_pitch + (x & ~1);
         i32 u = uv[0] - 128, v = uv[1] - 128;
-        i32 luma = most_of(s.pixels[(i64)y * s.pitch + x] - 16, 0) * 1220542;
-        return {{saturate((luma + 2116026 * u + half) >> 20), saturate((luma - 852492 * v - 409993 * u + half) >> 20),
-                 saturate((luma + 1673527 * v + half) >> 20)}};
+        i32 luma = most_of(s.pixels[(i64)y * s.pitch + x] - s.black, 0) * s.luma;
+        return {{saturate((luma + s.u_to_blue * u + half) >> 20), saturate((luma + s.v_to_green * v + s.u_to_green * u + half) >> 20),
+                 saturate((luma + s.v_to_red * v + half) >> 20)}};
     }
 };

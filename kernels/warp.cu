@@ -23,7 +23,7 @@ struct Plan {
 };
 static_assert(sizeof(Plan) == 88, "PlanRow in src/ops/warp/cuda.rs");
 
-/// One crop of the batch. 160 bytes.
+/// One crop of the batch. 184 bytes.
 struct Row {
     Surface src;
     Plan plan;
@@ -32,7 +32,7 @@ struct Row {
     i32 reverse;           // plane 0 takes the last sample of a pixel
     i32 padding;
 };
-static_assert(sizeof(Row) == 160, "Row in src/ops/warp/cuda.rs");
+static_assert(sizeof(Row) == 184, "Row in src/ops/warp/cuda.rs");
 
 struct Args {
     const Row* rows;

@@ -364,9 +364,11 @@ fn a_page_is_set_upright_and_read_in_order() {
         };
         let pipeline = Pages::new(modules, &config, 2).expect("a pipeline");
         let frame = page(&bars);
-        let lying = Frame::from_image(hpinfer::image::turn::counter_clockwise(&frame.image, 3).expect("turned"));
+        let lying = Frame::from_image(
+            hpinfer::image::turn::counter_clockwise(&frame.image.on_host(&mut Default::default()).unwrap(), 3).expect("turned"),
+        );
         let result = pipeline.predict(&[lying]).pop().expect("one").expect("a result");
-        let off = result.page.data().iter().zip(frame.image.data()).map(|(a, b)| a.abs_diff(*b)).max();
+        let off = result.page.data().iter().zip(frame.image.view().pixels().unwrap().data).map(|(a, b)| a.abs_diff(*b)).max();
         assert!(off <= Some(1), "upright, and flat as it was: {off:?}");
         let ran: Vec<&str> = result.header.run.iter().map(|run| run.model.as_str()).collect();
         assert_eq!(ran, ["orientation", "unwarp", "layout", "table", "det", "rec", "det"]);
@@ -402,7 +404,11 @@ fn a_page_is_set_upright_and_read_in_order() {
 #[test]
 fn pages_of_tables_and_seals_are_prepared_first() {
     let preprocessor = |unwarp| DocPreprocessor { orientation: Some(quarter_turn()), unwarp };
-    let turned = |frame: &Frame| Frame::from_image(hpinfer::image::turn::counter_clockwise(&frame.image, 3).expect("turned"));
+    let turned = |frame: &Frame| {
+        Frame::from_image(
+            hpinfer::image::turn::counter_clockwise(&frame.image.on_host(&mut Default::default()).unwrap(), 3).expect("turned"),
+        )
+    };
     let saved = |result: PipelineResult, image: &Frame| {
         let folder = tempfile::tempdir().expect("a folder");
         let saver = Saver::new(folder.path(), Fonts::new(None).expect("fonts"), Schema::V3Beta1, "_res").expect("a saver");
@@ -415,7 +421,7 @@ fn pages_of_tables_and_seals_are_prepared_first() {
     let found = tables(&[[1.0, 64.0, 64.0, 256.0, 160.0]]).with_preprocessor(preprocessor(None)).predict(std::slice::from_ref(&lying));
     let result = found.into_iter().next().expect("one").expect("a result");
     let prepared = result.prepared.as_ref().expect("a prepared page");
-    assert!(*prepared.picture == *upright.image && !prepared.is_unwarped, "upright");
+    assert!(prepared.picture.data() == upright.image.view().pixels().unwrap().data && !prepared.is_unwarped, "upright");
     assert_eq!(result.ocr.rec_text, ["three", "<script>&"]);
     let ran: Vec<&str> = result.header.run.iter().map(|run| run.model.as_str()).collect();
     assert_eq!(ran, ["orientation", "layout", "table", "det", "rec"]);

@@ -149,7 +149,8 @@ fn cut_detectors_give_paddles_rows() {
         };
         let detect = Detect::new(Arc::new(engine), spec).expect("a detector");
         let picture = ImageBuf::new(vec![0; 3_000_000], Size::new(1000, 1000), PixelFormat::Bgr).unwrap();
-        let found = detect.predict(&[picture.view(), picture.view()], Share::Whole, &mut StageTimes::default()).expect("boxes");
+        let found =
+            detect.predict(&[picture.view().into(), picture.view().into()], Share::Whole, &mut StageTimes::default()).expect("boxes");
         assert!(found[0].is_empty(), "{head:?}: {:?}", found[0]);
         let expected = case.expected("multiclass").expect("rows");
         assert_eq!(2 * found[1].len(), expected.len(), "{head:?}");

@@ -1,13 +1,13 @@
 //! Resize, normalise and crop against OpenCV and NumPy (fixtures of `fixtures/image/make.py`), and the fast forms
 //! against slow, obvious ones on fresh random pictures.
 
+use hpinfer::image::nv12::{self, Nv12View, YuvColours};
 use hpinfer::image::{ImageBuf, ImageView, PixelFormat, PointF, PointI, Size};
 use hpinfer::ops::resize_norm::cpu::{self as resize_norm, Scratch as ResizeScratch};
 use hpinfer::ops::resize_norm::{Interpolation, Item, Normalize, Params, Planes, Scale, Window};
 use hpinfer::ops::simd::Isa;
 use hpinfer::ops::warp::CropPlan;
 use hpinfer::ops::warp::cpu::{self as warp, Scratch as WarpScratch};
-use hpinfer::ops::yuv::{self, Nv12View};
 use serde_json::Value;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -392,7 +392,8 @@ fn nv12_equals_opencv() {
         let (width, height) = (size.width as usize, size.height as usize);
         let planes = SplitMix(number(case, "seed")).picture(Size::new(size.width, size.height * 3 / 2), PixelFormat::Gray);
         let (luma, chroma) = planes.data().split_at(width * height);
-        let picture = yuv::cpu::to_bgr(Nv12View { luma, luma_pitch: width, chroma, chroma_pitch: width, size }).unwrap();
+        let picture =
+            nv12::to_bgr(Nv12View { luma, luma_pitch: width, chroma, chroma_pitch: width, size, colours: YuvColours::default() }).unwrap();
         assert_eq!(fnv1a(picture.data()), case["fnv1a"].as_str().unwrap(), "{case}");
     }
 }

@@ -136,7 +136,7 @@ fn classification_and_orientation() {
         let ModelSpec::Classification(spec) = case.spec() else { panic!("{name}: not a classifier") };
         let (engine, fed) = case.engine();
         let classify = Classify::new(engine, spec).expect("a classifier");
-        let found = classify.predict(&[case.picture.view()], Share::Whole, &mut StageTimes::default()).expect("classes");
+        let found = classify.predict(&[case.picture.view().into()], Share::Whole, &mut StageTimes::default()).expect("classes");
         case.assert_fed(&fed);
         let expected = &case.json["expected"];
         let ids: Vec<u64> = found[0].class_ids.iter().map(|&id| u64::from(id)).collect();
@@ -180,7 +180,7 @@ fn detection() {
         let ModelSpec::Detection(spec) = case.spec() else { panic!("{name}: not a detector") };
         let (engine, fed) = case.engine();
         let detect = Detect::new(engine, spec).expect("a detector");
-        let found = detect.predict(&[case.picture.view()], Share::Whole, &mut StageTimes::default()).expect("boxes");
+        let found = detect.predict(&[case.picture.view().into()], Share::Whole, &mut StageTimes::default()).expect("boxes");
         case.assert_fed(&fed);
         assert_boxes(name, &found[0], &case.json["expected"]["boxes"]);
     }
@@ -192,7 +192,7 @@ fn instance_segmentation() {
     let ModelSpec::Detection(spec) = case.spec() else { panic!("not a detector") };
     let (engine, fed) = case.engine();
     let segment = SegmentInstances::new(engine, spec).expect("a segmenter");
-    let found = segment.predict(&[case.picture.view()], Share::Whole, &mut StageTimes::default()).expect("instances");
+    let found = segment.predict(&[case.picture.view().into()], Share::Whole, &mut StageTimes::default()).expect("instances");
     case.assert_fed(&fed);
     assert_boxes("maskrtdetr", &found[0].boxes, &case.json["expected"]["boxes"]);
     let expected = case.json["expected"]["masks"].as_array().expect("masks");
@@ -212,7 +212,7 @@ fn semantic_segmentation() {
     let (engine, fed) = case.engine();
     let found = Segment::new(engine, spec)
         .expect("a segmenter")
-        .predict(&[case.picture.view()], Share::Whole, &mut StageTimes::default())
+        .predict(&[case.picture.view().into()], Share::Whole, &mut StageTimes::default())
         .expect("labels");
     case.assert_fed(&fed);
     let rows = case.json["expected"]["pred"][0].as_array().expect("rows");

@@ -382,7 +382,7 @@ fn files_are_named_by_their_input() {
         (paged(1), ""),
     ];
     for (result, folder) in &inputs {
-        saver.save(result, image.view(), Path::new(folder)).expect("saved");
+        saver.save(result, image.view().into(), Path::new(folder)).expect("saved");
     }
     let stems = [
         ("a", "png"),
@@ -424,7 +424,7 @@ fn files_are_named_by_their_input() {
     // A second run replaces, without a word.
     fs::write(root.join("a.json"), "old").expect("written");
     let again = Saver::new(&root, nowhere(), Schema::V3, OCR_SUFFIX).expect("a sink");
-    again.save(&named("in/a.png"), image.view(), Path::new("")).expect("saved");
+    again.save(&named("in/a.png"), image.view().into(), Path::new("")).expect("saved");
     assert!(fs::read_to_string(root.join("a.json")).expect("read").contains("rec_texts"));
     assert_eq!(tree(&root).len(), expected.len());
 }
@@ -446,18 +446,18 @@ fn a_file_as_save_path_is_used_as_is() {
     let image = picture(4, 3);
     for target in ["r/one.json", "one.jpg", "one.png"] {
         let saver = Saver::new(&out.path().join(target), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
-        saver.save(&named("in/x.png"), image.view(), Path::new("sub")).expect("saved");
+        saver.save(&named("in/x.png"), image.view().into(), Path::new("sub")).expect("saved");
     }
     assert_eq!(tree(out.path()), ["one.jpg", "one.png", "r/one.json"]);
     let saver = Saver::new(&out.path().join("one.png"), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
     for _ in 0..2 {
-        saver.save(&named("in/x.png"), image.view(), Path::new("")).expect("saved");
+        saver.save(&named("in/x.png"), image.view().into(), Path::new("")).expect("saved");
     }
     assert_eq!(tree(out.path()), ["one.jpg", "one.png", "one_1.png", "r/one.json"]);
 
     fs::create_dir(out.path().join("folder.png")).expect("made");
     let saver = Saver::new(&out.path().join("folder.png"), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
-    saver.save(&named("x.png"), image.view(), Path::new("")).expect("saved");
+    saver.save(&named("x.png"), image.view().into(), Path::new("")).expect("saved");
     assert_eq!(tree(&out.path().join("folder.png")), ["x.json", "x.png"]);
 }
 
@@ -469,7 +469,7 @@ fn the_input_is_never_overwritten() {
     let roundabout = out.path().join("./a.png");
     let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
     for path in [input.as_path(), &roundabout, Path::new("other/a.png")] {
-        saver.save(&named(&path.to_string_lossy()), picture(4, 3).view(), Path::new("")).expect("saved");
+        saver.save(&named(&path.to_string_lossy()), picture(4, 3).view().into(), Path::new("")).expect("saved");
     }
     assert_eq!(fs::read_to_string(&input).expect("read"), "the input");
     let expected =
@@ -490,9 +490,9 @@ fn a_failing_save_names_the_path_and_leaves_nothing_behind() {
     let saver = Saver::new(&root, nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
     fs::create_dir(root.join("a.json")).expect("made");
     fs::write(root.join("a.json/keep"), "").expect("written");
-    let error = saver.save(&named("a.png"), picture(4, 3).view(), Path::new("")).expect_err("a folder stands in the way");
+    let error = saver.save(&named("a.png"), picture(4, 3).view().into(), Path::new("")).expect_err("a folder stands in the way");
     assert!(matches!(&error, Error::Io { path, .. } if path.ends_with("a.json")), "{error}");
-    saver.save(&named("b.png"), picture(4, 3).view(), Path::new("")).expect("the next item is saved");
+    saver.save(&named("b.png"), picture(4, 3).view().into(), Path::new("")).expect("the next item is saved");
     assert_eq!(tree(&root), ["a.json/keep", "b.json", "b.png"]);
 }
 
@@ -504,7 +504,7 @@ fn files_get_the_usual_permissions() {
     let plain = out.path().join("plain");
     fs::write(&plain, "").expect("written");
     let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
-    let slot = saver.save(&named("a.png"), picture(4, 3).view(), Path::new("")).expect("saved");
+    let slot = saver.save(&named("a.png"), picture(4, 3).view().into(), Path::new("")).expect("saved");
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
     assert_eq!(mode(&slot.json.expect("a name")), mode(&plain));
     assert_eq!(mode(&slot.picture.expect("a name")), mode(&plain));

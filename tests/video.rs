@@ -141,7 +141,7 @@ fn raw_frames_are_counted_and_a_broken_one_is_told() {
     }
     let mut frames = RawFrames::new("-", std::io::Cursor::new([1, 2, 3].repeat(8)), layout(RawFormat::Rgb24), Default::default());
     let Some(VideoEvent::Frame(_, image)) = frames.next() else { panic!("a frame") };
-    assert_eq!(image.data()[..3], [3, 2, 1]);
+    assert_eq!(image.view().pixels().unwrap().data[..3], [3, 2, 1]);
 }
 
 #[test]
@@ -189,7 +189,11 @@ fn a_real_ffmpeg_writes_videos_whose_frames_have_their_times() {
         for ((event, time), level) in events.iter().zip(times).zip([0, 80, 160, 240]) {
             let VideoEvent::Frame(moment, image) = event else { panic!("{name}: {event:?}") };
             assert!((moment.timestamp_ms - time).abs() < 1.0 && image.size() == Size::new(64, 48), "{name}: {moment:?} {time}");
-            assert!(image.data()[0].abs_diff(level) <= 4, "{name}: {} instead of {level}", image.data()[0]);
+            assert!(
+                image.view().pixels().unwrap().data[0].abs_diff(level) <= 4,
+                "{name}: {} instead of {level}",
+                image.view().pixels().unwrap().data[0]
+            );
         }
     }
     let error = VideoWriter::create(&ffmpeg, Path::new("/proc/none/f.mp4"), size).err().expect("no such folder").to_string();

@@ -13,8 +13,8 @@ use crate::backend::record::Recording;
 use crate::cache::Cache;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::image::Frame;
 use crate::image::decode::Decoder;
+use crate::image::{Frame, PixelFormat};
 use crate::modules::LoaderOptions;
 use crate::pipeline::{Pipeline, PipelineConfig, process_one};
 use crate::result::PipelineResult;
@@ -118,7 +118,8 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
         images_per_s,
         stages_ms: sum_of_stages(&reports),
         peak_memory_mib,
-        decoded_mib: pictures.iter().map(|p| p.frame.image.data().len()).sum::<usize>() as f64 / f64::from(1 << 20),
+        decoded_mib: pictures.iter().map(|p| p.frame.size().area() as usize * PixelFormat::Bgr.bytes()).sum::<usize>() as f64
+            / f64::from(1 << 20),
         load,
         floor: Floor::of(&reports, floor_models),
         pictures: reports,

@@ -156,7 +156,6 @@ mod tests {
     use crate::pipeline::Pipeline;
     use crate::result::{Header, OcrResult, PipelineResult, RunRecord};
     use crate::trace::{Stage, StageTimes};
-    use std::sync::Arc;
 
     /// Takes so long for a frame, on one thread.
     struct Sleeping(Duration, rayon::ThreadPool);
@@ -195,7 +194,7 @@ mod tests {
 
     fn frame(name: Option<&str>) -> Frame {
         let image = ImageBuf::new(vec![0; 3], Size::new(1, 1), PixelFormat::Bgr).expect("a pixel");
-        Frame { id: FrameId { input_path: name.map(Into::into), page_index: None }, image: Arc::new(image) }
+        Frame { id: FrameId { input_path: name.map(Into::into), page_index: None }, image: image.into() }
     }
 
     /// 10 ms a frame on one thread serve 100 frames a second at most; the machine may be too busy for that many, never for more.

@@ -1,8 +1,8 @@
 //! A decoded picture with its identity, and borrowed views of pixels for the operations.
 
 use super::geometry::Size;
+use super::picture::Picture;
 use crate::error::{Error, Result};
-use std::sync::Arc;
 
 /// How the bytes of a picture are laid out. All formats are 8 bits per sample, interleaved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,14 +109,14 @@ pub struct FrameId {
 pub struct Frame {
     /// Identity, as it appears in results.
     pub id: FrameId,
-    /// The pixels; BGR as decoded.
-    pub image: Arc<ImageBuf>,
+    /// The pixels.
+    pub image: Picture,
 }
 
 impl Frame {
-    /// A frame without a file behind it.
-    pub fn from_image(image: ImageBuf) -> Self {
-        Self { id: FrameId::default(), image: Arc::new(image) }
+    /// A frame without a file behind it: an [`ImageBuf`] (BGR), or a [`Resident`](super::Resident).
+    pub fn from_image(image: impl Into<Picture>) -> Self {
+        Self { id: FrameId::default(), image: image.into() }
     }
 
     /// Width and height.

@@ -1,11 +1,13 @@
-//! Pictures in memory, their geometry and their decoding. `ops` work on [`ImageView`]s,
-//! pipelines pass [`Frame`]s; `geometry` holds every coordinate rule, `polygon` the hull and
+//! Pictures in memory, their geometry and their decoding. `ops` work on [`ImageView`]s and [`Surface`]s, modules take
+//! [`PictureRef`]s, which are either, and pipelines pass [`Frame`]s; `nv12` is what video decoders write, `geometry` holds every coordinate rule, `polygon` the hull and
 //! rectangle algorithms, `palette` the colours of classes, `turn` quarter turns, `decode` turns file bytes into pixels.
 
 pub mod decode;
 pub mod frame;
 pub mod geometry;
+pub mod nv12;
 pub mod palette;
+pub mod picture;
 pub mod polygon;
 pub mod resident;
 pub mod surface;
@@ -13,5 +15,6 @@ pub mod turn;
 
 pub use frame::{Frame, FrameId, ImageBuf, ImageView, PixelFormat};
 pub use geometry::{PointF, PointI, Size};
-pub use resident::Resident;
+pub use picture::{Picture, PictureRef};
+pub use resident::{Plane, Planes, Resident};
 pub use surface::{Surface, SurfaceFormat};

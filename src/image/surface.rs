@@ -1,6 +1,7 @@
 //! Pictures in device memory: uploaded, or left there by a decoder.
 
 use super::geometry::Size;
+use super::nv12::{Factors, YuvColours};
 use crate::device::DeviceSlice;
 use crate::error::{Error, Result};
 use bytemuck::{Pod, Zeroable};
@@ -20,6 +21,8 @@ pub enum SurfaceFormat<'a> {
         chroma: DeviceSlice<'a, u8>,
         /// Bytes from one row of pairs to the next.
         pitch: u32,
+        /// What the samples mean.
+        colours: YuvColours,
     },
 }
 
@@ -46,7 +49,7 @@ impl<'a> Surface<'a> {
         let whole = match format {
             SurfaceFormat::Bgr | SurfaceFormat::Rgb => fits(pixels, pitch, w * 3, h),
             SurfaceFormat::Gray => fits(pixels, pitch, w, h),
-            SurfaceFormat::Nv12 { chroma, pitch: chroma_pitch } => {
+            SurfaceFormat::Nv12 { chroma, pitch: chroma_pitch, .. } => {
                 fits(pixels, pitch, w, h) && fits(chroma, chroma_pitch, w.div_ceil(2) * 2, h.div_ceil(2))
             }
         };
@@ -69,11 +72,12 @@ impl<'a> Surface<'a> {
 
     /// As kernels read it.
     pub(crate) fn row(&self) -> SurfaceRow {
-        let (format, chroma, chroma_pitch) = match self.format {
-            SurfaceFormat::Bgr | SurfaceFormat::Rgb => (0, 0, 0),
-            SurfaceFormat::Gray => (1, 0, 0),
-            SurfaceFormat::Nv12 { chroma, pitch } => (2, chroma.address(), pitch),
+        let (format, chroma, chroma_pitch, colours) = match self.format {
+            SurfaceFormat::Bgr | SurfaceFormat::Rgb => (0, 0, 0, YuvColours::default()),
+            SurfaceFormat::Gray => (1, 0, 0, YuvColours::default()),
+            SurfaceFormat::Nv12 { chroma, pitch, colours } => (2, chroma.address(), pitch, colours),
         };
+        let Factors { black, luma, u_to_blue, u_to_green, v_to_green, v_to_red } = colours.factors();
         SurfaceRow {
             pixels: self.pixels.address(),
             chroma,
@@ -82,6 +86,7 @@ impl<'a> Surface<'a> {
             width: self.size.width,
             height: self.size.height,
             format,
+            factors: [black, luma, u_to_blue, u_to_green, v_to_green, v_to_red],
             padding: 0,
         }
     }
@@ -98,7 +103,8 @@ pub(crate) struct SurfaceRow {
     width: u32,
     height: u32,
     format: i32,
+    factors: [i32; 6],
     padding: i32,
 }
 
-const _: () = assert!(size_of::<SurfaceRow>() == 40);
+const _: () = assert!(size_of::<SurfaceRow>() == 64);

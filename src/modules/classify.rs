@@ -1,14 +1,14 @@
 //! Classification: a picture → its most likely classes. Page orientation is a classification with four classes.
 
-use super::feed::PictureWorker;
+use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
 use super::picture::PictureModule;
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
-use crate::image::{ImageView, Size};
+use crate::image::{PictureRef, Size};
 use crate::model::{ClassResize, ClassificationSpec};
-use crate::ops::resize_norm::{self, Item, Params, Planes, Window};
+use crate::ops::resize_norm::{self, Params, Planes, Window};
 use crate::trace::{Stage, StageTimes};
 
 /// The classes of a picture, most likely first; of equally likely ones the lower first.
@@ -72,13 +72,13 @@ impl Classify {
     fn predict_with(
         &self,
         worker: &mut PictureWorker,
-        images: &[ImageView<'_>],
+        images: &[PictureRef<'_>],
         share: Share,
         times: &mut StageTimes,
     ) -> Result<Vec<Classes>> {
         times.moving(Stage::Pre, |transfers| {
-            let items = images.iter().map(|&src| self.place(src.size).map(|(resized, window)| Item { src, resized, window }));
-            let items: Vec<Item> = items.collect::<Result<_>>()?;
+            let items = images.iter().map(|&src| self.place(src.size()).map(|(resized, window)| Placed { picture: src, resized, window }));
+            let items: Vec<Placed<PictureRef>> = items.collect::<Result<_>>()?;
             let Some(canvas) = items.first().map(|item| item.window.size) else { return Ok(()) };
             let (interpolation, normalize) = (self.spec.interpolation, self.spec.normalize);
             let params = Params { canvas, interpolation, normalize, pad: 0.0, planes: Planes::Rgb };
@@ -124,7 +124,7 @@ impl PictureModule for Classify {
         self.place(picture).map(|(_, window)| window.size)
     }
 
-    fn predict(&self, images: &[ImageView<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Classes>> {
+    fn predict(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Classes>> {
         self.network.with(share, |worker| self.predict_with(worker, images, share, times))
     }
 }

@@ -1,17 +1,17 @@
 //! Detection of objects and of page regions: a picture → boxes with classes.
 
-use super::feed::PictureWorker;
+use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
 use super::picture::PictureModule;
 use super::suppress;
 use crate::backend::{IoSpec, RunInfo};
 use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
-use crate::image::{ImageView, Size};
+use crate::image::{PictureRef, Size};
 use crate::model::{Canvas, DetectionSpec};
 use crate::ops::layout::regions::{RegionRules, Row};
 use crate::ops::nms::NmsParams;
-use crate::ops::resize_norm::{self, Item, Normalize, Params, Planes};
+use crate::ops::resize_norm::{self, Normalize, Params, Planes};
 use crate::result::DetectedBox;
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes, Transfers};
@@ -112,7 +112,7 @@ impl Detect {
     /// Prepares `images`, all of one input size, runs the network, and lets `interpret` read what came out.
     pub(super) fn run<R>(
         &self,
-        images: &[ImageView<'_>],
+        images: &[PictureRef<'_>],
         share: Share,
         times: &mut StageTimes,
         interpret: impl FnOnce(&mut PictureWorker, &Rows, &mut Transfers) -> Result<R>,
@@ -127,8 +127,8 @@ impl Detect {
         })
     }
 
-    fn prepare(&self, images: &[ImageView<'_>], worker: &mut PictureWorker, share: Share, transfers: &mut Transfers) -> Result<()> {
-        let items: Vec<Item> = images.iter().map(|&src| Item::whole(src, self.resized(src.size))).collect();
+    fn prepare(&self, images: &[PictureRef<'_>], worker: &mut PictureWorker, share: Share, transfers: &mut Transfers) -> Result<()> {
+        let items: Vec<Placed<PictureRef>> = images.iter().map(|&src| Placed::whole(src, self.resized(src.size()))).collect();
         let Some(first) = items.first() else { return Ok(()) };
         let canvas = canvas_of(self.spec.canvas, first.resized);
         let pad = if let Canvas::Fixed { fill, .. } = self.spec.canvas { fill } else { 0.0 };
@@ -138,14 +138,14 @@ impl Detect {
         let pairs = Shape::new(&[items.len(), 2]);
         if let Some(index) = self.inputs.scale_factor {
             let ratio = |to: u32, from: u32| (f64::from(to) / f64::from(from)) as f32;
-            let pair = |item: &Item| {
-                let (from, to) = (item.src.size, item.resized);
+            let pair = |item: &Placed<PictureRef>| {
+                let (from, to) = (item.picture.size(), item.resized);
                 [ratio(to.height, from.height), ratio(to.width, from.width)]
             };
             worker.feed(index, pairs, items.iter().map(pair).collect::<Vec<_>>().as_flattened(), transfers)?;
         }
         if let Some(index) = self.inputs.im_shape {
-            let pair = |item: &Item| [item.resized.height as f32, item.resized.width as f32];
+            let pair = |item: &Placed<PictureRef>| [item.resized.height as f32, item.resized.width as f32];
             worker.feed(index, pairs, items.iter().map(pair).collect::<Vec<_>>().as_flattened(), transfers)?;
         }
         Ok(())
@@ -254,10 +254,10 @@ impl PictureModule for Detect {
         Ok(canvas_of(self.spec.canvas, self.resized(picture)))
     }
 
-    fn predict(&self, images: &[ImageView<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Vec<DetectedBox>>> {
+    fn predict(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Vec<DetectedBox>>> {
         self.run(images, share, times, |_, rows, _| {
             let pictures = images.iter().zip(rows.of_pictures());
-            pictures.map(|(image, rows)| self.used(rows, image.size)).collect()
+            pictures.map(|(image, rows)| self.used(rows, image.size())).collect()
         })
     }
 }

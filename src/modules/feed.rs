@@ -6,13 +6,14 @@ use crate::backend::GpuSession;
 use crate::backend::host::{self, Output};
 use crate::device::FloatsMut;
 use crate::error::Result;
-use crate::image::{Resident, Size};
+use crate::image::{PictureRef, Resident, Size};
 use crate::ops::resize_norm::cuda::{self, Table};
 use crate::ops::resize_norm::{self, Item, Params, Window};
 use crate::tensor::Shape;
 use crate::tensor::storage::stage;
 use crate::trace::Transfers;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// A worker of a network on pictures.
 pub(super) type PictureWorker = Worker<resize_norm::cpu::Scratch>;
@@ -23,20 +24,23 @@ impl PictureWorker {
     pub(super) fn feed_pictures(
         &mut self,
         index: usize,
-        items: &[Item],
+        pictures: &[Placed<PictureRef<'_>>],
         params: &Params,
         share: Share,
         transfers: &mut Transfers,
     ) -> Result<()> {
         let Some(session) = self.session.on_gpu() else {
+            let items = pictures.iter().map(|p| Ok(Item { src: p.picture.pixels()?, resized: p.resized, window: p.window }));
+            let items: Vec<Item> = items.collect::<Result<_>>()?;
             let input = self.session.input(index, shape_of(items.len(), params.canvas))?;
-            return fill(items, params, input, &mut self.scratch, share);
+            return fill(&items, params, input, &mut self.scratch, share);
         };
         let stream = session.stream().clone();
-        let upload = |item: &Item| Resident::upload(item.src, item.src.size, &stream, transfers);
-        let residents: Vec<Resident> = items.iter().map(upload).collect::<Result<_>>()?;
-        let placed: Vec<Placed> =
-            residents.iter().zip(items).map(|(resident, item)| Placed { resident, resized: item.resized, window: item.window }).collect();
+        let residents = pictures.iter().map(|p| Resident::bring(p.picture, p.picture.size(), &stream, transfers));
+        let residents: Vec<Arc<Resident>> = residents.collect::<Result<_>>()?;
+        let placed = residents.iter().zip(pictures);
+        let placed: Vec<Placed<&Resident>> =
+            placed.map(|(resident, p)| Placed { picture: &**resident, resized: p.resized, window: p.window }).collect();
         prepare_on_gpu(session, index, &placed, params, transfers)
     }
 
@@ -51,26 +55,33 @@ impl PictureWorker {
     }
 }
 
-/// A picture on a GPU, and how it becomes a part of an input.
-pub(super) struct Placed<'a> {
+/// A picture, and how it becomes a part of an input.
+pub(super) struct Placed<P> {
     /// The picture.
-    pub resident: &'a Resident,
+    pub picture: P,
     /// Size after the resize.
     pub resized: Size,
     /// What is kept of it.
     pub window: Window,
 }
 
+impl<P> Placed<P> {
+    /// All of `picture`, at the size `resized`.
+    pub(super) fn whole(picture: P, resized: Size) -> Self {
+        Self { picture, resized, window: Window::whole(resized) }
+    }
+}
+
 /// Puts the preparation of `pictures` into the stream of `session`, whose input `index` it fills.
 pub(super) fn prepare_on_gpu(
     session: &mut dyn GpuSession,
     index: usize,
-    pictures: &[Placed],
+    pictures: &[Placed<&Resident>],
     params: &Params,
     transfers: &mut Transfers,
 ) -> Result<()> {
     let stream = session.stream().clone();
-    let items = pictures.iter().map(|p| Ok(cuda::Item { src: p.resident.canvas()?, resized: p.resized, window: p.window }));
+    let items = pictures.iter().map(|p| Ok(cuda::Item { src: p.picture.canvas()?, resized: p.resized, window: p.window }));
     let items: Vec<cuda::Item> = items.collect::<Result<_>>()?;
     let table = Table::new(&items, params)?;
     let rows = stage(table.rows(), &stream)?.upload(&stream, transfers)?;

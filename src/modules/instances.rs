@@ -6,7 +6,7 @@ use super::network::{Engines, Share};
 use super::picture::PictureModule;
 use crate::backend::RunInfo;
 use crate::error::Result;
-use crate::image::{ImageView, Size};
+use crate::image::{PictureRef, Size};
 use crate::model::DetectionSpec;
 use crate::ops::mask::Window;
 use crate::result::{DetectedBox, Mask};
@@ -52,17 +52,17 @@ impl PictureModule for SegmentInstances {
         self.detect.input_size(picture)
     }
 
-    fn predict(&self, images: &[ImageView<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Instances>> {
-        let of_one = |image: &ImageView<'_>| {
+    fn predict(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Instances>> {
+        let of_one = |image: &PictureRef<'_>| {
             self.detect.run(&[*image], share, times, |worker, rows, transfers| {
-                let kept = self.detect.kept(rows.of_pictures().next().unwrap_or_default(), image.size)?;
+                let kept = self.detect.kept(rows.of_pictures().next().unwrap_or_default(), image.size())?;
                 if kept.is_empty() {
                     return Ok(Instances::default());
                 }
                 let wanted =
-                    |(row, found): &(usize, DetectedBox)| Wanted { row: *row, window: Window::of_box(found.coordinate, image.size) };
+                    |(row, found): &(usize, DetectedBox)| Wanted { row: *row, window: Window::of_box(found.coordinate, image.size()) };
                 let wanted: Vec<Wanted> = kept.iter().map(wanted).collect();
-                let masks = masks(worker, &wanted, image.size, transfers, |found| self.detect.network().fault(found))?;
+                let masks = masks(worker, &wanted, image.size(), transfers, |found| self.detect.network().fault(found))?;
                 Ok(Instances { boxes: kept.into_iter().map(|(_, found)| found).collect(), masks })
             })
         };

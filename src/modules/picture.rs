@@ -3,7 +3,7 @@
 use super::network::Share;
 use crate::backend::RunInfo;
 use crate::error::Result;
-use crate::image::{ImageView, Size};
+use crate::image::{PictureRef, Size};
 use crate::trace::StageTimes;
 
 /// A network that takes whole pictures, several at a time where it can.
@@ -24,5 +24,5 @@ pub trait PictureModule: Send + Sync {
     fn input_size(&self, picture: Size) -> Result<Size>;
 
     /// Runs the network on `images`, all of one input size and at most [`max_batch`](Self::max_batch); outputs in their order.
-    fn predict(&self, images: &[ImageView<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Self::Output>>;
+    fn predict(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Self::Output>>;
 }

@@ -1,15 +1,15 @@
 //! Semantic segmentation: a picture → the class of every pixel.
 
-use super::feed::PictureWorker;
+use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
 use super::picture::PictureModule;
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
-use crate::image::{ImageView, Size};
+use crate::image::{PictureRef, Size};
 use crate::model::{SegResize, SegSize, SegmentationSpec};
 use crate::ops::mask;
-use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
+use crate::ops::resize_norm::{self, Interpolation, Params, Planes};
 use crate::result::LabelMap;
 use crate::tensor::Data;
 use crate::tensor::device::DeviceData;
@@ -38,13 +38,13 @@ impl Segment {
     fn predict_with(
         &self,
         worker: &mut PictureWorker,
-        images: &[ImageView<'_>],
+        images: &[PictureRef<'_>],
         share: Share,
         times: &mut StageTimes,
     ) -> Result<Vec<LabelMap>> {
-        let Some(canvas) = images.first().map(|image| self.fed_size(image.size)) else { return Ok(Vec::new()) };
+        let Some(canvas) = images.first().map(|image| self.fed_size(image.size())) else { return Ok(Vec::new()) };
         times.moving(Stage::Pre, |transfers| {
-            let items: Vec<Item> = images.iter().map(|&src| Item::whole(src, canvas)).collect();
+            let items: Vec<Placed<PictureRef>> = images.iter().map(|&src| Placed::whole(src, canvas)).collect();
             let interpolation = self.spec.resize.map_or(Interpolation::Linear, |resize| resize.interpolation);
             let params = Params { canvas, interpolation, normalize: self.spec.normalize, pad: 0.0, planes: Planes::Rgb };
             worker.feed_pictures(0, &items, &params, share, transfers)
@@ -53,7 +53,7 @@ impl Segment {
         times.moving(Stage::Post, |transfers| {
             let labels = self.labels(worker, images.len(), canvas, transfers)?;
             let maps = labels.chunks_exact(canvas.area() as usize).zip(images);
-            maps.map(|(labels, image)| LabelMap::new(image.size, restored(labels, canvas, image.size))).collect()
+            maps.map(|(labels, image)| LabelMap::new(image.size(), restored(labels, canvas, image.size()))).collect()
         })
     }
 
@@ -128,7 +128,7 @@ impl PictureModule for Segment {
         }
     }
 
-    fn predict(&self, images: &[ImageView<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<LabelMap>> {
+    fn predict(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<LabelMap>> {
         self.network.with(share, |worker| self.predict_with(worker, images, share, times))
     }
 }

@@ -1,12 +1,13 @@
 //! Table structure: the picture of a table → structure tokens and cell corners.
 
+use super::feed::Placed;
 use super::network::{Engines, Network, Share};
 use crate::backend::RunInfo;
 use crate::error::Result;
 use crate::image::geometry::round_even;
-use crate::image::{ImageView, Size};
+use crate::image::{PictureRef, Size};
 use crate::model::{CellScale, TableSpec};
-use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
+use crate::ops::resize_norm::{self, Interpolation, Params, Planes};
 use crate::ops::table::{self, Scale, Structure};
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
@@ -33,12 +34,12 @@ impl TableStructure {
 
     /// The structure of the table that fills `image` (BGR). The number of steps of the decoder depends on the picture, so
     /// tables do not share runs.
-    pub fn recognise(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Structure> {
+    pub fn recognise(&self, image: PictureRef<'_>, share: Share, times: &mut StageTimes) -> Result<Structure> {
         self.network.with(share, |worker| {
             times.moving(Stage::Pre, |transfers| {
                 let (canvas, normalize) = (self.spec.canvas, self.spec.normalize);
                 let params = Params { canvas, interpolation: Interpolation::Linear, normalize, pad: 0.0, planes: Planes::Bgr };
-                worker.feed_pictures(0, &[Item::whole(image, self.resized(image.size))], &params, share, transfers)
+                worker.feed_pictures(0, &[Placed::whole(image, self.resized(image.size()))], &params, share, transfers)
             })?;
             worker.run(Stage::Infer, times)?;
             times.moving(Stage::Post, |transfers| {
@@ -57,8 +58,8 @@ impl TableStructure {
                     return Err(self.network.fault(format!("{found}; [1 x steps x 8] and [1 x steps x {classes}] are expected")));
                 }
                 let scale = match self.spec.cells {
-                    CellScale::Picture => Scale::of_picture(image.size),
-                    CellScale::Canvas => Scale::of_canvas(self.spec.canvas, image.size),
+                    CellScale::Picture => Scale::of_picture(image.size()),
+                    CellScale::Canvas => Scale::of_canvas(self.spec.canvas, image.size()),
                 };
                 table::decode(probabilities.as_f32()?, corners.as_f32()?, &self.spec.tokens, scale)
             })

@@ -1,11 +1,12 @@
 //! Unwarping: the photograph of a page → the page made flat.
 
+use super::feed::Placed;
 use super::network::{Engines, Network, Share};
 use crate::backend::RunInfo;
 use crate::error::Result;
-use crate::image::{ImageBuf, ImageView, PixelFormat};
+use crate::image::{ImageBuf, PictureRef, PixelFormat};
 use crate::model::UnwarpingSpec;
-use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
+use crate::ops::resize_norm::{self, Interpolation, Params, Planes};
 use crate::trace::{Stage, StageTimes};
 
 /// A loaded network that flattens pages, shared by workers.
@@ -27,13 +28,13 @@ impl Unwarp {
 
     /// The page on `image`, flat: BGR, of the same size. Values outside of 0..1 are clamped, which the reference leaves out; the
     /// colours are those of the picture, which depend on the way to the file there.
-    pub fn flatten(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<ImageBuf> {
-        let size = image.size;
+    pub fn flatten(&self, image: PictureRef<'_>, share: Share, times: &mut StageTimes) -> Result<ImageBuf> {
+        let size = image.size();
         self.network.with(share, |worker| {
             times.moving(Stage::Pre, |transfers| {
                 let (interpolation, normalize) = (Interpolation::Linear, self.spec.normalize);
                 let params = Params { canvas: size, interpolation, normalize, pad: 0.0, planes: Planes::Rgb };
-                worker.feed_pictures(0, &[Item::whole(image, size)], &params, share, transfers)
+                worker.feed_pictures(0, &[Placed::whole(image, size)], &params, share, transfers)
             })?;
             worker.run(Stage::Infer, times)?;
             times.moving(Stage::Post, |transfers| {

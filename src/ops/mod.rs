@@ -14,4 +14,3 @@ pub mod sampling;
 pub mod simd;
 pub mod table;
 pub mod warp;
-pub mod yuv;

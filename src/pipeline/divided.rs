@@ -1,9 +1,9 @@
-//! One pipeline on several devices: each holds the networks, and frames go to the one with the fewest under way.
+//! One pipeline on several devices: each holds the networks, and frames go to the one with the fewest under way, or where they lie.
 
 use super::Pipeline;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::image::Frame;
+use crate::image::{Frame, Picture};
 use crate::result::{PipelineResult, RunRecord};
 use crate::trace::{Stage, StageTimes};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -42,12 +42,26 @@ impl Divided {
         Self { parts, run, turn: AtomicUsize::new(0) }
     }
 
+    /// The part for `frame`: that on the GPU where it lies, else the idlest.
+    fn part_for(&self, frame: &Frame) -> Option<&Part> {
+        let Some(gpu) = gpu_of(frame) else { return self.idlest() };
+        self.parts.iter().find(|part| part.device == gpu && !part.lost.load(Ordering::Relaxed))
+    }
+
     /// The part with the fewest frames under way, of equal ones the next in turn.
     fn idlest(&self) -> Option<&Part> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let (before, from) = self.parts.split_at(turn % self.parts.len());
         let there = from.iter().chain(before).filter(|part| !part.lost.load(Ordering::Relaxed));
         there.min_by_key(|part| part.under_way.load(Ordering::Relaxed))
+    }
+}
+
+/// The GPU in whose memory `frame` lies.
+fn gpu_of(frame: &Frame) -> Option<String> {
+    match &frame.image {
+        Picture::Gpu(resident) => Some(resident.gpu().to_string()),
+        Picture::Host(_) => None,
     }
 }
 
@@ -80,20 +94,25 @@ impl Pipeline for Divided {
     fn process(&self, frames: &[Frame]) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = frames.iter().map(|_| None).collect();
         let mut open: Vec<usize> = (0..frames.len()).collect();
-        while !open.is_empty()
-            && let Some(part) = self.idlest()
-        {
+        while let Some(&first) = open.first() {
+            let Some(part) = self.part_for(&frames[first]) else {
+                let stage = gpu_of(&frames[first]).map_or("choosing one for a frame".into(), |gpu| format!("a frame in memory of {gpu}"));
+                outcomes[first].get_or_insert_with(|| Err(Error::device("every device", stage, "none of them can take it and answers")));
+                open.remove(0);
+                continue;
+            };
+            let fits = |&i: &usize| gpu_of(&frames[i]).is_none_or(|gpu| gpu == part.device);
+            let (mine, mut left): (Vec<usize>, Vec<usize>) = open.into_iter().partition(fits);
             let again: Vec<Frame>;
-            let of_part = if open.len() == frames.len() {
+            let of_part = if mine.len() == frames.len() {
                 frames
             } else {
-                again = open.iter().map(|&i| frames[i].clone()).collect();
+                again = mine.iter().map(|&i| frames[i].clone()).collect();
                 &again
             };
             let found = part.process(of_part);
             let lost = part.is_lost(&found);
-            let mut left = Vec::new();
-            for (i, outcome) in open.into_iter().zip(found) {
+            for (i, outcome) in mine.into_iter().zip(found) {
                 if lost && matches!(outcome, Err(Error::Device { .. })) {
                     left.push(i);
                 }
@@ -101,8 +120,7 @@ impl Pipeline for Divided {
             }
             open = left;
         }
-        let missing = || Err(Error::device("every device", "choosing one for a frame", "none of them answers"));
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect()
+        outcomes.into_iter().flatten().collect()
     }
 
     /// Those of all devices, one behind the other.
@@ -222,6 +240,6 @@ mod tests {
         let first = divided.process(&frames(1)).pop().unwrap().unwrap_err().to_string();
         assert!(first.contains("illegal memory access"), "{first}");
         let later = divided.process(&frames(2)).pop().unwrap().unwrap_err().to_string();
-        assert!(later.contains("none of them answers"), "{later}");
+        assert!(later.contains("none of them can take it"), "{later}");
     }
 }

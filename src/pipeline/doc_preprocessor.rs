@@ -3,7 +3,7 @@
 use super::config::DocumentConfig;
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
-use crate::image::{Frame, ImageBuf, turn};
+use crate::image::{ImageBuf, turn};
 use crate::modules::network::Share;
 use crate::modules::{Classify, Loader, PictureModule, Unwarp};
 use crate::result::page::{Orientation, PreparedPage};
@@ -32,9 +32,9 @@ impl DocPreprocessor {
         self.orientation.iter().map(|m| m.info()).chain(self.unwarp.iter().map(|m| m.info()))
     }
 
-    /// The page of `frame`; `None` where nothing prepares pages.
-    pub(super) fn page(&self, frame: &Frame, share: Share, times: &mut StageTimes) -> Result<Option<PreparedPage>> {
-        let mut picture = frame.image.clone();
+    /// What becomes of `page`; `None` where nothing prepares pages.
+    pub(super) fn page(&self, page: &Arc<ImageBuf>, share: Share, times: &mut StageTimes) -> Result<Option<PreparedPage>> {
+        let mut picture = page.clone();
         let mut found = None;
         if let Some(classify) = &self.orientation {
             let (orientation, quarters) = orientation(classify, &picture, share, times)?;
@@ -44,7 +44,7 @@ impl DocPreprocessor {
             found = Some(orientation);
         }
         if let Some(unwarp) = &self.unwarp {
-            picture = Arc::new(unwarp.flatten(picture.view(), share, times)?);
+            picture = Arc::new(unwarp.flatten(picture.view().into(), share, times)?);
         }
         let is_unwarped = self.unwarp.is_some();
         Ok((is_unwarped || found.is_some()).then_some(PreparedPage { picture, orientation: found, is_unwarped }))
@@ -53,7 +53,7 @@ impl DocPreprocessor {
 
 /// How `picture` is turned, and by how many quarters counter-clockwise it gets upright.
 fn orientation(classify: &Classify, picture: &ImageBuf, share: Share, times: &mut StageTimes) -> Result<(Orientation, u32)> {
-    let classes = classify.predict(&[picture.view()], share, times)?.into_iter().next();
+    let classes = classify.predict(&[picture.view().into()], share, times)?.into_iter().next();
     let classes = classes.ok_or_else(|| Error::internal("orientation", "no answer for a page"))?;
     let angle: Option<u32> = classes.label_names.first().and_then(|name| name.parse().ok());
     let angle = angle.filter(|angle| angle.is_multiple_of(90)).ok_or_else(|| {

@@ -4,7 +4,7 @@ use super::config::DocumentConfig;
 use super::crew::Turn;
 use super::doc_preprocessor::DocPreprocessor;
 use crate::error::Result;
-use crate::image::{Frame, ImageBuf};
+use crate::image::{Frame, FrameId, ImageBuf};
 use crate::modules::{Detect, Loader, PictureModule};
 use crate::result::DetectedBox;
 use crate::result::page::PreparedPage;
@@ -13,14 +13,22 @@ use std::sync::Arc;
 
 /// A page with its regions.
 pub(super) struct PageLayout {
+    /// Identity of the page.
+    pub id: FrameId,
     /// The page as it is read.
-    pub page: Frame,
+    pub image: Arc<ImageBuf>,
     /// What was done to the picture before.
     pub prepared: Option<PreparedPage>,
     /// The regions, in pixels of the page.
     pub regions: Vec<DetectedBox>,
     /// What all of this took.
     pub times: StageTimes,
+}
+
+impl PageLayout {
+    fn frame(&self) -> Frame {
+        Frame { id: self.id.clone(), image: self.image.clone().into() }
+    }
 }
 
 /// What was made of a frame.
@@ -46,17 +54,18 @@ pub(super) fn open(config: &DocumentConfig, loader: &Loader) -> Result<Option<De
 pub(super) fn find(turn: Turn, preprocessor: &DocPreprocessor, layout: Option<&Detect>, frames: &[Frame]) -> Vec<Layout> {
     turn.each(frames, |frame, share| {
         let mut times = StageTimes::default();
-        let prepared = preprocessor.page(frame, share, &mut times)?;
-        let image = prepared.as_ref().map_or_else(|| frame.image.clone(), |prepared| prepared.picture.clone());
-        let regions = layout.map(|layout| layout.predict(&[image.view()], share, &mut times)).transpose()?;
+        let picture = frame.image.on_host(&mut times.transfers)?; // regions are cut out there
+        let prepared = preprocessor.page(&picture, share, &mut times)?;
+        let image = prepared.as_ref().map_or(picture, |prepared| prepared.picture.clone());
+        let regions = layout.map(|layout| layout.predict(&[image.view().into()], share, &mut times)).transpose()?;
         let regions = regions.into_iter().flatten().flatten().collect();
-        Ok(PageLayout { page: Frame { id: frame.id.clone(), image }, prepared, regions, times })
+        Ok(PageLayout { id: frame.id.clone(), image, prepared, regions, times })
     })
 }
 
 /// The pages that are read; in the place of one that could not be made stands its frame.
 pub(super) fn pages(frames: &[Frame], layouts: &[Layout]) -> Vec<Frame> {
-    frames.iter().zip(layouts).map(|(frame, layout)| layout.as_ref().map_or_else(|_| frame.clone(), |found| found.page.clone())).collect()
+    frames.iter().zip(layouts).map(|(frame, layout)| layout.as_ref().map_or_else(|_| frame.clone(), PageLayout::frame)).collect()
 }
 
 /// The regions of class `label` (in small letters), frame by frame in the order of the layout. A region without pixels is
@@ -64,10 +73,10 @@ pub(super) fn pages(frames: &[Frame], layouts: &[Layout]) -> Vec<Frame> {
 pub(super) fn parts(layouts: &[Layout], label: &str) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     for (index, layout) in layouts.iter().enumerate() {
-        let Ok(PageLayout { page, regions, .. }) = layout else { continue };
+        let Ok(PageLayout { id, image, regions, .. }) = layout else { continue };
         for found in regions.iter().filter(|found| found.label.to_lowercase() == label) {
-            if let Some((bbox, pixels)) = cut(&page.image, found)? {
-                parts.push(Part { frame: index, bbox, picture: Frame { id: page.id.clone(), image: Arc::new(pixels) } });
+            if let Some((bbox, pixels)) = cut(image, found)? {
+                parts.push(Part { frame: index, bbox, picture: Frame { id: id.clone(), image: pixels.into() } });
             }
         }
     }

@@ -10,7 +10,7 @@ use super::reader::TextReader;
 use super::runs::Runs;
 use super::tables::{self, Found};
 use crate::error::{Error, Result};
-use crate::image::{Frame, ImageBuf, PointI};
+use crate::image::{Frame, FrameId, ImageBuf, PointI};
 use crate::modules::{Classify, Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::ops::layout::{Columns, reading_order};
 use crate::result::page::{Block, BlockContent, PageResult, PreparedPage};
@@ -103,10 +103,10 @@ impl Pages {
         let seals = layout::parts(&found, "seal")?;
         let tables = if self.structure.is_some() { layout::parts(&found, "table")? } else { Vec::new() };
         let found = found.into_iter().next().unwrap_or_else(|| Err(Error::internal("layout", "no answer for a page")))?;
-        let PageLayout { page, prepared, regions: boxes, mut times } = found;
+        let PageLayout { id, image: page, prepared, regions: boxes, mut times } = found;
         let (orientation, is_unwarped) =
             prepared.map_or((None, false), |PreparedPage { orientation, is_unwarped, .. }| (orientation, is_unwarped));
-        let mut rest = page.image.data().to_vec();
+        let mut rest = page.data().to_vec();
         let mut texts = Vec::new();
         for found in &boxes {
             let label = found.label.to_lowercase();
@@ -119,14 +119,14 @@ impl Pages {
                 "table" => texts.push(("text".to_owned(), found)),
                 _ => texts.push((label, found)),
             }
-            blank(&mut rest, &page.image, found);
+            blank(&mut rest, &page, found);
         }
         let mut ocr = OcrResult::default();
-        let mut blocks = self.regions(&page, &texts, turn, &mut ocr, &mut times)?;
+        let mut blocks = self.regions((&id, &page), &texts, turn, &mut ocr, &mut times)?;
         let seals = self.seals(&seals, turn, &mut times)?;
         blocks.extend(seals.iter().map(|seal| block(seal.bbox.map(|side| side as f32), BlockContent::Seal(seal.text.rec_text.concat()))));
-        let rest = ImageBuf::new(rest, page.size(), page.image.format())?;
-        let loose = self.read_one(Frame { id: page.id.clone(), image: Arc::new(rest) }, turn, &mut times)?;
+        let rest = ImageBuf::new(rest, page.size(), page.format())?;
+        let loose = self.read_one(Frame { id, image: rest.into() }, turn, &mut times)?;
         blocks.extend(
             loose.dt_polys.iter().zip(&loose.rec_text).map(|(polygon, text)| block(bounds(polygon), BlockContent::Line(text.clone()))),
         );
@@ -149,7 +149,7 @@ impl Pages {
             tables: found_tables,
             seals,
             blocks: ordered(blocks, page.size().width),
-            page: page.image,
+            page,
         };
         Ok((result, times))
     }
@@ -158,7 +158,7 @@ impl Pages {
     /// reference does; its detector then sees it in its place and size.
     fn regions(
         &self,
-        page: &Frame,
+        (id, page): (&FrameId, &ImageBuf),
         regions: &[(String, &DetectedBox)],
         turn: Turn,
         ocr: &mut OcrResult,
@@ -168,9 +168,9 @@ impl Pages {
         for regions in regions.chunks(REGIONS_AT_ONCE) {
             let mut pictures = Vec::with_capacity(regions.len());
             for (label, found) in regions {
-                let Some((bbox, pixels)) = layout::cut(&page.image, found)? else { continue };
-                let image = if self.recovery { alone(&page.image, &pixels, bbox)? } else { pixels };
-                pictures.push((label, found, bbox, Frame { id: page.id.clone(), image: Arc::new(image) }));
+                let Some((bbox, pixels)) = layout::cut(page, found)? else { continue };
+                let image = if self.recovery { alone(page, &pixels, bbox)? } else { pixels };
+                pictures.push((label, found, bbox, Frame { id: id.clone(), image: image.into() }));
             }
             let frames: Vec<Frame> = pictures.iter().map(|(.., frame)| frame.clone()).collect();
             for ((label, found, [left, top, ..], _), read) in pictures.iter().zip(self.reader.read(turn, &frames, |_, _| true)) {

@@ -5,7 +5,7 @@ use super::Pipeline;
 use super::crew::Crew;
 use super::runs::Runs;
 use crate::error::{Error, Result};
-use crate::image::{Frame, ImageView, Size};
+use crate::image::{Frame, PictureRef, Size};
 use crate::modules::PictureModule;
 use crate::modules::network::Share;
 use crate::result::{Header, PipelineResult, RunRecord};
@@ -74,7 +74,7 @@ impl<M: PictureModuleResult> PicturePipeline<M> {
 
     /// Outcomes of the frames of one group. When a run of several fails, each runs alone: the fault may be one's.
     fn run_group(&self, frames: &[Frame], group: &[usize], share: Share) -> Vec<Outcome<M>> {
-        let images: Vec<ImageView> = group.iter().map(|&index| frames[index].image.view()).collect();
+        let images: Vec<PictureRef> = group.iter().map(|&index| frames[index].image.view()).collect();
         let mut times = StageTimes::default();
         match self.module.predict(&images, share, &mut times) {
             Ok(outputs) if outputs.len() == group.len() => {

@@ -36,7 +36,7 @@ pub(super) struct TextReader {
 struct Found {
     boxes: Vec<TextPolygon>,
     /// The frame on the GPU, where that reads it; it goes when the texts are there.
-    resident: Option<Resident>,
+    resident: Option<Arc<Resident>>,
     crops: Vec<CurvePlan>,
     times: StageTimes,
 }
@@ -84,7 +84,7 @@ impl TextReader {
             crops.iter().map(move |crop| Region { frame, crop: crop.clone() }).collect::<Vec<_>>()
         };
         let regions: Vec<Region> = detected.iter().enumerate().flat_map(crops).collect();
-        let resident = |frame: usize| detected[frame].as_ref().ok().and_then(|found| found.resident.as_ref());
+        let resident = |frame: usize| detected[frame].as_ref().ok().and_then(|found| found.resident.as_deref());
         let placed: Vec<Placed> = frames.iter().enumerate().map(|(index, frame)| (frame, resident(index))).collect();
         let texts = self.recognise_all(turn, &placed, &regions);
         drop(placed);

@@ -76,7 +76,7 @@ impl InputItem {
         if image.size().area() == 1 {
             return Err(Error::input(&self.name, "the picture is a single pixel: there is nothing to read"));
         }
-        Ok(Frame { id: self.frame_id(), image: Arc::new(image) })
+        Ok(Frame { id: self.frame_id(), image: image.into() })
     }
 
     fn pixels(&self, decoder: &Decoder) -> Result<ImageBuf> {

@@ -8,7 +8,6 @@ use hpinfer::modules::{Loader, LoaderOptions};
 use hpinfer::pipeline::{Ocr, OcrConfig};
 use hpinfer::result::OcrResult;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Lines of other pictures share a run of the network; its sums may be taken in another order.
 const SCORE_TOLERANCE: f32 = 1e-4;
@@ -21,7 +20,7 @@ fn frames() -> Vec<Frame> {
         let mut bytes = std::io::Cursor::new(Vec::new());
         picture.write_to(&mut bytes, image::ImageFormat::Png).expect("encoded");
         let image = Decoder::default().decode(bytes.get_ref(), "demo").expect("decoded");
-        Frame { id: FrameId { input_path: Some(index.to_string()), page_index: None }, image: Arc::new(image) }
+        Frame { id: FrameId { input_path: Some(index.to_string()), page_index: None }, image: image.into() }
     });
     decoded.collect()
 }

@@ -3,10 +3,10 @@
 use super::emulator::{Emulator, Memory};
 use super::inputs::Random;
 use hpinfer::device::FloatsMut;
+use hpinfer::image::nv12::{self, Nv12View, YuvColours, YuvMatrix};
 use hpinfer::image::{ImageBuf, PixelFormat, Size, Surface, SurfaceFormat};
 use hpinfer::ops::resize_norm::cuda::{self, Table};
 use hpinfer::ops::resize_norm::{Interpolation, Item, Normalize, Params, Planes, Scale, Window, cpu};
-use hpinfer::ops::yuv::{self, Nv12View};
 
 /// A picture in one of the formats, its planes with rows longer than needed, and the same in three channels.
 struct Source {
@@ -16,6 +16,7 @@ struct Source {
     pitch: usize,
     chroma: Memory<u8>,
     chroma_pitch: usize,
+    colours: YuvColours,
     picture: ImageBuf,
 }
 
@@ -36,13 +37,15 @@ impl Source {
         let chroma_row = width.div_ceil(2) * 2;
         let chroma_pitch = chroma_row + random.below(5) as usize;
         let chroma = spread(&random.bytes(chroma_row * height.div_ceil(2)), chroma_row, chroma_pitch);
+        let matrix = [YuvMatrix::Bt601, YuvMatrix::Bt709, YuvMatrix::Bt2020][random.below(3) as usize];
+        let colours = YuvColours { matrix, full_range: random.below(2) == 0 };
         let picture = match kind {
             0 => first,
             1 => ImageBuf::new(first.data().to_vec(), size, PixelFormat::Rgb).unwrap(),
             2 => ImageBuf::new(first.data().iter().flat_map(|&v| [v; 3]).collect(), size, PixelFormat::Bgr).unwrap(),
-            _ => yuv::cpu::to_bgr(Nv12View { luma: &pixels, luma_pitch: pitch, chroma: &chroma, chroma_pitch, size }).unwrap(),
+            _ => nv12::to_bgr(Nv12View { luma: &pixels, luma_pitch: pitch, chroma: &chroma, chroma_pitch, size, colours }).unwrap(),
         };
-        Self { size, kind, pixels: Memory::of(&pixels), pitch, chroma: Memory::of(&chroma), chroma_pitch, picture }
+        Self { size, kind, pixels: Memory::of(&pixels), pitch, chroma: Memory::of(&chroma), chroma_pitch, colours, picture }
     }
 
     fn surface(&self) -> Surface<'_> {
@@ -50,7 +53,7 @@ impl Source {
             0 => SurfaceFormat::Bgr,
             1 => SurfaceFormat::Rgb,
             2 => SurfaceFormat::Gray,
-            _ => SurfaceFormat::Nv12 { chroma: self.chroma.slice(), pitch: self.chroma_pitch as u32 },
+            _ => SurfaceFormat::Nv12 { chroma: self.chroma.slice(), pitch: self.chroma_pitch as u32, colours: self.colours },
         };
         Surface::new(self.pixels.slice(), self.pitch as u32, self.size, format).unwrap()
     }

@@ -7,9 +7,10 @@ use hpinfer::Result;
 use hpinfer::backend::fake::FakeEngine;
 use hpinfer::backend::record::{Recording, Replay};
 use hpinfer::backend::{Engine, GpuSession};
-use hpinfer::device::{Device, Gpu};
+use hpinfer::device::{Device, Gpu, GpuId, Stream};
 use hpinfer::image::decode::Decoder;
-use hpinfer::image::{Frame, ImageBuf, PixelFormat, PointI, Size};
+use hpinfer::image::nv12::{YuvColours, YuvMatrix};
+use hpinfer::image::{Frame, ImageBuf, PixelFormat, Plane, Planes, PointI, Resident, Size};
 use hpinfer::model::{BoxType, ModelSpec, Store, TextDetectionSpec};
 use hpinfer::modules::text_recognise::{Line, WidthRule};
 use hpinfer::modules::{TextDetect, TextRecognise};
@@ -114,7 +115,7 @@ fn ocr_on_a_gpu_reads_what_the_processor_reads() {
     for (((found, times), expected), frame) in found.iter().zip(&expected).zip(&frames) {
         compare(found, expected.as_ref().expect("a result"));
         lines += found.rec_text.len();
-        let (moved, pixels) = (times.transfers, frame.image.data().len() as f64);
+        let (moved, pixels) = (times.transfers, frame.image.view().pixels().unwrap().data.len() as f64);
         assert_eq!(moved.frames, 1.0, "{moved:?}");
         assert!(moved.uploaded_bytes >= pixels && moved.uploaded_bytes < pixels + 40_000.0, "{moved:?} for {pixels} bytes");
         assert!(moved.downloaded_bytes < 100_000.0, "{moved:?}");
@@ -136,6 +137,81 @@ fn ocr_on_a_gpu_reads_what_the_processor_reads() {
     );
 }
 
+/// The picture of `frame` as a decoder leaves it on the device, rows longer than they need be: as it is, or as NV12.
+fn left_on_device(frame: &Frame, stream: &Stream, nv12: bool) -> Frame {
+    let (image, size) = (frame.image.view().pixels().expect("on the host"), frame.size());
+    let (width, height) = (size.width as usize, size.height as usize);
+    let pitch = (width * 3).next_multiple_of(256);
+    let mut rows: Vec<Vec<u8>> = image.data.chunks(width * 3).map(<[u8]>::to_vec).collect();
+    if nv12 {
+        rows.iter_mut().for_each(|row| *row = row.chunks(3).map(|p| p[1] / 2 + 60).collect());
+        rows.extend((0..height.div_ceil(2)).map(|y| (0..width.next_multiple_of(2)).map(|x| 100 + ((x * 7 + y * 3) % 50) as u8).collect()));
+    }
+    rows.iter_mut().for_each(|row| row.resize(pitch, 0x5a));
+    let bytes = rows.concat();
+    let mut memory = stream.alloc::<u8>(bytes.len()).expect("memory");
+    let mut staged = stream.pinned(bytes.len()).expect("memory");
+    staged.fill().expect("nothing under way").copy_from_slice(&bytes);
+    stream.upload(&staged, &mut memory).expect("copied");
+    let plane = |row: usize| Plane { address: memory.slice().address() + (row * pitch) as u64, pitch: pitch as u32 };
+    let colours = YuvColours { matrix: YuvMatrix::Bt709, full_range: false };
+    let planes = match nv12 {
+        true => Planes::Nv12 { luma: plane(0), chroma: plane(height), colours },
+        false => Planes::Interleaved(PixelFormat::Bgr, plane(0)),
+    };
+    // SAFETY: the memory goes with the picture, and was written by the stream.
+    let resident = unsafe { Resident::from_raw(stream, planes, size, memory) }.expect("a picture");
+    Frame { id: frame.id.clone(), image: resident.into() }
+}
+
+/// Frames that a decoder left on the device are read there: nothing of them is uploaded, and none comes to the host.
+#[test]
+fn frames_that_lie_on_the_device_stay_there() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    let (gpu, stub) = (networks.on_gpu(2), Loaded::get());
+    let stream = Stream::new(&Gpu::open(None).expect("the stand-in opens")).expect("a stream");
+    let (note, odd) = (picture("demo/delivery_note.png"), plain(Size::new(91, 41)));
+    let frames = [(&note, false), (&note, true), (&odd, true)].map(|(frame, nv12)| left_on_device(frame, &stream, nv12));
+    let before = stub.counts();
+    let found = gpu.predict_timed(&frames);
+    let after = stub.counts();
+    // The same frames on the processor, which has to ask for them.
+    let mut transfers = Transfers::default();
+    let copies = frames.clone().map(|frame| Frame { image: frame.image.on_host(&mut transfers).expect("a copy").into(), ..frame });
+    assert_eq!(transfers.downloads, 5.0, "a plane each, and two of NV12");
+    assert!(copies[0].image.view().pixels().unwrap().data == note.image.view().pixels().unwrap().data);
+    let expected = networks.on_cpu().predict(&copies);
+    for (found, expected) in found.into_iter().zip(expected) {
+        let (found, times) = found.expect("a result");
+        compare(&found, &expected.expect("a result"));
+        let moved = times.transfers;
+        assert!(moved.frames == 0.0 && moved.uploaded_bytes < 40_000.0 && moved.downloaded_bytes < 100_000.0, "{moved:?}");
+    }
+    assert!(after.uploaded_bytes - before.uploaded_bytes < 250_000, "{before:?} {after:?}");
+    // What cannot work on them says so.
+    let refused = |frame: &Frame, ocr: &Ocr| ocr.predict(std::slice::from_ref(frame)).remove(0).expect_err("refused").to_string();
+    let error = refused(&frames[0], &networks.on_cpu());
+    assert!(error.contains("it lies in memory of gpu:0, and the processor is to work on it"), "{error}");
+    let second = networks.on(&Gpu::open(Some(&GpuId::Number(1))).expect("the stand-in opens"), 2);
+    let error = refused(&frames[0], &second);
+    assert!(error.contains("it lies in memory of gpu:0, and gpu:1 is to work on it"), "{error}");
+    let error = refused(&left_on_device(&plain(Size::new(20, 17)), &stream, false), &gpu);
+    assert!(error.contains("20x17 pixels in memory of gpu:0 are too few"), "{error}");
+    // Of several devices each gets its own.
+    let parts = [("gpu:0", gpu), ("gpu:1", second)];
+    let parts = parts
+        .map(|(name, ocr)| (Device::open_one(&name.parse().expect("a device")).expect("it opens"), Box::new(ocr) as Box<dyn Pipeline>));
+    let divided = Divided::new(parts.into());
+    let elsewhere = Stream::new(&Gpu::open(Some(&GpuId::Number(1))).expect("the stand-in opens")).expect("a stream");
+    let mixed = [left_on_device(&odd, &elsewhere, true), frames[2].clone(), odd.clone(), left_on_device(&odd, &elsewhere, false)];
+    for round in 0..3 {
+        let ran = divided.process(&mixed).into_iter().map(|outcome| outcome.expect("a result").0.header().run[0].device.clone());
+        let ran: Vec<String> = ran.collect();
+        assert_eq!([&*ran[0], &*ran[1], &*ran[3]], ["gpu:1", "gpu:0", "gpu:1"], "round {round}: {ran:?}");
+    }
+}
+
 /// Outlines of curved text, and scores of exact polygons, are found by the processor in what the network on the device gave.
 #[test]
 fn curved_text_and_slow_scores_are_those_of_the_processor() {
@@ -144,7 +220,7 @@ fn curved_text_and_slow_scores_are_those_of_the_processor() {
     Loaded::get();
     let gpu = Gpu::open(None).expect("the stand-in opens");
     let whole = picture("demo/delivery_note.png");
-    let part = whole.image.view().part([0, 0, whole.size().width as i32, 240]).expect("pixels").expect("some");
+    let part = whole.image.view().pixels().unwrap().part([0, 0, whole.size().width as i32, 240]).expect("pixels").expect("some");
     let frames = [Frame::from_image(part)];
     let curved = |spec: &mut TextDetectionSpec| spec.boxes = BoxType::Poly;
     let slow = |spec: &mut TextDetectionSpec| spec.db.score_mode = ScoreMode::Slow;
@@ -256,7 +332,8 @@ fn a_second_picture_of_a_size_allocates_nothing() {
     let (gpu, stub) = (networks.on_gpu(1), Loaded::get());
     let whole = picture("demo/delivery_note.png");
     let size = whole.size();
-    let part = whole.image.view().part([0, 0, size.width as i32, (size.height / 5) as i32]).expect("pixels").expect("some");
+    let part =
+        whole.image.view().pixels().unwrap().part([0, 0, size.width as i32, (size.height / 5) as i32]).expect("pixels").expect("some");
     let frame = [Frame::from_image(part)];
     let read = || gpu.predict(&frame).pop().expect("one").expect("a result").rec_text;
     let first = read();

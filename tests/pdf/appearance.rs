@@ -1,12 +1,12 @@
 //! Pages against those that PDFium renders.
 
 use super::{fixture, load, only_error, processes};
-use hpinfer::image::ImageBuf;
 use hpinfer::image::decode::Decoder;
+use hpinfer::image::{Frame, ImageBuf};
 use hpinfer::source::PdfOptions;
 use hpinfer::source::pdf::Password;
+use hpinfer::trace::Transfers;
 use std::fs;
-use std::sync::Arc;
 
 /// Largest mean difference of a sample. Edges are smoothed and glyphs placed in other ways, which shows along outlines:
 /// measured 0.2 to 2.1 on these pages, while a glyph or shape in the wrong place costs more than 5.
@@ -28,7 +28,7 @@ fn pages_look_as_pdfium_renders_them() {
             assert_eq!(frame.id.page_index, Some(index as u32));
             let expected = picture(&format!("{name}_{index}.png"));
             assert_eq!(frame.size(), expected.size(), "{name} page {index}");
-            let differences = frame.image.data().iter().zip(expected.data()).map(|(a, b)| a.abs_diff(*b));
+            let differences = frame.image.view().pixels().unwrap().data.iter().zip(expected.data()).map(|(a, b)| a.abs_diff(*b));
             let count = expected.data().len() as f64;
             let mean = differences.clone().map(f64::from).sum::<f64>() / count;
             let far = differences.filter(|d| *d > 64).count() as f64 * 100.0 / count;
@@ -36,7 +36,7 @@ fn pages_look_as_pdfium_renders_them() {
             if let Some(folder) = std::env::var_os("HPINFER_PDF_PICTURES") {
                 let path = std::path::Path::new(&folder).join(format!("{name}_{index}.ppm"));
                 let mut ppm = format!("P6 {} {} 255\n", frame.size().width, frame.size().height).into_bytes();
-                ppm.extend(frame.image.data().chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]));
+                ppm.extend(frame.image.view().pixels().unwrap().data.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]));
                 fs::write(path, ppm).unwrap();
             }
             assert!(mean < MEAN_TOLERANCE && far < FAR_TOLERANCE, "{name} page {index}: mean {mean}, far {far} %");
@@ -46,17 +46,18 @@ fn pages_look_as_pdfium_renders_them() {
 
 #[test]
 fn packed_encrypted_and_isolated_documents_look_the_same() {
-    let plain = |options: &PdfOptions| load(&fixture("text.pdf"), options).remove(0).unwrap().image;
+    let pixels = |frame: Frame| frame.image.on_host(&mut Transfers::default()).unwrap();
+    let plain = |options: &PdfOptions| pixels(load(&fixture("text.pdf"), options).remove(0).unwrap());
     let expected = plain(&PdfOptions::default());
     assert!(plain(&processes()) == expected, "rendered in another process");
-    assert!(load(&fixture("packed.pdf"), &PdfOptions::default()).remove(0).unwrap().image == expected);
+    assert!(pixels(load(&fixture("packed.pdf"), &PdfOptions::default()).remove(0).unwrap()) == expected);
     for name in ["rc4.pdf", "aes128.pdf", "aes256.pdf"] {
         // Only documents of the newest kind let their owner's password be used for reading.
         let passwords = if name == "aes256.pdf" { &["Geheimnis", "owner"][..] } else { &["Geheimnis"] };
         for &password in passwords {
             for options in [PdfOptions::default(), processes()] {
                 let frames = load(&fixture(name), &PdfOptions { password: Some(Password(password.into())), ..options });
-                let image: Arc<ImageBuf> = frames.into_iter().next().unwrap().unwrap().image;
+                let image = pixels(frames.into_iter().next().unwrap().unwrap());
                 assert!(image == expected, "{name} with {password}");
             }
         }

@@ -39,7 +39,8 @@ fn a_page_that_fails_leaves_the_others() {
     bytes[second..second + 12].copy_from_slice(b"[0 0 9e9 50]");
     let huge = String::from_utf8_lossy(&bytes).replace("9e9", "99999999");
     let outcomes = load_bytes(huge.as_bytes(), &PdfOptions::default());
-    let told: Vec<_> = outcomes.iter().map(|o| o.as_ref().map(|f| f.image.data()[0]).map_err(ToString::to_string)).collect();
+    let told: Vec<_> =
+        outcomes.iter().map(|o| o.as_ref().map(|f| f.image.view().pixels().unwrap().data[0]).map_err(ToString::to_string)).collect();
     assert_eq!((&told[0], &told[2]), (&Ok(0), &Ok(0)));
     let message = told[1].as_ref().unwrap_err();
     assert!(message.contains(": page 2: ") && message.contains("the limit is 268435456 (lower the dpi"), "{message}");
@@ -86,7 +87,7 @@ fn a_page_beyond_its_time_is_stopped_and_the_next_one_rendered() {
     let outcomes = load_bytes(&bytes, &PdfOptions { page_time: Duration::from_secs(2), ..processes() });
     let message = outcomes[0].as_ref().unwrap_err().to_string();
     assert!(message.contains(": page 1: not rendered within 2 s"), "{message}");
-    assert_eq!(outcomes[1].as_ref().unwrap().image.data()[0], 0);
+    assert_eq!(outcomes[1].as_ref().unwrap().image.view().pixels().unwrap().data[0], 0);
     assert!(started.elapsed() < PATIENCE);
 }
 
@@ -115,7 +116,7 @@ fn a_page_that_needs_too_much_memory_ends_its_renderer_alone() {
     assert_eq!(outcomes.len(), 2);
     let message = outcomes[0].as_ref().unwrap_err().to_string();
     assert!(message.contains(": page 1: "), "{message}");
-    assert_eq!(outcomes[1].as_ref().unwrap().image.data()[0], 0);
+    assert_eq!(outcomes[1].as_ref().unwrap().image.view().pixels().unwrap().data[0], 0);
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn thousands_of_pages_are_rendered_one_by_one() {
     let options = PdfOptions { dpi: 18, pages: "1,250-500,2999-".parse().unwrap(), ..PdfOptions::default() };
     let outcomes = load_bytes(&document(&pages), &options);
     assert_eq!(outcomes.len(), 1 + 251 + 2);
-    assert!(outcomes.iter().all(|frame| frame.as_ref().is_ok_and(|f| f.image.data()[0] == 0)));
+    assert!(outcomes.iter().all(|frame| frame.as_ref().is_ok_and(|f| f.image.view().pixels().unwrap().data[0] == 0)));
     assert_eq!(outcomes.last().unwrap().as_ref().unwrap().id.page_index, Some(2999));
 }
 

@@ -23,7 +23,8 @@ fn the_pages_asked_for_come_in_order() {
     let options = PdfOptions { max_pages: 3, ..PdfOptions::default() };
     assert!(only_error(load_bytes(&bytes, &options)).contains("5 pages, the limit is 3 (choose fewer with --pages"));
     let options = PdfOptions { max_pages: 3, pages: "1-3".parse().unwrap(), dpi: 36, ..PdfOptions::default() };
-    let shades: Vec<u8> = load_bytes(&bytes, &options).into_iter().map(|frame| frame.unwrap().image.data()[0]).collect();
+    let shades: Vec<u8> =
+        load_bytes(&bytes, &options).into_iter().map(|frame| frame.unwrap().image.view().pixels().unwrap().data[0]).collect();
     assert_eq!(shades, [255, 0, 255]);
 }
 
@@ -64,7 +65,7 @@ fn an_open_document_is_not_needed_on_disk_and_its_pages_render_in_any_order() {
     fs::write(&path, document(&[BLACK, "", BLACK])).unwrap();
     let items: Vec<_> = Source::new(&[&path], SourceOptions::default()).collect();
     drop(folder);
-    let shade = |i: usize| items[i].load(&Decoder::default()).unwrap().image.data()[0];
+    let shade = |i: usize| items[i].load(&Decoder::default()).unwrap().image.view().pixels().unwrap().data[0];
     std::thread::scope(|scope| {
         let threads: Vec<_> = [2, 1, 0, 2].map(|i| scope.spawn(move || shade(i))).into_iter().collect();
         let shades: Vec<u8> = threads.into_iter().map(|t| t.join().unwrap()).collect();

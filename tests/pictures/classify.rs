@@ -41,7 +41,7 @@ fn means(spec: ClassificationSpec) -> (Classify, Fed) {
 fn inputs_equal_the_reference() {
     for case in list(&index(), "classify") {
         let (classify, fed) = means(spec(number(case, "short"), number(case, "crop")));
-        classify.predict(&[pictured(case).view()], Share::Whole, &mut StageTimes::default()).expect("classes");
+        classify.predict(&[pictured(case).view().into()], Share::Whole, &mut StageTimes::default()).expect("classes");
         assert_tensor(case, &fed.lock().expect("no panic")[0][0], [0.0; 3]);
     }
 }
@@ -53,7 +53,8 @@ fn classes_and_scores_equal_numpy() {
         let (engine, _) =
             remembering(&[("x", &[None; 4])], 1, move |_| Ok(vec![Output::f32(&[1, probabilities.len()], probabilities.clone())]));
         let classify = Classify::new(engine, ClassificationSpec { topk: number(case, "k") as usize, ..spec(8, 8) }).expect("a classifier");
-        let found = classify.predict(&[picture(1, Size::new(8, 8)).view()], Share::Whole, &mut StageTimes::default()).expect("classes");
+        let found =
+            classify.predict(&[picture(1, Size::new(8, 8)).view().into()], Share::Whole, &mut StageTimes::default()).expect("classes");
         let ids: Vec<u32> = case["class_ids"].as_array().expect("a list").iter().map(|v| v.as_u64().expect("an id") as u32).collect();
         assert_eq!((&found[0].class_ids, &found[0].scores), (&ids, &floats(&case["scores"])));
     }
@@ -61,7 +62,8 @@ fn classes_and_scores_equal_numpy() {
         let (score, expected) = (floats(row)[0], floats(row)[1]);
         let (engine, _) = remembering(&[("x", &[None; 4])], 1, move |_| Ok(vec![Output::f32(&[1, 1], vec![score])]));
         let classify = Classify::new(engine, spec(8, 8)).expect("a classifier");
-        let found = classify.predict(&[picture(1, Size::new(8, 8)).view()], Share::Whole, &mut StageTimes::default()).expect("classes");
+        let found =
+            classify.predict(&[picture(1, Size::new(8, 8)).view().into()], Share::Whole, &mut StageTimes::default()).expect("classes");
         assert_eq!(found[0].scores, [expected], "{score}");
     }
 }
@@ -71,7 +73,7 @@ fn of_equal_scores_the_lower_class_comes_first_and_labels_follow() {
     let (engine, _) = remembering(&[("x", &[None; 4])], 1, |_| Ok(vec![Output::f32(&[1, 4], vec![0.25, 0.5, 0.25, 0.5])]));
     let labels = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
     let classify = Classify::new(engine, ClassificationSpec { labels, ..spec(8, 8) }).expect("a classifier");
-    let found = classify.predict(&[picture(1, Size::new(8, 8)).view()], Share::Whole, &mut StageTimes::default()).expect("classes");
+    let found = classify.predict(&[picture(1, Size::new(8, 8)).view().into()], Share::Whole, &mut StageTimes::default()).expect("classes");
     assert_eq!(found[0].class_ids, [1, 3, 0]);
     assert_eq!(found[0].label_names, ["b", "d", "a"]);
 }
@@ -87,7 +89,7 @@ fn what_does_not_fit_is_refused_with_its_reason() {
         let (dims, labels) = (dims.to_vec(), vec!["name".to_owned(); 4]);
         let (engine, _) = remembering(&[("x", &[None; 4])], 1, move |_| Ok(vec![Output::f32(&dims, data.clone())]));
         let classify = Classify::new(engine, ClassificationSpec { labels, ..spec(8, 8) }).expect("a classifier");
-        let error = classify.predict(&[eight.view()], Share::Whole, &mut StageTimes::default()).expect_err("refused").to_string();
+        let error = classify.predict(&[eight.view().into()], Share::Whole, &mut StageTimes::default()).expect_err("refused").to_string();
         assert!(error.contains(says) && error.contains("fake"), "{error}");
     }
     // A fixed size that the crop does not fit in, and a network of another size.

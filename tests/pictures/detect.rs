@@ -67,7 +67,7 @@ fn constant(inputs: &[(&str, &[Option<usize>])], rows: Vec<[f32; 6]>) -> (Arc<Fa
 }
 
 fn detect(engine: Arc<FakeEngine>, size: Size) -> Result<Vec<DetectedBox>> {
-    let found = Detect::new(engine, spec(false))?.predict(&[picture(1, size).view()], Share::Whole, &mut StageTimes::default())?;
+    let found = Detect::new(engine, spec(false))?.predict(&[picture(1, size).view().into()], Share::Whole, &mut StageTimes::default())?;
     Ok(found.into_iter().next().expect("one picture"))
 }
 
@@ -78,7 +78,7 @@ fn inputs_equal_the_reference() {
         let spec = of_case(case);
         let level = spec.normalize.map_or([1.0; 3], |n| n.std.map(|std| 1.0 / 255.0 / std));
         let detect = Detect::new(engine, spec).expect("a detector");
-        detect.predict(&[pictured(case).view()], Share::Whole, &mut StageTimes::default()).expect("boxes");
+        detect.predict(&[pictured(case).view().into()], Share::Whole, &mut StageTimes::default()).expect("boxes");
         let fed = fed.lock().expect("no panic");
         assert_tensor(case, &fed[0][1], level);
         assert_eq!(fed[0][0].1, floats(&case["im_shape"]), "{}x{}", number(case, "width"), number(case, "height"));
@@ -204,6 +204,7 @@ fn masks_follow_their_rows_and_are_cut_to_their_boxes() {
         Ok(vec![Output::f32(&[1, 6], row), Output::i32(&[1], vec![1]), Output::i32(&[1, 7, 5], vec![0; 35])])
     });
     let segment = SegmentInstances::new(engine, spec(true)).expect("a segmenter");
-    let error = segment.predict(&[picture(1, size).view()], Share::Whole, &mut StageTimes::default()).expect_err("refused").to_string();
+    let error =
+        segment.predict(&[picture(1, size).view().into()], Share::Whole, &mut StageTimes::default()).expect_err("refused").to_string();
     assert!(error.contains("masks [1x7x5]") && error.contains("7x5"), "{error}");
 }

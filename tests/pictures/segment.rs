@@ -28,7 +28,7 @@ fn inputs_equal_the_reference() {
         let image = pictured(case);
         let found = Segment::new(engine, spec(None))
             .expect("a segmenter")
-            .predict(&[image.view()], Share::Whole, &mut StageTimes::default())
+            .predict(&[image.view().into()], Share::Whole, &mut StageTimes::default())
             .expect("a map");
         assert_tensor(case, &fed.lock().expect("no panic")[0][0], [0.0; 3]);
         assert!(found[0].size() == image.size() && found[0].labels().iter().all(|&v| v == 3));
@@ -49,7 +49,7 @@ fn the_class_is_chosen_by_the_graph_or_here() {
     for output in outputs {
         let (engine, _) = remembering(&[("x", &[None; 4])], 1, move |_| Ok(vec![output.clone()]));
         let found = Segment::new(engine, spec(None)).expect("a segmenter").predict(
-            &[picture(1, size).view()],
+            &[picture(1, size).view().into()],
             Share::Whole,
             &mut StageTimes::default(),
         );
@@ -63,7 +63,7 @@ fn the_class_is_chosen_by_the_graph_or_here() {
     ] {
         let (engine, _) = remembering(&[("x", &[None; 4])], 1, move |_| Ok(vec![output.clone()]));
         let found = Segment::new(engine, spec(None)).expect("a segmenter").predict(
-            &[picture(1, size).view()],
+            &[picture(1, size).view().into()],
             Share::Whole,
             &mut StageTimes::default(),
         );
@@ -83,7 +83,7 @@ fn a_resized_map_is_brought_back_as_opencv_does() {
             Ok(vec![Output::i64(&[1, fed.height as usize, fed.width as usize], labels.clone())])
         });
         let segment = Segment::new(engine, spec(Some(SegSize::Fixed(fed)))).expect("a segmenter");
-        let found = segment.predict(&[picture(1, original).view()], Share::Whole, &mut StageTimes::default()).expect("a map");
+        let found = segment.predict(&[picture(1, original).view().into()], Share::Whole, &mut StageTimes::default()).expect("a map");
         let found: Vec<i64> = found[0].labels().iter().map(|&v| v.into()).collect();
         assert_eq!(found, values("restored"), "{fed} to {original}");
     }
@@ -118,7 +118,7 @@ fn pictures_of_one_size_share_a_run_and_a_fixed_network_refuses_others() {
     let pipeline = SemanticSegmentation::new(Segment::new(engine, spec(None)).expect("a segmenter"), 8, 2).expect("a pipeline");
     for (frame, result) in frames.iter().zip(pipeline.predict(&frames)) {
         let result = result.expect("a result");
-        let red: Vec<u8> = frame.image.data().chunks(3).map(|p| u8::from(p[2] > 127)).collect();
+        let red: Vec<u8> = frame.image.view().pixels().unwrap().data.chunks(3).map(|p| u8::from(p[2] > 127)).collect();
         assert_eq!((result.pred.size(), result.pred.labels()), (frame.size(), &red[..]));
     }
     let mut runs: Vec<_> = fed.lock().expect("no panic").iter().map(|inputs| inputs[0].0.dims().to_vec()).collect();

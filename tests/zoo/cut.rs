@@ -56,7 +56,7 @@ fn found(spec: &DetectionSpec, options: LoadOptions, cache: &Cache) -> (Vec<Dete
     let wave = |x: u32, y: u32, c: u32| (f64::from(x * (c + 2) + y * 3) * 0.05).sin() * 90.0 + f64::from((x * y * (c + 1)) % 60) + 100.0;
     let data = (0..size.height).flat_map(|y| (0..size.width).flat_map(move |x| (0..3).map(move |c| wave(x, y, c) as u8))).collect();
     let picture = ImageBuf::new(data, size, PixelFormat::Bgr).expect("a picture");
-    let (views, mut times) = ([picture.view()], StageTimes::default());
+    let (views, mut times) = ([picture.view().into()], StageTimes::default());
     if !spec.masks {
         let module = Detect::new(engine, spec.clone()).expect("a detector");
         return (module.predict(&views, Share::Whole, &mut times).expect("boxes").remove(0), Vec::new());

@@ -3,14 +3,15 @@
 use super::{Noise, Op, Recipe, recipe};
 use crate::device::{DeviceBuffer, FloatsMut, Stream};
 use crate::error::Result;
+use crate::image::nv12::{self, Nv12View, YuvColours};
 use crate::image::{ImageBuf, PixelFormat, PointI, Resident, Size, Surface, SurfaceFormat};
 use crate::ops::resize_norm::{self, Interpolation, Normalize, Params, Planes, Window};
 use crate::ops::warp::cuda::Taps;
 use crate::ops::warp::{self, CropPlan};
-use crate::ops::yuv::{self, Nv12View};
 use crate::tensor::storage::{Storage, download, stage};
 use crate::trace::Transfers;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Where a network input is written.
 enum Out {
@@ -79,15 +80,15 @@ fn page(size: Size) -> Result<ImageBuf> {
     ImageBuf::new((0..size.area() * 3).map(|_| noise.next() as u8).collect(), size, PixelFormat::Bgr)
 }
 
-fn resident(image: &ImageBuf, stream: &Stream) -> Result<Resident> {
-    Resident::upload(image.view(), image.size(), stream, &mut Transfers::default())
+fn resident(image: &ImageBuf, stream: &Stream) -> Result<Arc<Resident>> {
+    Resident::bring(image.view().into(), image.size(), stream, &mut Transfers::default())
 }
 
 /// A picture on both sides.
 enum Source {
     Bgr {
         picture: ImageBuf,
-        resident: Resident,
+        resident: Arc<Resident>,
     },
     /// Luma, then chroma, without gaps.
     Nv12 {
@@ -120,7 +121,7 @@ impl Source {
             Self::Bgr { resident, .. } => resident.surface(),
             Self::Nv12 { size, placed, .. } => {
                 let (all, luma, pitch) = (placed.on_device()?, size.area() as usize, size.width);
-                let format = SurfaceFormat::Nv12 { chroma: all.part(luma..all.len())?, pitch };
+                let format = SurfaceFormat::Nv12 { chroma: all.part(luma..all.len())?, pitch, colours: YuvColours::default() };
                 Surface::new(all.part(0..luma)?, pitch, *size, format)
             }
         }
@@ -132,7 +133,8 @@ impl Source {
             Self::Bgr { picture, .. } => Cow::Borrowed(picture),
             Self::Nv12 { size, planes, .. } => {
                 let ((luma, chroma), pitch) = (planes.split_at(size.area() as usize), size.width as usize);
-                Cow::Owned(yuv::cpu::to_bgr(Nv12View { luma, luma_pitch: pitch, chroma, chroma_pitch: pitch, size: *size })?)
+                let colours = YuvColours::default();
+                Cow::Owned(nv12::to_bgr(Nv12View { luma, luma_pitch: pitch, chroma, chroma_pitch: pitch, size: *size, colours })?)
             }
         })
     }
@@ -209,7 +211,7 @@ impl Op for Resize {
 /// Lines of unlike size and angle out of one page into one batch.
 struct Crops {
     page: ImageBuf,
-    resident: Resident,
+    resident: Arc<Resident>,
     plans: Vec<(CropPlan, Size)>,
     rows: Storage<warp::cuda::Row>,
     taps: Storage<Taps>,

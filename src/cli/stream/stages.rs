@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
-use crate::image::{Frame, FrameId, ImageBuf};
+use crate::image::{Frame, FrameId, ImageBuf, Picture as Pixels};
 use crate::ops::difference::cpu::largest_tile_difference;
 use crate::pipeline::Pipeline;
 use crate::result::PipelineResult;
@@ -12,7 +12,7 @@ use crate::result::render::save::{Saver, Slot};
 use crate::schedule::graph::Stages;
 use crate::source::InputItem;
 use crate::source::video::Moment;
-use crate::trace::StageTimes;
+use crate::trace::{StageTimes, Transfers};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +25,7 @@ pub(super) struct Tag {
 
 /// What a stream yields.
 pub(super) enum Picture {
-    Pixels(ImageBuf),
+    Pixels(Pixels),
     Item(InputItem),
 }
 
@@ -74,9 +74,9 @@ impl<'a> FrameStages<'a> {
         Self { pipeline, names, decoder: Decoder::default(), carry_over, references, saver, fonts }
     }
 
-    /// The earlier frame whose result holds for `image` as well; else this one becomes the one to compare with.
-    fn same_as(&self, tag: &Tag, image: &Arc<ImageBuf>) -> Option<u64> {
-        let most = self.carry_over?;
+    /// The earlier frame whose result holds for `image` as well, as it differs by at most `most`; else this one becomes the one
+    /// to compare with.
+    fn same_as(&self, tag: &Tag, image: &Arc<ImageBuf>, most: f32) -> Option<u64> {
         let mut reference = self.references[tag.stream].lock().unwrap_or_else(PoisonError::into_inner);
         let same = reference.as_ref().filter(|(_, of)| largest_tile_difference(of.view(), image.view()).is_some_and(|d| d <= most));
         let same = same.map(|(frame_id, _)| *frame_id);
@@ -106,10 +106,12 @@ impl Stages for FrameStages<'_> {
             Picture::Item(item) => item.load(&self.decoder).map_err(Output::Failed)?,
             Picture::Pixels(image) => {
                 let id = FrameId { input_path: Some(self.names[tag.stream].clone()), page_index: None };
-                Frame { id, image: Arc::new(image) }
+                Frame { id, image }
             }
         };
-        self.same_as(tag, &frame.image).map_or(Ok(frame), |earlier| Err(Output::SameAs(earlier)))
+        let Some(most) = self.carry_over else { return Ok(frame) };
+        let image = frame.image.on_host(&mut Transfers::default()).map_err(Output::Failed)?;
+        self.same_as(tag, &image, most).map_or(Ok(frame), |earlier| Err(Output::SameAs(earlier)))
     }
 
     fn cost(&self, frame: &Frame) -> u64 {
@@ -127,7 +129,8 @@ impl Stages for FrameStages<'_> {
     fn finish(&self, tag: &Tag, frame: Frame, done: Self::Done) -> Output {
         let looked = done.and_then(|(result, times)| {
             self.saver.as_ref().map_or(Ok(()), |saver| Self::save(saver, tag, &frame, &result))?;
-            let draw = |fonts| Ok::<_, Error>(draw(frame.image.view(), &result, fonts)?.into_picture());
+            let image = |frame: &Frame| frame.image.on_host(&mut Transfers::default());
+            let draw = |fonts| Ok::<_, Error>(draw(image(&frame)?.view(), &result, fonts)?.into_picture());
             let drawn = self.fonts.as_ref().map(draw).transpose()?.flatten();
             Ok(Looked { result, times, drawn })
         });

@@ -139,6 +139,17 @@ impl Stream {
         copied.map_err(|e| gpu.fault(format!("copying {bytes} bytes within the device"), e))
     }
 
+    /// Has the work that comes next begin when that of `other` so far is done.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn follow(&self, other: &Self) -> Result<()> {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ok(());
+        }
+        self.0.stream.join(&other.0.stream).map_err(|e| self.0.gpu.fault("waiting for another stream", e))
+    }
+
     /// Waits until all work is done.
     ///
     /// # Errors

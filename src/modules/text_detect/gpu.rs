@@ -4,13 +4,13 @@
 use super::{Detected, TextDetect, canvas_of, in_reading_order};
 use crate::backend::GpuSession;
 use crate::error::Result;
-use crate::image::{ImageView, Resident};
+use crate::image::{PictureRef, Resident};
 use crate::model::BoxType;
 use crate::modules::feed::{Placed, prepare_on_gpu};
 use crate::ops::db::cpu::DbScratch;
 use crate::ops::db::cuda::{self as db, Plan};
 use crate::ops::db::{ProbabilityMap, ScoreMode};
-use crate::ops::resize_norm::{Interpolation, Params, Planes, Window};
+use crate::ops::resize_norm::{Interpolation, Params, Planes};
 use crate::tensor::storage::{download, stage};
 use crate::trace::{Stage, StageTimes};
 
@@ -22,17 +22,16 @@ impl TextDetect {
         &self,
         session: &mut dyn GpuSession,
         scratch: &mut DbScratch,
-        image: ImageView<'_>,
+        image: PictureRef<'_>,
         times: &mut StageTimes,
     ) -> Result<Detected> {
         let stream = session.stream().clone();
         let (resident, canvas) = times.moving(Stage::DetPre, |transfers| {
-            let resident = Resident::upload(image, canvas_of(image.size), &stream, transfers)?;
+            let resident = Resident::bring(image, canvas_of(image.size()), &stream, transfers)?;
             let canvas = self.spec.resize.target_within(resident.canvas()?.size(), self.spec.max_side);
             let (interpolation, normalize) = (Interpolation::Linear, self.spec.normalize);
             let params = Params { canvas, interpolation, normalize, pad: 0.0, planes: Planes::Bgr };
-            let placed = Placed { resident: &resident, resized: canvas, window: Window::whole(canvas) };
-            prepare_on_gpu(session, 0, &[placed], &params, transfers)?;
+            prepare_on_gpu(session, 0, &[Placed::whole(&*resident, canvas)], &params, transfers)?;
             Ok::<_, crate::Error>((resident, canvas))
         })?;
         times.measure(Stage::DetInfer, || session.run())?;

@@ -6,7 +6,7 @@ mod gpu;
 use super::network::{Engines, Network, Share, Worker};
 use crate::backend::RunInfo;
 use crate::error::Result;
-use crate::image::{ImageBuf, ImageView, PointI, Resident, Size};
+use crate::image::{ImageBuf, ImageView, PictureRef, PointI, Resident, Size};
 use crate::model::{BoxType, DetResize, LimitType, TextDetectionSpec};
 use crate::ops::db::{self, ProbabilityMap, ScoreMode, TextBox, TextPolygon};
 use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
@@ -14,6 +14,7 @@ use crate::ops::warp::CropPlan;
 use crate::ops::warp::curve::CurvePlan;
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
+use std::sync::Arc;
 
 /// Settings that a pipeline file or flag puts in place of the model's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -60,7 +61,7 @@ pub struct Detected {
     /// The regions: straight ones in reading order.
     pub regions: Vec<TextPolygon>,
     /// The picture, where it was brought to a GPU.
-    pub resident: Option<Resident>,
+    pub resident: Option<Arc<Resident>>,
 }
 
 /// A loaded detector, shared by workers.
@@ -97,12 +98,12 @@ impl TextDetect {
         }
     }
 
-    /// Finds the text regions of `image` (BGR). On a GPU the picture is brought there, once, and stays for what follows.
-    pub fn detect(&self, image: ImageView<'_>, share: Share, times: &mut StageTimes) -> Result<Detected> {
+    /// Finds the text regions of `image` (BGR). On a GPU the picture is brought there, once, unless it lies there, and stays for what follows.
+    pub fn detect(&self, image: PictureRef<'_>, share: Share, times: &mut StageTimes) -> Result<Detected> {
         self.network.with(share, |worker| {
             let Worker { session, scratch } = worker;
             let Some(session) = session.on_gpu() else {
-                return Ok(Detected { regions: self.detect_on_cpu(worker, image, times)?, resident: None });
+                return Ok(Detected { regions: self.detect_on_cpu(worker, image.pixels()?, times)?, resident: None });
             };
             let detected = self.detect_on_gpu(session, &mut scratch.db, image, times)?;
             times.ran.insert(worker.session.ran());

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::image::{ImageView, PixelFormat, Resident, Size};
 use crate::modules::feed::{Placed, prepare_on_gpu};
 use crate::ops::ctc::cuda::{self as ctc, Batch};
-use crate::ops::resize_norm::{Params, Window};
+use crate::ops::resize_norm::Params;
 use crate::ops::warp::cuda::{self as warp, Item, Table};
 use crate::ops::warp::curve::{self, CurvePlan};
 use crate::tensor::Shape;
@@ -58,15 +58,14 @@ impl TextRecognise {
         let stream = session.stream().clone();
         let mut residents = Vec::with_capacity(lines.len());
         for line in lines {
-            times.measure(Stage::Crop, || curve::warp(line.image, line.crop, &mut scratch.crop, &mut scratch.warp))?;
+            let image = times.moving(Stage::Crop, |transfers| line.image.on_host(transfers))?;
+            times.measure(Stage::Crop, || curve::warp(image, line.crop, &mut scratch.crop, &mut scratch.warp))?;
             let crop = ImageView { data: &scratch.crop, size: line.crop.size(), format: PixelFormat::Bgr };
-            residents.push(times.moving(Stage::RecPre, |transfers| Resident::upload(crop, crop.size, &stream, transfers))?);
+            residents.push(times.moving(Stage::RecPre, |transfers| Resident::bring(crop.into(), crop.size, &stream, transfers))?);
         }
-        let place = |(resident, line): (_, &Line<'_>)| {
-            let resized = self.resized(line.crop.size(), params.canvas);
-            Placed { resident, resized, window: Window::whole(resized) }
-        };
-        let placed: Vec<Placed> = residents.iter().zip(lines).map(place).collect();
+        let placed = residents.iter().zip(lines);
+        let placed: Vec<Placed<&Resident>> =
+            placed.map(|(resident, line)| Placed::whole(&**resident, self.resized(line.crop.size(), params.canvas))).collect();
         times.moving(Stage::RecPre, |transfers| prepare_on_gpu(session, 0, &placed, params, transfers))
     }
 

@@ -4,7 +4,7 @@ mod gpu;
 
 use crate::backend::{Engine, Pool, RunInfo, Session};
 use crate::error::{Error, Result};
-use crate::image::{ImageView, PixelFormat, Resident, Size};
+use crate::image::{ImageView, PictureRef, PixelFormat, Resident, Size};
 use crate::model::TextRecognitionSpec;
 use crate::onnx::OutputKind;
 use crate::ops::ctc::cpu::Greedy;
@@ -49,8 +49,8 @@ impl WidthRule {
 /// One line to read: where it is cut out of which picture.
 #[derive(Clone, Copy)]
 pub struct Line<'a> {
-    /// The picture (BGR).
-    pub image: ImageView<'a>,
+    /// The picture.
+    pub image: PictureRef<'a>,
     /// The picture on the GPU, for a recogniser that runs there.
     pub resident: Option<&'a Resident>,
     /// The crop.
@@ -142,7 +142,8 @@ impl TextRecognise {
         let Worker { session, scratch } = worker;
         let input = session.input(0, Shape::new(&[lines.len(), 3, height as usize, width as usize]))?;
         for (line, out) in lines.iter().zip(input.chunks_exact_mut(plane)) {
-            times.measure(Stage::Crop, || curve::warp(line.image, line.crop, &mut scratch.crop, &mut scratch.warp))?;
+            let image = line.image.pixels()?;
+            times.measure(Stage::Crop, || curve::warp(image, line.crop, &mut scratch.crop, &mut scratch.warp))?;
             times.measure(Stage::RecPre, || {
                 let src = ImageView { data: &scratch.crop, size: line.crop.size(), format: PixelFormat::Bgr };
                 let resized = self.resized(line.crop.size(), canvas);

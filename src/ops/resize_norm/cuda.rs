@@ -24,7 +24,7 @@ pub struct Item<'a> {
     pub window: Window,
 }
 
-/// A picture as the kernel reads it. 80 bytes.
+/// A picture as the kernel reads it. 104 bytes.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Row {
@@ -36,7 +36,7 @@ pub struct Row {
     padding: u32,
 }
 
-const _: () = assert!(size_of::<Row>() == 80);
+const _: () = assert!(size_of::<Row>() == 104);
 
 /// A checked batch as the kernel reads it; its rows have to be copied to the device.
 #[derive(Debug)]

@@ -56,7 +56,7 @@ impl PlanRow {
     }
 }
 
-/// A crop as the kernel reads it. 160 bytes.
+/// A crop as the kernel reads it. 184 bytes.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Row {
@@ -69,7 +69,7 @@ pub struct Row {
     padding: u32,
 }
 
-const _: () = assert!(size_of::<Row>() == 160);
+const _: () = assert!(size_of::<Row>() == 184);
 
 /// A checked batch as the kernel reads it; its rows have to be copied to the device.
 #[derive(Debug)]

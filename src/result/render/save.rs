@@ -5,9 +5,10 @@
 use super::encode::{PictureFormat, encode, encode_classes};
 use super::{Drawing, PartContent, draw, font::Fonts};
 use crate::error::{Error, Result};
-use crate::image::{FrameId, ImageView};
+use crate::image::{FrameId, PictureRef};
 use crate::result::PipelineResult;
 use crate::result::json::{Schema, write_file};
+use crate::trace::Transfers;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -73,7 +74,7 @@ impl Saver {
     }
 
     /// [`reserve`](Self::reserve), then [`write`](Self::write).
-    pub fn save(&self, result: &PipelineResult, image: ImageView<'_>, relative_dir: &Path) -> Result<Slot> {
+    pub fn save(&self, result: &PipelineResult, image: PictureRef<'_>, relative_dir: &Path) -> Result<Slot> {
         let slot = self.reserve(&result.header().frame_id(), relative_dir);
         self.write(&slot, result, image)?;
         Ok(slot)
@@ -111,14 +112,14 @@ impl Saver {
     }
 
     /// Writes the files of `slot`, the JSON first. `image` is the picture the result was made from. Errors name
-    /// the path; the files of other results are not touched.
-    pub fn write(&self, slot: &Slot, result: &PipelineResult, image: ImageView<'_>) -> Result<()> {
+    /// the path; the files of other results are not touched. A picture that lies on a GPU is copied to the host for it.
+    pub fn write(&self, slot: &Slot, result: &PipelineResult, image: PictureRef<'_>) -> Result<()> {
         if let Some(path) = &slot.json {
             replace(path, |file| write_file(result, self.schema, file))?;
         }
         if let Some(path) = &slot.picture {
             let format = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix).unwrap_or(PictureFormat::Png);
-            match draw(image, result, &self.fonts)? {
+            match draw(image.on_host(&mut Transfers::default())?, result, &self.fonts)? {
                 Drawing::Pixels(picture) => replace(path, |file| encode(picture.view(), format, file))?,
                 Drawing::Classes(map) => replace(path, |file| encode_classes(map, file))?,
                 Drawing::Parts(parts) => {

@@ -8,7 +8,7 @@ mod raw;
 pub use raw::{RawFormat, RawFrames, RawLayout};
 
 use crate::error::{Error, Result};
-use crate::image::ImageBuf;
+use crate::image::Picture;
 use child::{Child, Decoded, End};
 use crossbeam::channel::RecvTimeoutError;
 use std::path::{Path, PathBuf};
@@ -34,8 +34,8 @@ pub struct Moment {
 /// What a stream yields.
 #[derive(Debug)]
 pub enum VideoEvent {
-    /// A picture (BGR).
-    Frame(Moment, ImageBuf),
+    /// A picture: BGR from the host.
+    Frame(Moment, Picture),
     /// Something that went wrong. The stream goes on where it can.
     Fault(Moment, Error),
 }
@@ -232,7 +232,7 @@ impl Video {
         self.last_ms = (timestamp_ms * 1e3).round() / 1e3;
         let moment = Moment { frame_id: self.frames, timestamp_ms: self.last_ms };
         self.frames += 1;
-        Some(VideoEvent::Frame(moment, frame.image))
+        Some(VideoEvent::Frame(moment, frame.image.into()))
     }
 
     /// After the end of a child: the event that says so, if it is worth one, and what comes next.

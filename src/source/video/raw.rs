@@ -2,8 +2,8 @@
 
 use super::{GLANCE, Moment, VideoEvent};
 use crate::error::{Error, Result};
+use crate::image::nv12::{self, Nv12View, YuvColours};
 use crate::image::{ImageBuf, PixelFormat, Size};
-use crate::ops::yuv::{self, Nv12View};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use std::io::Read;
 use std::str::FromStr;
@@ -72,7 +72,7 @@ impl RawLayout {
             RawFormat::Nv12 => {
                 let (luma, chroma) = data.split_at(self.planes().0);
                 let (luma_pitch, chroma_pitch) = (self.size.width as usize, 2 * self.size.width.div_ceil(2) as usize);
-                return yuv::cpu::to_bgr(Nv12View { luma, luma_pitch, chroma, chroma_pitch, size: self.size });
+                return nv12::to_bgr(Nv12View { luma, luma_pitch, chroma, chroma_pitch, size: self.size, colours: YuvColours::default() });
             }
         };
         ImageBuf::new(bgr, self.size, PixelFormat::Bgr)
@@ -131,7 +131,7 @@ impl Iterator for RawFrames {
         }
         self.frames += 1;
         Some(match self.layout.picture(data) {
-            Ok(image) => VideoEvent::Frame(moment, image),
+            Ok(image) => VideoEvent::Frame(moment, image.into()),
             Err(error) => VideoEvent::Fault(moment, error),
         })
     }
