@@ -14,6 +14,7 @@ mod gpu {
     mod emulated;
     mod graphs;
     mod memory;
+    mod nvdec;
     mod ocr;
     mod pictures;
     mod probe;

@@ -156,6 +156,7 @@ fn what_cannot_run_is_said_before_anything_does() {
         (&["--input", "rtsp://h/s", "--offline"], "--offline"),
         (&["--input", DEMO, "--input", DEMO, "--save-video", "all.mp4"], "give a folder"),
         (&["--input", DEMO, "--save-video", "all.gif"], "ends in .mp4"),
+        (&["--input", DEMO, "--decode", "gpu"], "give --device gpu:0 as well"),
         (&["--input", "rtsp://h/s", "--ffmpeg", "/nowhere/ffmpeg"], "apt-get install ffmpeg"),
     ] {
         let mut command = stream();

@@ -31,13 +31,13 @@ use std::sync::Arc;
 const SCORE_TOLERANCE: f32 = 1e-4;
 
 /// The two networks of OCR with what is known of them.
-struct Networks {
+pub struct Networks {
     engines: [Arc<dyn Engine>; 2],
     specs: [ModelSpec; 2],
 }
 
 impl Networks {
-    fn open() -> Self {
+    pub fn open() -> Self {
         let store = Store::new(&cache()).expect("a store");
         let open = |name: &str, cut: Cut| {
             let model = store.resolve(name).expect("a model");
@@ -62,11 +62,11 @@ impl Networks {
         Ocr::new(TextDetect::new(det, det_spec), recognise, &OcrConfig::default(), threads).expect("a pipeline")
     }
 
-    fn on_cpu(&self) -> Ocr {
+    pub fn on_cpu(&self) -> Ocr {
         self.pipeline(self.engines.clone(), 2)
     }
 
-    fn on_gpu(&self, threads: usize) -> Ocr {
+    pub fn on_gpu(&self, threads: usize) -> Ocr {
         Loaded::get();
         self.on(&Gpu::open(None).expect("the stand-in opens"), threads)
     }

@@ -1,12 +1,16 @@
 //! What was named as input, as feeds of the graph.
 
 use super::stages::{FrameStages, Output, Picture, Tag};
+use crate::device::Gpu;
 use crate::error::{Error, Result};
+use crate::image::Picture as Pixels;
 use crate::schedule::graph::{Feed, Offer};
 use crate::schedule::{DropPolicy, WhenFull};
 use crate::source::video::{Moment, RawFrames, RawLayout, Video, VideoEvent, VideoKind, VideoOptions, names_video};
 use crate::source::{STANDARD_INPUT, Source, SourceOptions};
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 enum Kind {
     Video,
@@ -14,11 +18,31 @@ enum Kind {
     Pictures,
 }
 
+/// Who decodes videos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decoders {
+    /// ffmpeg.
+    Host,
+    /// The GPU that works on the frames, else ffmpeg.
+    Gpu,
+    /// That GPU only.
+    GpuOnly,
+}
+
+impl fmt::Display for Decoders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Host { "host" } else { "gpu, where it can" })
+    }
+}
+
 /// Checked inputs.
 pub(super) struct Inputs {
     inputs: Vec<(String, Kind, DropPolicy)>,
     video: VideoOptions,
     rate: f64,
+    /// The GPUs that networks run on; they decode as well where `decoders` says so.
+    gpus: Vec<Arc<Gpu>>,
+    decoders: Decoders,
 }
 
 impl Inputs {
@@ -29,6 +53,7 @@ impl Inputs {
         video: VideoOptions,
         raw: Option<RawLayout>,
         rate: f64,
+        (gpus, decoders): (Vec<Arc<Gpu>>, Decoders),
         offline: bool,
     ) -> Result<Self> {
         let mut inputs: Vec<(String, Kind, DropPolicy)> = Vec::new();
@@ -48,9 +73,9 @@ impl Inputs {
         }
         if inputs.iter().any(|(_, kind, _)| matches!(kind, Kind::Video)) {
             let version = video.ffmpeg_version()?;
-            tracing::info!("decode: host, by {version}");
+            tracing::info!("decode: {decoders}, by {version}");
         }
-        Ok(Self { inputs, video, rate })
+        Ok(Self { inputs, video, rate, gpus, decoders })
     }
 
     /// Whether some of them drop what is old, so that nothing should wait behind their queues.
@@ -60,19 +85,24 @@ impl Inputs {
 
     /// One feed an input.
     pub fn feeds<'a>(self) -> Vec<Feed<'a, FrameStages<'a>>> {
-        let Self { inputs, video, rate } = self;
+        let Self { inputs, mut video, rate, gpus, decoders } = self;
+        video.gpu_only = decoders == Decoders::GpuOnly;
         let feed = |(stream, (name, kind, policy)): (usize, (String, Kind, DropPolicy))| {
-            let tag = move |moment| Tag { stream, moment };
+            let on_gpu = !gpus.is_empty();
+            let tag = move |moment, by| Tag { stream, moment, decode: on_gpu.then_some(by) };
             let event = move |event| match event {
-                VideoEvent::Frame(moment, image) => Offer::Item(tag(moment), Picture::Pixels(image)),
-                VideoEvent::Fault(moment, error) => Offer::Output(tag(moment), Output::Failed(error)),
+                VideoEvent::Frame(moment, image @ Pixels::Gpu(_)) => Offer::Item(tag(moment, "gpu"), Picture::Pixels(image)),
+                VideoEvent::Frame(moment, image) => Offer::Item(tag(moment, "host"), Picture::Pixels(image)),
+                VideoEvent::Fault(moment, error) => Offer::Output(Tag { stream, moment, decode: None }, Output::Failed(error)),
             };
+            // Streams are dealt out to the GPUs, and each frame is worked on where it was decoded.
+            let gpu = gpus.get(stream % gpus.len().max(1)).filter(|_| decoders != Decoders::Host).cloned();
             let offers: Box<dyn Iterator<Item = _> + Send> = match kind {
-                Kind::Video => Box::new(Video::new(&name, video.clone()).map(event)),
+                Kind::Video => Box::new(Video::new(&name, VideoOptions { gpu, ..video.clone() }).map(event)),
                 Kind::Raw(layout) => Box::new(RawFrames::new(&name, std::io::stdin(), layout, video.stop.clone()).map(event)),
                 Kind::Pictures => Box::new((0u64..).zip(Source::new(&[name], SourceOptions::default())).map(move |(frame_id, item)| {
                     let moment = Moment { frame_id, timestamp_ms: frame_id as f64 * 1e3 / rate };
-                    Offer::Item(tag(moment), Picture::Item(item))
+                    Offer::Item(tag(moment, "host"), Picture::Item(item))
                 })),
             };
             Feed { offers, policy }

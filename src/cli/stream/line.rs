@@ -1,5 +1,5 @@
-//! JSON Lines of streams: `stream` (its place among the inputs, from 0), `frame_id` (from 0), `timestamp_ms`; then the keys
-//! of the result or error as any other line has them. A result that was carried over says from which frame.
+//! JSON Lines of streams: `stream` (its place among the inputs, from 0), `frame_id` (from 0), `timestamp_ms`,
+//! and where networks run on a GPU `decode`, `gpu` or `host`; then the keys of the result or error as any other line has them. A result that was carried over says from which frame.
 
 use super::stages::{Output, Tag};
 use crate::result::json::{Schema, error_line, to_line};
@@ -35,7 +35,8 @@ impl<'a> Lines<'a> {
                 &self.last[stream]
             }
         };
+        let decode = tag.decode.map_or(String::new(), |by| format!(r#""decode":"{by}","#));
         let (moment, rest) = (tag.moment, body.strip_prefix('{').unwrap_or("}"));
-        format!(r#"{{"stream":{stream},"frame_id":{},"timestamp_ms":{},{carried}{rest}"#, moment.frame_id, moment.timestamp_ms)
+        format!(r#"{{"stream":{stream},"frame_id":{},"timestamp_ms":{},{decode}{carried}{rest}"#, moment.frame_id, moment.timestamp_ms)
     }
 }

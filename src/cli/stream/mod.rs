@@ -13,6 +13,7 @@ mod webhook;
 use super::args::{EngineArgs, GlobalArgs};
 use super::plan::{self, Plan};
 use super::{ALL_DONE, SOME_FAILED};
+use crate::device::{Device, Gpu, VideoDecoder};
 use crate::error::{Error, Result};
 use crate::extract::Retries;
 use crate::image::Size;
@@ -27,11 +28,12 @@ use crate::schedule::graph::{self, Settings};
 use crate::schedule::stop::Stop;
 use crate::source::video::{RawFormat, RawLayout, VideoOptions};
 use crate::trace::display;
-use inputs::Inputs;
+use inputs::{Decoders, Inputs};
 use record::Recorder;
 use stages::{FrameStages, Output};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use trace::Trace;
@@ -82,6 +84,10 @@ pub struct StreamArgs {
     /// The ffmpeg program that decodes videos and streams, and encodes those of --save-video
     #[arg(long, value_name = "PATH", env = "HPINFER_FFMPEG", default_value = "ffmpeg")]
     ffmpeg: PathBuf,
+    /// Who decodes videos: the decoders of the GPU that networks run on (h264 and hevc, whose frames then never come to the
+    /// host), or ffmpeg on the host. auto: the GPU where it can
+    #[arg(long, value_enum, default_value_t)]
+    decode: DecodeArg,
     /// Report and reconnect a live stream that is silent for so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     stall: f64,
@@ -107,7 +113,38 @@ pub struct StreamArgs {
     engine: EngineArgs,
 }
 
+/// Value of `--decode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum DecodeArg {
+    #[default]
+    Auto,
+    Gpu,
+    Host,
+}
+
 impl StreamArgs {
+    /// The GPUs that networks run on, and who decodes.
+    fn decoders(&self, plan: &Plan) -> Result<(Vec<Arc<Gpu>>, Decoders)> {
+        let gpus: Vec<Arc<Gpu>> = plan.devices.iter().filter_map(Device::gpu).cloned().collect();
+        let hindrance = match (gpus.is_empty(), self.carry_over) {
+            (true, _) => Some(Error::config("--decode gpu", "networks run on the processor; give --device gpu:0 as well")),
+            (_, Some(_)) => Some(Error::config("--decode gpu", "--carry-over compares frames on the host; leave one of the two out")),
+            _ => VideoDecoder::available().err(),
+        };
+        let decoders = match (self.decode, hindrance) {
+            (DecodeArg::Host, _) => Decoders::Host,
+            (DecodeArg::Gpu, Some(error)) => return Err(error),
+            (DecodeArg::Gpu, None) => Decoders::GpuOnly,
+            (DecodeArg::Auto, None) => Decoders::Gpu,
+            (DecodeArg::Auto, Some(_)) if gpus.is_empty() => Decoders::Host,
+            (DecodeArg::Auto, Some(error)) => {
+                tracing::warn!("decode: host: {error}");
+                Decoders::Host
+            }
+        };
+        Ok((gpus, decoders))
+    }
+
     fn video(&self, stop: &Stop) -> Result<VideoOptions> {
         let stall = Duration::try_from_secs_f64(self.stall).ok().filter(|stall| !stall.is_zero());
         let stall = stall.ok_or_else(|| Error::config("--stall", format!("{} is no time above 0", self.stall)))?;
@@ -144,7 +181,8 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         return Err(Error::config("--carry-over", "a number of levels is 0 to 255"));
     }
     let stop = Stop::default();
-    let inputs = Inputs::new(&args.input, args.drop.as_deref(), args.video(&stop)?, args.raw()?, args.fps, global.offline)?;
+    let (video, decoders) = (args.video(&stop)?, args.decoders(&plan)?);
+    let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoders, global.offline)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline)).transpose()?;
     let recorder = args.recorder(&plan, &args.video(&stop)?)?;
     let cache = plan::cache(global)?;

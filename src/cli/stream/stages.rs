@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Tag {
     pub stream: usize,
     pub moment: Moment,
+    /// Who decoded it, where networks run on a GPU.
+    pub decode: Option<&'static str>,
 }
 
 /// What a stream yields.

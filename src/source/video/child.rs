@@ -1,9 +1,13 @@
-//! The ffmpeg child. Pixels come on its standard output, frame after frame without a header. What size a frame has and when
+//! The ffmpeg child. Where it decodes, pixels come on its standard output, frame after frame without a header. What size a frame has and when
 //! it was is told by the filter `showinfo` on standard error, one line before each frame: so a stream may change
-//! its resolution, which a header at the beginning could not tell. Written for ffmpeg 5.1 and later.
+//! its resolution, which a header at the beginning could not tell. Where a GPU decodes, see `units`. Written for ffmpeg 5.1 and later.
 
-use crate::image::{ImageBuf, PixelFormat, Size};
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use super::GLANCE;
+use super::units;
+use crate::device::{Gpu, VideoCodec};
+use crate::error::Error;
+use crate::image::{ImageBuf, Picture, PixelFormat, Size};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -23,8 +27,17 @@ const MESSAGES: usize = 4;
 pub(super) struct Decoded {
     /// Its presentation time, where it has one.
     pub timestamp_ms: Option<f64>,
-    /// The pixels, BGR.
-    pub image: ImageBuf,
+    /// The pixels: BGR where ffmpeg decoded.
+    pub picture: Picture,
+}
+
+/// Who decodes.
+#[derive(Clone, Debug)]
+pub(super) enum Decode {
+    /// ffmpeg.
+    Host,
+    /// The decoders of a GPU; ffmpeg takes the stream out of its container.
+    Gpu(Arc<Gpu>, VideoCodec),
 }
 
 /// How a child ended.
@@ -33,6 +46,8 @@ pub(super) struct End {
     pub success: bool,
     /// By a signal, not of its own will.
     pub killed: bool,
+    /// Why the GPU does not decode such a stream.
+    pub refused: Option<String>,
     /// What it said was wrong, the last few.
     pub errors: Vec<String>,
 }
@@ -55,6 +70,7 @@ pub(super) struct Child {
     pub frames: Receiver<Decoded>,
     errors: Arc<Mutex<VecDeque<String>>>,
     has_duration: Arc<AtomicBool>,
+    refused: Arc<Mutex<Option<String>>>,
     stderr: Option<thread::JoinHandle<()>>,
 }
 
@@ -67,16 +83,23 @@ struct Head {
 
 impl Child {
     /// Starts ffmpeg on `input`, its arguments up to and with the address.
-    pub fn start(program: &Path, input: &[String], max_pixels: u64) -> io::Result<Self> {
-        let mut process = Command::new(program)
-            .args(["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"])
-            .args(input)
-            .args(["-map", "0:v:0", "-vf", "showinfo=checksum=0", "-noautoscale", "-fps_mode", "passthrough"])
-            .args(["-f", "rawvideo", "-pix_fmt", "bgr24", "pipe:1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
+    pub fn start(program: &Path, input: &[String], decode: &Decode, max_pixels: u64) -> io::Result<Self> {
+        let mut command = command(program, input);
+        let announced = match decode {
+            Decode::Host => {
+                command
+                    .args(["-map", "0:v:0", "-vf", "showinfo=checksum=0", "-noautoscale", "-fps_mode", "passthrough"])
+                    .args(["-f", "rawvideo", "-pix_fmt", "bgr24", "pipe:1"]);
+                None
+            }
+            Decode::Gpu(gpu, codec) => {
+                let (lines, write) = io::pipe()?;
+                command.args(units::outputs(*codec)).stdin(write);
+                Some((BufReader::new(lines), gpu.clone(), *codec))
+            }
+        };
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        drop(command); // and with it our end of the pipe that the child writes
         let (heads_in, heads) = unbounded();
         let (frames_in, frames) = bounded(AHEAD);
         let errors = Arc::new(Mutex::new(VecDeque::new()));
@@ -85,16 +108,26 @@ impl Child {
             let _ = process.kill();
             return Err(io::Error::other("its output cannot be read"));
         };
-        let of_pixels = errors.clone();
+        let refused = Arc::new(Mutex::new(None));
+        let (of_frames, refusal) = (errors.clone(), refused.clone());
         thread::spawn(move || {
-            if let Err(reason) = pass_frames(stdout, &heads, &frames_in, max_pixels) {
-                keep(&of_pixels, reason);
+            let passed = match announced {
+                None => pass_frames(stdout, &heads, &frames_in, max_pixels),
+                Some((lines, gpu, codec)) => units::decode(lines, stdout, (&gpu, codec, max_pixels), &frames_in).map_err(|error| {
+                    if matches!(error, Error::Input { .. }) {
+                        *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                    }
+                    error.to_string()
+                }),
+            };
+            if let Err(reason) = passed {
+                keep(&of_frames, reason);
             }
         });
         let has_duration = Arc::new(AtomicBool::new(false));
         let (of_lines, duration_seen) = (errors.clone(), has_duration.clone());
         let stderr = thread::spawn(move || read_lines(stderr, &heads_in, &of_lines, &duration_seen));
-        Ok(Self { process, frames, errors, has_duration, stderr: Some(stderr) })
+        Ok(Self { process, frames, errors, has_duration, refused, stderr: Some(stderr) })
     }
 
     /// Whether the input said how long it is, as files do and live streams do not. Known when the first frame is there.
@@ -117,8 +150,45 @@ impl Child {
         }
         let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
         let code = status.ok().and_then(|status| status.code());
-        End { success: code == Some(0), killed: code.is_none(), errors }
+        End {
+            success: code == Some(0),
+            killed: code.is_none(),
+            refused: self.refused.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            errors,
+        }
     }
+}
+
+fn command(program: &Path, input: &[String]) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"]).args(input).stdin(Stdio::null());
+    command
+}
+
+/// What ffmpeg calls the codec of the first video of `input`; `None` when it finds none, and when `give_up` says so.
+pub(super) fn codec(program: &Path, input: &[String], give_up: impl Fn() -> bool) -> io::Result<Option<String>> {
+    let mut process = command(program, input).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let (found_in, found) = bounded(1);
+    let stderr = process.stderr.take();
+    thread::spawn(move || {
+        let lines = stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n').map_while(Result::ok));
+        let name = |line: Vec<u8>| {
+            let line = String::from_utf8_lossy(&line);
+            let name: String = line.split_once(" Video: ")?.1.chars().take_while(char::is_ascii_alphanumeric).collect();
+            line.contains("Stream #0:").then_some(name)
+        };
+        let _ = found_in.send(lines.filter_map(name).next());
+    });
+    let name = loop {
+        match found.recv_timeout(GLANCE) {
+            Err(RecvTimeoutError::Timeout) if give_up() => break None,
+            Err(RecvTimeoutError::Timeout) => {}
+            found => break found.ok().flatten(),
+        }
+    };
+    let _ = process.kill(); // without an output it would end by itself, and late where a network is behind it
+    let _ = process.wait();
+    Ok(name)
 }
 
 impl Drop for Child {
@@ -142,7 +212,7 @@ fn pass_frames(mut pixels: impl Read, heads: &Receiver<Head>, frames: &Sender<De
             return Ok(()); // announced, but not delivered: the end of the process says why
         }
         let image = ImageBuf::new(data, size, PixelFormat::Bgr).map_err(|e| e.to_string())?;
-        if frames.send(Decoded { timestamp_ms, image }).is_err() {
+        if frames.send(Decoded { timestamp_ms, picture: image.into() }).is_err() {
             return Ok(());
         }
     }

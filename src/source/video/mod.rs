@@ -4,12 +4,14 @@
 
 mod child;
 mod raw;
+mod units;
 
 pub use raw::{RawFormat, RawFrames, RawLayout};
 
+use crate::device::{Gpu, VideoCodec};
 use crate::error::{Error, Result};
 use crate::image::Picture;
-use child::{Child, Decoded, End};
+use child::{Child, Decode, Decoded, End};
 use crossbeam::channel::RecvTimeoutError;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,7 +36,7 @@ pub struct Moment {
 /// What a stream yields.
 #[derive(Debug)]
 pub enum VideoEvent {
-    /// A picture: BGR from the host.
+    /// A picture: BGR in host memory, or where the decoders of a GPU left it.
     Frame(Moment, Picture),
     /// Something that went wrong. The stream goes on where it can.
     Fault(Moment, Error),
@@ -55,6 +57,10 @@ pub struct VideoOptions {
     pub pause: Duration,
     /// Most pixels of a frame.
     pub max_pixels: u64,
+    /// Whose decoders are to be used, where they can; else ffmpeg decodes, and the log says so.
+    pub gpu: Option<Arc<Gpu>>,
+    /// What they cannot decode is an error.
+    pub gpu_only: bool,
 }
 
 impl Default for VideoOptions {
@@ -66,6 +72,8 @@ impl Default for VideoOptions {
             attempts: 30,
             pause: Duration::from_millis(500),
             max_pixels: 1 << 28,
+            gpu: None,
+            gpu_only: false,
         }
     }
 }
@@ -162,6 +170,8 @@ pub struct Video {
     last_ms: f64,
     /// Reached by HTTP, and a file.
     remote_file: bool,
+    /// Who decodes; found when it is first reached.
+    decode: Option<Decode>,
 }
 
 impl Video {
@@ -181,6 +191,7 @@ impl Video {
             offset_ms: None,
             last_ms: 0.0,
             remote_file: false,
+            decode: None,
         }
     }
 
@@ -193,17 +204,50 @@ impl Video {
         self.of_child = 0;
         self.offset_ms = None;
         self.last_frame = Instant::now();
-        match Child::start(&self.options.ffmpeg, &self.kind.arguments(&self.input), self.options.max_pixels) {
+        let input = self.kind.arguments(&self.input);
+        let started = self.decode(&input).and_then(|decode| {
+            let child = Child::start(&self.options.ffmpeg, &input, &decode, self.options.max_pixels);
+            child.map_err(|error| self.options.no_ffmpeg(&error.to_string()))
+        });
+        match started {
             Ok(child) => {
                 self.state = State::Running(child);
                 None
             }
             Err(error) => {
                 self.state = State::Over;
-                let moment = Moment { frame_id: self.frames, timestamp_ms: self.last_ms };
-                Some(VideoEvent::Fault(moment, self.options.no_ffmpeg(&error.to_string())))
+                Some(VideoEvent::Fault(Moment { frame_id: self.frames, timestamp_ms: self.last_ms }, error))
             }
         }
+    }
+
+    /// Who is to decode `input`. What it is made of has to be known before a GPU can: it is looked at, once.
+    fn decode(&mut self, input: &[String]) -> Result<Decode> {
+        if let Some(decode) = &self.decode {
+            return Ok(decode.clone());
+        }
+        let Some(gpu) = &self.options.gpu else { return Ok(self.decode.insert(Decode::Host).clone()) };
+        let (began, VideoOptions { stop, stall, ffmpeg, .. }) = (Instant::now(), &self.options);
+        let name = child::codec(ffmpeg, input, || stop.load(Ordering::SeqCst) || began.elapsed() > *stall);
+        let Some(name) = name.map_err(|error| self.options.no_ffmpeg(&error.to_string()))? else {
+            return Ok(Decode::Host); // not reached, or no video: the attempt to decode it says why
+        };
+        match VideoCodec::named(&name) {
+            Some(codec) => {
+                tracing::info!("{}: decode: {gpu} ({codec})", self.input);
+                Ok(self.decode.insert(Decode::Gpu(gpu.clone(), codec)).clone())
+            }
+            None => self.on_host(&format!("{gpu} is given h264 and hevc, not {name}")),
+        }
+    }
+
+    /// Has ffmpeg decode from now on, where that is allowed.
+    fn on_host(&mut self, reason: &str) -> Result<Decode> {
+        if self.options.gpu_only {
+            return Err(Error::input(&self.input, format!("{reason}; --decode host, or auto, has ffmpeg decode it")));
+        }
+        tracing::warn!("{}: decode: host: {reason}", self.input);
+        Ok(self.decode.insert(Decode::Host).clone())
     }
 
     /// Whether each attempt begins at the same frame.
@@ -232,11 +276,17 @@ impl Video {
         self.last_ms = (timestamp_ms * 1e3).round() / 1e3;
         let moment = Moment { frame_id: self.frames, timestamp_ms: self.last_ms };
         self.frames += 1;
-        Some(VideoEvent::Frame(moment, frame.image.into()))
+        Some(VideoEvent::Frame(moment, frame.picture))
     }
 
     /// After the end of a child: the event that says so, if it is worth one, and what comes next.
     fn after(&mut self, end: End) -> Option<VideoEvent> {
+        if let Some(reason) = &end.refused {
+            let refused = self.on_host(reason).err();
+            self.state = if refused.is_some() { State::Over } else { State::Pausing(Instant::now()) };
+            self.attempts -= 1;
+            return refused.map(|error| VideoEvent::Fault(Moment { frame_id: self.frames, timestamp_ms: self.last_ms }, error));
+        }
         let again = match self.kind {
             // A file does not change: only what happened to the child may turn out otherwise.
             VideoKind::File => end.killed,
@@ -290,7 +340,7 @@ impl Iterator for Video {
                     Err(RecvTimeoutError::Timeout) if self.kind != VideoKind::File && self.last_frame.elapsed() > self.options.stall => {
                         let reason = format!("no frame for {:.1} s", self.options.stall.as_secs_f64());
                         child.kill();
-                        let end = End { success: false, killed: true, errors: vec![reason] };
+                        let end = End { success: false, killed: true, refused: None, errors: vec![reason] };
                         if let Some(event) = self.after(end) {
                             return Some(event);
                         }

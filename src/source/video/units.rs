@@ -1,0 +1,164 @@
+//! Video that ffmpeg only takes out of its container, for the decoders of a GPU. Two outputs of one child: a line for each
+//! access unit (the muxer `framecrc`: its times and its bytes) on a pipe in the place of standard input, and behind it the unit
+//! itself (Annex B) on standard output. So a unit is whole as soon as it is there, and brings its time along.
+
+use super::child::Decoded;
+use crate::device::{Gpu, VideoCodec, VideoDecoder, VideoPicture};
+use crate::error::Result;
+use crate::image::nv12::{YuvColours, YuvMatrix};
+use crate::image::{Plane, Planes, Resident, Size};
+use crossbeam::channel::Sender;
+use std::io::{BufRead, Read};
+use std::sync::Arc;
+
+/// Arguments of ffmpeg for its outputs. The lines go first: where one thread writes both, it is never stuck behind bytes that
+/// nobody takes yet.
+pub(super) fn outputs(codec: VideoCodec) -> Vec<String> {
+    // Parameter sets stand before each key frame, also of streams that send them apart.
+    let filter = format!("{codec}_mp4toannexb,dump_extra");
+    let output = |format: &str, pipe: &str| {
+        ["-map", "0:v:0", "-c", "copy", "-bsf:v", &filter, "-flush_packets", "1", "-f", format, pipe].map(str::to_owned)
+    };
+    [output("framecrc", "pipe:0"), output(&codec.to_string(), "pipe:1")].concat()
+}
+
+/// Decodes the units on `bits` that `lines` announce. Ends with them, or when nobody takes frames any more.
+///
+/// # Errors
+/// [`Error::Input`](crate::Error::Input) for a stream that the GPU does not decode; those of the decoder.
+pub(super) fn decode(
+    lines: impl BufRead,
+    mut bits: impl Read,
+    (gpu, codec, max_pixels): (&Arc<Gpu>, VideoCodec, u64),
+    frames: &Sender<Decoded>,
+) -> Result<()> {
+    let mut decoder = VideoDecoder::new(gpu, codec, max_pixels)?;
+    let (mut seconds, mut unit) = (1.0, Vec::new());
+    for line in lines.lines().map_while(std::io::Result::ok) {
+        if let Some(base) = time_base(&line) {
+            seconds = base;
+        }
+        let Some(Unit { time, bytes }) = Unit::read(&line) else { continue };
+        unit.resize(bytes, 0);
+        if bits.read_exact(&mut unit).is_err() {
+            break; // announced, but not delivered: the end of the process says why
+        }
+        decoder.take(&unit, time)?;
+        if !hand_on(&mut decoder, seconds, frames)? {
+            return Ok(());
+        }
+    }
+    decoder.take(&[], 0)?;
+    hand_on(&mut decoder, seconds, frames).map(|_| ())
+}
+
+/// Hands the pictures on that are ready; whether somebody takes them.
+fn hand_on(decoder: &mut VideoDecoder, seconds: f64, frames: &Sender<Decoded>) -> Result<bool> {
+    while let Some(picture) = decoder.next_picture() {
+        let timestamp_ms = Some(picture.timestamp as f64 * seconds * 1e3);
+        let picture = resident(decoder, picture)?.into();
+        if frames.send(Decoded { timestamp_ms, picture }).is_err() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn resident(decoder: &VideoDecoder, picture: VideoPicture) -> Result<Resident> {
+    let matrix = match picture.matrix {
+        1 => YuvMatrix::Bt709,
+        9 | 10 => YuvMatrix::Bt2020,
+        _ => YuvMatrix::Bt601, // also where the stream says nothing, as ffmpeg has it
+    };
+    let (address, pitch) = (picture.memory.slice().address(), picture.pitch);
+    let chroma = Plane { address: address + u64::from(pitch) * u64::from(picture.luma_rows), pitch };
+    let colours = YuvColours { matrix, full_range: picture.full_range };
+    let planes = Planes::Nv12 { luma: Plane { address, pitch }, chroma, colours };
+    let [width, height] = picture.size;
+    // SAFETY: the memory has the rows of both planes, was written by the decoder's stream, and goes with the picture.
+    unsafe { Resident::from_raw(decoder.stream(), planes, Size::new(width, height), picture.memory) }
+}
+
+/// An access unit as a line announces it.
+#[derive(Debug, PartialEq)]
+struct Unit {
+    /// When it is shown, in units of the stream.
+    time: i64,
+    bytes: usize,
+}
+
+impl Unit {
+    /// `0,  -1024,  0,  512,  5009, 0x950635a0`: stream, time of decoding, time of showing, duration, bytes, checksum.
+    fn read(line: &str) -> Option<Self> {
+        let mut fields = line.split(',').map(str::trim);
+        let (stream, decoded, shown) = (fields.next()?, fields.next()?, fields.next()?);
+        let bytes = fields.nth(1)?.parse().ok()?;
+        let time = shown.parse().or_else(|_| decoded.parse()).ok()?;
+        (stream == "0").then_some(Self { time, bytes })
+    }
+}
+
+/// Seconds of a unit of time, from `#tb 0: 1/12800`.
+fn time_base(line: &str) -> Option<f64> {
+    let (over, under) = line.strip_prefix("#tb 0: ")?.trim().split_once('/')?;
+    let (over, under): (f64, f64) = (over.parse().ok()?, under.parse().ok()?);
+    Some(over / under).filter(|base| base.is_finite() && *base > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::video::child::codec as codec_of;
+    use std::io::BufReader;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn units_are_told_from_other_lines() {
+        // Lines of ffmpeg 5.1.
+        assert_eq!(Unit::read("0,      -1024,          0,      512,     5009, 0x950635a0"), Some(Unit { time: 0, bytes: 5009 }));
+        assert_eq!(Unit::read("0,       -512,       1536,      512,     2033, 0x9c53eaf2, F=0x0"), Some(Unit { time: 1536, bytes: 2033 }));
+        assert_eq!(Unit::read("0,         40,     NOPTS,         1,       17, 0x00000000"), Some(Unit { time: 40, bytes: 17 }));
+        for line in ["#extradata 0:       39, 0xa3970a35", "#dimensions 0: 320x240", "1, 0, 0, 512, 12, 0x0", "0, 0", ""] {
+            assert_eq!(Unit::read(line), None, "{line}");
+        }
+        assert_eq!((time_base("#tb 0: 1/12800"), time_base("#tb 1: 1/5"), time_base("#tb 0: 1/0")), (Some(1.0 / 12800.0), None, None));
+    }
+
+    /// Frames of 2 MB each, which no pipe holds: neither side may wait for the other.
+    #[test]
+    fn a_real_ffmpeg_announces_every_byte() {
+        let Some(ffmpeg) = std::env::var_os("HPINFER_FFMPEG") else {
+            eprintln!("skipped: HPINFER_FFMPEG names no ffmpeg");
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        for (codec, encoder) in [(VideoCodec::H264, "libx264"), (VideoCodec::Hevc, "libx265")] {
+            let path = folder.path().join("video.mp4");
+            let noise = "nullsrc=s=1280x720:r=25:d=0.4,geq=random(1)*255:128:128";
+            let encode =
+                ["-loglevel", "error", "-y", "-f", "lavfi", "-i", noise, "-c:v", encoder, "-bf", "2", "-qp", "4", "-pix_fmt", "yuv420p"];
+            assert!(Command::new(&ffmpeg).args(encode).arg(&path).status().unwrap().success());
+            let input = ["-i".to_owned(), format!("file:{}", path.display())];
+            let name = codec_of(Path::new(&ffmpeg), &input, || false).unwrap();
+            assert_eq!(name, Some(codec.to_string()));
+            let (lines, write) = std::io::pipe().unwrap();
+            let mut command = Command::new(&ffmpeg);
+            command.args(["-nostdin", "-loglevel", "error"]).args(&input).args(outputs(codec)).stdin(write).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            drop(command);
+            let (mut bits, mut unit, mut times, mut base) = (child.stdout.take().unwrap(), Vec::new(), Vec::new(), 0.0);
+            for line in BufReader::new(lines).lines().map_while(Result::ok) {
+                base = time_base(&line).unwrap_or(base);
+                let Some(Unit { time, bytes }) = Unit::read(&line) else { continue };
+                unit.resize(bytes, 0);
+                bits.read_exact(&mut unit).unwrap();
+                assert!(unit.starts_with(&[0, 0, 0, 1]) || unit.starts_with(&[0, 0, 1]), "{codec}: {:?}", &unit[..8]);
+                times.push((time as f64 * base * 1e3).round() as i64);
+            }
+            assert!(child.wait().unwrap().success() && bits.read(&mut [0]).unwrap() == 0, "{codec}: bytes that nobody announced");
+            times.sort_unstable(); // units come in the order of decoding
+            assert_eq!(times, (0..10).map(|frame| frame * 40).collect::<Vec<_>>(), "{codec}");
+        }
+    }
+}
