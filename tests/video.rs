@@ -22,7 +22,7 @@ fn options() -> VideoOptions {
 /// With a stand-in that reads `script` whatever address it is given.
 fn options_reading(script: &Script) -> VideoOptions {
     let ffmpeg = script.0.path().join("ffmpeg");
-    let text = format!("#!/bin/sh\nexec {} -i {}\n", options().ffmpeg.display(), script.path().display());
+    let text = format!("#!/bin/sh\nexec {} -i {} \"$@\"\n", options().ffmpeg.display(), script.path().display());
     std::fs::write(&ffmpeg, text).expect("written");
     Command::new("chmod").arg("+x").arg(&ffmpeg).status().expect("chmod");
     VideoOptions { ffmpeg, ..options() }
