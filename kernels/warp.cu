@@ -23,19 +23,30 @@ struct Plan {
 };
 static_assert(sizeof(Plan) == 88, "PlanRow in src/ops/warp/cuda.rs");
 
-/// One crop of the batch. 184 bytes.
+/// A piece of a line along a curve. 88 bytes.
+struct Strip {
+    f64 inverse[9];  // strip to frame
+    i32 width, height;
+    i32 block;
+    i32 padding;
+};
+static_assert(sizeof(Strip) == 88, "StripRow in src/ops/warp/cuda.rs");
+
+/// One crop of the batch. 192 bytes.
 struct Row {
     Surface src;
     Plan plan;
+    i32 first, count;      // its strips, side by side; with any, `plan.inverse` is not used and a turn is clockwise
     f64 scale_x, scale_y;  // upright crop pixels per target pixel
     i32 width, height;     // after the resize
     i32 reverse;           // plane 0 takes the last sample of a pixel
     i32 padding;
 };
-static_assert(sizeof(Row) == 184, "Row in src/ops/warp/cuda.rs");
+static_assert(sizeof(Row) == 192, "Row in src/ops/warp/cuda.rs");
 
 struct Args {
     const Row* rows;
+    const Strip* strips;
     const i16* weights;  // 16 for each of 32 x 32 fractions
     void* out;           // [crops, 3, canvas_height, canvas_width]
     i32 canvas_width, canvas_height;
@@ -43,7 +54,7 @@ struct Args {
     f32 pad;
     i32 padding;
 };
-static_assert(sizeof(Args) == 72, "Args in src/ops/warp/cuda.rs");
+static_assert(sizeof(Args) == 80, "Args in src/ops/warp/cuda.rs");
 
 /// Rounds half to even and saturates.
 FN i32 round_even(f64 v) {
@@ -58,11 +69,10 @@ struct Where {
     i32 x, y;
 };
 
-/// Where pixel (x, y) of the crop falls in the frame, in 1/32 pixel. OpenCV works in blocks of columns; a position is
-/// rounded once at its block's left edge.
-FN Where position(const Plan& plan, i32 x, i32 y) {
-    const f64* m = plan.inverse;
-    i32 edge = x / plan.block * plan.block;
+/// Where pixel (x, y) of a crop falls in the frame by the matrix `m`, in 1/32 pixel. OpenCV works in blocks of columns; a
+/// position is rounded once at its block's left edge.
+FN Where position(const f64* m, i32 block, i32 x, i32 y) {
+    i32 edge = x / block * block;
     f64 left = edge, top = y, n = x - edge;
     f64 x0 = m[0] * left + m[1] * top + m[2];
     f64 y0 = m[3] * left + m[4] * top + m[5];
@@ -86,6 +96,40 @@ template <class Format> FN Pixel cubic(const Surface& src, Where at, const i16* 
         }
     }
     return {{saturate(sum[0] >> 15), saturate(sum[1] >> 15), saturate(sum[2] >> 15)}};
+}
+
+/// The frame at a position, 2 x 2 neighbours in 15-bit fixed point; outside it is black.
+template <class Format> FN Pixel linear(const Surface& src, Where at) {
+    i32 sum[3] = {};
+    for (i32 j = 0; j < 2; j++) {
+        for (i32 i = 0; i < 2; i++) {
+            i32 x = (at.x >> 5) + i, y = (at.y >> 5) + j;
+            if (x < 0 || y < 0 || x >= src.width || y >= src.height) {
+                continue;
+            }
+            i32 weight = (i ? at.x & 31 : 32 - (at.x & 31)) * (j ? at.y & 31 : 32 - (at.y & 31));
+            Pixel p = Format::at(src, x, y);
+            for (i32 c = 0; c < 3; c++) {
+                sum[c] += p.c[c] * weight;
+            }
+        }
+    }
+    return {{(u8)((sum[0] + 512) >> 10), (u8)((sum[1] + 512) >> 10), (u8)((sum[2] + 512) >> 10)}};
+}
+
+/// Pixel (x, y) of a finished crop.
+template <class Format> FN Pixel pixel(const Args& args, const Row& row, i32 x, i32 y) {
+    const Plan& plan = row.plan;
+    if (row.count == 0) {
+        Where at = plan.turn ? position(plan.inverse, plan.block, plan.width - 1 - y, x) : position(plan.inverse, plan.block, x, y);
+        return cubic<Format>(row.src, at, args.weights);
+    }
+    i32 column = plan.turn ? y : x, line = plan.turn ? plan.height - 1 - x : y;
+    const Strip* strip = args.strips + row.first;
+    for (; column >= strip->width; strip++) {
+        column -= strip->width;
+    }
+    return linear<Format>(row.src, position(strip->inverse, strip->block, column, line));
 }
 
 /// The indices of one axis of the upright crop that a tile reads, numbered from 0.
@@ -113,8 +157,7 @@ FN void make_pixels(const Args& args, const Row& row, const Reads& columns, cons
     for (i32 n = threadIdx.x; n < columns.count * lines.count; n += THREADS) {
         i32 line = n / columns.count, column = n % columns.count;
         i32 x = source_of(columns, column_taps, column), y = source_of(lines, line_taps, line);
-        Where at = row.plan.turn ? position(row.plan, row.plan.width - 1 - y, x) : position(row.plan, x, y);
-        Pixel p = cubic<Format>(row.src, at, args.weights);
+        Pixel p = pixel<Format>(args, row, x, y);
         made[line][column] = p.c[0] | p.c[1] << 8 | p.c[2] << 16;
     }
 }

@@ -78,6 +78,15 @@ impl<'a> PictureRef<'a> {
         }
     }
 
+    /// Whether it is the same as `other`, not only an equal one.
+    pub fn is(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Host(one), Self::Host(other)) => std::ptr::eq(one.data, other.data),
+            (Self::Gpu(one), Self::Gpu(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// The pixels of one in host memory, for what works on the processor.
     ///
     /// # Errors

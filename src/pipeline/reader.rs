@@ -42,7 +42,7 @@ struct Found {
 }
 
 /// A frame, and where it lies on the GPU.
-type Placed<'a> = (&'a Frame, Option<&'a Resident>);
+type Placed<'a> = (&'a Frame, Option<&'a Arc<Resident>>);
 
 /// One text region of one frame of a batch.
 struct Region {
@@ -84,7 +84,7 @@ impl TextReader {
             crops.iter().map(move |crop| Region { frame, crop: crop.clone() }).collect::<Vec<_>>()
         };
         let regions: Vec<Region> = detected.iter().enumerate().flat_map(crops).collect();
-        let resident = |frame: usize| detected[frame].as_ref().ok().and_then(|found| found.resident.as_deref());
+        let resident = |frame: usize| detected[frame].as_ref().ok().and_then(|found| found.resident.as_ref());
         let placed: Vec<Placed> = frames.iter().enumerate().map(|(index, frame)| (frame, resident(index))).collect();
         let texts = self.recognise_all(turn, &placed, &regions);
         drop(placed);

@@ -5,10 +5,11 @@ use super::inputs::Random;
 use hpinfer::device::FloatsMut;
 use hpinfer::image::{ImageBuf, ImageView, PixelFormat, PointF, PointI, Size, Surface, SurfaceFormat};
 use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Planes};
+use hpinfer::ops::warp::curve::{self, CurvePlan};
 use hpinfer::ops::warp::{self, CropPlan, cuda};
 
 /// A crop of text, mostly: any quad, sometimes upright, sometimes partly outside.
-fn plan(random: &mut Random, frame: Size) -> CropPlan {
+fn straight(random: &mut Random, frame: Size) -> CropPlan {
     // At least one pixel of it: in a frame of a single pixel too, some quads have an area.
     let margin = random.within(1..=12);
     loop {
@@ -36,6 +37,32 @@ fn plan(random: &mut Random, frame: Size) -> CropPlan {
     }
 }
 
+/// Any crop: also one along a curve, text running down included, and one that is nothing but a part of the frame.
+fn plan(random: &mut Random, frame: Size) -> CurvePlan {
+    let outline = |random: &mut Random| -> Vec<PointI> {
+        let (x, y) = (random.below(frame.width) as f32, random.below(frame.height) as f32);
+        let (outer, inner) = (20.0 + random.unit() * 40.0, 4.0 + random.unit() * 12.0);
+        let (start, turn, flat) = (random.unit() * 6.0, 1.0 + random.unit() * 3.0, 0.2 + random.unit());
+        let at = |radius: f32, step: u32| {
+            let (sin, cos) = (start + turn * step as f32 / 12.0).sin_cos();
+            PointI::new((x + radius * cos) as i32, (y + radius * sin * flat) as i32)
+        };
+        (0..=12).map(|step| at(outer, step)).chain((0..=12).rev().map(|step| at(inner, step))).collect()
+    };
+    match random.below(3) {
+        0 => CurvePlan::Rectangle(straight(random, frame)),
+        1 => {
+            let (x, y) = (random.below(frame.width), random.below(frame.height));
+            let size = Size::new(random.within(1..=frame.width - x), random.within(1..=frame.height - y));
+            CurvePlan::Window { origin: PointI::new(x as i32, y as i32), size }
+        }
+        _ => {
+            let found = (0..20).map(|_| CurvePlan::from_polygon(&outline(random), frame).expect("a small outline"));
+            found.into_iter().find(|plan| !plan.is_empty()).unwrap_or_else(|| CurvePlan::Rectangle(straight(random, frame)))
+        }
+    }
+}
+
 fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canvas: Size) {
     let grey = random.below(4) == 0;
     let frames: Vec<ImageBuf> = (0..2).map(|_| random.picture(frame, if grey { PixelFormat::Gray } else { PixelFormat::Bgr })).collect();
@@ -43,7 +70,7 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canva
         PixelFormat::Gray => ImageBuf::new(f.data().iter().flat_map(|&v| [v; 3]).collect(), frame, PixelFormat::Bgr).unwrap(),
         _ => f.clone(),
     };
-    let plans: Vec<(usize, CropPlan)> = (0..count).map(|_| (random.below(2) as usize, plan(random, frame))).collect();
+    let plans: Vec<(usize, CurvePlan)> = (0..count).map(|_| (random.below(2) as usize, plan(random, frame))).collect();
     let resized: Vec<Size> = plans
         .iter()
         .map(|(_, plan)| match random.below(3) {
@@ -61,7 +88,7 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canva
         .iter()
         .map(|(f, plan)| {
             let mut out = Vec::new();
-            warp::cpu::warp(wide[*f].view(), plan, &mut out, &mut scratch).unwrap();
+            curve::warp(wide[*f].view(), plan, &mut out, &mut scratch).unwrap();
             out
         })
         .collect();
@@ -80,24 +107,38 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canva
     let items: Vec<cuda::Item> = plans
         .iter()
         .zip(&resized)
-        .map(|(&(f, plan), &resized)| cuda::Item { src: Surface::new(memory[f].slice(), pitch, frame, format).unwrap(), plan, resized })
+        .map(|((f, plan), &resized)| cuda::Item { src: Surface::new(memory[*f].slice(), pitch, frame, format).unwrap(), plan, resized })
         .collect();
     let table = cuda::Table::new(&items, &params).unwrap();
     let (rows, weights) = (Memory::of(table.rows()), Memory::of(&cuda::weights()));
+    let strips = (!table.strips().is_empty()).then(|| Memory::of(table.strips()));
+    let strips = || strips.as_ref().map(|strips| strips.slice());
     let mut found = Memory::new(expected.len());
-    cuda::run(queue, &table, rows.slice(), weights.slice(), &FloatsMut::F32(found.slice_mut())).unwrap();
+    cuda::run(queue, &table, rows.slice(), strips(), weights.slice(), &FloatsMut::F32(found.slice_mut())).unwrap();
     let differ = found.read().iter().zip(&expected).position(|(a, b)| a.to_bits() != b.to_bits());
     assert_eq!(differ.map(|at| (at, found.read()[at], expected[at])), None, "frames of {frame}, canvas {canvas}, {plans:?}, {resized:?}");
 
     let table = cuda::Table::new(&items, &Params { planes: Planes::Rgb, ..params }).unwrap();
     let (rows, mut halves) = (Memory::of(table.rows()), Memory::new(expected.len()));
-    cuda::run(queue, &table, rows.slice(), weights.slice(), &FloatsMut::F16(halves.slice_mut())).unwrap();
+    cuda::run(queue, &table, rows.slice(), strips(), weights.slice(), &FloatsMut::F16(halves.slice_mut())).unwrap();
     let plane = canvas.area() as usize;
     for (at, &bits) in halves.read().iter().enumerate() {
         let (item, channel, pixel) = (at / (3 * plane), at / plane % 3, at % plane);
         let single = expected[(item * 3 + 2 - channel) * plane + pixel];
         assert_eq!(bits, super::resize_norm::half(single), "{single} at {at}");
     }
+}
+
+#[test]
+fn crops_of_every_kind_are_drawn() {
+    let mut random = Random::fresh("kinds of crops");
+    let (mut strips, mut turned) = (0, 0);
+    for _ in 0..300 {
+        if let plan @ CurvePlan::Strips(_) = plan(&mut random, Size::new(160, 120)) {
+            (strips, turned) = (strips + 1, turned + usize::from(plan.size().height > plan.size().width));
+        }
+    }
+    assert!(strips >= 30, "{strips} of 300 along a curve, {turned} of them higher than wide");
 }
 
 #[test]
@@ -121,6 +162,7 @@ fn a_crop_without_pixels_is_named() {
     let plan = CropPlan::from_quad(&[PointI::new(3, 3); 4]).unwrap();
     let canvas = Size::new(4, 4);
     let params = Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::NONE, pad: 0.0, planes: Planes::Bgr };
-    let error = cuda::Table::new(&[cuda::Item { src, plan, resized: Size::new(1, 1) }], &params).unwrap_err().to_string();
+    let plan = CurvePlan::Rectangle(plan);
+    let error = cuda::Table::new(&[cuda::Item { src, plan: &plan, resized: Size::new(1, 1) }], &params).unwrap_err().to_string();
     assert!(error.contains("crop 0 of the batch"), "{error}");
 }

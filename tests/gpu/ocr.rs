@@ -229,11 +229,11 @@ fn curved_text_and_slow_scores_are_those_of_the_processor() {
         let found = networks.pipeline_with(networks.emulated(&gpu), 1, change).predict_timed(&frames);
         let ((found, times), expected) = (found[0].as_ref().expect("a result"), expected[0].as_ref().expect("a result"));
         compare(found, expected);
-        assert!(found.rec_text.len() >= 5 && times.transfers.frames >= 1.0, "{:?}, {:?}", found.rec_text, times.transfers);
+        assert!(found.rec_text.len() >= 5 && times.transfers.frames == 1.0, "{:?}, {:?}", found.rec_text, times.transfers);
     }
 }
 
-/// Lines that no rectangle holds are straightened by the processor and read on the device, beside others.
+/// Lines that no rectangle holds are straightened and read on the device, beside others.
 #[test]
 fn lines_along_a_curve_are_read_as_on_the_processor() {
     let _turn = Loaded::turn();

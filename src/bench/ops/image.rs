@@ -7,6 +7,7 @@ use crate::image::nv12::{self, Nv12View, YuvColours};
 use crate::image::{ImageBuf, PixelFormat, PointI, Resident, Size, Surface, SurfaceFormat};
 use crate::ops::resize_norm::{self, Interpolation, Normalize, Params, Planes, Window};
 use crate::ops::warp::cuda::Taps;
+use crate::ops::warp::curve::{self, CurvePlan};
 use crate::ops::warp::{self, CropPlan};
 use crate::tensor::storage::{Storage, download, stage};
 use crate::trace::Transfers;
@@ -212,7 +213,7 @@ impl Op for Resize {
 struct Crops {
     page: ImageBuf,
     resident: Arc<Resident>,
-    plans: Vec<(CropPlan, Size)>,
+    plans: Vec<(CurvePlan, Size)>,
     rows: Storage<warp::cuda::Row>,
     taps: Storage<Taps>,
     params: Params,
@@ -240,12 +241,12 @@ impl Crops {
             let corner = |x: f64, y: f64| PointI::new((left + x * cos - y * sin) as i32, (top + x * sin + y * cos) as i32);
             let plan = CropPlan::from_quad(&[corner(0.0, 0.0), corner(width, 0.0), corner(width, height), corner(0.0, height)])?;
             let size = plan.size();
-            Ok((plan, Size::new((48 * size.width).div_ceil(size.height.max(1)).clamp(1, canvas.width), 48)))
+            Ok((CurvePlan::Rectangle(plan), Size::new((48 * size.width).div_ceil(size.height.max(1)).clamp(1, canvas.width), 48)))
         };
-        let plans: Vec<(CropPlan, Size)> = (0..CROPS).map(plan).collect::<Result<_>>()?;
+        let plans: Vec<(CurvePlan, Size)> = (0..CROPS).map(plan).collect::<Result<_>>()?;
         let values = CROPS as usize * canvas.area() as usize * 3;
         let src = resident.surface()?;
-        let items: Vec<_> = plans.iter().map(|&(plan, resized)| warp::cuda::Item { src, plan, resized }).collect();
+        let items: Vec<_> = plans.iter().map(|(plan, resized)| warp::cuda::Item { src, plan, resized: *resized }).collect();
         let table = warp::cuda::Table::new(&items, &params)?;
         let mut transfers = Transfers::default();
         let rows = stage(table.rows(), stream)?.upload(stream, &mut transfers)?;
@@ -272,15 +273,15 @@ impl Op for Crops {
 
     fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
         let src = self.resident.surface()?;
-        let items: Vec<_> = self.plans.iter().map(|&(plan, resized)| warp::cuda::Item { src, plan, resized }).collect();
+        let items: Vec<_> = self.plans.iter().map(|(plan, resized)| warp::cuda::Item { src, plan, resized: *resized }).collect();
         let table = warp::cuda::Table::new(&items, &self.params)?;
-        warp::cuda::run(stream, &table, self.rows.on_device()?, self.taps.on_device()?, &self.out.floats())
+        warp::cuda::run(stream, &table, self.rows.on_device()?, None, self.taps.on_device()?, &self.out.floats())
     }
 
     fn on_cpu(&mut self) -> Result<()> {
         let values = self.params.canvas.area() as usize * 3;
         for ((plan, resized), out) in self.plans.iter().zip(self.expected.chunks_exact_mut(values)) {
-            warp::cpu::warp(self.page.view(), plan, &mut self.crop, &mut self.warp)?;
+            curve::warp(self.page.view(), plan, &mut self.crop, &mut self.warp)?;
             let src = crate::image::ImageView { data: &self.crop, size: plan.size(), format: PixelFormat::Bgr };
             resize_norm::cpu::run(&[resize_norm::Item::whole(src, *resized)], &self.params, out, &mut self.resize)?;
         }

@@ -1,19 +1,17 @@
 //! Recognition on a GPU: crops are cut out of the pictures that lie there, and the classes of all lines come back in one small
-//! copy. Lines that are not cut out as rectangles are straightened by the processor, and brought to the device as pictures.
+//! copy.
 
 use super::{Ending, Line, Scratch, Text, TextRecognise};
 use crate::backend::GpuSession;
-use crate::device::FloatsMut;
+use crate::device::{FloatsMut, Stream};
 use crate::error::{Error, Result};
-use crate::image::{ImageView, PixelFormat, Resident, Size};
-use crate::modules::feed::{Placed, prepare_on_gpu};
+use crate::image::Resident;
 use crate::ops::ctc::cuda::{self as ctc, Batch};
-use crate::ops::resize_norm::Params;
 use crate::ops::warp::cuda::{self as warp, Item, Table};
-use crate::ops::warp::curve::{self, CurvePlan};
 use crate::tensor::Shape;
-use crate::tensor::storage::{download, stage};
+use crate::tensor::storage::{Storage, download, stage};
 use crate::trace::{Stage, StageTimes, Transfers};
+use std::sync::Arc;
 
 impl TextRecognise {
     pub(super) fn recognise_on_gpu(
@@ -26,14 +24,19 @@ impl TextRecognise {
     ) -> Result<Vec<Text>> {
         let stream = session.stream().clone();
         let params = self.params(width);
-        if !lines.iter().all(|line| matches!(line.crop, CurvePlan::Rectangle(_)) && line.resident.is_some()) {
-            self.feed_straightened(session, scratch, lines, &params, times)?;
-            return self.read_on_gpu(session, lines.len(), times);
-        }
         times.moving(Stage::RecPre, |transfers| {
-            let items: Vec<Item<'_>> = lines.iter().map(|line| self.crop_item(line, params.canvas)).collect::<Result<_>>()?;
+            let pictures = pictures(lines, &stream, transfers)?;
+            let items = pictures.iter().zip(lines).map(|(picture, Line { crop, .. })| {
+                Ok(Item { src: picture.surface()?, plan: crop, resized: self.resized(crop.size(), params.canvas) })
+            });
+            let items: Vec<Item<'_>> = items.collect::<Result<_>>()?;
             let table = Table::new(&items, &params)?;
             let rows = stage(table.rows(), &stream)?.upload(&stream, transfers)?;
+            let strips = match table.strips() {
+                [] => None,
+                strips => Some(stage(strips, &stream)?.upload(&stream, transfers)?),
+            };
+            let strips = strips.as_ref().map(Storage::on_device).transpose()?;
             let taps = match &mut scratch.taps {
                 Some(taps) => taps,
                 // Once for the worker: not of these lines.
@@ -41,32 +44,9 @@ impl TextRecognise {
             };
             let shape = Shape::new(&[lines.len(), 3, params.canvas.height as usize, params.canvas.width as usize]);
             let input = session.input(0, shape)?;
-            warp::run(&stream, &table, rows.on_device()?, taps.on_device()?, &FloatsMut::F32(input))
+            warp::run(&stream, &table, rows.on_device()?, strips, taps.on_device()?, &FloatsMut::F32(input))
         })?;
         self.read_on_gpu(session, lines.len(), times)
-    }
-
-    /// Brings lines to the GPU that the processor has cut out of their pictures.
-    fn feed_straightened(
-        &self,
-        session: &mut dyn GpuSession,
-        scratch: &mut Scratch,
-        lines: &[Line<'_>],
-        params: &Params,
-        times: &mut StageTimes,
-    ) -> Result<()> {
-        let stream = session.stream().clone();
-        let mut residents = Vec::with_capacity(lines.len());
-        for line in lines {
-            let image = times.moving(Stage::Crop, |transfers| line.image.on_host(transfers))?;
-            times.measure(Stage::Crop, || curve::warp(image, line.crop, &mut scratch.crop, &mut scratch.warp))?;
-            let crop = ImageView { data: &scratch.crop, size: line.crop.size(), format: PixelFormat::Bgr };
-            residents.push(times.moving(Stage::RecPre, |transfers| Resident::bring(crop.into(), crop.size, &stream, transfers))?);
-        }
-        let placed = residents.iter().zip(lines);
-        let placed: Vec<Placed<&Resident>> =
-            placed.map(|(resident, line)| Placed::whole(&**resident, self.resized(line.crop.size(), params.canvas))).collect();
-        times.moving(Stage::RecPre, |transfers| prepare_on_gpu(session, 0, &placed, params, transfers))
     }
 
     /// Runs the network on `count` lines and reads what it says.
@@ -93,14 +73,19 @@ impl TextRecognise {
             Ok(decoded.iter().map(|decoded| self.text(decoded)).collect())
         })
     }
+}
 
-    /// How a line is cut out of its picture and resized for an input of the size `canvas`.
-    fn crop_item<'a>(&self, line: &Line<'a>, canvas: Size) -> Result<Item<'a>> {
-        match (line.crop, line.resident) {
-            (CurvePlan::Rectangle(plan), Some(resident)) => {
-                Ok(Item { src: resident.surface()?, plan: *plan, resized: self.resized(plan.size(), canvas) })
-            }
-            _ => Err(Error::internal("text recognition", "the line is no rectangle of a picture on the GPU")),
-        }
+/// The pictures of `lines` on the device of `stream`. Those that are not there yet are brought, one for all lines of it that
+/// follow each other.
+fn pictures(lines: &[Line<'_>], stream: &Stream, transfers: &mut Transfers) -> Result<Vec<Arc<Resident>>> {
+    let mut pictures: Vec<Arc<Resident>> = Vec::with_capacity(lines.len());
+    for (at, line) in lines.iter().enumerate() {
+        let before = at.checked_sub(1).filter(|&before| lines[before].image.is(line.image));
+        pictures.push(match (line.resident, before) {
+            (Some(resident), _) => resident.clone(),
+            (None, Some(before)) => pictures[before].clone(),
+            (None, None) => Resident::bring(line.image, line.image.size(), stream, transfers)?,
+        });
     }
+    Ok(pictures)
 }

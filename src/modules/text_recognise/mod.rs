@@ -52,7 +52,7 @@ pub struct Line<'a> {
     /// The picture.
     pub image: PictureRef<'a>,
     /// The picture on the GPU, for a recogniser that runs there.
-    pub resident: Option<&'a Resident>,
+    pub resident: Option<&'a Arc<Resident>>,
     /// The crop.
     pub crop: &'a CurvePlan,
 }

@@ -1,7 +1,8 @@
-//! The CUDA form, `kernels/warp.cu`: crops, resizes and normalises in one pass. Results are equal to those of
-//! [`super::cpu`] followed by [`resize_norm::cpu`](crate::ops::resize_norm::cpu).
+//! The CUDA form, `kernels/warp.cu`: crops, straight ones and such along a curve, resizes and normalises in one pass. Results are
+//! equal to those of [`super::curve::warp`] followed by [`resize_norm::cpu`](crate::ops::resize_norm::cpu).
 
-use super::plan::CropPlan;
+use super::curve::CurvePlan;
+use super::plan::block;
 use super::table::WEIGHTS;
 use crate::device::{DeviceSlice, FloatsMut, Kernel, Launch, Queue, tiles};
 use crate::error::{Error, Result};
@@ -32,7 +33,7 @@ pub struct Item<'a> {
     /// The frame it is cut from.
     pub src: Surface<'a>,
     /// Where it lies there.
-    pub plan: CropPlan,
+    pub plan: &'a CurvePlan,
     /// Size after the resize; at most the canvas.
     pub resized: Size,
 }
@@ -50,18 +51,42 @@ struct PlanRow {
 const _: () = assert!(size_of::<PlanRow>() == 88);
 
 impl PlanRow {
-    fn new(plan: &CropPlan) -> Self {
-        let Size { width, height } = plan.warped;
-        Self { inverse: plan.inverse, warped: [width, height], block: plan.block(), turn: u32::from(plan.turn) }
+    fn new(plan: &CurvePlan) -> Self {
+        let (inverse, warped, turn) = match plan {
+            CurvePlan::Rectangle(plan) => (plan.inverse, plan.warped, plan.turn),
+            // A plain copy is a shift by whole pixels.
+            CurvePlan::Window { origin, size } => {
+                ([1.0, 0.0, f64::from(origin.x), 0.0, 1.0, f64::from(origin.y), 0.0, 0.0, 1.0], *size, false)
+            }
+            CurvePlan::Strips(strips) => {
+                let (size, turn) = strips.before_turn();
+                ([0.0; 9], size, turn)
+            }
+        };
+        Self { inverse, warped: [warped.width, warped.height], block: block(warped), turn: u32::from(turn) }
     }
 }
 
-/// A crop as the kernel reads it. 184 bytes.
+/// `Strip` of `kernels/warp.cu`. 88 bytes.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct StripRow {
+    inverse: [f64; 9],
+    size: [u32; 2],
+    block: u32,
+    padding: u32,
+}
+
+const _: () = assert!(size_of::<StripRow>() == 88);
+
+/// A crop as the kernel reads it. 192 bytes.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Row {
     src: SurfaceRow,
     plan: PlanRow,
+    /// Its strips: the first, and how many.
+    strips: [u32; 2],
     scale_x: f64,
     scale_y: f64,
     resized: [u32; 2],
@@ -69,12 +94,13 @@ pub struct Row {
     padding: u32,
 }
 
-const _: () = assert!(size_of::<Row>() == 184);
+const _: () = assert!(size_of::<Row>() == 192);
 
-/// A checked batch as the kernel reads it; its rows have to be copied to the device.
+/// A checked batch as the kernel reads it; its rows, and its strips where there are any, have to be copied to the device.
 #[derive(Debug)]
 pub struct Table<'a> {
     rows: Vec<Row>,
+    strips: Vec<StripRow>,
     params: Params,
     pictures: PhantomData<Surface<'a>>,
 }
@@ -87,12 +113,19 @@ impl<'a> Table<'a> {
     /// [`Error::Internal`] for another filter, and for more crops than a launch takes.
     pub fn new(items: &[Item<'a>], params: &Params) -> Result<Self> {
         let canvas = params.canvas;
-        let rows: Vec<Row> = items.iter().enumerate().map(|(index, item)| row(index, item, params)).collect::<Result<_>>()?;
+        let mut strips = Vec::new();
+        let rows = items.iter().enumerate().map(|(index, item)| row(index, item, params, &mut strips));
+        let rows: Vec<Row> = rows.collect::<Result<_>>()?;
         let fits = rows.len() <= MAX_GRID as usize && tiles(canvas.height, TILE.height) <= MAX_GRID && canvas.area() > 0;
         if !fits || params.interpolation != Interpolation::Linear {
             return Err(Error::internal("crop", format!("{} crops, {params:?}", rows.len())));
         }
-        Ok(Self { rows, params: *params, pictures: PhantomData })
+        Ok(Self { rows, strips, params: *params, pictures: PhantomData })
+    }
+
+    /// Of crops along a curve, what [`run`] needs on the device; empty where all are straight.
+    pub fn strips(&self) -> &[StripRow] {
+        &self.strips
     }
 
     /// What [`run`] needs on the device.
@@ -101,15 +134,26 @@ impl<'a> Table<'a> {
     }
 }
 
-fn row(index: usize, item: &Item, params: &Params) -> Result<Row> {
+fn row(index: usize, item: &Item, params: &Params, strips: &mut Vec<StripRow>) -> Result<Row> {
     let (from, to, canvas) = (item.plan.size(), item.resized, params.canvas);
     if item.plan.is_empty() || to.area() == 0 || to.width > canvas.width || to.height > canvas.height {
         let reason = format!("{from} pixels, {to} after the resize, do not fit the canvas of {canvas}");
         return Err(Error::input(format!("crop {index} of the batch"), reason));
     }
+    let first = strips.len();
+    if let CurvePlan::Strips(pieces) = item.plan {
+        let strip = |(inverse, size): (&[f64; 9], Size)| StripRow {
+            inverse: *inverse,
+            size: [size.width, size.height],
+            block: block(size),
+            padding: 0,
+        };
+        strips.extend(pieces.each().map(strip));
+    }
     Ok(Row {
         src: item.src.row(),
-        plan: PlanRow::new(&item.plan),
+        plan: PlanRow::new(item.plan),
+        strips: [first, strips.len() - first].map(|count| count as u32),
         scale_x: scale(from.width, to.width),
         scale_y: scale(from.height, to.height),
         resized: [to.width, to.height],
@@ -122,6 +166,7 @@ fn row(index: usize, item: &Item, params: &Params) -> Result<Row> {
 #[repr(C)]
 struct Args {
     rows: u64,
+    strips: u64,
     weights: u64,
     out: u64,
     canvas: [u32; 2],
@@ -130,18 +175,34 @@ struct Args {
     padding: u32,
 }
 
-const _: () = assert!(size_of::<Args>() == 72);
+const _: () = assert!(size_of::<Args>() == 80);
 
-/// The crops of `table` into `out`, a tensor `[crops, 3, canvas.height, canvas.width]`. `rows` are the table's and
-/// `weights` those of [`weights`], on the device.
+/// The crops of `table` into `out`, a tensor `[crops, 3, canvas.height, canvas.width]`. `rows` and `strips`, which
+/// may be `None` where there are none, are the table's and `weights` those of [`weights`], on the device.
 ///
 /// # Errors
 /// [`Error::Internal`] when a length does not fit the table; those of the queue.
-pub fn run(queue: &dyn Queue, table: &Table, rows: DeviceSlice<Row>, weights: DeviceSlice<Taps>, out: &FloatsMut) -> Result<()> {
+pub fn run(
+    queue: &dyn Queue,
+    table: &Table,
+    rows: DeviceSlice<Row>,
+    strips: Option<DeviceSlice<StripRow>>,
+    weights: DeviceSlice<Taps>,
+    out: &FloatsMut,
+) -> Result<()> {
     let (params, count) = (&table.params, table.rows.len());
     let canvas = params.canvas;
-    if rows.len() != count || weights.len() != WEIGHTS.len() || out.len() as u64 != count as u64 * 3 * canvas.area() {
-        let reason = format!("{} rows and {} values of output for {count} crops on a canvas of {canvas}", rows.len(), out.len());
+    let known_strips = strips.map_or(0, DeviceSlice::len);
+    if rows.len() != count
+        || known_strips != table.strips.len()
+        || weights.len() != WEIGHTS.len()
+        || out.len() as u64 != count as u64 * 3 * canvas.area()
+    {
+        let reason = format!(
+            "{} rows, {known_strips} strips and {} values of output for {count} crops on a canvas of {canvas}",
+            rows.len(),
+            out.len()
+        );
         return Err(Error::internal("crop", reason));
     }
     if count == 0 {
@@ -153,6 +214,7 @@ pub fn run(queue: &dyn Queue, table: &Table, rows: DeviceSlice<Row>, weights: De
     };
     let args = Args {
         rows: rows.address(),
+        strips: strips.map_or(0, DeviceSlice::address),
         weights: weights.address(),
         out: out.address(),
         canvas: [canvas.width, canvas.height],
@@ -163,6 +225,6 @@ pub fn run(queue: &dyn Queue, table: &Table, rows: DeviceSlice<Row>, weights: De
     let grid = [tiles(canvas.width, TILE.width), tiles(canvas.height, TILE.height), count as u32];
     let launch = Launch { kernel, grid, threads: THREADS, shared_bytes: 0, args: bytemuck::bytes_of(&args) };
     // SAFETY: `Args` is the kernel's structure, checked for size on both sides; the table was made from surfaces that
-    // hold their pixels, the weights cover all fractions, and the output has a value for every pixel of every canvas.
+    // hold their pixels, the widths of strips sum up to that of their crop, the weights cover all fractions, and the output has a value for every pixel of every canvas.
     unsafe { queue.launch(launch) }
 }

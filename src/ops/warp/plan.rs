@@ -57,11 +57,6 @@ impl CropPlan {
         self.warped.area() == 0
     }
 
-    /// Columns whose positions are counted from one that is rounded: OpenCV works in blocks of at most 1024 pixels.
-    pub(super) fn block(&self) -> u32 {
-        block(self.warped)
-    }
-
     /// The source pixel of the crop's top-left corner, when the crop is nothing but a shifted copy: when each
     /// position is so near to a whole pixel that it certainly rounds to it in steps of 1/32.
     pub(super) fn whole_shift(&self) -> Option<(i32, i32)> {
@@ -77,7 +72,8 @@ impl CropPlan {
     }
 }
 
-/// [`CropPlan::block`] for a target of this size.
+/// Columns of a target of this size whose positions are counted from one that is rounded: OpenCV works in blocks of at most
+/// 1024 pixels.
 pub(super) fn block(size: Size) -> u32 {
     (1024 / size.height.min(16)).min(size.width)
 }

@@ -57,6 +57,16 @@ impl Strips {
         if self.turn { Size::new(self.size.height, self.size.width) } else { self.size }
     }
 
+    /// Size before the turn, and whether there is one.
+    pub(in crate::ops::warp) fn before_turn(&self) -> (Size, bool) {
+        (self.size, self.turn)
+    }
+
+    /// Of each strip, from the head on, the matrix from its pixels to those of the picture, and its size.
+    pub(in crate::ops::warp) fn each(&self) -> impl ExactSizeIterator<Item = (&[f64; 9], Size)> {
+        self.strips.iter().map(|strip| (&strip.inverse, strip.size))
+    }
+
     /// Fills `out` with the crop, taken from three-channel `src`; what lies outside of it is black.
     pub(super) fn warp(&self, src: ImageView, out: &mut Vec<u8>, scratch: &mut Scratch) {
         let row_bytes = self.size.width as usize * 3;
