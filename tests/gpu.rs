@@ -15,6 +15,8 @@ mod gpu {
     mod graphs;
     mod memory;
     mod nvdec;
+    #[cfg(feature = "nvtx")]
+    mod nvtx;
     mod ocr;
     mod pictures;
     mod probe;

@@ -1,7 +1,9 @@
-//! Where time goes: the stages of the work and their durations; `events`, files of what happened when; and what people see of
-//! it on standard error, log lines and progress bars.
+//! Where time goes: the stages of the work and their durations; `events`, files of what happened when; `nvtx`, the same for
+//! profilers of NVIDIA's; and what people see of it on standard error, log lines and progress bars.
 
 pub mod events;
+#[cfg(feature = "nvtx")]
+mod nvtx;
 
 use indicatif::MultiProgress;
 use std::io::{self, IsTerminal};
@@ -143,14 +145,13 @@ pub struct StageTimes {
 impl StageTimes {
     /// Runs `work` and books its wall time under `stage`.
     pub fn measure<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let out = work();
-        self.add(stage, start.elapsed());
-        out
+        self.moving(stage, |_| work())
     }
 
     /// As [`measure`](Self::measure), for work that moves data to or from a device.
     pub fn moving<T>(&mut self, stage: Stage, work: impl FnOnce(&mut Transfers) -> T) -> T {
+        #[cfg(feature = "nvtx")]
+        let _range = nvtx::Range::new(stage.as_str());
         let start = Instant::now();
         let out = work(&mut self.transfers);
         self.add(stage, start.elapsed());
