@@ -205,6 +205,28 @@ fn no_line_of_a_page_is_read_twice() {
 }
 
 #[test]
+fn pages_read_together_are_as_each_alone() {
+    let modules = PageModules {
+        orientation: None,
+        unwarp: None,
+        layout: layout(&[[0.0, 20.0, 4.0, 400.0, 60.0], [1.0, 64.0, 64.0, 256.0, 160.0], [2.0, 112.0, 170.0, 304.0, 256.0]]),
+        structure: Some(structure()),
+        text: detector(BoxType::Quad),
+        seals: Some(detector(BoxType::Poly)),
+        recognise: recogniser(),
+    };
+    let pipeline = Pages::new(modules, &DocumentConfig::new(DocumentTask::Pages), 2).expect("a pipeline");
+    // Ink in a text, a table, a seal, and outside of all; in each page elsewhere.
+    let spots = [(32, 16, 80, 20, 0), (110, 72, 80, 20, 40), (130, 190, 80, 20, 0), (20, 290, 80, 20, 0)];
+    let pages = [page(&spots), page(&spots[..2]), page(&[]), page(&spots[2..])];
+    let together: Vec<_> = pipeline.predict(&pages).into_iter().map(|result| json(result.expect("a result").into())).collect();
+    let alone = |page: &Frame| json(pipeline.predict(std::slice::from_ref(page)).remove(0).expect("a result").into());
+    assert_eq!(together, pages.iter().map(alone).collect::<Vec<_>>());
+    let lines = together.iter().map(|result| result["ocr_result"]["rec_text"].as_array().map(Vec::len));
+    assert_eq!(lines.collect::<Vec<_>>(), [2, 1, 0, 1].map(Some), "of texts and outside of regions");
+}
+
+#[test]
 fn every_table_has_its_own_files() {
     let frame = page(&[(110, 72, 80, 20, 40), (110, 232, 80, 20, 0)]);
     let two = [[1.0, 64.0, 64.0, 256.0, 160.0], [1.0, 64.0, 200.0, 256.0, 296.0], [1.0, 300.0, 20.0, 300.4, 60.0]];

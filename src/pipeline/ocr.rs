@@ -17,26 +17,21 @@ pub struct Ocr {
     reader: TextReader,
     crew: Crew,
     runs: Runs,
-    batch_size: usize,
 }
-
-/// Frames that a GPU gains from having at once: some are brought there while others are worked on.
-const GPU_FRAMES: usize = 8;
 
 impl Ocr {
     /// Finds, fetches and opens the networks of `config`.
     pub fn open(config: &OcrConfig, loader: &Loader) -> Result<Self> {
         let (detect, recognise) =
             rayon::join(|| loader.text_detect(&config.text_det_model, &config.detection), || loader.text_recognise(&config.text_rec_model));
-        let ocr = Self::new(detect?, recognise?, config, loader.threads())?;
-        Ok(if loader.device().gpu().is_some() { Self { batch_size: GPU_FRAMES, ..ocr } } else { ocr })
+        Self::new(detect?, recognise?, config, loader.threads())
     }
 
     /// A pipeline over loaded modules that works on `threads` cores.
     pub fn new(detect: TextDetect, recognise: TextRecognise, config: &OcrConfig, threads: usize) -> Result<Self> {
         let reader = TextReader::new(detect, Arc::new(recognise), config);
         let runs = Runs::of(reader.infos());
-        Ok(Self { reader, crew: Crew::new(threads)?, runs, batch_size: 1 })
+        Ok(Self { reader, crew: Crew::new(threads)?, runs })
     }
 
     /// Reads the text of `frames` (BGR), as one batch. A frame that fails leaves the others untouched.
@@ -73,6 +68,6 @@ impl Pipeline for Ocr {
     }
 
     fn batch_size(&self) -> usize {
-        self.batch_size
+        self.reader.frames_at_once()
     }
 }

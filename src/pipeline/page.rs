@@ -1,7 +1,6 @@
 //! The visual step of PP-ChatOCRv3-doc: pages are set upright and made flat; then layout, the text of every region, seals, tables,
 //! the text outside of regions; all of it in reading order.
 
-use super::Pipeline;
 use super::config::DocumentConfig;
 use super::crew::{Crew, Turn};
 use super::doc_preprocessor::DocPreprocessor;
@@ -9,11 +8,13 @@ use super::layout::{self, PageLayout, Part};
 use super::reader::TextReader;
 use super::runs::Runs;
 use super::tables::{self, Found};
+use super::{Pipeline, all_failed};
 use crate::error::{Error, Result};
 use crate::image::{Frame, FrameId, ImageBuf, PointI};
 use crate::modules::{Classify, Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::ops::layout::{Columns, reading_order};
 use crate::result::page::{Block, BlockContent, PageResult, PreparedPage};
+use crate::result::table::Table;
 use crate::result::{DetectedBox, OcrResult, PipelineResult, RunRecord, Seal};
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
@@ -92,117 +93,171 @@ impl Pages {
         self.predict_timed(frames).into_iter().map(|r| r.map(|(result, _)| result)).collect()
     }
 
-    /// As [`predict`](Self::predict), with the time each frame spent in each stage. Pages are read one after the other: the
-    /// regions of one are several pictures already.
+    /// As [`predict`](Self::predict), with the time each frame spent in each stage. The texts of all pages share the
+    /// recognition batches.
     pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(PageResult, StageTimes)>> {
-        self.crew.run(frames.len(), |turn| frames.iter().map(|frame| self.page(frame, turn)).collect())
+        self.crew.run(frames.len(), |turn| self.pages(frames, turn).unwrap_or_else(|error| all_failed(frames.len(), "layout", &error)))
     }
 
-    fn page(&self, frame: &Frame, turn: Turn) -> Result<(PageResult, StageTimes)> {
-        let found = layout::find(turn, &self.preprocessor, Some(&self.layout), std::slice::from_ref(frame));
-        let seals = layout::parts(&found, "seal")?;
-        let tables = if self.structure.is_some() { layout::parts(&found, "table")? } else { Vec::new() };
-        let found = found.into_iter().next().unwrap_or_else(|| Err(Error::internal("layout", "no answer for a page")))?;
-        let PageLayout { id, image: page, prepared, regions: boxes, mut times } = found;
-        let (orientation, is_unwarped) =
-            prepared.map_or((None, false), |PreparedPage { orientation, is_unwarped, .. }| (orientation, is_unwarped));
-        let mut rest = page.data().to_vec();
-        let mut texts = Vec::new();
-        for found in &boxes {
-            let label = found.label.to_lowercase();
-            if PICTURES.contains(&label.as_str()) {
-                continue;
-            }
-            match label.as_str() {
-                "seal" => {}
-                "table" if self.structure.is_some() => {}
-                "table" => texts.push(("text".to_owned(), found)),
-                _ => texts.push((label, found)),
-            }
-            blank(&mut rest, &page, found);
-        }
-        let mut ocr = OcrResult::default();
-        let mut blocks = self.regions((&id, &page), &texts, turn, &mut ocr, &mut times)?;
-        let seals = self.seals(&seals, turn, &mut times)?;
-        blocks.extend(seals.iter().map(|seal| block(seal.bbox.map(|side| side as f32), BlockContent::Seal(seal.text.rec_text.concat()))));
-        let rest = ImageBuf::new(rest, page.size(), page.format())?;
-        let loose = self.read_one(Frame { id, image: rest.into() }, turn, &mut times)?;
-        blocks.extend(
-            loose.dt_polys.iter().zip(&loose.rec_text).map(|(polygon, text)| block(bounds(polygon), BlockContent::Line(text.clone()))),
-        );
-        let of_regions = std::mem::replace(&mut ocr, OcrResult { dt_scores: Vec::new(), ..loose });
-        extend(&mut ocr, of_regions);
-        let mut found_tables = Vec::with_capacity(tables.len());
-        let read = self.structure.iter().flat_map(|structure| tables::read(turn, structure, &self.reader, &tables));
-        for found in read {
-            let Found { table, times: spent, .. } = found?;
-            times.add_share(&spent, 1.0);
-            blocks.push(block(table.layout_bbox.map(|side| side as f32), BlockContent::Table(table.clone())));
-            found_tables.push(table);
-        }
-        let result = PageResult {
-            header: self.runs.header(&frame.id, &times),
-            orientation,
-            is_unwarped,
-            layout: boxes,
-            ocr,
-            tables: found_tables,
-            seals,
-            blocks: ordered(blocks, page.size().width),
-            page,
+    fn pages(&self, frames: &[Frame], turn: Turn) -> Result<Vec<Result<(PageResult, StageTimes)>>> {
+        let layouts = layout::find(turn, &self.preprocessor, Some(&self.layout), frames);
+        let seals = layout::parts(&layouts, "seal")?;
+        let tables = if self.structure.is_some() { layout::parts(&layouts, "table")? } else { Vec::new() };
+        let mut pages: Vec<Result<Page>> = layouts.into_iter().map(|layout| layout.map(Page::new)).collect();
+        self.read_regions(&mut pages, turn);
+        self.read_seals(&mut pages, &seals, turn);
+        self.read_rest(&mut pages, turn);
+        self.read_tables(&mut pages, &tables, turn);
+        Ok(frames.iter().zip(pages).map(|(frame, page)| page.map(|page| self.result(frame, page))).collect())
+    }
+
+    /// The text of each region. With recovery each is read on a white page of its own, as the reference does; its detector
+    /// then sees it in its place and size.
+    fn read_regions(&self, pages: &mut [Result<Page>], turn: Turn) {
+        let of_page = |(index, page): (usize, &Result<Page>)| {
+            let regions = page.as_ref().map_or(Vec::new(), |page| page.texts(self.structure.is_some()));
+            regions.into_iter().map(move |(label, found)| (index, label, found)).collect::<Vec<_>>()
         };
-        Ok((result, times))
-    }
-
-    /// The text of each region, into `ocr` and as blocks. With recovery each is read on a white page of its own, as the
-    /// reference does; its detector then sees it in its place and size.
-    fn regions(
-        &self,
-        (id, page): (&FrameId, &ImageBuf),
-        regions: &[(String, &DetectedBox)],
-        turn: Turn,
-        ocr: &mut OcrResult,
-        times: &mut StageTimes,
-    ) -> Result<Vec<Block>> {
-        let mut blocks = Vec::with_capacity(regions.len());
+        let regions: Vec<(usize, String, DetectedBox)> = pages.iter().enumerate().flat_map(of_page).collect();
         for regions in regions.chunks(REGIONS_AT_ONCE) {
             let mut pictures = Vec::with_capacity(regions.len());
-            for (label, found) in regions {
-                let Some((bbox, pixels)) = layout::cut(page, found)? else { continue };
-                let image = if self.recovery { alone(page, &pixels, bbox)? } else { pixels };
-                pictures.push((label, found, bbox, Frame { id: id.clone(), image: image.into() }));
+            for (index, label, found) in regions {
+                match pages[*index].as_ref().map_or(Ok(None), |page| page.region(found, self.recovery)) {
+                    Ok(Some((bbox, picture))) => pictures.push((*index, label, found, bbox, picture)),
+                    Ok(None) => {}
+                    Err(error) => put(pages, *index, Err::<(), _>(error), |_, ()| {}),
+                }
             }
             let frames: Vec<Frame> = pictures.iter().map(|(.., frame)| frame.clone()).collect();
-            for ((label, found, [left, top, ..], _), read) in pictures.iter().zip(self.reader.read(turn, &frames, |_, _| true)) {
-                let (mut text, spent) = read?;
-                times.add_share(&spent, 1.0);
-                if !self.recovery {
-                    text.dt_polys.iter_mut().flatten().for_each(|p| *p = PointI::new(p.x + left.max(&0), p.y + top.max(&0)));
-                }
-                let content = BlockContent::Region { label: (*label).clone(), lines: text.rec_text.clone() };
-                blocks.push(block(found.coordinate, content));
-                extend(ocr, text);
+            let read = self.reader.read(turn, &frames, |_, _| true);
+            for ((index, label, found, [left, top, ..], _), read) in pictures.into_iter().zip(read) {
+                put(pages, index, read, |page, (mut text, spent)| {
+                    page.times.add_share(&spent, 1.0);
+                    if !self.recovery {
+                        text.dt_polys.iter_mut().flatten().for_each(|p| *p = PointI::new(p.x + left.max(0), p.y + top.max(0)));
+                    }
+                    let content = BlockContent::Region { label: label.clone(), lines: text.rec_text.clone() };
+                    page.blocks.push(block(found.coordinate, content));
+                    extend(&mut page.ocr, text);
+                });
             }
         }
-        Ok(blocks)
     }
 
-    fn seals(&self, parts: &[Part], turn: Turn, times: &mut StageTimes) -> Result<Vec<Seal>> {
+    fn read_seals(&self, pages: &mut [Result<Page>], parts: &[Part], turn: Turn) {
         let pictures: Vec<Frame> = parts.iter().map(|part| part.picture.clone()).collect();
         let reader = self.seal_reader.as_ref().unwrap_or(&self.reader);
-        let read = parts.iter().zip(reader.read(turn, &pictures, |_, _| true)).map(|(part, read)| {
-            let (text, spent) = read?;
-            times.add_share(&spent, 1.0);
-            Ok(Seal { bbox: part.bbox, text })
-        });
-        read.collect()
+        for (part, read) in parts.iter().zip(reader.read(turn, &pictures, |_, _| true)) {
+            put(pages, part.frame, read, |page, (text, spent)| {
+                page.times.add_share(&spent, 1.0);
+                page.blocks.push(block(part.bbox.map(|side| side as f32), BlockContent::Seal(text.rec_text.concat())));
+                page.seals.push(Seal { bbox: part.bbox, text });
+            });
+        }
     }
 
-    fn read_one(&self, frame: Frame, turn: Turn, times: &mut StageTimes) -> Result<OcrResult> {
-        let read = self.reader.read(turn, &[frame], |_, _| true).pop();
-        let (text, spent) = read.unwrap_or_else(|| Err(Error::internal("text", "no answer for a page")))?;
-        times.add_share(&spent, 1.0);
-        Ok(text)
+    /// The text outside of regions.
+    fn read_rest(&self, pages: &mut [Result<Page>], turn: Turn) {
+        let mut rests = Vec::with_capacity(pages.len());
+        for index in 0..pages.len() {
+            match pages[index].as_ref().map(Page::rest) {
+                Ok(Ok(rest)) => rests.push((index, rest)),
+                Ok(Err(error)) => put(pages, index, Err::<(), _>(error), |_, ()| {}),
+                Err(_) => {}
+            }
+        }
+        let frames: Vec<Frame> = rests.iter().map(|(_, rest)| rest.clone()).collect();
+        for ((index, _), read) in rests.into_iter().zip(self.reader.read(turn, &frames, |_, _| true)) {
+            put(pages, index, read, |page, (loose, spent)| {
+                page.times.add_share(&spent, 1.0);
+                let lines = loose.dt_polys.iter().zip(&loose.rec_text);
+                page.blocks.extend(lines.map(|(polygon, text)| block(bounds(polygon), BlockContent::Line(text.clone()))));
+                let of_regions = std::mem::replace(&mut page.ocr, OcrResult { dt_scores: Vec::new(), ..loose });
+                extend(&mut page.ocr, of_regions);
+            });
+        }
+    }
+
+    fn read_tables(&self, pages: &mut [Result<Page>], parts: &[Part], turn: Turn) {
+        let read = self.structure.iter().flat_map(|structure| tables::read(turn, structure, &self.reader, parts));
+        for (part, found) in parts.iter().zip(read) {
+            put(pages, part.frame, found, |page, Found { table, times, .. }| {
+                page.times.add_share(&times, 1.0);
+                page.blocks.push(block(table.layout_bbox.map(|side| side as f32), BlockContent::Table(table.clone())));
+                page.tables.push(table);
+            });
+        }
+    }
+
+    fn result(&self, frame: &Frame, page: Page) -> (PageResult, StageTimes) {
+        let Page { image, prepared, layout, blocks, ocr, seals, tables, times, .. } = page;
+        let (orientation, is_unwarped) =
+            prepared.map_or((None, false), |PreparedPage { orientation, is_unwarped, .. }| (orientation, is_unwarped));
+        let blocks = ordered(blocks, image.size().width);
+        let header = self.runs.header(&frame.id, &times);
+        (PageResult { header, orientation, is_unwarped, layout, ocr, tables, seals, blocks, page: image }, times)
+    }
+}
+
+/// A page while it is read.
+struct Page {
+    id: FrameId,
+    image: Arc<ImageBuf>,
+    prepared: Option<PreparedPage>,
+    layout: Vec<DetectedBox>,
+    blocks: Vec<Block>,
+    ocr: OcrResult,
+    seals: Vec<Seal>,
+    tables: Vec<Table>,
+    times: StageTimes,
+}
+
+impl Page {
+    fn new(PageLayout { id, image, prepared, regions, times }: PageLayout) -> Self {
+        let (blocks, ocr, seals, tables) = Default::default();
+        Self { id, image, prepared, layout: regions, blocks, ocr, seals, tables, times }
+    }
+
+    /// Regions that hold something of their own, by class in small letters.
+    fn regions(&self) -> impl Iterator<Item = (String, &DetectedBox)> {
+        let labelled = self.layout.iter().map(|found| (found.label.to_lowercase(), found));
+        labelled.filter(|(label, _)| !PICTURES.contains(&label.as_str()))
+    }
+
+    /// Regions of text; `tables` are not where they are read as such.
+    fn texts(&self, tables: bool) -> Vec<(String, DetectedBox)> {
+        let text = |(label, found): (String, &DetectedBox)| match label.as_str() {
+            "seal" => None,
+            "table" if tables => None,
+            "table" => Some(("text".to_owned(), found.clone())),
+            _ => Some((label, found.clone())),
+        };
+        self.regions().filter_map(text).collect()
+    }
+
+    /// The pixels of a region and where they are, alone on a white page where that is asked for; `None` when there are none.
+    fn region(&self, found: &DetectedBox, on_page: bool) -> Result<Option<([i32; 4], Frame)>> {
+        let Some((bbox, pixels)) = layout::cut(&self.image, found)? else { return Ok(None) };
+        let image = if on_page { alone(&self.image, &pixels, bbox)? } else { pixels };
+        Ok(Some((bbox, Frame { id: self.id.clone(), image: image.into() })))
+    }
+
+    /// The page without its regions.
+    fn rest(&self) -> Result<Frame> {
+        let mut data = self.image.data().to_vec();
+        self.regions().for_each(|(_, found)| blank(&mut data, &self.image, found));
+        let image = ImageBuf::new(data, self.image.size(), self.image.format())?;
+        Ok(Frame { id: self.id.clone(), image: image.into() })
+    }
+}
+
+/// Has page `index` take what was read of it; an error comes in place of the page.
+fn put<T>(pages: &mut [Result<Page>], index: usize, read: Result<T>, take: impl FnOnce(&mut Page, T)) {
+    if let Ok(page) = &mut pages[index] {
+        match read {
+            Ok(read) => take(page, read),
+            Err(error) => pages[index] = Err(error),
+        }
     }
 }
 
@@ -274,5 +329,9 @@ impl Pipeline for Pages {
 
     fn stages(&self) -> &'static [Stage] {
         &Stage::DOCUMENT
+    }
+
+    fn batch_size(&self) -> usize {
+        self.reader.frames_at_once()
     }
 }

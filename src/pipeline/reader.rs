@@ -23,11 +23,15 @@ const CPU_BATCH: BatchLimits = BatchLimits { items: 2, cost: 2 * 320 };
 /// The same on a GPU, as far as the width allows.
 const GPU_BATCH: BatchLimits = BatchLimits { items: 32, cost: 32 * 320 };
 
+/// Frames that a GPU gains from having at once: some are brought there while others are worked on, and lines of all share runs.
+const GPU_FRAMES: usize = 8;
+
 /// A detector and a recogniser of text.
 pub(super) struct TextReader {
     detect: TextDetect,
     recognise: Arc<TextRecognise>,
     limits: BatchLimits,
+    frames: usize,
     padding: Padding,
     score_thresh: f32,
 }
@@ -53,14 +57,20 @@ struct Region {
 impl TextReader {
     /// A reader over loaded modules.
     pub fn new(detect: TextDetect, recognise: Arc<TextRecognise>, config: &OcrConfig) -> Self {
-        let by_device = || if recognise.info().device == "cpu" { CPU_BATCH } else { GPU_BATCH };
-        let limits = config.batch.unwrap_or_else(by_device);
-        Self { detect, recognise, limits, padding: config.padding, score_thresh: config.score_thresh }
+        let on_gpu = recognise.info().device != "cpu";
+        let limits = config.batch.unwrap_or(if on_gpu { GPU_BATCH } else { CPU_BATCH });
+        let frames = if on_gpu { GPU_FRAMES } else { 1 };
+        Self { detect, recognise, limits, frames, padding: config.padding, score_thresh: config.score_thresh }
     }
 
     /// What runs: detector, recogniser.
     pub fn infos(&self) -> [&RunInfo; 2] {
         [self.detect.info(), self.recognise.info()]
+    }
+
+    /// Frames that it gains from having at once.
+    pub fn frames_at_once(&self) -> usize {
+        self.frames
     }
 
     /// The text of each of `frames` (BGR), with the time each spent in each stage; headers say nothing of what ran. Only

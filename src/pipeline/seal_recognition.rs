@@ -126,4 +126,8 @@ impl Pipeline for SealRecognition {
     fn stages(&self) -> &'static [Stage] {
         &Stage::DOCUMENT
     }
+
+    fn batch_size(&self) -> usize {
+        self.reader.frames_at_once()
+    }
 }

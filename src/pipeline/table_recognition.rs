@@ -136,4 +136,8 @@ impl Pipeline for TableRecognition {
     fn stages(&self) -> &'static [Stage] {
         &Stage::DOCUMENT
     }
+
+    fn batch_size(&self) -> usize {
+        self.reader.frames_at_once()
+    }
 }
