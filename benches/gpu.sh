@@ -3,7 +3,7 @@
 #
 #     benches/gpu.sh BINARY OUT [PICTURE...]
 #
-# BINARY is hpinfer, OUT a new folder for JSON and logs. Needs bash, python3, cc; nvidia-smi and compute-sanitizer where they are.
+# BINARY is hpinfer, OUT a new folder for JSON and logs. Needs bash, python3, cc; nvidia-smi, compute-sanitizer and ffmpeg where they are.
 # Models and ONNX Runtime come from the cache of BINARY ($HPINFER_HOME); what it lacks is installed, unless HPINFER_FLAGS has
 # --offline. The pipelines with one network are run on the models of $HPINFER_PICTURE_MODELS, pairs of pipeline=folder; without it on the
 # miniatures of the tests, which show that it works and not how fast. Each step writes OUT/<step>.log and goes on after a failure; OUT/summary.json says how each ended.
@@ -86,6 +86,24 @@ fi
 
 # End to end.
 step bench_ocr 150 "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend onnx_runtime --json "$out/ocr.json" --input "${pictures[@]}"
+
+# A video whose frames ffmpeg decodes, and one that the GPU does: the same texts, and no frame from the host.
+video=$out/video.mp4
+make=(ffmpeg -v error -y -loop 1 -framerate 5 -t 4 -i "${pictures[0]}" -vf 'scale=1280:-2' -c:v libx264 -pix_fmt yuv420p "$video")
+if step video_make 60 "${make[@]}"; then
+    for decode in host auto; do
+        stream=("$binary" stream "${flags[@]}" --pipeline OCR --backend onnx_runtime --device "$device" --decode "$decode" --input "$video")
+        step "stream_$decode" 90 bash -c '"${@:2}" > "$1"' _ "$out/stream_$decode.jsonl" "${stream[@]}"
+    done
+    step stream_parity 20 python3 - "$device" "$out/stream_host.jsonl" "$out/stream_auto.jsonl" << 'PY'
+import json, sys
+host, auto = ([json.loads(line) for line in open(path)] for path in sys.argv[2:4])
+texts = [(x, y) for a, b in zip(host, auto) for x, y in zip(a["rec_text"], b["rec_text"])]
+same, decoded = sum(x == y for x, y in texts), sorted({line.get("decode", "host") for line in auto})
+print(json.dumps({"frames": [len(host), len(auto)], "lines": len(texts), "same_text": same, "decode": decoded}))
+sys.exit(not (len(host) == len(auto) > 0 and same >= 0.98 * len(texts) > 0 and decoded == [sys.argv[1].split(":")[0].replace("cpu", "host")]))
+PY
+fi
 
 # The pipelines with one network: results but for what ran, and time.
 alike=$(cat << 'PY'

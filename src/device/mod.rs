@@ -24,3 +24,8 @@ pub use probe::{Capability, CudaVersion, GpuInfo, Gpus, Uuid, probe};
 pub use queue::{DeviceSlice, DeviceSliceMut, FloatsMut, Launch, Queue, tiles};
 pub use spec::{DeviceSpec, GpuId};
 pub use unavailable::Unavailable;
+
+/// What the loader of libraries says: its own words are behind those of the error.
+fn loader_says(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}

@@ -209,12 +209,14 @@ impl Op for Resize {
     }
 }
 
-/// Lines of unlike size and angle out of one page into one batch.
+/// Lines of unlike size and angle, or bend, out of one page into one batch.
 struct Crops {
+    curved: bool,
     page: ImageBuf,
     resident: Arc<Resident>,
     plans: Vec<(CurvePlan, Size)>,
     rows: Storage<warp::cuda::Row>,
+    strips: Option<Storage<warp::cuda::StripRow>>,
     taps: Storage<Taps>,
     params: Params,
     out: Out,
@@ -227,21 +229,30 @@ struct Crops {
 const CROPS: u32 = 32;
 
 impl Crops {
-    fn new(stream: &Stream, half: bool) -> Result<Self> {
+    fn new(stream: &Stream, half: bool, curved: bool) -> Result<Self> {
         let page = page(Size::new(1920, 1080))?;
         let resident = resident(&page, stream)?;
         let canvas = Size::new(320, 48);
         let params =
             Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: 0.0, planes: Planes::Bgr };
         let mut noise = Noise(7);
+        let bent = |[left, top]: [f64; 2], height: f64| {
+            let at = |radius: f64, step: u32| {
+                let (sin, cos) = (std::f64::consts::PI * f64::from(step) / 12.0).sin_cos();
+                PointI::new((left + 110.0 - radius * cos) as i32, (top + 110.0 - radius * sin) as i32)
+            };
+            let outline = (0..=12).map(|step| at(110.0, step)).chain((0..=12).rev().map(|step| at(110.0 - height, step)));
+            CurvePlan::from_polygon(&outline.collect::<Vec<_>>(), Size::new(1920, 1080))
+        };
         let plan = |n: u32| {
             let (width, height) = (60.0 + f64::from(noise.below(400)), 14.0 + f64::from(noise.below(50)));
             let (sin, cos) = (f64::from(noise.unit()) * 0.2 - 0.1).sin_cos();
             let (left, top) = (50.0 + f64::from(n % 4 * 450), 60.0 + f64::from(n / 4 * 120));
             let corner = |x: f64, y: f64| PointI::new((left + x * cos - y * sin) as i32, (top + x * sin + y * cos) as i32);
-            let plan = CropPlan::from_quad(&[corner(0.0, 0.0), corner(width, 0.0), corner(width, height), corner(0.0, height)])?;
+            let quad = [corner(0.0, 0.0), corner(width, 0.0), corner(width, height), corner(0.0, height)];
+            let plan = if curved { bent([left, top], height)? } else { CurvePlan::Rectangle(CropPlan::from_quad(&quad)?) };
             let size = plan.size();
-            Ok((CurvePlan::Rectangle(plan), Size::new((48 * size.width).div_ceil(size.height.max(1)).clamp(1, canvas.width), 48)))
+            Ok((plan, Size::new((48 * size.width).div_ceil(size.height.max(1)).clamp(1, canvas.width), 48)))
         };
         let plans: Vec<(CurvePlan, Size)> = (0..CROPS).map(plan).collect::<Result<_>>()?;
         let values = CROPS as usize * canvas.area() as usize * 3;
@@ -250,11 +261,12 @@ impl Crops {
         let table = warp::cuda::Table::new(&items, &params)?;
         let mut transfers = Transfers::default();
         let rows = stage(table.rows(), stream)?.upload(stream, &mut transfers)?;
+        let strips = (!table.strips().is_empty()).then(|| stage(table.strips(), stream)?.upload(stream, &mut transfers)).transpose()?;
         drop(table);
         let taps = stage(&warp::cuda::weights(), stream)?.upload(stream, &mut transfers)?;
         let (out, expected) = (Out::new(stream, half, values)?, vec![0.0; values]);
         let (crop, warp, resize) = Default::default();
-        Ok(Self { page, resident, plans, rows, taps, params, out, expected, crop, warp, resize })
+        Ok(Self { curved, page, resident, plans, rows, strips, taps, params, out, expected, crop, warp, resize })
     }
 }
 
@@ -264,7 +276,8 @@ impl Op for Crops {
     }
 
     fn case(&self) -> String {
-        format!("{CROPS} unlike crops of {} -> {} {}", self.page.size(), self.params.canvas, self.out.name())
+        let shape = if self.curved { "curved" } else { "unlike" };
+        format!("{CROPS} {shape} crops of {} -> {} {}", self.page.size(), self.params.canvas, self.out.name())
     }
 
     fn bytes(&self) -> u64 {
@@ -275,7 +288,8 @@ impl Op for Crops {
         let src = self.resident.surface()?;
         let items: Vec<_> = self.plans.iter().map(|(plan, resized)| warp::cuda::Item { src, plan, resized: *resized }).collect();
         let table = warp::cuda::Table::new(&items, &self.params)?;
-        warp::cuda::run(stream, &table, self.rows.on_device()?, None, self.taps.on_device()?, &self.out.floats())
+        let strips = self.strips.as_ref().map(Storage::on_device).transpose()?;
+        warp::cuda::run(stream, &table, self.rows.on_device()?, strips, self.taps.on_device()?, &self.out.floats())
     }
 
     fn on_cpu(&mut self) -> Result<()> {
@@ -312,8 +326,9 @@ pub(super) fn all() -> Vec<Recipe> {
             ops.push(recipe(format!("resize-{name}-{form}"), make));
         }
     }
-    ops.push(recipe("crops-f32", |stream| Crops::new(stream, false)));
-    ops.push(recipe("crops-f16", |stream| Crops::new(stream, true)));
+    ops.push(recipe("crops-f32", |stream| Crops::new(stream, false, false)));
+    ops.push(recipe("crops-f16", |stream| Crops::new(stream, true, false)));
+    ops.push(recipe("crops-curved-f32", |stream| Crops::new(stream, false, true)));
     ops
 }
 

@@ -1,7 +1,7 @@
 //! What `doctor` says of graphics processors.
 
 use super::Finding;
-use crate::device::{self, DeviceSpec, GpuInfo, Image, Nvml, image_for};
+use crate::device::{self, DeviceSpec, GpuInfo, Image, Nvml, VideoDecoder, image_for};
 
 /// The driver and its devices, or why there are none. Only what was asked for can be wrong.
 pub(super) fn findings(asked: &DeviceSpec) -> Vec<Finding> {
@@ -29,6 +29,10 @@ pub(super) fn findings(asked: &DeviceSpec) -> Vec<Finding> {
         let refusal = gpu.refusal();
         let (ok, state) = (refusal.is_none(), state(gpu, &nvml));
         findings.push(finding(format!("gpu:{}", gpu.number), ok, format!("{gpu}; {}", refusal.unwrap_or(state)), None));
+    }
+    if ids.is_some() {
+        let found = VideoDecoder::available().map_or_else(|e| e.to_string(), |()| "libnvcuvid.so.1, for h264 and hevc".into());
+        findings.push(finding("video decoders".into(), true, found, None)); // without them ffmpeg decodes
     }
     if let Some(Err(e)) = ids.map(|ids| gpus.select(ids)) {
         findings.push(finding(asked.to_string(), false, e.to_string(), None));

@@ -1,6 +1,7 @@
 //! The driver asked what it is and what it drives, before anything else calls it: every other binding takes a library
 //! for granted and panics without it.
 
+use crate::device::loader_says;
 use libloading::{Library, Symbol};
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::mem::ManuallyDrop;
@@ -99,7 +100,7 @@ impl Driver {
         // SAFETY: as above.
         match unsafe { Library::new("libcuda.so.1") } {
             Ok(_) => Err("it appeared just now".into()),
-            Err(e) => Err(e.to_string()),
+            Err(e) => Err(loader_says(&e)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The part of NVIDIA's interface to its video decoders (`libnvcuvid`, as the headers of Video Codec SDK 11.1 to 13.0 declare
 //! it, which are alike in what stands here) that this program calls. Sizes and places were compared with those headers.
 
+use crate::device::loader_says;
 use libloading::Library;
 use std::ffi::{c_int, c_uint, c_ulong, c_void};
 use std::mem::{offset_of, size_of};
@@ -170,10 +171,10 @@ macro_rules! functions {
         impl Cuvid {
             fn open() -> Result<Self, String> {
                 // SAFETY: the driver's library by name; loading it is what every program that decodes does.
-                let library = unsafe { Library::new(LIBRARY) }.map_err(|e| e.to_string())?;
+                let library = unsafe { Library::new(LIBRARY) }.map_err(|e| loader_says(&e))?;
                 let library: &'static Library = Box::leak(Box::new(library));
                 // SAFETY: the types are those of the interface, and the library is never closed.
-                Ok(Self { $($field: *unsafe { library.get($symbol) }.map_err(|e| e.to_string())?,)* })
+                Ok(Self { $($field: *unsafe { library.get($symbol) }.map_err(|e| loader_says(&e))?,)* })
             }
         }
     };

@@ -109,7 +109,7 @@ impl VideoDecoder {
         let missing = |reason: &str| {
             let next_step =
                 "let the driver's video part in (in containers NVIDIA_DRIVER_CAPABILITIES=compute,utility,video), or give --decode host";
-            Error::missing("libnvcuvid.so.1", format!("videos are decoded on a GPU by it: {reason}"), next_step)
+            Error::missing("libnvcuvid.so.1", format!("it decodes videos on a GPU ({reason})"), next_step)
         };
         ffi::library().map(|_| ()).map_err(missing)
     }
