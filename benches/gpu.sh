@@ -96,9 +96,9 @@ if step video_make 60 "${make[@]}"; then
         step "stream_$decode" 90 bash -c '"${@:2}" > "$1"' _ "$out/stream_$decode.jsonl" "${stream[@]}"
     done
     step stream_parity 20 python3 - "$device" "$out/stream_host.jsonl" "$out/stream_auto.jsonl" << 'PY'
-import json, sys
+import itertools, json, sys
 host, auto = ([json.loads(line) for line in open(path)] for path in sys.argv[2:4])
-texts = [(x, y) for a, b in zip(host, auto) for x, y in zip(a["rec_text"], b["rec_text"])]
+texts = [(x, y) for a, b in zip(host, auto) for x, y in itertools.zip_longest(a["rec_text"], b["rec_text"])]
 same, decoded = sum(x == y for x, y in texts), sorted({line.get("decode", "host") for line in auto})
 print(json.dumps({"frames": [len(host), len(auto)], "lines": len(texts), "same_text": same, "decode": decoded}))
 sys.exit(not (len(host) == len(auto) > 0 and same >= 0.98 * len(texts) > 0 and decoded == [sys.argv[1].split(":")[0].replace("cpu", "host")]))

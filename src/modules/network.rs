@@ -1,6 +1,7 @@
 //! A loaded network with its idle sessions, shared by workers: one engine that uses all cores for a lone picture,
 //! and at first need another that leaves the other cores to other pictures.
 
+use crate::backend::host;
 use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session};
 use crate::error::{Error, Result};
 use crate::image::Size;
@@ -141,8 +142,13 @@ impl<S: Default> Network<S> {
         Some(format!("output `{}` of the network has {found}, {expected} are expected: it is that of another model", odd.name))
     }
 
-    /// Lends an idle session to `work`.
+    /// Lends an idle session to `work`. After an error nothing is under way any more that reads what `work` gave it.
     pub fn with<R>(&self, share: Share, work: impl FnOnce(&mut Worker<S>) -> Result<R>) -> Result<R> {
+        let work = |worker: &mut Worker<S>| {
+            work(worker).inspect_err(|_| {
+                let _ = host::settle(&mut *worker.session);
+            })
+        };
         match (share, &self.one_core) {
             (Share::OneCore, Some(workers)) => workers.with(work),
             _ => self.whole.with(work),

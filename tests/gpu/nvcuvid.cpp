@@ -170,7 +170,7 @@ API cuvidGetDecoderCaps(Caps* caps) {
     if (!has_context()) return INVALID_CONTEXT;
     caps->supported = caps->chroma == 1 && caps->bits <= 2, caps->decoders = 1;
     caps->outputs = caps->bits ? 2 : 3;  // P016 only, as if it could not reduce the bits
-    caps->most[0] = caps->most[1] = 4096, caps->least[0] = 48, caps->least[1] = 16;
+    caps->most[0] = caps->most[1] = 4096, caps->macroblocks = 65536, caps->least[0] = 48, caps->least[1] = 16;
     return OK;
 }
 API cuvidCreateDecoder(void** decoder, CreateInfo* info) {

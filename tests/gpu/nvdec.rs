@@ -85,6 +85,8 @@ fn what_a_gpu_does_not_decode_is_decoded_on_the_host_or_is_an_error() {
     let gpu = Gpu::open(None).expect("the stand-in opens");
     let host = "frame 64 48 0\nframe 64 48 0.04\n";
     for (stream, reason) in [
+        ("stream h264 90.00\nseq 64 48 1 0 8 1\npic 0 0\n", "its pictures are to be turned"),
+        ("stream h264\nseq 64 48 1 0 8 1\npic 0 NOPTS\n", "the GPU is not given a stream without times"),
         ("stream vp9\n", "gpu:0 is given h264 and hevc, not vp9"),
         ("stream hevc\nseq 64 48 1 0 10 1\npic 0 0\n", "gpu:0 does not decode hevc of 64x48 pixels, 10 bits, 4:2:0"),
         ("stream h264\nseq 64 48 1 0 8 3\npic 0 0\n", "gpu:0 does not decode h264 of 64x48 pixels, 8 bits, 4:4:4"),
@@ -97,6 +99,19 @@ fn what_a_gpu_does_not_decode_is_decoded_on_the_host_or_is_an_error() {
         let [VideoEvent::Fault(_, error)] = &found[..] else { panic!("{stream}: {found:?}") };
         assert!(error.to_string().contains(reason), "{stream}: {error}");
     }
+    // Pictures of a sequence that is refused later come from the host, and none before it twice.
+    let script = "stream h264\nseq 64 48 1 0 8 1\npic 0 0\npic 1 40\nseq 64 48 1 0 8 2\npic 0 80\n";
+    let found = events(&format!("{script}{host}frame 64 48 0.08\n"), options(&gpu));
+    let [VideoEvent::Frame(_, Picture::Gpu(_)), VideoEvent::Frame(_, Picture::Gpu(_)), VideoEvent::Frame(moment, Picture::Host(_))] =
+        &found[..]
+    else {
+        panic!("{found:?}")
+    };
+    assert_eq!((moment.frame_id, moment.timestamp_ms), (2, 80.0));
+    // Pictures that nobody is to see.
+    let found = events("stream h264\nseq 64 48 1 0 8 1\npic 0 0 , F=0x5\npic 1 40 , F=0x4\npic 2 80\n", options(&gpu));
+    let [VideoEvent::Frame(moment, Picture::Gpu(_))] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((moment.frame_id, moment.timestamp_ms), (0, 80.0));
     // What stops in the middle for another reason is told as ever, and no frame comes twice.
     let found = events("stream h264\nseq 64 48 1 0 8 1\npic 0 0\npic 1 40\nsay [mov] [error] moov atom not found\nexit 1\n", options(&gpu));
     let [VideoEvent::Frame(..), VideoEvent::Frame(..), VideoEvent::Fault(moment, error)] = &found[..] else { panic!("{found:?}") };

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Surfaces beyond those that the stream needs: the engine goes on while pictures are copied.
 const MORE_SURFACES: c_ulong = 2;
+/// Damaged pictures in a row that a stream may have.
+const MOST_FAILURES: u32 = 100;
 /// The most surfaces that may be mapped at a time.
 const OUTPUT_SURFACES: c_ulong = 2;
 
@@ -98,6 +100,8 @@ struct State {
     full_range: bool,
     pictures: VecDeque<VideoPicture>,
     error: Option<Error>,
+    /// Pictures in a row that could not be decoded or shown.
+    failures: u32,
 }
 
 impl VideoDecoder {
@@ -135,6 +139,7 @@ impl VideoDecoder {
             full_range: false,
             pictures: VecDeque::new(),
             error: None,
+            failures: 0,
         };
         let user = Box::into_raw(Box::new(state));
         let mut decoder = Self { cuvid, parser: ptr::null_mut(), state: user };
@@ -236,10 +241,13 @@ unsafe extern "C" fn sequence(user: *mut c_void, format: *mut Format) -> c_int {
 unsafe extern "C" fn decode(user: *mut c_void, picture: *mut PictureParams) -> c_int {
     // SAFETY: the parser's.
     let state = unsafe { state_of(user) };
-    // SAFETY: the decoder is open, because a sequence comes before its pictures and is refused otherwise.
+    if state.decoder.is_null() {
+        return 0; // its sequence was refused
+    }
+    // SAFETY: the decoder is open.
     let decoded = unsafe { (state.cuvid.decode)(state.decoder, picture) };
-    let checked = state.check("decoding a picture", decoded);
-    state.keep(checked).map_or(0, |()| 1)
+    let checked = state.check("decoding a picture", decoded).map(|()| 1);
+    state.endure(checked)
 }
 
 /// The parser's call for a picture to show; without one at the end of a stream.
@@ -247,14 +255,29 @@ unsafe extern "C" fn display(user: *mut c_void, info: *mut DisplayInfo) -> c_int
     // SAFETY: both are the parser's.
     let (state, info) = unsafe { (state_of(user), info.as_ref()) };
     let Some(info) = info else { return 1 };
-    let shown = state.show(info);
-    state.keep(shown).map_or(0, |()| 1)
+    if state.decoder.is_null() {
+        return 0;
+    }
+    let shown = state.show(info).map(|()| 1);
+    state.endure(shown)
 }
 
 impl State {
     /// Keeps the first error for the caller of `take`.
     fn keep<T>(&mut self, outcome: Result<T>) -> Option<T> {
         outcome.map_err(|error| self.error.get_or_insert(error)).ok()
+    }
+
+    /// Lets a damaged picture go, as ffmpeg does, but not many in a row and not a device that is gone.
+    fn endure(&mut self, outcome: Result<c_int>) -> c_int {
+        self.failures = if outcome.is_ok() { 0 } else { self.failures + 1 };
+        match outcome {
+            Err(error) if self.failures <= MOST_FAILURES && self.stream.gpu().memory().is_ok() => {
+                tracing::debug!("left out: {error}");
+                1
+            }
+            outcome => self.keep(outcome).unwrap_or(0),
+        }
     }
 
     fn check(&self, stage: &str, code: c_int) -> Result<()> {
@@ -272,7 +295,9 @@ impl State {
         self.check("asking what it decodes", asked)?;
         let [width, height] = format.coded;
         let within = |side: u32, least: u16, most: u32| (u32::from(least)..=most).contains(&side);
-        let fits = within(width, caps.least[0], caps.most[0]) && within(height, caps.least[1], caps.most[1]);
+        let fits = within(width, caps.least[0], caps.most[0])
+            && within(height, caps.least[1], caps.most[1])
+            && u64::from(width) * u64::from(height) / 256 <= u64::from(caps.most_macroblocks);
         let nv12 = caps.outputs & 1 << ffi::SURFACE_NV12 != 0 && format.chroma == ffi::CHROMA_420;
         if caps.supported == 0 || !fits || !nv12 {
             let chroma = ["4:0:0", "4:2:0", "4:2:2", "4:4:4"].get(format.chroma as usize).unwrap_or(&"unknown chroma");
@@ -315,7 +340,11 @@ impl State {
         };
         // SAFETY: the structure is that of the interface.
         let made = unsafe { (self.cuvid.create_decoder)(&raw mut self.decoder, &raw mut info) };
-        self.check(&format!("making a decoder of {width}x{height} pixels"), made)?;
+        if made != 0 {
+            let (codec, gpu) = (self.codec, self.stream.gpu());
+            let reason = format!("{gpu} has no decoder for {codec} of {width}x{height} pixels to spare: CUDA error {made}");
+            return Err(Error::input("video", reason));
+        }
         Ok(surfaces as c_int)
     }
 

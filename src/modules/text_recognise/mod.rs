@@ -2,6 +2,7 @@
 
 mod gpu;
 
+use crate::backend::host;
 use crate::backend::{Engine, Pool, RunInfo, Session};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, PictureRef, PixelFormat, Resident, Size};
@@ -129,7 +130,10 @@ impl TextRecognise {
             let texts = match worker.session.on_gpu() {
                 Some(session) => self.recognise_on_gpu(session, &mut worker.scratch, lines, width, times),
                 None => self.recognise_on_cpu(worker, lines, width, times),
-            }?;
+            };
+            let texts = texts.inspect_err(|_| {
+                let _ = host::settle(&mut *worker.session); // it may still read the pictures
+            })?;
             times.ran.insert(worker.session.ran());
             Ok(texts)
         })

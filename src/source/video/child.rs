@@ -7,7 +7,7 @@ use super::units;
 use crate::device::{Gpu, VideoCodec};
 use crate::error::Error;
 use crate::image::{ImageBuf, Picture, PixelFormat, Size};
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, never, unbounded};
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -71,6 +71,10 @@ pub(super) struct Child {
     errors: Arc<Mutex<VecDeque<String>>>,
     has_duration: Arc<AtomicBool>,
     refused: Arc<Mutex<Option<String>>>,
+    /// Nothing more is taken of what it writes.
+    given_up: Arc<AtomicBool>,
+    /// What decodes on a GPU.
+    decoding: Option<thread::JoinHandle<()>>,
     stderr: Option<thread::JoinHandle<()>>,
 }
 
@@ -109,8 +113,12 @@ impl Child {
             return Err(io::Error::other("its output cannot be read"));
         };
         let refused = Arc::new(Mutex::new(None));
-        let (of_frames, refusal) = (errors.clone(), refused.clone());
-        thread::spawn(move || {
+        let given_up = Arc::new(AtomicBool::new(false));
+        let (of_frames, refusal, giving_up) = (errors.clone(), refused.clone(), given_up.clone());
+        let on_gpu = announced.is_some();
+        let passing = thread::spawn(move || {
+            let frames_in = frames_in; // goes last: whoever sees the end sees why
+
             let passed = match announced {
                 None => pass_frames(stdout, &heads, &frames_in, max_pixels),
                 Some((lines, gpu, codec)) => units::decode(lines, stdout, (&gpu, codec, max_pixels), &frames_in).map_err(|error| {
@@ -122,12 +130,15 @@ impl Child {
             };
             if let Err(reason) = passed {
                 keep(&of_frames, reason);
+                giving_up.store(true, Ordering::SeqCst);
             }
+            drop(frames_in);
         });
+        let decoding = on_gpu.then_some(passing);
         let has_duration = Arc::new(AtomicBool::new(false));
         let (of_lines, duration_seen) = (errors.clone(), has_duration.clone());
         let stderr = thread::spawn(move || read_lines(stderr, &heads_in, &of_lines, &duration_seen));
-        Ok(Self { process, frames, errors, has_duration, refused, stderr: Some(stderr) })
+        Ok(Self { process, frames, errors, has_duration, refused, given_up, decoding, stderr: Some(stderr) })
     }
 
     /// Whether the input said how long it is, as files do and live streams do not. Known when the first frame is there.
@@ -144,6 +155,10 @@ impl Child {
 
     /// How it ended, once its frames have ended.
     pub fn end(&mut self) -> End {
+        let given_up = self.given_up.load(Ordering::SeqCst);
+        if given_up {
+            let _ = self.process.kill(); // it may be waiting for a network and would not notice
+        }
         let status = self.process.wait();
         if let Some(Err(_)) = self.stderr.take().map(thread::JoinHandle::join) {
             keep(&self.errors, "its messages cannot be read".into());
@@ -152,7 +167,7 @@ impl Child {
         let code = status.ok().and_then(|status| status.code());
         End {
             success: code == Some(0),
-            killed: code.is_none(),
+            killed: code.is_none() && !given_up,
             refused: self.refused.lock().unwrap_or_else(PoisonError::into_inner).take(),
             errors,
         }
@@ -165,21 +180,25 @@ fn command(program: &Path, input: &[String]) -> Command {
     command
 }
 
-/// What ffmpeg calls the codec of the first video of `input`; `None` when it finds none, and when `give_up` says so.
-pub(super) fn codec(program: &Path, input: &[String], give_up: impl Fn() -> bool) -> io::Result<Option<String>> {
+/// What ffmpeg calls the codec of the first video of `input`, and whether its pictures are to be turned; `None` when it finds none,
+/// and when `give_up` says so.
+pub(super) fn codec(program: &Path, input: &[String], give_up: impl Fn() -> bool) -> io::Result<Option<(String, bool)>> {
     let mut process = command(program, input).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let (found_in, found) = bounded(1);
     let stderr = process.stderr.take();
     thread::spawn(move || {
         let lines = stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n').map_while(Result::ok));
-        let name = |line: Vec<u8>| {
-            let line = String::from_utf8_lossy(&line);
-            let name: String = line.split_once(" Video: ")?.1.chars().take_while(char::is_ascii_alphanumeric).collect();
-            line.contains("Stream #0:").then_some(name)
-        };
-        let _ = found_in.send(lines.filter_map(name).next());
+        let mut lines = lines.map(|line| String::from_utf8_lossy(&line).into_owned());
+        let is_stream = |line: &String| line.contains("Stream #0:");
+        let name = lines.by_ref().filter(is_stream).find_map(|line| {
+            let name = line.split_once(" Video: ")?.1;
+            Some(name.chars().take_while(char::is_ascii_alphanumeric).collect::<String>())
+        });
+        // Its side data follows.
+        let turned = lines.take_while(|line| !is_stream(line)).any(|line| line.contains("rotation of ") && !line.contains("of -0.00 "));
+        let _ = found_in.send(name.map(|name| (name, turned)));
     });
-    let name = loop {
+    let found = loop {
         match found.recv_timeout(GLANCE) {
             Err(RecvTimeoutError::Timeout) if give_up() => break None,
             Err(RecvTimeoutError::Timeout) => {}
@@ -188,12 +207,16 @@ pub(super) fn codec(program: &Path, input: &[String], give_up: impl Fn() -> bool
     };
     let _ = process.kill(); // without an output it would end by itself, and late where a network is behind it
     let _ = process.wait();
-    Ok(name)
+    Ok(found)
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
+        if let Some(decoding) = self.decoding.take() {
+            self.frames = never(); // nobody takes frames any more
+            let _ = decoding.join(); // the driver is not left with calls under way when the program ends
+        }
     }
 }
 

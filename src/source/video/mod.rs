@@ -128,6 +128,18 @@ impl VideoKind {
         matches!(self, Self::Live | Self::Camera)
     }
 
+    /// Whether `input`, of this kind, is there again after it was opened and closed.
+    fn opens_again(self, input: &str) -> bool {
+        let listens =
+            |input: &str| input.contains("listen") || ["tcp:", "unix:", "pipe:", "fd:"].iter().any(|scheme| input.starts_with(scheme));
+        match self {
+            Self::File => Path::new(input.strip_prefix("file://").unwrap_or(input)).is_file(),
+            Self::Http => true,
+            Self::Live => !listens(&input.to_ascii_lowercase()),
+            Self::Camera => false,
+        }
+    }
+
     /// Arguments of ffmpeg for such an input.
     fn arguments(self, input: &str) -> Vec<String> {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
@@ -205,7 +217,9 @@ impl Video {
         self.offset_ms = None;
         self.last_frame = Instant::now();
         let input = self.kind.arguments(&self.input);
-        let started = self.decode(&input).and_then(|decode| {
+        let decode = self.decode(&input);
+        self.last_frame = Instant::now(); // looking took its time
+        let started = decode.and_then(|decode| {
             let child = Child::start(&self.options.ffmpeg, &input, &decode, self.options.max_pixels);
             child.map_err(|error| self.options.no_ffmpeg(&error.to_string()))
         });
@@ -227,12 +241,19 @@ impl Video {
             return Ok(decode.clone());
         }
         let Some(gpu) = &self.options.gpu else { return Ok(self.decode.insert(Decode::Host).clone()) };
+        if !self.kind.opens_again(&self.input) {
+            return self.on_host("it can be opened once, and has to be looked at before a GPU decodes it");
+        }
         let (began, VideoOptions { stop, stall, ffmpeg, .. }) = (Instant::now(), &self.options);
         let name = child::codec(ffmpeg, input, || stop.load(Ordering::SeqCst) || began.elapsed() > *stall);
-        let Some(name) = name.map_err(|error| self.options.no_ffmpeg(&error.to_string()))? else {
-            return Ok(Decode::Host); // not reached, or no video: the attempt to decode it says why
+        let Some((name, is_turned)) = name.map_err(|error| self.options.no_ffmpeg(&error.to_string()))? else {
+            if self.options.gpu_only && self.kind.is_live() {
+                return Ok(Decode::Gpu(gpu.clone(), VideoCodec::H264)); // not reached: the attempt says why, and the next looks again
+            }
+            return Ok(Decode::Host); // no video: the attempt to decode it says why
         };
         match VideoCodec::named(&name) {
+            Some(_) if is_turned => self.on_host("its pictures are to be turned"),
             Some(codec) => {
                 tracing::info!("{}: decode: {gpu} ({codec})", self.input);
                 Ok(self.decode.insert(Decode::Gpu(gpu.clone(), codec)).clone())
@@ -284,7 +305,7 @@ impl Video {
         if let Some(reason) = &end.refused {
             let refused = self.on_host(reason).err();
             self.state = if refused.is_some() { State::Over } else { State::Pausing(Instant::now()) };
-            self.attempts -= 1;
+            self.attempts = self.attempts.saturating_sub(1);
             return refused.map(|error| VideoEvent::Fault(Moment { frame_id: self.frames, timestamp_ms: self.last_ms }, error));
         }
         let again = match self.kind {

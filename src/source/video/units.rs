@@ -4,10 +4,11 @@
 
 use super::child::Decoded;
 use crate::device::{Gpu, VideoCodec, VideoDecoder, VideoPicture};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::nv12::{YuvColours, YuvMatrix};
 use crate::image::{Plane, Planes, Resident, Size};
 use crossbeam::channel::Sender;
+use std::collections::BTreeSet;
 use std::io::{BufRead, Read};
 use std::sync::Arc;
 
@@ -25,36 +26,52 @@ pub(super) fn outputs(codec: VideoCodec) -> Vec<String> {
 /// Decodes the units on `bits` that `lines` announce. Ends with them, or when nobody takes frames any more.
 ///
 /// # Errors
-/// [`Error::Input`](crate::Error::Input) for a stream that the GPU does not decode; those of the decoder.
+/// [`Error::Input`] for a stream that the GPU does not decode, or not any more; those of the decoder.
 pub(super) fn decode(
     lines: impl BufRead,
     mut bits: impl Read,
     (gpu, codec, max_pixels): (&Arc<Gpu>, VideoCodec, u64),
     frames: &Sender<Decoded>,
 ) -> Result<()> {
-    let mut decoder = VideoDecoder::new(gpu, codec, max_pixels)?;
+    let gone = |error: Error| match gpu.memory() {
+        Ok(_) => error,
+        Err(_) => Error::input("video", format!("{gpu} answers no more: {error}")),
+    };
+    let refused = |error: Error| Error::input("video", error.to_string());
+    let (mut decoder, mut hidden) = (VideoDecoder::new(gpu, codec, max_pixels).map_err(refused)?, BTreeSet::new());
     let (mut seconds, mut unit) = (1.0, Vec::new());
     for line in lines.lines().map_while(std::io::Result::ok) {
         if let Some(base) = time_base(&line) {
             seconds = base;
         }
-        let Some(Unit { time, bytes }) = Unit::read(&line) else { continue };
+        let Some(Unit { time, bytes, is_hidden }) = Unit::read(&line) else { continue };
+        let time = time.ok_or_else(|| Error::input("video", "the GPU is not given a stream without times"))?;
+        if bytes == 0 {
+            continue; // it would stand for the end
+        }
+        if is_hidden {
+            hidden.insert(time);
+        }
         unit.resize(bytes, 0);
         if bits.read_exact(&mut unit).is_err() {
             break; // announced, but not delivered: the end of the process says why
         }
-        decoder.take(&unit, time)?;
-        if !hand_on(&mut decoder, seconds, frames)? {
+        let taken = decoder.take(&unit, time).map_err(gone);
+        if !hand_on(&mut decoder, &mut hidden, seconds, frames)? {
             return Ok(());
         }
+        taken?;
     }
-    decoder.take(&[], 0)?;
-    hand_on(&mut decoder, seconds, frames).map(|_| ())
+    decoder.take(&[], 0).map_err(gone)?;
+    hand_on(&mut decoder, &mut hidden, seconds, frames).map(|_| ())
 }
 
-/// Hands the pictures on that are ready; whether somebody takes them.
-fn hand_on(decoder: &mut VideoDecoder, seconds: f64, frames: &Sender<Decoded>) -> Result<bool> {
+/// Hands the pictures on that are ready, but for those of the times that are `hidden`; whether somebody takes them.
+fn hand_on(decoder: &mut VideoDecoder, hidden: &mut BTreeSet<i64>, seconds: f64, frames: &Sender<Decoded>) -> Result<bool> {
     while let Some(picture) = decoder.next_picture() {
+        if hidden.remove(&picture.timestamp) {
+            continue;
+        }
         let timestamp_ms = Some(picture.timestamp as f64 * seconds * 1e3);
         let picture = resident(decoder, picture)?.into();
         if frames.send(Decoded { timestamp_ms, picture }).is_err() {
@@ -79,22 +96,29 @@ fn resident(decoder: &VideoDecoder, picture: VideoPicture) -> Result<Resident> {
     unsafe { Resident::from_raw(decoder.stream(), planes, Size::new(width, height), picture.memory) }
 }
 
+/// The flag of a unit that is not to be shown.
+const DISCARD: u32 = 4;
+
 /// An access unit as a line announces it.
 #[derive(Debug, PartialEq)]
 struct Unit {
     /// When it is shown, in units of the stream.
-    time: i64,
+    time: Option<i64>,
     bytes: usize,
+    /// The container has it for others to refer to, not to be shown.
+    is_hidden: bool,
 }
 
 impl Unit {
-    /// `0,  -1024,  0,  512,  5009, 0x950635a0`: stream, time of decoding, time of showing, duration, bytes, checksum.
+    /// `0,  -1024,  0,  512,  5009, 0x950635a0, F=0x4`: stream, time of decoding, time of showing, duration, bytes, checksum, and
+    /// flags where there are others than that of a key frame.
     fn read(line: &str) -> Option<Self> {
         let mut fields = line.split(',').map(str::trim);
-        let (stream, decoded, shown) = (fields.next()?, fields.next()?, fields.next()?);
+        let (stream, _decoded, shown) = (fields.next()?, fields.next()?, fields.next()?);
         let bytes = fields.nth(1)?.parse().ok()?;
-        let time = shown.parse().or_else(|_| decoded.parse()).ok()?;
-        (stream == "0").then_some(Self { time, bytes })
+        let time = shown.parse().ok().filter(|time| *time != i64::MIN);
+        let flags = fields.find_map(|field| u32::from_str_radix(field.strip_prefix("F=0x")?, 16).ok());
+        (stream == "0").then_some(Self { time, bytes, is_hidden: flags.unwrap_or(0) & DISCARD != 0 })
     }
 }
 
@@ -116,9 +140,13 @@ mod tests {
     #[test]
     fn units_are_told_from_other_lines() {
         // Lines of ffmpeg 5.1.
-        assert_eq!(Unit::read("0,      -1024,          0,      512,     5009, 0x950635a0"), Some(Unit { time: 0, bytes: 5009 }));
-        assert_eq!(Unit::read("0,       -512,       1536,      512,     2033, 0x9c53eaf2, F=0x0"), Some(Unit { time: 1536, bytes: 2033 }));
-        assert_eq!(Unit::read("0,         40,     NOPTS,         1,       17, 0x00000000"), Some(Unit { time: 40, bytes: 17 }));
+        let unit = |time, bytes, is_hidden| Some(Unit { time, bytes, is_hidden });
+        assert_eq!(Unit::read("0,      -1024,          0,      512,     5009, 0x950635a0"), unit(Some(0), 5009, false));
+        assert_eq!(Unit::read("0,       -512,       1536,      512,     2033, 0x9c53eaf2, F=0x0"), unit(Some(1536), 2033, false));
+        assert_eq!(Unit::read("0,      -7168,      -6656,      512,      949, 0xd1fad922, F=0x5"), unit(Some(-6656), 949, true));
+        let without = "0, -9223372036854775808, -9223372036854775808,    48000,     5009, 0x950635a0";
+        assert_eq!(Unit::read(without), unit(None, 5009, false));
+        assert_eq!(Unit::read("0,         40,     NOPTS,         1,       17, 0x00000000"), unit(None, 17, false));
         for line in ["#extradata 0:       39, 0xa3970a35", "#dimensions 0: 320x240", "1, 0, 0, 512, 12, 0x0", "0, 0", ""] {
             assert_eq!(Unit::read(line), None, "{line}");
         }
@@ -141,7 +169,7 @@ mod tests {
             assert!(Command::new(&ffmpeg).args(encode).arg(&path).status().unwrap().success());
             let input = ["-i".to_owned(), format!("file:{}", path.display())];
             let name = codec_of(Path::new(&ffmpeg), &input, || false).unwrap();
-            assert_eq!(name, Some(codec.to_string()));
+            assert_eq!(name, Some((codec.to_string(), false)));
             let (lines, write) = std::io::pipe().unwrap();
             let mut command = Command::new(&ffmpeg);
             command.args(["-nostdin", "-loglevel", "error"]).args(&input).args(outputs(codec)).stdin(write).stdout(Stdio::piped());
@@ -150,7 +178,7 @@ mod tests {
             let (mut bits, mut unit, mut times, mut base) = (child.stdout.take().unwrap(), Vec::new(), Vec::new(), 0.0);
             for line in BufReader::new(lines).lines().map_while(Result::ok) {
                 base = time_base(&line).unwrap_or(base);
-                let Some(Unit { time, bytes }) = Unit::read(&line) else { continue };
+                let Some(Unit { time: Some(time), bytes, .. }) = Unit::read(&line) else { continue };
                 unit.resize(bytes, 0);
                 bits.read_exact(&mut unit).unwrap();
                 assert!(unit.starts_with(&[0, 0, 0, 1]) || unit.starts_with(&[0, 0, 1]), "{codec}: {:?}", &unit[..8]);
