@@ -117,8 +117,6 @@ impl Child {
         let (of_frames, refusal, giving_up) = (errors.clone(), refused.clone(), given_up.clone());
         let on_gpu = announced.is_some();
         let passing = thread::spawn(move || {
-            let frames_in = frames_in; // goes last: whoever sees the end sees why
-
             let passed = match announced {
                 None => pass_frames(stdout, &heads, &frames_in, max_pixels),
                 Some((lines, gpu, codec)) => units::decode(lines, stdout, (&gpu, codec, max_pixels), &frames_in).map_err(|error| {
@@ -132,7 +130,7 @@ impl Child {
                 keep(&of_frames, reason);
                 giving_up.store(true, Ordering::SeqCst);
             }
-            drop(frames_in);
+            drop(frames_in); // last: whoever sees the end sees why
         });
         let decoding = on_gpu.then_some(passing);
         let has_duration = Arc::new(AtomicBool::new(false));

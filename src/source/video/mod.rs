@@ -215,7 +215,6 @@ impl Video {
         self.attempts += 1;
         self.of_child = 0;
         self.offset_ms = None;
-        self.last_frame = Instant::now();
         let input = self.kind.arguments(&self.input);
         let decode = self.decode(&input);
         self.last_frame = Instant::now(); // looking took its time
@@ -307,6 +306,9 @@ impl Video {
             self.state = if refused.is_some() { State::Over } else { State::Pausing(Instant::now()) };
             self.attempts = self.attempts.saturating_sub(1);
             return refused.map(|error| VideoEvent::Fault(Moment { frame_id: self.frames, timestamp_ms: self.last_ms }, error));
+        }
+        if self.of_child == 0 && matches!(self.decode, Some(Decode::Gpu(..))) {
+            self.decode = None; // it may be made of something else by now
         }
         let again = match self.kind {
             // A file does not change: only what happened to the child may turn out otherwise.
