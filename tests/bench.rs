@@ -115,14 +115,19 @@ fn numbers_of_a_case_fit_together() {
     }
 }
 
+fn two_pictures(folder: &Path) -> [PathBuf; 2] {
+    ["one.png", "two.png"].map(|name| {
+        let picture = folder.join(name);
+        image::RgbImage::from_pixel(40, 24, image::Rgb([255, 0, 0])).save(&picture).expect("a picture");
+        picture
+    })
+}
+
 /// Pipelines with one network, on miniatures: two pictures that share a run where the network takes several.
 #[test]
 fn a_pipeline_with_one_network_has_its_stages_and_its_floor() {
     let folder = tempfile::tempdir().expect("a folder");
-    let pictures = ["one.png", "two.png"].map(|name| folder.path().join(name));
-    for picture in &pictures {
-        image::RgbImage::from_pixel(40, 24, image::Rgb([255, 0, 0])).save(picture).expect("a picture");
-    }
+    let pictures = two_pictures(folder.path());
     for (pipeline, model, runs) in [
         ("image_classification", "classify", 1.0),
         ("object_detection", "detect_detr", 1.0),
@@ -155,10 +160,7 @@ fn a_pipeline_with_one_network_has_its_stages_and_its_floor() {
 #[test]
 fn a_trace_has_a_slice_for_each_time_a_picture_was_measured() {
     let folder = tempfile::tempdir().expect("a folder");
-    let pictures = ["one.png", "two.png"].map(|name| folder.path().join(name));
-    for picture in &pictures {
-        image::RgbImage::from_pixel(40, 24, image::Rgb([255, 0, 0])).save(picture).expect("a picture");
-    }
+    let pictures = two_pictures(folder.path());
     let (trace, model) =
         (folder.path().join("trace.json"), Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify"));
     fs::write(&trace, "what was there before").expect("written");

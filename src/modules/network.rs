@@ -1,8 +1,7 @@
 //! A loaded network with its idle sessions, shared by workers: one engine that uses all cores for a lone picture,
 //! and at first need another that leaves the other cores to other pictures.
 
-use crate::backend::host;
-use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session};
+use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session, host};
 use crate::error::{Error, Result};
 use crate::image::Size;
 use crate::trace::{Stage, StageTimes};

@@ -31,7 +31,6 @@ pub(super) struct TextReader {
     detect: TextDetect,
     recognise: Arc<TextRecognise>,
     limits: BatchLimits,
-    frames: usize,
     padding: Padding,
     score_thresh: f32,
 }
@@ -54,13 +53,16 @@ struct Region {
     crop: CurvePlan,
 }
 
+fn on_gpu(recognise: &TextRecognise) -> bool {
+    recognise.info().device != "cpu"
+}
+
 impl TextReader {
     /// A reader over loaded modules.
     pub fn new(detect: TextDetect, recognise: Arc<TextRecognise>, config: &OcrConfig) -> Self {
-        let on_gpu = recognise.info().device != "cpu";
-        let limits = config.batch.unwrap_or(if on_gpu { GPU_BATCH } else { CPU_BATCH });
-        let frames = if on_gpu { GPU_FRAMES } else { 1 };
-        Self { detect, recognise, limits, frames, padding: config.padding, score_thresh: config.score_thresh }
+        let by_device = if on_gpu(&recognise) { GPU_BATCH } else { CPU_BATCH };
+        let limits = config.batch.unwrap_or(by_device);
+        Self { detect, recognise, limits, padding: config.padding, score_thresh: config.score_thresh }
     }
 
     /// What runs: detector, recogniser.
@@ -70,7 +72,7 @@ impl TextReader {
 
     /// Frames that it gains from having at once.
     pub fn frames_at_once(&self) -> usize {
-        self.frames
+        if on_gpu(&self.recognise) { GPU_FRAMES } else { 1 }
     }
 
     /// The text of each of `frames` (BGR), with the time each spent in each stage; headers say nothing of what ran. Only

@@ -211,7 +211,6 @@ impl Op for Resize {
 
 /// Lines of unlike size and angle, or bend, out of one page into one batch.
 struct Crops {
-    curved: bool,
     page: ImageBuf,
     resident: Arc<Resident>,
     plans: Vec<(CurvePlan, Size)>,
@@ -266,7 +265,7 @@ impl Crops {
         let taps = stage(&warp::cuda::weights(), stream)?.upload(stream, &mut transfers)?;
         let (out, expected) = (Out::new(stream, half, values)?, vec![0.0; values]);
         let (crop, warp, resize) = Default::default();
-        Ok(Self { curved, page, resident, plans, rows, strips, taps, params, out, expected, crop, warp, resize })
+        Ok(Self { page, resident, plans, rows, strips, taps, params, out, expected, crop, warp, resize })
     }
 }
 
@@ -276,7 +275,7 @@ impl Op for Crops {
     }
 
     fn case(&self) -> String {
-        let shape = if self.curved { "curved" } else { "unlike" };
+        let shape = if self.strips.is_some() { "curved" } else { "unlike" };
         format!("{CROPS} {shape} crops of {} -> {} {}", self.page.size(), self.params.canvas, self.out.name())
     }
 

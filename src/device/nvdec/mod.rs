@@ -77,7 +77,6 @@ pub struct VideoPicture {
 
 /// A decoder of one stream. Pictures are ready for work that comes behind that of [`stream`](Self::stream).
 pub struct VideoDecoder {
-    cuvid: &'static Cuvid,
     parser: *mut c_void,
     /// From a box, which the parser's calls reach too.
     state: *mut State,
@@ -142,7 +141,7 @@ impl VideoDecoder {
             failures: 0,
         };
         let user = Box::into_raw(Box::new(state));
-        let mut decoder = Self { cuvid, parser: ptr::null_mut(), state: user };
+        let mut decoder = Self { parser: ptr::null_mut(), state: user };
         let mut params = ParserParams {
             codec: codec.number(),
             most_surfaces: 1, // the call for a sequence says how many
@@ -188,7 +187,7 @@ impl VideoDecoder {
         let flags = if unit.is_empty() { ffi::END_OF_STREAM } else { ffi::END_OF_PICTURE };
         let mut packet = Packet { flags: flags | ffi::HAS_TIMESTAMP, len: unit.len() as c_ulong, data: unit.as_ptr(), timestamp };
         // SAFETY: the packet and its bytes outlive the call, during which alone the parser calls back.
-        let parsed = unsafe { (self.cuvid.parse)(self.parser, &raw mut packet) };
+        let parsed = unsafe { (self.state().cuvid.parse)(self.parser, &raw mut packet) };
         match self.state_mut().error.take() {
             Some(error) => Err(error),
             None => self.state().check("taking an access unit", parsed),
@@ -207,7 +206,7 @@ impl Drop for VideoDecoder {
         // SAFETY: the parser was made by `new`, where it is there, and nothing uses it or the state any more.
         unsafe {
             if !self.parser.is_null() {
-                (self.cuvid.destroy_parser)(self.parser);
+                (self.state().cuvid.destroy_parser)(self.parser);
             }
             drop(Box::from_raw(self.state));
         }

@@ -98,7 +98,8 @@ impl TextDetect {
         }
     }
 
-    /// Finds the text regions of `image` (BGR). On a GPU the picture is brought there, once, unless it lies there, and stays for what follows.
+    /// Finds the text regions of `image` (BGR). On a GPU the picture is brought there, once, unless it lies there, and stays for
+    /// what follows.
     pub fn detect(&self, image: PictureRef<'_>, share: Share, times: &mut StageTimes) -> Result<Detected> {
         self.network.with(share, |worker| {
             let Worker { session, scratch } = worker;

@@ -2,8 +2,7 @@
 
 mod gpu;
 
-use crate::backend::host;
-use crate::backend::{Engine, Pool, RunInfo, Session};
+use crate::backend::{Engine, Pool, RunInfo, Session, host};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, PictureRef, PixelFormat, Resident, Size};
 use crate::model::TextRecognitionSpec;

@@ -64,17 +64,22 @@ impl End {
     }
 }
 
+/// Why nothing more is taken of what a child writes.
+struct GivenUp {
+    reason: String,
+    /// The GPU does not decode such a stream.
+    refused: bool,
+}
+
 /// A running ffmpeg; killed when dropped.
 pub(super) struct Child {
     process: process::Child,
     pub frames: Receiver<Decoded>,
     errors: Arc<Mutex<VecDeque<String>>>,
     has_duration: Arc<AtomicBool>,
-    refused: Arc<Mutex<Option<String>>>,
-    /// Nothing more is taken of what it writes.
-    given_up: Arc<AtomicBool>,
-    /// What decodes on a GPU.
-    decoding: Option<thread::JoinHandle<()>>,
+    /// What makes frames of its output, on a GPU or not.
+    passing: Option<thread::JoinHandle<Result<(), GivenUp>>>,
+    on_gpu: bool,
     stderr: Option<thread::JoinHandle<()>>,
 }
 
@@ -112,31 +117,18 @@ impl Child {
             let _ = process.kill();
             return Err(io::Error::other("its output cannot be read"));
         };
-        let refused = Arc::new(Mutex::new(None));
-        let given_up = Arc::new(AtomicBool::new(false));
-        let (of_frames, refusal, giving_up) = (errors.clone(), refused.clone(), given_up.clone());
         let on_gpu = announced.is_some();
-        let passing = thread::spawn(move || {
-            let passed = match announced {
-                None => pass_frames(stdout, &heads, &frames_in, max_pixels),
-                Some((lines, gpu, codec)) => units::decode(lines, stdout, (&gpu, codec, max_pixels), &frames_in).map_err(|error| {
-                    if matches!(error, Error::Input { .. }) {
-                        *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-                    }
-                    error.to_string()
-                }),
-            };
-            if let Err(reason) = passed {
-                keep(&of_frames, reason);
-                giving_up.store(true, Ordering::SeqCst);
+        let passing = thread::spawn(move || match announced {
+            None => pass_frames(stdout, &heads, &frames_in, max_pixels).map_err(|reason| GivenUp { reason, refused: false }),
+            Some((lines, gpu, codec)) => {
+                let refused = |error: Error| GivenUp { reason: error.to_string(), refused: matches!(error, Error::Input { .. }) };
+                units::decode(lines, stdout, (&gpu, codec, max_pixels), &frames_in).map_err(refused)
             }
-            drop(frames_in); // last: whoever sees the end sees why
         });
-        let decoding = on_gpu.then_some(passing);
         let has_duration = Arc::new(AtomicBool::new(false));
         let (of_lines, duration_seen) = (errors.clone(), has_duration.clone());
         let stderr = thread::spawn(move || read_lines(stderr, &heads_in, &of_lines, &duration_seen));
-        Ok(Self { process, frames, errors, has_duration, refused, given_up, decoding, stderr: Some(stderr) })
+        Ok(Self { process, frames, errors, has_duration, passing: Some(passing), on_gpu, stderr: Some(stderr) })
     }
 
     /// Whether the input said how long it is, as files do and live streams do not. Known when the first frame is there.
@@ -153,9 +145,11 @@ impl Child {
 
     /// How it ended, once its frames have ended.
     pub fn end(&mut self) -> End {
-        let given_up = self.given_up.load(Ordering::SeqCst);
-        if given_up {
+        let died = || GivenUp { reason: "what makes frames of it died".into(), refused: false };
+        let passed = self.passing.take().map_or(Ok(()), |passing| passing.join().unwrap_or_else(|_| Err(died())));
+        if let Err(given_up) = &passed {
             let _ = self.process.kill(); // it may be waiting for a network and would not notice
+            keep(&self.errors, given_up.reason.clone());
         }
         let status = self.process.wait();
         if let Some(Err(_)) = self.stderr.take().map(thread::JoinHandle::join) {
@@ -165,8 +159,8 @@ impl Child {
         let code = status.ok().and_then(|status| status.code());
         End {
             success: code == Some(0),
-            killed: code.is_none() && !given_up,
-            refused: self.refused.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            killed: code.is_none() && passed.is_ok(),
+            refused: passed.err().filter(|given_up| given_up.refused).map(|given_up| given_up.reason),
             errors,
         }
     }
@@ -211,9 +205,9 @@ pub(super) fn codec(program: &Path, input: &[String], give_up: impl Fn() -> bool
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
-        if let Some(decoding) = self.decoding.take() {
+        if let Some(passing) = self.passing.take().filter(|_| self.on_gpu) {
             self.frames = never(); // nobody takes frames any more
-            let _ = decoding.join(); // the driver is not left with calls under way when the program ends
+            let _ = passing.join(); // the driver is not left with calls under way when the program ends
         }
     }
 }

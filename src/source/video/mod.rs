@@ -208,7 +208,11 @@ impl Video {
     }
 
     fn fault(&self, reason: impl Into<String>) -> VideoEvent {
-        VideoEvent::Fault(Moment { frame_id: self.frames, timestamp_ms: self.last_ms }, Error::input(&self.input, reason))
+        self.failed(Error::input(&self.input, reason))
+    }
+
+    fn failed(&self, error: Error) -> VideoEvent {
+        VideoEvent::Fault(Moment { frame_id: self.frames, timestamp_ms: self.last_ms }, error)
     }
 
     fn start(&mut self) -> Option<VideoEvent> {
@@ -229,7 +233,7 @@ impl Video {
             }
             Err(error) => {
                 self.state = State::Over;
-                Some(VideoEvent::Fault(Moment { frame_id: self.frames, timestamp_ms: self.last_ms }, error))
+                Some(self.failed(error))
             }
         }
     }
@@ -305,7 +309,7 @@ impl Video {
             let refused = self.on_host(reason).err();
             self.state = if refused.is_some() { State::Over } else { State::Pausing(Instant::now()) };
             self.attempts = self.attempts.saturating_sub(1);
-            return refused.map(|error| VideoEvent::Fault(Moment { frame_id: self.frames, timestamp_ms: self.last_ms }, error));
+            return refused.map(|error| self.failed(error));
         }
         if self.of_child == 0 && matches!(self.decode, Some(Decode::Gpu(..))) {
             self.decode = None; // it may be made of something else by now
