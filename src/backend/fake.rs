@@ -78,6 +78,8 @@ impl FakeEngine {
             device: "cpu".into(),
             precision: Precision::Float32,
             format: Format::Onnx,
+            engines: Vec::new(),
+            profiles: Vec::new(),
             stand_in: None,
         };
         let output = |index: usize| TensorSpec { name: format!("y{index}"), dtype: DType::F32, dims: Vec::new() };

@@ -217,6 +217,10 @@ pub struct RunInfo {
     pub precision: Precision,
     /// What the engine read.
     pub format: Format,
+    /// Names of TensorRT's engines, as `hpinfer engine` takes them.
+    pub engines: Vec<String>,
+    /// What inputs these are made for.
+    pub profiles: Vec<String>,
     /// What runs in its place until it is built, and for shapes that it does not take.
     #[serde(skip)]
     pub stand_in: Option<Box<StandIn>>,

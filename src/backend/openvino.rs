@@ -147,6 +147,8 @@ impl Backend for OpenVino {
                 Network::Onnx(_) => Format::Onnx,
                 Network::Pdmodel { .. } => Format::Pdmodel,
             },
+            engines: Vec::new(),
+            profiles: Vec::new(),
             stand_in: None,
         };
         Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), spec: EngineSpec { io, info, output } }))

@@ -1,5 +1,5 @@
-//! From the start of a process to its first result: when nothing but downloads is there, and when what is compiled, converted and
-//! measured on this machine is cached.
+//! From the start of a process to its first result: when nothing but downloads is there, when engines of TensorRT were imported, and
+//! when what is compiled, converted and measured on this machine is cached.
 
 use super::machine::Machine;
 use super::resources::milliseconds;
@@ -21,6 +21,8 @@ use std::time::Instant;
 pub enum Start {
     /// Libraries and models.
     Downloads,
+    /// And engines of TensorRT that were brought from elsewhere.
+    Imported,
     /// And all that earlier runs made of them.
     Cached,
 }
@@ -62,7 +64,7 @@ pub struct ColdReport {
     pub input: String,
     /// Cores.
     pub threads: usize,
-    /// Both kinds.
+    /// Each kind.
     pub starts: Vec<Starts>,
 }
 

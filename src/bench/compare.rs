@@ -164,6 +164,8 @@ mod tests {
             device: "cpu".into(),
             precision: "float32".into(),
             format: None,
+            engines: Vec::new(),
+            profiles: Vec::new(),
         };
         let latency = Latency { p50_ms: 100.0, p95_ms: 200.0, p99_ms: 250.0, min_ms: 90.0, geomean_ms: 110.0 };
         let mut sum = FloorSum::of([]);

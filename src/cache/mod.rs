@@ -49,11 +49,13 @@ pub struct Cache {
     root: PathBuf,
     network: Network,
     python: PathBuf,
+    engine_dir: Option<PathBuf>,
 }
 
 impl Cache {
     /// The cache at `explicit`, else `$HPINFER_HOME`, else `$XDG_CACHE_HOME/hpinfer`, else `~/.cache/hpinfer`.
-    /// Nothing is created yet. Downloads are allowed; they run `$HPINFER_PYTHON`, else `python3`.
+    /// Nothing is created yet. Downloads are allowed; they run `$HPINFER_PYTHON`, else `python3`. With `$HPINFER_ENGINE_DIR`
+    /// all engines of TensorRT are kept in that folder.
     ///
     /// # Errors
     /// [`Error::Config`] when none of the variables is set, or the current folder of a relative path is gone.
@@ -62,7 +64,7 @@ impl Cache {
         let root = root(explicit, set)?;
         let root = std::path::absolute(&root).map_err(Error::io("resolve", &root))?;
         let python = set("HPINFER_PYTHON").unwrap_or_else(|| "python3".into());
-        Ok(Self { root, network: Network::Online, python: python.into() })
+        Ok(Self { root, network: Network::Online, python: python.into(), engine_dir: set("HPINFER_ENGINE_DIR").map(PathBuf::from) })
     }
 
     /// The same cache with downloads allowed or not.
@@ -74,6 +76,17 @@ impl Cache {
     /// The folder everything lies in; it need not exist.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The same cache with the engines of TensorRT in `folder`, and none beside their models.
+    #[must_use]
+    pub fn with_engine_dir(self, folder: &Path) -> Self {
+        Self { engine_dir: Some(folder.to_owned()), ..self }
+    }
+
+    /// Where all engines of TensorRT are kept, if the user named a folder.
+    pub fn engine_dir(&self) -> Option<&Path> {
+        self.engine_dir.as_deref()
     }
 
     /// Whether downloads are allowed.

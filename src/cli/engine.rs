@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::model::{ResolvedModel, Store};
 use crate::onnx::Model;
 use crate::pipeline::PipelineConfig;
+use crate::result::RunRecord;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -260,6 +261,16 @@ fn known_folders(cache: &Cache) -> Result<Vec<PathBuf>> {
     folders.sort();
     folders.dedup();
     Ok(folders)
+}
+
+/// The files of the engines that ran the models of `pipeline`.
+pub(super) fn files_of(cache: &Cache, pipeline: &str, models: &[RunRecord]) -> Result<Vec<PathBuf>> {
+    let names: Vec<&String> = models.iter().flat_map(|run| &run.engines).collect();
+    let store = Store::new(cache)?;
+    let onnx = models_of(pipeline)?.into_iter().filter_map(|name| store.resolve(&name).ok()?.onnx().ok().map(Path::to_owned));
+    let folders: Vec<_> = onnx.filter_map(|file| Some(file.parent()?.to_owned())).collect();
+    let entries = EngineCache::new(cache.clone()).list(&folders);
+    Ok(entries.into_iter().filter(|entry| names.contains(&&entry.name())).map(|entry| entry.path).collect())
 }
 
 /// The engine that is meant by a path or by the start of a file name.

@@ -52,6 +52,8 @@ fn record(info: &RunInfo) -> RunRecord {
         device: info.device.clone(),
         precision: info.precision.to_string(),
         format: Some(info.format).filter(|format| *format != Format::Onnx).map(|format| format.to_string()),
+        engines: info.engines.clone(),
+        profiles: info.profiles.clone(),
     }
 }
 
@@ -71,6 +73,8 @@ mod tests {
             device: "cpu".into(),
             precision: Precision::Float32,
             format: Format::Onnx,
+            engines: Vec::new(),
+            profiles: Vec::new(),
             stand_in: None,
         };
         let (own, built) = (EngineSet::one(2), EngineSet::one(3));

@@ -63,6 +63,12 @@ pub struct RunRecord {
     /// Format of the network that was read, where it was not ONNX: `pdmodel`, `pir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
+    /// Names of the engines of TensorRT, as `hpinfer engine list` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engines: Vec<String>,
+    /// The shapes of inputs that each of these was built for, one text for each profile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
 }
 
 /// The result of any pipeline.

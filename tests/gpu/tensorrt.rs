@@ -11,7 +11,7 @@ use hpinfer::backend::{BackendName, DynamicShapes, Engine, LoadOptions, Onnx, Pa
 use hpinfer::cache::Cache;
 use hpinfer::device::{Device, Gpu};
 use hpinfer::image::Size;
-use hpinfer::model::{HpiConfig, Store};
+use hpinfer::model::HpiConfig;
 use hpinfer::modules::{Loader, LoaderOptions};
 use hpinfer::onnx::Cut;
 use hpinfer::pipeline::{Ocr, OcrConfig};
@@ -108,23 +108,18 @@ fn double(form: Form, processor: &Arc<Processor>) -> (Double, PathBuf) {
 fn loader(double: &Double) -> Loader {
     let libraries = Libraries { tensorrt: Some(double.folder.path().to_owned()), ..Libraries::default() };
     let options = LoaderOptions { device: gpu(), threads: 2, backend: Some(BackendName::TensorRt), libraries, ..LoaderOptions::default() };
-    Loader::new(cache(), options).expect("a loader")
+    Loader::new(cache().with_engine_dir(&engine_dir(double)), options).expect("a loader")
 }
 
-/// Engines of earlier runs of this test go: what is built is counted.
-fn forget_engines() {
-    let store = Store::new(&cache()).expect("a store");
-    for name in ["PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec"] {
-        let onnx = store.resolve(name).expect("a model").files.onnx.expect("ONNX");
-        let _ = std::fs::remove_dir_all(onnx.with_file_name(".cache").join("tensorrt"));
-    }
+/// Where engines are kept, so that the models' own folders stay as they are.
+fn engine_dir(double: &Double) -> PathBuf {
+    double.folder.path().join("engines")
 }
 
 /// Text, boxes and scores equal those of ONNX Runtime on the processor; engines are built at first use and once.
 #[test]
 fn ocr_by_tensorrt_reads_what_onnx_runtime_reads_on_the_processor() {
     let _turn = Loaded::turn();
-    forget_engines();
     let frames = [picture("demo/delivery_note.png"), plain(Size::new(20, 17)), plain(Size::new(90, 40))];
     let options = LoaderOptions { threads: 2, backend: Some(BackendName::OnnxRuntime), ..LoaderOptions::default() };
     let config = OcrConfig::default();
@@ -144,12 +139,16 @@ fn ocr_by_tensorrt_reads_what_onnx_runtime_reads_on_the_processor() {
                 let run = &found.header.run;
                 let told: Vec<_> = run.iter().map(|r| [&r.backend, &r.version, &r.precision].map(String::as_str)).collect();
                 assert_eq!(told, [["tensorrt", version, "float32"]; 2]);
+                for run in run {
+                    let [engine] = &run.engines[..] else { panic!("{run:?}") };
+                    assert!(engine_dir(&double).join(format!("{engine}.engine")).is_file(), "{engine}");
+                    assert!(!run.profiles.is_empty() && run.profiles.iter().all(|profile| profile.starts_with("x 1x3x")), "{run:?}");
+                }
             }
             assert!(lines >= 10, "{lines} lines");
             assert_eq!(std::fs::read_to_string(&count).expect("builds were counted").lines().count(), 2, "{form:?}");
         }
     }
-    forget_engines();
 }
 
 /// A picture that the engine has no profile for, where nothing else runs it either, is refused with the reason; the others are read.
@@ -168,7 +167,7 @@ fn a_shape_outside_the_profiles_is_an_error_where_nothing_else_takes_it() {
         },
         ..LoaderOptions::default()
     };
-    let loader = Loader::new(cache(), options).expect("a loader");
+    let loader = Loader::new(cache().with_engine_dir(&engine_dir(&double)), options).expect("a loader");
     let shapes = r#"{"backend_config": {"dynamic_shapes": {"x": [[1, 3, 32, 32], [1, 3, 64, 64], [1, 3, 64, 64]]}}}"#;
     let mut config = OcrConfig::default();
     config.text_det_model.hpi = HpiConfig::from_json(shapes, "the test").expect("a configuration").into();
@@ -177,7 +176,6 @@ fn a_shape_outside_the_profiles_is_an_error_where_nothing_else_takes_it() {
     assert!(found.pop().expect("two").is_ok());
     let message = found.pop().expect("two").unwrap_err().to_string();
     assert!(message.contains("libonnxruntime.so"), "{message}");
-    forget_engines();
 }
 
 #[test]

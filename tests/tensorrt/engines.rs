@@ -339,6 +339,24 @@ fn engines_move_between_like_machines() {
 }
 
 #[test]
+fn all_engines_lie_in_the_folder_that_is_named_for_them() {
+    let (home, model) = (Home::new(), tempfile::tempdir().unwrap());
+    let beside = home.get(&key(), Some(model.path())).unwrap().2.unwrap();
+    assert!(beside.starts_with(model.path()) && home.cache().has(&key(), Some(model.path())));
+    let named = home.folder.path().join("named");
+    let cache = EngineCache::new(home.cache().home().clone().with_engine_dir(&named));
+    assert!(!cache.has(&key(), Some(model.path())) && !cache.has_any(Some(model.path())), "that beside the model is not looked at");
+    let load = |plan: &[u8]| Ok(plan.to_vec());
+    let (_, origin, file) = cache.load_or_build(&key(), Some(model.path()), load, |_| Ok(b"plan".to_vec())).unwrap();
+    assert_eq!((origin, file.as_deref().and_then(Path::parent)), (Origin::Built, Some(&*named)));
+    assert_eq!(cache.list(&[model.path().to_owned()]).len(), 1);
+    cache.remove(&file.unwrap()).unwrap();
+    assert_eq!(cache.import(&beside, None).unwrap().1.parent(), Some(&*named));
+    cache.keep_timing("10.16.1.11", &key().gpu, b"measured");
+    assert_eq!(cache.timing("10.16.1.11", &key().gpu), b"measured");
+}
+
+#[test]
 fn measurements_of_kernels_are_kept_per_library_and_gpu() {
     let home = Home::new();
     let (cache, gpu) = (home.cache(), key().gpu);

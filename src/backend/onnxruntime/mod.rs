@@ -112,6 +112,8 @@ impl Backend for OnnxRuntime {
             device: "cpu".into(),
             precision: options.precision,
             format: Format::Onnx,
+            engines: Vec::new(),
+            profiles: Vec::new(),
             stand_in: None,
         };
         Ok(Arc::new(OrtEngine { session: Arc::new(shared), spec: EngineSpec { io, info, output } }))

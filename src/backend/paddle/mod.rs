@@ -100,6 +100,8 @@ impl Backend for PaddleInfer {
             device: "cpu".into(),
             precision: Precision::Float32,
             format: if files.pir.is_some() { Format::Pir } else { Format::Pdmodel },
+            engines: Vec::new(),
+            profiles: Vec::new(),
             stand_in: None,
         };
         let spec = EngineSpec { io: in_order(io, names)?, info, output: OutputKind::Original };

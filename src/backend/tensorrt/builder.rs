@@ -98,7 +98,7 @@ impl Builder {
     }
 
     /// What an engine is filed under.
-    pub fn key(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic, surgery: &[Surgery]) -> EngineKey {
+    pub fn key(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic) -> EngineKey {
         let gpu = match options.target {
             Some(sm) => Gpu { name: "any".into(), capability: format!("{}.{}", sm / 10, sm % 10), driver: "any".into() },
             None => self.gpu.clone(),
@@ -111,7 +111,7 @@ impl Builder {
                 Arithmetic::Float32 => None,
                 Arithmetic::Float16(rules) => Some((rules.clone(), HALF_VERSION)),
             },
-            surgery: surgery.to_vec(),
+            surgery: self.surgery(options).to_vec(),
             options: self.told(options, arithmetic),
             library: self.library.versions().to_string(),
             gpu,
@@ -121,7 +121,7 @@ impl Builder {
 
     /// What the engine of `source` is filed under, if there is one.
     pub fn filed(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic) -> Option<String> {
-        let key = self.key(source, options, arithmetic, self.surgery(options));
+        let key = self.key(source, options, arithmetic);
         self.cache.has(&key, model_folder(&source.onnx)).then(|| key.digest())
     }
 
@@ -130,7 +130,7 @@ impl Builder {
     /// # Errors
     /// [`Error::Backend`] when it was not, or why it is not used.
     pub fn kept(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic) -> Result<Made> {
-        let key = self.key(source, options, arithmetic, self.surgery(options));
+        let key = self.key(source, options, arithmetic);
         let found = self.cache.find(&key, model_folder(&source.onnx), |plan: &[u8]| self.library.load(plan));
         let (engine, file) = found.map_err(|unfit| {
             let reason = match &unfit[..] {
@@ -149,8 +149,7 @@ impl Builder {
     /// # Errors
     /// [`Error::Backend`] with what the library said.
     pub fn engine(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic) -> Result<Made> {
-        let surgery = self.surgery(options);
-        let key = self.key(source, options, arithmetic, surgery);
+        let key = self.key(source, options, arithmetic);
         let load = |plan: &[u8]| self.library.load(plan);
         let build = |description: &mut Description| self.build(source, arithmetic, description);
         let (engine, origin, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), load, build)?;
@@ -164,8 +163,7 @@ impl Builder {
         options: &BuildOptions,
         arithmetic: &Arithmetic,
     ) -> Result<(EngineKey, Option<PathBuf>, usize)> {
-        let surgery = self.surgery(options);
-        let key = self.key(source, options, arithmetic, surgery);
+        let key = self.key(source, options, arithmetic);
         let bytes = std::cell::Cell::new(0);
         let take = |plan: &[u8]| {
             bytes.set(plan.len());

@@ -75,9 +75,14 @@ impl EngineKey {
         sha256(&serde_json::to_vec(&nameless).unwrap_or_default()) // plain data: it serialises
     }
 
-    fn file_name(&self) -> String {
+    /// What its engine is called.
+    pub fn name(&self) -> String {
         let safe: String = self.model.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-        format!("{safe}-{}.engine", &self.digest()[..16])
+        format!("{safe}-{}", &self.digest()[..16])
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}.engine", self.name())
     }
 }
 
@@ -168,9 +173,15 @@ impl EngineCache {
         &self.cache
     }
 
-    /// The folder for engines of models without a folder that can be written; it need not exist.
+    /// The folder for engines that do not lie beside their models: the one the user named for all, else that of the cache,
+    /// for models without a folder that can be written. It need not exist.
     pub fn folder(&self) -> PathBuf {
-        self.cache.root().join(FOLDER)
+        self.cache.engine_dir().map_or_else(|| self.cache.root().join(FOLDER), Path::to_owned)
+    }
+
+    /// The folder for engines beside their model, unless the user named one for all.
+    fn beside(&self, model_folder: &Path) -> Option<PathBuf> {
+        self.cache.engine_dir().is_none().then(|| model_folder.join(".cache/tensorrt"))
     }
 
     /// The engine of `key` and its file, if it was built before and `load` takes it; else what is wrong with what lies in its places.
@@ -192,7 +203,7 @@ impl EngineCache {
 
     /// Whether there is any engine at all beside a model, or of other models.
     pub fn has_any(&self, model_folder: Option<&Path>) -> bool {
-        let folders = model_folder.map(beside).into_iter().chain([self.folder()]);
+        let folders = model_folder.and_then(|folder| self.beside(folder)).into_iter().chain([self.folder()]);
         folders
             .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok))
             .any(|f| f.path().extension().is_some_and(|e| e == "engine"))
@@ -248,7 +259,7 @@ impl EngineCache {
 
     /// All engines in the user's cache and in the given model folders, in order of model and file.
     pub fn list(&self, model_folders: &[PathBuf]) -> Vec<Entry> {
-        let folders = std::iter::once(self.folder()).chain(model_folders.iter().map(|f| beside(f)));
+        let folders = std::iter::once(self.folder()).chain(model_folders.iter().filter_map(|f| self.beside(f)));
         let files = folders.flat_map(|f| fs::read_dir(f).into_iter().flatten().filter_map(Result::ok).map(|e| e.path()));
         let engines = files.filter(|p| p.extension().is_some_and(|e| e == "engine"));
         let mut entries: Vec<_> = engines.filter_map(|path| Entry::read(&path)).collect();
@@ -281,8 +292,7 @@ impl EngineCache {
                 format!("it was built by TensorRT {} for {}, and this machine has TensorRT {library} on {gpu}", key.library, key.gpu);
             return Err(Error::input(from.display().to_string(), reason));
         }
-        let folder = self.cache.subdir(FOLDER)?;
-        let path = folder.join(key.file_name());
+        let path = self.folder().join(key.file_name());
         file::write(&path, &description, &plan).map_err(Error::io("write", &path))?;
         Ok((description, path))
     }
@@ -295,9 +305,8 @@ impl EngineCache {
     /// Keeps a timing cache; a failure costs the next build some time and nothing else.
     pub fn keep_timing(&self, library: &str, gpu: &Gpu, bytes: &[u8]) {
         let path = self.timing_path(library, gpu);
-        let written = self.cache.subdir(FOLDER).and_then(|_| file::write_bytes(&path, bytes).map_err(Error::io("write", &path)));
-        if let Err(e) = written {
-            tracing::debug!("the timing cache is not kept: {e}");
+        if let Err(e) = file::write_bytes(&path, bytes) {
+            tracing::debug!("{}: the timing cache is not kept: {e}", path.display());
         }
     }
 
@@ -308,7 +317,7 @@ impl EngineCache {
 
     /// Where the engine of a key may lie, the preferred place first.
     fn places(&self, key: &EngineKey, model_folder: Option<&Path>) -> Vec<PathBuf> {
-        let folders = model_folder.map(beside).into_iter().chain([self.folder()]);
+        let folders = model_folder.and_then(|folder| self.beside(folder)).into_iter().chain([self.folder()]);
         folders.map(|f| f.join(key.file_name())).collect()
     }
 
@@ -375,11 +384,6 @@ fn find<T>(
         }
     }
     None
-}
-
-/// The folder for engines below a model's folder.
-fn beside(model_folder: &Path) -> PathBuf {
-    model_folder.join(".cache/tensorrt")
 }
 
 fn refused(path: &Path, refusal: &Refusal) -> Error {

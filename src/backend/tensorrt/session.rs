@@ -1,8 +1,8 @@
 //! TensorRT behind the common seam: the engine of a model, loaded or built at first use, and shared by sessions.
 
 use super::builder::{Builder, Made, OpenReference, Source};
-use super::cache::EngineCache;
-use super::ffi::{BuildOptions, Element, Engine, Io};
+use super::cache::{EngineCache, EngineKey};
+use super::ffi::{BuildOptions, Element, Engine, Io, Range};
 use super::find;
 use super::gpu_session::OnGpu;
 use super::joined::Joined;
@@ -151,6 +151,10 @@ impl Prepared {
 
     /// What the engine will be.
     pub fn info(&self) -> RunInfo {
+        let whole = [(&self.source, &self.build)];
+        let parts = self.cut.as_ref().map(|cut| cut.parts.each_ref().map(|part| (&part.source, &part.options)));
+        let keys = parts.as_ref().map_or(&whole[..], |parts| parts).iter();
+        let keys: Vec<_> = keys.map(|(source, options)| self.builder.key(source, options, &self.arithmetic)).collect();
         RunInfo {
             model: self.source.model.clone(),
             backend: BackendName::TensorRt,
@@ -158,6 +162,8 @@ impl Prepared {
             device: self.device.to_string(),
             precision: self.arithmetic.precision(),
             format: Format::Onnx,
+            engines: keys.iter().map(EngineKey::name).collect(),
+            profiles: keys.iter().flat_map(|key| key.options.profiles.iter().map(|ranges| describe(ranges))).collect(),
             stand_in: None,
         }
     }
@@ -254,6 +260,11 @@ impl backend::Engine for Loaded {
     fn passed_on(&self, shapes: &[Shape]) {
         self.outside.count(self.spec.io.inputs.iter().map(|spec| spec.name.as_str()).zip(shapes));
     }
+}
+
+/// One profile, for people.
+fn describe(ranges: &[Range]) -> String {
+    ranges.iter().map(Range::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn most_sessions(device: &Device) -> usize {

@@ -2,12 +2,13 @@
 
 use super::subject::Subject;
 use super::{Job, step_command};
+use crate::backend::tensorrt::cache::EngineCache;
 use crate::bench::cases::{Case, Variant};
 use crate::bench::cold::{ColdReport, Start, Starts};
 use crate::bench::machine::{Machine, utc};
 use crate::cli::args::GlobalArgs;
 use crate::cli::table::{write_json, write_table, write_text};
-use crate::cli::{ALL_DONE, plan};
+use crate::cli::{ALL_DONE, engine, plan};
 use crate::error::{Error, Result};
 use std::io::Write;
 use std::path::Path;
@@ -18,7 +19,7 @@ use std::time::SystemTime;
 pub(super) struct ColdArgs {
     #[command(flatten)]
     subject: Subject,
-    /// Starts of each kind; the two kinds take turns
+    /// Starts of each kind; the kinds take turns
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeat: usize,
     /// One JSON object instead of a table
@@ -42,16 +43,31 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     let job = Job { case, pipeline: pipeline.clone(), engine, files: vec![file], repeat: 0, warmup: 0, load_seconds: None, trace: None };
     let job = job.to_json()?;
     // Fetches what is missing, and fills the cache: no start that counts has that to do.
-    Starts::new(Start::Cached).time(step_command(global, "run-cold")?, &job)?;
-    let (mut bare, mut cached) = (Starts::new(Start::Downloads), Starts::new(Start::Cached));
+    let mut filled = Starts::new(Start::Cached);
+    filled.time(step_command(global, "run-cold")?, &job)?;
+    let engines = engine::files_of(&cache, &pipeline, &filled.models)?;
+    let kinds = [Start::Downloads, Start::Imported, Start::Cached].into_iter();
+    let mut starts: Vec<_> = kinds.filter(|kind| *kind != Start::Imported || !engines.is_empty()).map(Starts::new).collect();
     for _ in 0..args.repeat {
-        let folder = tempfile::tempdir().map_err(Error::io("create a folder in", &std::env::temp_dir()))?;
-        let root = cache.with_fetched_only(folder.path())?.root().to_owned();
-        let in_bare = GlobalArgs { cache_dir: Some(root), ..global.clone() };
-        bare.time(step_command(&in_bare, "run-cold")?, &job)?;
-        cached.time(step_command(global, "run-cold")?, &job)?;
+        for starts in &mut starts {
+            if starts.start == Start::Cached {
+                starts.time(step_command(global, "run-cold")?, &job)?;
+                continue;
+            }
+            let folder = tempfile::tempdir().map_err(Error::io("create a folder in", &std::env::temp_dir()))?;
+            let engine_dir = folder.path().join("engines");
+            let bare = cache.with_fetched_only(folder.path())?.with_engine_dir(&engine_dir);
+            if starts.start == Start::Imported {
+                let imported = EngineCache::new(bare.clone());
+                engines.iter().try_for_each(|file| imported.import(file, None).map(drop))?;
+            }
+            let in_bare = GlobalArgs { cache_dir: Some(bare.root().to_owned()), ..global.clone() };
+            let mut command = step_command(&in_bare, "run-cold")?;
+            command.env("HPINFER_ENGINE_DIR", &engine_dir);
+            starts.time(command, &job)?;
+        }
     }
-    let (machine, starts) = (Machine::read(), vec![bare, cached]);
+    let machine = Machine::read();
     let report = ColdReport { hpinfer: env!("CARGO_PKG_VERSION"), date, machine, pipeline, input, threads, starts };
     if args.json {
         write_json(out, &report)?;
@@ -68,6 +84,7 @@ fn show(report: &ColdReport, out: &mut impl Write) -> Result<()> {
     let rows = report.starts.iter().map(|starts| {
         let there = match starts.start {
             Start::Downloads => "libraries and models",
+            Start::Imported => "engines of TensorRT, too",
             Start::Cached => "all that earlier runs made, too",
         };
         let [first, open] = starts.medians().map(|ms| format!("{ms:.0}"));

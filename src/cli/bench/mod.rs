@@ -83,7 +83,8 @@ enum BenchAction {
     Official(OfficialArgs),
     /// How many streams this machine keeps up with: their number is raised until frames are dropped or late
     Streams(Box<StreamsArgs>),
-    /// From the start of the program to its first result: with libraries and models only, and with all that is cached
+    /// From the start of the program to its first result: with libraries and models only, with engines of TensorRT that
+    /// were imported, and with all that is cached
     Cold(Box<ColdArgs>),
     /// Measures one case, described on standard input; a step of `bench` itself
     #[command(hide = true)]

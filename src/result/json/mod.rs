@@ -202,6 +202,8 @@ mod tests {
             device: "cpu".into(),
             precision: "float32".into(),
             format: None,
+            engines: Vec::new(),
+            profiles: Vec::new(),
         };
         let header = Header {
             input_path: None,

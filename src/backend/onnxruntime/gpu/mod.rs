@@ -53,6 +53,8 @@ pub(super) fn load(
         device: target.gpu.to_string(),
         precision: options.precision,
         format: Format::Onnx,
+        engines: Vec::new(),
+        profiles: Vec::new(),
         stand_in: None,
     };
     let first = Mutex::new(Some((session, stream)));

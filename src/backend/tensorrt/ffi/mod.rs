@@ -86,6 +86,13 @@ pub struct Range {
     pub max: Vec<i64>,
 }
 
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [min, max] = [&self.min, &self.max].map(|dims| dims.iter().map(i64::to_string).collect::<Vec<_>>().join("x"));
+        write!(f, "{} {min} to {max}", self.input)
+    }
+}
+
 /// What a build is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BuildOptions {
