@@ -368,6 +368,10 @@ pub trait Engine: Send + Sync {
     fn refuses(&self, _shapes: &[Shape]) -> Option<String> {
         None
     }
+    /// Whether inputs of these shapes run here, and not on an engine that stands in for this one.
+    fn runs_itself(&self, shapes: &[Shape]) -> bool {
+        self.refuses(shapes).is_none()
+    }
     /// Told of every run on another engine of what this one refuses.
     fn passed_on(&self, _shapes: &[Shape]) {}
 }

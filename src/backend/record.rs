@@ -96,6 +96,10 @@ impl Engine for RecordingEngine {
         self.engine.most_sessions()
     }
 
+    fn runs_itself(&self, shapes: &[Shape]) -> bool {
+        self.engine.runs_itself(shapes)
+    }
+
     fn session(&self) -> Result<Box<dyn Session>> {
         let shapes = vec![Shape::new(&[0]); self.io().inputs.len()];
         let mut session = self.engine.session()?;

@@ -4,6 +4,7 @@
 use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session, host};
 use crate::error::{Error, Result};
 use crate::image::Size;
+use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,8 +42,7 @@ impl<E: Engine + 'static> From<Arc<E>> for Engines {
 
 /// A network; `S` is what a worker needs besides a session.
 pub struct Network<S> {
-    info: RunInfo,
-    io: IoSpec,
+    engine: Arc<dyn Engine>,
     whole: Pool<Worker<S>>,
     one_core: Option<Pool<Worker<S>>>,
 }
@@ -74,7 +74,7 @@ impl<S: Default> Network<S> {
     /// A network with no session yet.
     pub fn new(engines: impl Into<Engines>) -> Self {
         let Engines { whole, one_core } = engines.into();
-        let (info, io) = (whole.info().clone(), whole.io().clone());
+        let engine = whole.clone();
         let one_core = one_core.map(|load| {
             let loaded = Mutex::new(None);
             Pool::new(move || {
@@ -87,28 +87,33 @@ impl<S: Default> Network<S> {
             })
         });
         let most = whole.most_sessions();
-        Self { info, io, whole: Pool::with_most(most, move || Worker::new(&*whole)), one_core }
+        Self { engine, whole: Pool::with_most(most, move || Worker::new(&*whole)), one_core }
     }
 
     /// What runs.
     pub fn info(&self) -> &RunInfo {
-        &self.info
+        self.engine.info()
     }
 
     /// Inputs and outputs.
     pub fn io(&self) -> &IoSpec {
-        &self.io
+        self.engine.io()
     }
 
     /// Most items that can share a run: the least of the fixed first dimensions of the inputs.
     pub fn max_batch(&self) -> usize {
-        let fixed = self.io.inputs.iter().filter_map(|input| input.dims.first().copied().flatten());
+        let fixed = self.io().inputs.iter().filter_map(|input| input.dims.first().copied().flatten());
         fixed.min().unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Whether an input of `shape` runs on this network's own engine.
+    pub fn runs_itself(&self, shape: Shape) -> bool {
+        self.engine.runs_itself(&[shape])
     }
 
     /// Why input `index` (`[N, 3, H, W]`) does not take pictures of `size`; `None` when it does.
     pub fn wrong_size(&self, index: usize, size: Size) -> Option<String> {
-        let input = self.io.inputs.get(index);
+        let input = self.io().inputs.get(index);
         let side = |axis: usize| input.and_then(|input| input.dims.get(axis).copied().flatten());
         let (height, width) = (side(2), side(3));
         let fits = |fixed: Option<usize>, side: u32| fixed.is_none_or(|fixed| fixed == side as usize);
@@ -121,7 +126,7 @@ impl<S: Default> Network<S> {
 
     /// Why this network does not take a picture and nothing else; `None` when it does.
     pub fn other_inputs(&self) -> Option<String> {
-        let names: Vec<&str> = self.io.inputs.iter().map(|input| input.name.as_str()).collect();
+        let names: Vec<&str> = self.io().inputs.iter().map(|input| input.name.as_str()).collect();
         (names.len() != 1)
             .then(|| format!("the network has the inputs {}, one is expected: it is that of another model", names.join(" and ")))
     }
@@ -129,7 +134,7 @@ impl<S: Default> Network<S> {
     /// Why this network does not give outputs of so many dimensions, `ranks` for each in order (empty: any number); `None`
     /// when it does. What a network does not say of itself beforehand shows in a run.
     pub fn other_outputs(&self, ranks: &[&[usize]]) -> Option<String> {
-        let outputs = &self.io.outputs;
+        let outputs = &self.io().outputs;
         if outputs.len() < ranks.len() {
             let found = plural(outputs.len(), "output");
             return Some(format!("the network has {found}, {} are expected: it is that of another model", ranks.len()));
@@ -156,7 +161,7 @@ impl<S: Default> Network<S> {
 
     /// A network that does what its specification does not allow for.
     pub fn fault(&self, found: impl Into<String>) -> Error {
-        Error::device(self.info.device.clone(), format!("model {}", self.info.model), found)
+        Error::device(self.info().device.clone(), format!("model {}", self.info().model), found)
     }
 }
 

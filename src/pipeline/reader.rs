@@ -6,8 +6,9 @@ use super::config::OcrConfig;
 use super::crew::Turn;
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
-use crate::image::{Frame, PointI, Resident};
+use crate::image::{Frame, PictureRef, PointI, Resident};
 use crate::modules::batch::{self, Batch, BatchLimits, Padding};
+use crate::modules::network::Share;
 use crate::modules::text_detect::Detected;
 use crate::modules::text_recognise::{Line, Text};
 use crate::modules::{TextDetect, TextRecognise};
@@ -83,14 +84,11 @@ impl TextReader {
         frames: &[Frame],
         keep: impl Fn(usize, &[PointI]) -> bool + Sync,
     ) -> Vec<Result<(OcrResult, StageTimes)>> {
-        let numbered: Vec<(usize, &Frame)> = frames.iter().enumerate().collect();
-        let detected: Vec<Result<Found>> = turn.each(&numbered, |&(index, frame), share| {
-            let mut times = StageTimes::default();
-            let Detected { regions: mut boxes, resident } = self.detect.detect(frame.image.view(), share, &mut times)?;
-            boxes.retain(|found| keep(index, &found.points));
-            let crops = boxes.iter().map(|found| self.detect.crop(found, frame.size())).collect::<Result<_>>()?;
-            Ok(Found { boxes, resident, crops, times })
-        });
+        let groups = self.detect.groups(frames.iter().map(Frame::size));
+        let found = turn.each(&groups, |group, share| self.find(frames, group, share, &keep));
+        let mut detected: Vec<(usize, Result<Found>)> = groups.into_iter().flatten().zip(found.into_iter().flatten()).collect();
+        detected.sort_by_key(|(index, _)| *index);
+        let detected: Vec<Result<Found>> = detected.into_iter().map(|(_, found)| found).collect();
         let crops = |(frame, found): (usize, &Result<Found>)| {
             let crops = found.as_ref().map_or(&[][..], |f| &f.crops);
             crops.iter().map(move |crop| Region { frame, crop: crop.clone() }).collect::<Vec<_>>()
@@ -101,6 +99,28 @@ impl TextReader {
         let texts = self.recognise_all(turn, &placed, &regions);
         drop(placed);
         self.assemble(frames, detected, &regions, texts)
+    }
+
+    /// What detection finds in each of the `group` of `frames`; where it fails for some of them together, in each alone.
+    fn find(&self, frames: &[Frame], group: &[usize], share: Share, keep: &impl Fn(usize, &[PointI]) -> bool) -> Vec<Result<Found>> {
+        let mut times = StageTimes::default();
+        let images: Vec<PictureRef> = group.iter().map(|&index| frames[index].image.view()).collect();
+        let detected = match self.detect.detect(&images, share, &mut times) {
+            Ok(detected) => detected,
+            Err(error) if group.len() == 1 => return vec![Err(error)],
+            Err(error) => {
+                tracing::debug!("{} pictures together: {error}; now one by one", group.len());
+                return group.iter().flat_map(|&index| self.find(frames, &[index], share, keep)).collect();
+            }
+        };
+        let mut part = StageTimes::default();
+        part.add_share(&times, 1.0 / group.len() as f64);
+        let found = |(&index, Detected { regions: mut boxes, resident }): (&usize, Detected)| {
+            boxes.retain(|found| keep(index, &found.points));
+            let crops = boxes.iter().map(|found| self.detect.crop(found, frames[index].size())).collect::<Result<_>>()?;
+            Ok(Found { boxes, resident, crops, times: part })
+        };
+        group.iter().zip(detected).map(found).collect()
     }
 
     /// Texts of `regions`, in their order, with the time each took. A region without pixels holds no text.

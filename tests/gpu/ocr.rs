@@ -212,6 +212,48 @@ fn frames_that_lie_on_the_device_stay_there() {
     }
 }
 
+/// Frames of one size go through detection together, which changes nothing of what is found; one that fails leaves the others.
+#[test]
+fn frames_of_one_size_share_runs_of_detection() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    Loaded::get();
+    let gpu = Gpu::open(None).expect("the stand-in opens");
+    let [det, rec] = networks.emulated(&gpu);
+    let recording = Recording::default();
+    let ocr = networks.pipeline([recording.wrap(det), rec], 2);
+    let whole = picture("demo/delivery_note.png");
+    let (width, height) = (whole.size().width as i32, 160);
+    let part = |top: i32| whole.image.view().pixels().unwrap().part([0, top, width, top + height]).expect("pixels").expect("some");
+    let mut frames: Vec<Frame> = (0..5).map(|i| Frame::from_image(part(100 + 90 * i))).collect();
+    frames.insert(2, plain(Size::new(90, 40)));
+    let expected = networks.on_cpu().predict(&frames);
+    recording.start();
+    let found = ocr.predict_timed(&frames);
+    let mut runs: Vec<usize> = recording.stop().iter().map(|run| run.inputs()[0].0.dims()[0]).collect();
+    runs.sort_unstable();
+    assert_eq!(runs, [1, 1, 4], "pictures in each run of detection");
+    let mut lines = 0;
+    for (found, expected) in found.iter().zip(&expected) {
+        let (found, times) = found.as_ref().expect("a result");
+        compare(found, expected.as_ref().expect("a result"));
+        lines += found.rec_text.len();
+        assert!((times.transfers.frames - 1.0).abs() < 1e-9, "{:?}", times.transfers);
+    }
+    assert!(lines >= 5, "{lines} lines");
+    // One of them lies on another device.
+    let elsewhere = Stream::new(&Gpu::open(Some(&GpuId::Number(1))).expect("the stand-in opens")).expect("a stream");
+    frames[3] = left_on_device(&frames[3], &elsewhere, false);
+    let found = ocr.predict(&frames);
+    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        match found {
+            Ok(found) if index != 3 => compare(found, expected.as_ref().expect("a result")),
+            Err(error) if index == 3 => assert!(error.to_string().contains("gpu:1"), "{error}"),
+            other => panic!("{index}: {other:?}"),
+        }
+    }
+}
+
 /// Outlines of curved text, and scores of exact polygons, are found by the processor in what the network on the device gave.
 #[test]
 fn curved_text_and_slow_scores_are_those_of_the_processor() {

@@ -67,6 +67,7 @@ fn what_an_engine_refuses_goes_to_the_other_and_comes_back() {
     let open: Open = Box::new(move || Ok(times(3.0, &device)));
     let both = WithStandIn::built(engine, open, &Numbers::default());
     let marks = both.info().stand_in.clone().expect("marks");
+    assert_eq!([2, 3].map(|rows| both.runs_itself(&[Shape::new(&[rows, 1, 1, 3])])), [true, false]);
     let mut session = both.session().expect("a session");
     for (rows, factor) in [(1, 2.0), (4, 3.0), (4, 3.0), (2, 2.0), (3, 3.0), (1, 2.0)] {
         assert_eq!(run(&mut *session, rows), expected(rows, factor), "{rows} rows");

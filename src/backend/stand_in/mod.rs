@@ -188,6 +188,10 @@ impl Engine for WithStandIn {
     fn most_sessions(&self) -> usize {
         self.most_sessions
     }
+
+    fn runs_itself(&self, shapes: &[Shape]) -> bool {
+        self.shared.built.get().is_none_or(|engine| engine.runs_itself(shapes))
+    }
 }
 
 /// A build under way, which stops when nobody wants the engine any more.

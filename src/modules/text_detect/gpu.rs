@@ -1,20 +1,20 @@
-//! Detection on a GPU: one upload of the picture, one small copy back with all boxes. Curved regions, and scores of exact
+//! Detection on a GPU: one upload of each picture, one small copy back with all boxes of a group. Curved regions, and scores of exact
 //! polygons, are found by the processor in a copy of the map.
 
 use super::{Detected, TextDetect, canvas_of, in_reading_order};
 use crate::backend::GpuSession;
 use crate::error::Result;
-use crate::image::{PictureRef, Resident};
+use crate::image::{PictureRef, Resident, Size};
 use crate::model::BoxType;
 use crate::modules::feed::{Placed, prepare_on_gpu};
 use crate::ops::db::cpu::DbScratch;
 use crate::ops::db::cuda::{self as db, Plan};
-use crate::ops::db::{ProbabilityMap, ScoreMode};
-use crate::ops::resize_norm::{Interpolation, Params, Planes};
+use crate::ops::db::{ProbabilityMap, ScoreMode, TextPolygon};
 use crate::tensor::storage::{download, stage};
 use crate::trace::{Stage, StageTimes};
+use std::sync::Arc;
 
-/// Boxes that come with the first copy; a second is made for a page with more.
+/// Boxes a picture that come with the first copy; a second is made where there are more.
 const FIRST_BOXES: usize = 256;
 
 impl TextDetect {
@@ -22,42 +22,44 @@ impl TextDetect {
         &self,
         session: &mut dyn GpuSession,
         scratch: &mut DbScratch,
-        image: PictureRef<'_>,
+        images: &[PictureRef<'_>],
         times: &mut StageTimes,
-    ) -> Result<Detected> {
-        let stream = session.stream().clone();
-        let (resident, canvas) = times.moving(Stage::DetPre, |transfers| {
-            let resident = Resident::bring(image, canvas_of(image.size()), &stream, transfers)?;
-            let canvas = self.spec.resize.target_within(resident.canvas()?.size(), self.spec.max_side);
-            let (interpolation, normalize) = (Interpolation::Linear, self.spec.normalize);
-            let params = Params { canvas, interpolation, normalize, pad: 0.0, planes: Planes::Bgr };
-            prepare_on_gpu(session, 0, &[Placed::whole(&*resident, canvas)], &params, transfers)?;
-            Ok::<_, crate::Error>((resident, canvas))
+    ) -> Result<Vec<Detected>> {
+        let (stream, count) = (session.stream().clone(), images.len());
+        let Some(canvas) = images.first().map(|image| self.input_size(image.size())) else { return Ok(Vec::new()) };
+        let residents = times.moving(Stage::DetPre, |transfers| {
+            let brought = images.iter().map(|image| Resident::bring(*image, canvas_of(image.size()), &stream, transfers));
+            let residents: Vec<Arc<Resident>> = brought.collect::<Result<_>>()?;
+            let placed: Vec<_> = residents.iter().map(|resident| Placed::whole(&**resident, canvas)).collect();
+            prepare_on_gpu(session, 0, &placed, &self.preparation(canvas), transfers)?;
+            Ok::<_, crate::Error>(residents)
         })?;
         times.measure(Stage::DetInfer, || session.run())?;
-        let regions = times.moving(Stage::DetPost, |transfers| {
+        let regions: Vec<Vec<TextPolygon>> = times.moving(Stage::DetPost, |transfers| {
             let output = session.outputs(1)?[0];
-            self.check(&output.shape, canvas)?;
-            let picture = resident.canvas()?.size();
+            self.check(&output.shape, count, canvas)?;
+            let originals: Vec<Size> = residents.iter().map(|resident| Ok(resident.canvas()?.size())).collect::<Result<_>>()?;
             if self.spec.boxes == BoxType::Poly || self.spec.db.score_mode == ScoreMode::Slow {
                 let copy = output.download(&stream, transfers)?;
-                let map = ProbabilityMap { data: copy.on_host()?.as_f32()?, size: canvas, original: picture };
-                return self.regions(map, scratch);
+                let maps = copy.on_host()?.as_f32()?.chunks(canvas.area() as usize).zip(originals);
+                return maps.map(|(data, original)| self.regions(ProbabilityMap { data, size: canvas, original }, scratch)).collect();
             }
-            let plan = Plan::new(1, canvas, &self.spec.db)?;
-            let originals = stage(&[[picture.width, picture.height]], &stream)?.upload(&stream, transfers)?;
+            let plan = Plan::new(count, canvas, &self.spec.db)?;
+            let originals: Vec<[u32; 2]> = originals.iter().map(|size| [size.width, size.height]).collect();
+            let originals = stage(&originals, &stream)?.upload(&stream, transfers)?;
             let (mut scratch, mut out) = (stream.alloc(plan.scratch())?, stream.alloc(plan.out())?);
             db::boxes(&stream, &plan, output.as_f32()?, originals.on_device()?, &mut scratch.slice_mut(), &mut out.slice_mut())?;
-            let first = plan.out_for(FIRST_BOXES).min(plan.out());
+            let first = plan.out_for(count * FIRST_BOXES).min(plan.out());
             let head = download(out.slice().part(0..first)?, &stream, transfers)?;
             let values = head.on_host()?; // waits for all of the above
-            let needed = plan.out_for(values.get(1).map_or(0, |&boxes| boxes as usize)).min(plan.out());
+            let found: usize = values.iter().skip(1).take(count).map(|&boxes| boxes as usize).sum();
+            let needed = plan.out_for(found).min(plan.out());
             let boxes = match needed <= first {
                 true => db::read(values, &plan)?,
                 false => db::read(download(out.slice().part(0..needed)?, &stream, transfers)?.on_host()?, &plan)?,
             };
-            Ok(in_reading_order(boxes.into_iter().flatten().collect()))
+            Ok(boxes.into_iter().map(in_reading_order).collect())
         })?;
-        Ok(Detected { regions, resident: Some(resident) })
+        Ok(regions.into_iter().zip(residents).map(|(regions, resident)| Detected { regions, resident: Some(resident) }).collect())
     }
 }

@@ -64,6 +64,11 @@ pub struct Detected {
     pub resident: Option<Arc<Resident>>,
 }
 
+/// Most pictures that go through the network together, and pixels of their inputs. The rest of a batch is brought to the GPU
+/// meanwhile, and large inputs fill it alone. Not measured on hardware yet.
+const GROUP: usize = 4;
+const GROUP_PIXELS: u64 = GROUP as u64 * 960 * 960;
+
 /// A loaded detector, shared by workers.
 pub struct TextDetect {
     spec: TextDetectionSpec,
@@ -98,15 +103,43 @@ impl TextDetect {
         }
     }
 
-    /// Finds the text regions of `image` (BGR). On a GPU the picture is brought there, once, unless it lies there, and stays for
-    /// what follows.
-    pub fn detect(&self, image: PictureRef<'_>, share: Share, times: &mut StageTimes) -> Result<Detected> {
+    /// Which of `pictures`, by number, go through the network together: on a GPU those whose inputs are of one size, as far as an
+    /// input of so many runs on the network's own engine; on a processor, which gains nothing by it, each alone.
+    pub fn groups(&self, pictures: impl Iterator<Item = Size>) -> Vec<Vec<usize>> {
+        let mut groups: Vec<(Size, Vec<usize>)> = Vec::new();
+        for (index, picture) in pictures.enumerate() {
+            let input = self.input_size(picture);
+            let joins = |(size, group): &&mut (Size, Vec<usize>)| *size == input && self.takes(group.len() + 1, input);
+            match groups.iter_mut().find(joins) {
+                Some((_, group)) => group.push(index),
+                None => groups.push((input, vec![index])),
+            }
+        }
+        groups.into_iter().map(|(_, group)| group).collect()
+    }
+
+    /// Whether `pictures` inputs of `size` go through the network together.
+    fn takes(&self, pictures: usize, size: Size) -> bool {
+        let fits = pictures <= GROUP && pictures as u64 * size.area() <= GROUP_PIXELS && pictures <= self.network.max_batch();
+        self.info().device != "cpu" && fits && self.network.runs_itself(input_shape(pictures, size))
+    }
+
+    /// Size of what the network gets of a picture.
+    fn input_size(&self, picture: Size) -> Size {
+        self.spec.resize.target_within(canvas_of(picture), self.spec.max_side)
+    }
+
+    /// Finds the text regions of each of `images` (BGR), a [group](Self::groups). On a GPU the pictures are brought there, once,
+    /// unless they lie there, and stay for what follows.
+    pub fn detect(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Detected>> {
         self.network.with(share, |worker| {
             let Worker { session, scratch } = worker;
             let Some(session) = session.on_gpu() else {
-                return Ok(Detected { regions: self.detect_on_cpu(worker, image.pixels()?, times)?, resident: None });
+                let mut detect =
+                    |image: &PictureRef<'_>| Ok(Detected { regions: self.detect_on_cpu(worker, image.pixels()?, times)?, resident: None });
+                return images.iter().map(&mut detect).collect();
             };
-            let detected = self.detect_on_gpu(session, &mut scratch.db, image, times)?;
+            let detected = self.detect_on_gpu(session, &mut scratch.db, images, times)?;
             times.ran.insert(worker.session.ran());
             Ok(detected)
         })
@@ -115,26 +148,29 @@ impl TextDetect {
     fn detect_on_cpu(&self, worker: &mut Worker<Scratch>, image: ImageView<'_>, times: &mut StageTimes) -> Result<Vec<TextPolygon>> {
         let padded = pad_tiny(image)?;
         let src = padded.as_ref().map_or(image, ImageBuf::view);
-        let canvas = self.spec.resize.target_within(src.size, self.spec.max_side);
+        let canvas = self.input_size(image.size);
         times.measure(Stage::DetPre, || {
-            let shape = Shape::new(&[1, 3, canvas.height as usize, canvas.width as usize]);
-            let (interpolation, normalize) = (Interpolation::Linear, self.spec.normalize);
-            let params = Params { canvas, interpolation, normalize, pad: 0.0, planes: Planes::Bgr };
-            let input = worker.session.input(0, shape)?;
-            resize_norm::cpu::run(&[Item::whole(src, canvas)], &params, input, &mut worker.scratch.resize)
+            let input = worker.session.input(0, input_shape(1, canvas))?;
+            resize_norm::cpu::run(&[Item::whole(src, canvas)], &self.preparation(canvas), input, &mut worker.scratch.resize)
         })?;
         worker.run(Stage::DetInfer, times)?;
         times.measure(Stage::DetPost, || {
             let output = worker.session.output(0)?;
-            self.check(&output.shape, canvas)?;
+            self.check(&output.shape, 1, canvas)?;
             self.regions(ProbabilityMap { data: output.as_f32()?, size: canvas, original: src.size }, &mut worker.scratch.db)
         })
     }
 
-    /// Refuses an output that is not one probability per pixel.
-    fn check(&self, output: &Shape, canvas: Size) -> Result<()> {
-        if output.elements() as u64 != canvas.area() {
-            return Err(self.network.fault(format!("output {output} for a {canvas} input; one probability per pixel is expected")));
+    /// How a picture becomes an input of the size `canvas`.
+    fn preparation(&self, canvas: Size) -> Params {
+        Params { canvas, interpolation: Interpolation::Linear, normalize: self.spec.normalize, pad: 0.0, planes: Planes::Bgr }
+    }
+
+    /// Refuses an output that is not one probability per pixel of each of `pictures` inputs.
+    fn check(&self, output: &Shape, pictures: usize, canvas: Size) -> Result<()> {
+        if output.elements() as u64 != pictures as u64 * canvas.area() {
+            let found = format!("output {output} for {pictures} of {canvas}; one probability per pixel is expected");
+            return Err(self.network.fault(found));
         }
         Ok(())
     }
@@ -150,6 +186,10 @@ impl TextDetect {
 fn in_reading_order(mut boxes: Vec<TextBox>) -> Vec<TextPolygon> {
     db::order::reading_order(&mut boxes);
     boxes.into_iter().map(|TextBox { quad, score }| TextPolygon { points: quad.to_vec(), score }).collect()
+}
+
+fn input_shape(pictures: usize, size: Size) -> Shape {
+    Shape::new(&[pictures, 3, size.height as usize, size.width as usize])
 }
 
 /// Size of the canvas a picture is put on: pictures whose sides sum to less than 64 on one of at least 32 x 32 (reference rule).
