@@ -238,8 +238,11 @@ fn damaged_models_are_noticed_and_replaced() {
     let verdict = case.run("model verify");
     assert!(verdict.contains("PP-OCRv4_mobile_det: damaged") && verdict.contains("PP-OCRv4_mobile_rec: intact"), "{verdict}");
     assert!(verdict.contains("error: ") && verdict.contains("run `hpinfer model pull PP-OCRv4_mobile_det`"), "{verdict}");
+    let refused = case.run("--offline model pull PP-OCRv4_mobile_det");
+    assert!(refused.contains("downloads are off") && fs::read(&det).unwrap() == flipped, "{refused}");
     case.run("model pull PP-OCRv4_mobile_det");
     assert_eq!(fs::read(&det).unwrap(), good);
+    assert_eq!(fs::read_dir(case.root().join("official_models")).unwrap().count(), 2, "nothing is left beside the models");
 
     // A wrong length is noticed by every run.
     fs::write(&det, &good[..1000]).unwrap();

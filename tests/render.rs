@@ -462,6 +462,27 @@ fn a_file_as_save_path_is_used_as_is() {
 }
 
 #[test]
+fn inputs_whose_turn_has_not_come_are_spared() {
+    let out = tempfile::tempdir().expect("a folder");
+    for name in ["page_0.png", "page_0_ocr_res_img.png", "earlier.png"] {
+        fs::write(out.path().join(name), name).expect("written");
+    }
+    let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
+    let saver = saver.sparing(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("page_0")));
+    for name in ["page_0.png", "earlier.png"] {
+        saver.save(&named(&format!("other/{name}")), picture(4, 3).view().into(), Path::new("")).expect("saved");
+    }
+    let expected =
+        ["earlier.json", "earlier.png", "page_0.png", "page_0_ocr_res_img.png", "page_0_ocr_res_img_1.json", "page_0_ocr_res_img_1.png"];
+    assert_eq!(tree(out.path()), expected);
+    let text = |name: &str| fs::read(out.path().join(name)).expect("read");
+    for name in ["page_0.png", "page_0_ocr_res_img.png"] {
+        assert_eq!(text(name), name.as_bytes());
+    }
+    assert_ne!(text("earlier.png"), b"earlier.png", "results of earlier runs are replaced");
+}
+
+#[test]
 fn the_input_is_never_overwritten() {
     let out = tempfile::tempdir().expect("a folder");
     let input = out.path().join("a.png");

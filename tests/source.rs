@@ -1,7 +1,7 @@
 //! Inputs from real files, a local web server and a pipe.
 
 use hpinfer::image::decode::{Decoder, Limits};
-use hpinfer::source::{InputItem, InputKind, Source, SourceOptions};
+use hpinfer::source::{InputItem, InputKind, NamedInputs, Source, SourceOptions};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufReader, Read, Write};
@@ -285,4 +285,19 @@ fn unreachable_hosts_and_offline_runs_give_errors() {
         only(Source::new(&["HTTPS://example.invalid/x.png"], SourceOptions { offline: true, ..SourceOptions::default() }).collect());
     assert!(load_error(&offline).contains("--offline is set"));
     assert!(load_error(&only(items(&["http://"]))).contains("cannot be fetched"));
+}
+
+#[test]
+fn what_inputs_name_is_known_before_their_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(at("pics/below")).expect("a folder");
+    for name in ["a.png", "b.png", "c.jpg", "pics/d.png", "pics/below/e.png", "pics/notes.txt"] {
+        std::fs::write(at(name), b"").expect("a file");
+    }
+    let inputs = [at("a.png"), at("*.jpg"), at("pics"), at("absent.png"), "http://example.org/b.png".into(), "-".into()];
+    let named = NamedInputs::new(&inputs);
+    let contained = |name: &str| named.contains(&at(name));
+    assert!(["a.png", "pics/../a.png", "c.jpg", "pics/d.png", "pics/below/e.png"].into_iter().all(contained));
+    assert!(!["b.png", "pics/notes.txt", "pics", "absent.png", "pics/absent.png"].into_iter().any(contained));
 }

@@ -9,7 +9,7 @@ use crate::cache::Cache;
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
 use crate::runtime::gpu::{CudaRelease, GpuRuntime};
-use crate::runtime::{self, Found, Library, PaddlePart};
+use crate::runtime::{self, Found, Library, Origin, PaddlePart};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,6 +96,17 @@ impl Backends {
         };
         opened.insert(name.as_str(), backend.clone());
         Ok(backend)
+    }
+
+    /// Whether the library of a backend is one that the user named: there is no other in its place.
+    pub fn is_named(&self, name: BackendName) -> bool {
+        let library = match name {
+            BackendName::OnnxRuntime => Library::OnnxRuntime,
+            BackendName::OpenVino => Library::OpenVino,
+            _ => return false,
+        };
+        let found = runtime::locate(library, &self.cache, self.libraries.named(library));
+        found.map_or(true, |found| found.is_some_and(|found| matches!(found.origin, Origin::Explicit | Origin::Environment)))
     }
 
     fn library(&self, library: Library) -> Result<Found> {

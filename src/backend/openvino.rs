@@ -68,19 +68,6 @@ impl OpenVino {
         Ok(Self { core: Mutex::new(core), trials: Trials::new(cache.clone(), path, version.clone()), version })
     }
 
-    /// What to read of a model, and what its first output holds.
-    fn network(&self, options: &LoadOptions) -> Result<(Network, OutputKind)> {
-        match (&options.onnx, &options.paddle) {
-            (None, Some(PaddleProgram { files, .. })) => {
-                let program = self.trials.require(options, files)?;
-                tracing::info!("{}: openvino reads {} itself", options.model, program.display());
-                let network = Network::Pdmodel { program: program.to_owned(), params: files.params.clone() };
-                Ok((network, OutputKind::Original))
-            }
-            _ => rewrite::form(options, Target::OpenVino).map(|Graph { onnx, output }| (Network::Onnx(onnx), output)),
-        }
-    }
-
     fn compile(&self, options: &LoadOptions, network: &Network) -> Result<(CompiledModel, IoSpec), String> {
         let p = options.parallelism;
         let precision = hint(options.precision)?;
@@ -124,19 +111,12 @@ impl OpenVino {
         let compiled = core.compile_model(&model, DeviceType::CPU).map_err(say)?;
         Ok((compiled, IoSpec { inputs, outputs }))
     }
-}
 
-impl Backend for OpenVino {
-    fn name(&self) -> BackendName {
-        BackendName::OpenVino
-    }
-
-    fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
-        let (network, output) = self.network(options)?;
+    fn engine(&self, options: &LoadOptions, network: &Network, output: OutputKind) -> Result<Arc<dyn Engine>> {
         let (compiled, io) = self
-            .compile(options, &network)
+            .compile(options, network)
             .map_err(|e| Error::backend("openvino", format!("model {} ({network}): {e}", options.model), NEXT_STEP))?;
-        io.require_float_inputs(self.name(), &options.model)?;
+        io.require_float_inputs(BackendName::OpenVino, &options.model)?;
         let info = RunInfo {
             model: options.model.clone(),
             backend: BackendName::OpenVino,
@@ -152,6 +132,22 @@ impl Backend for OpenVino {
             stand_in: None,
         };
         Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), spec: EngineSpec { io, info, output } }))
+    }
+}
+
+impl Backend for OpenVino {
+    fn name(&self) -> BackendName {
+        BackendName::OpenVino
+    }
+
+    fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
+        if let (None, Some(PaddleProgram { files, .. })) = (&options.onnx, &options.paddle) {
+            let program = self.trials.require(options, files)?;
+            tracing::info!("{}: openvino reads {} itself", options.model, program.display());
+            let network = Network::Pdmodel { program: program.to_owned(), params: files.params.clone() };
+            return self.engine(options, &network, OutputKind::Original);
+        }
+        rewrite::load(options, Target::OpenVino, |Graph { onnx, output }| self.engine(options, &Network::Onnx(onnx), output))
     }
 }
 

@@ -16,43 +16,44 @@ pub struct Graph {
     pub output: OutputKind,
 }
 
-/// The form of the model that `target` runs fastest. The original where no rewrite is wanted, or where the graph cannot
-/// be rewritten: that is slower, not wrong.
+/// What `load` makes of the form of the model that `target` runs fastest: the original where no rewrite is wanted, or where the graph
+/// cannot be rewritten, which is slower, not wrong. A kept form that does not load is made again, once.
 ///
 /// # Errors
-/// [`Error::Input`](crate::Error::Input) for a graph that lacks a tensor.
-pub fn form(options: &LoadOptions, target: Target) -> Result<Graph> {
+/// Those of `load`; [`Error::Input`](crate::Error::Input) for a file that holds no graph, or one that lacks a tensor.
+pub fn load<T>(options: &LoadOptions, target: Target, load: impl Fn(Graph) -> Result<T>) -> Result<T> {
     let onnx = options.require_onnx(target.into())?;
     let original = Graph { onnx: onnx.clone(), output: OutputKind::Original };
     if !options.rewrite {
-        return Ok(original);
+        return load(original);
     }
     let kept = match (onnx, &options.cache_dir) {
         (Onnx::File(_), Some(folder)) => Some(Kept::new(options, target, folder)),
         _ => None,
     };
     if let Some(graph) = kept.as_ref().and_then(Kept::find) {
-        return Ok(graph);
+        match load(graph.clone()) {
+            Err(e) => tracing::warn!("{}: {} does not load and is made again: {e}", options.model, graph.onnx),
+            loaded => return loaded,
+        }
     }
-    let made = match onnx {
+    let model = match onnx {
         Onnx::File(path) => Model::read(path),
         Onnx::Bytes(bytes) => Model::decode(bytes, &options.model),
-    };
-    if let Ok(model) = &made {
-        model.require_tensors()?;
-    }
-    let (bytes, report) = match made.and_then(|model| model.prepare(target, options.cut)) {
+    }?;
+    model.require_tensors()?;
+    let (bytes, report) = match model.prepare(target, options.cut) {
         Ok(made) => made,
         Err(e) => {
             tracing::warn!("{}: the graph is used as it is: {e}", options.model);
-            return Ok(original);
+            return load(original);
         }
     };
     tracing::debug!("{}: {:?}", options.model, report.counts);
-    match kept {
-        Some(kept) => kept.keep(report.output, &bytes),
-        None => Ok(Graph { onnx: Onnx::Bytes(Arc::new(bytes)), output: report.output }),
-    }
+    load(match kept {
+        Some(kept) => kept.keep(report.output, &bytes)?,
+        None => Graph { onnx: Onnx::Bytes(Arc::new(bytes)), output: report.output },
+    })
 }
 
 impl From<Target> for BackendName {
@@ -113,5 +114,53 @@ impl Kept {
             write_atomic(path, bytes)?;
         }
         Ok(graph)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{DynamicShapes, Parallelism, Precision};
+    use crate::onnx::{Cut, sample};
+    use std::cell::Cell;
+
+    #[test]
+    fn a_kept_form_that_does_not_load_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let original = folder.path().join("inference.onnx");
+        let options = LoadOptions {
+            model: "sample".into(),
+            kind: Default::default(),
+            onnx: Some(Onnx::File(original.clone())),
+            paddle: None,
+            model_sha256: "0123456789abcdef".into(),
+            rewrite: true,
+            precision: Precision::Float32,
+            parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
+            cut: Cut::Nothing,
+            shapes: DynamicShapes::new(),
+            cache_dir: Some(folder.path().join("compiled")),
+        };
+        let tries = Cell::new(0);
+        let open = || {
+            tries.set(0);
+            load(&options, Target::OnnxRuntime, |graph| {
+                tries.set(tries.get() + 1);
+                let Onnx::File(path) = graph.onnx else { panic!("a file") };
+                Model::read(&path).map(|_| path)
+            })
+        };
+        std::fs::write(&original, b"no graph at all").unwrap();
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("inference.onnx") && tries.get() == 0, "{message}");
+        std::fs::write(&original, sample::bytes()).unwrap();
+        std::fs::create_dir(folder.path().join("compiled")).unwrap();
+        let kept = open().unwrap();
+        assert!(kept.starts_with(folder.path().join("compiled")) && tries.get() == 1);
+        assert_eq!((open().unwrap(), tries.get()), (kept.clone(), 1));
+        let whole = std::fs::read(&kept).unwrap();
+        std::fs::write(&kept, &whole[..whole.len() / 2]).unwrap();
+        assert_eq!((open().unwrap(), tries.get()), (kept.clone(), 2));
+        assert_eq!(std::fs::read(&kept).unwrap(), whole);
     }
 }

@@ -231,6 +231,8 @@ impl Selector {
                         best = Some((ms, name, engine));
                     }
                 }
+                // Its library cannot be used, whatever the model.
+                Err(e) if self.backends.is_named(name) && self.backends.open(name).is_err() => return Err(e),
                 Err(e) => failures.push(e),
             }
         }

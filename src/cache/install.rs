@@ -85,15 +85,6 @@ impl Cache {
         folder.members.iter().all(|member| member.is_in(&base))
     }
 
-    /// Removes `folder`, so that the next [`install`](Self::install) makes it anew.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when the cache cannot be written.
-    pub fn discard(&self, folder: &Folder<'_>) -> Result<()> {
-        let path = self.root.join(&folder.path);
-        remove(&path).map_err(|e| self.refused("remove", &path, &e))
-    }
-
     /// Makes the folders of `package` complete. Returns at once, without a lock or a write, when they are.
     ///
     /// # Errors

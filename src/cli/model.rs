@@ -99,12 +99,14 @@ fn usable(models: Vec<ModelStatus>, pipeline: Option<&str>) -> Result<Vec<ModelS
 }
 
 fn verify(store: &Store, names: &[String], out: &mut impl Write) -> Result<()> {
-    let mut damaged = Vec::new();
-    let mut here = 0;
+    let (mut damaged, mut absent, mut here) = (Vec::new(), Vec::new(), 0);
     for (name, integrity) in store.verify(names)? {
         let verdict = match integrity {
             Integrity::Absent if names.is_empty() => continue,
-            Integrity::Absent => "not on this machine".to_owned(),
+            Integrity::Absent => {
+                absent.push(name.clone());
+                "not on this machine".to_owned()
+            }
             Integrity::Intact => "intact".to_owned(),
             Integrity::Unrecorded => "here; nobody knows its checksum".to_owned(),
             Integrity::Damaged(reason) => {
@@ -118,12 +120,13 @@ fn verify(store: &Store, names: &[String], out: &mut impl Write) -> Result<()> {
     if here == 0 {
         write_text(out, "no model is on this machine\n")?;
     }
-    match damaged.join(" ") {
-        names if names.is_empty() => Ok(()),
-        names => {
-            Err(Error::missing(format!("intact copy of {names}"), "the checksum differs", format!("run `hpinfer model pull {names}`")))
+    for (names, what) in [(damaged, "the checksum differs"), (absent, "it is not on this machine")] {
+        if !names.is_empty() {
+            let names = names.join(" ");
+            return Err(Error::missing(format!("intact copy of {names}"), what, format!("run `hpinfer model pull {names}`")));
         }
     }
+    Ok(())
 }
 
 fn row(model: &ModelStatus) -> [String; 4] {

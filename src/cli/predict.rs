@@ -14,13 +14,14 @@ use crate::result::render::font::Fonts;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::runtime;
 use crate::schedule;
-use crate::source::{InputItem, Source, SourceOptions};
+use crate::source::{InputItem, NamedInputs, Source, SourceOptions};
 use crate::trace::{Stage, StageTimes};
 use clap::CommandFactory;
 use rayon::prelude::*;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 /// An input with the names its files will have.
@@ -58,11 +59,13 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     let form = args.format.unwrap_or(if io::stdout().is_terminal() { OutputForm::Text } else { OutputForm::Jsonl });
     let mut report = Report::new(form, schema(&args.read), global.quiet);
     let failed = AtomicBool::new(false);
+    let working = reading.working.clone();
     reading.run(|outcome| {
         failed.fetch_or(outcome.result.is_err(), Ordering::Relaxed);
         if let Err(e) = report.show(&outcome) {
             // Nobody reads any further: a closed pipe is a reader that has what it wanted.
             report.clear();
+            let _finished = working.write().unwrap_or_else(PoisonError::into_inner); // no engine is left in the middle of a run
             let code = if e.kind() == io::ErrorKind::BrokenPipe { ALL_DONE } else { SOME_FAILED };
             if code != ALL_DONE {
                 tracing::error!("cannot write to standard output: {e}; the rest of the inputs is left out");
@@ -84,6 +87,8 @@ pub(super) struct Reading {
     threads: usize,
     /// Whether one worker does all the work, and waits for no GPU.
     lone_worker: bool,
+    /// Read while inputs are worked on: who writes it waits for them, and keeps others from being taken up.
+    working: Arc<RwLock<()>>,
 }
 
 impl Reading {
@@ -107,7 +112,9 @@ impl Reading {
             PipelineName::Ocr => save::OCR_SUFFIX,
             PipelineName::Picture(_) | PipelineName::Document(_) => save::PICTURE_SUFFIX,
         };
-        let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema(args), suffix)).transpose()?;
+        let named = NamedInputs::new(&args.input);
+        let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema(args), suffix));
+        let saver = saver.transpose()?.map(|saver| saver.sparing(move |path| named.contains(path)));
         let source_options =
             SourceOptions { offline: global.offline, limits: decoder.limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
         let source = Source::new(&args.input, source_options);
@@ -117,19 +124,22 @@ impl Reading {
         }
         let threads = plan.loader.threads;
         let lone_worker = threads == 1 && plan.devices.iter().all(|device| device.gpu().is_none());
-        Ok(Self { pipeline, source, decoder, saver, timings, threads, lone_worker })
+        Ok(Self { pipeline, source, decoder, saver, timings, threads, lone_worker, working: Arc::default() })
     }
 
     /// Hands the outcome of each input to `sink`, in input order.
     pub fn run(self, sink: impl FnMut(Outcome)) {
-        let Self { pipeline, source, decoder, saver, timings, threads, lone_worker } = self;
+        let Self { pipeline, source, decoder, saver, timings, threads, lone_worker, working } = self;
         let jobs = source.map(|item| {
             let slot = saver.as_ref().map(|s| s.reserve(&item.frame_id(), &item.relative_dir));
             Job { item, slot }
         });
         let run = |jobs: Vec<Job>| run_jobs(pipeline.as_ref(), jobs, &decoder, saver.as_ref(), timings);
         // A lone worker gets a job whole: handed to it step by step, the job waits for it at each.
-        let work = |jobs: Vec<Job>| if lone_worker { pipeline.workers().install(|| run(jobs)) } else { run(jobs) };
+        let work = |jobs: Vec<Job>| {
+            let _working = working.read().unwrap_or_else(PoisonError::into_inner);
+            if lone_worker { pipeline.workers().install(|| run(jobs)) } else { run(jobs) }
+        };
         let limits = schedule::Limits::for_threads(threads).with_batch(pipeline.batch_size());
         schedule::ordered(jobs, limits, work, sink);
     }

@@ -8,8 +8,10 @@ use super::hpi::{HpiHints, PerDevice, RankedBackend};
 use super::near::is_near;
 use super::spec::{ModelSpec, Module};
 use crate::backend::DynamicShapes;
-use crate::cache::{Cache, Folder, Network, Package, sha256_file};
+use crate::cache::{Cache, Network, Package, sha256_file};
 use crate::error::{Error, Result};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Whether a known model is on this machine as it was published.
@@ -158,10 +160,8 @@ impl Store {
         let models: Vec<&Known> = names.iter().map(|name| self.find(name.as_ref())).collect::<Result<_>>()?;
         for model in models {
             if let Integrity::Damaged(reason) = self.check(model)? {
-                tracing::warn!("replacing {}: {reason}", model.name);
-                self.discard(model)?;
-            }
-            if self.locate(model).is_none() {
+                self.replace(model, &reason)?;
+            } else if self.locate(model).is_none() {
                 self.install(model)?;
             }
         }
@@ -234,8 +234,18 @@ impl Store {
         }
     }
 
-    fn discard(&self, model: &Known) -> Result<()> {
-        self.cache.discard(&Folder { path: Path::new("official_models").join(&model.name), members: Vec::new() })
+    /// Makes a damaged model whole. What is there is set aside until then: where that cannot be done it is used as before.
+    fn replace(&self, model: &Known, reason: &str) -> Result<()> {
+        tracing::warn!("replacing {}: {reason}", model.name);
+        let own = self.own_folder(model);
+        let aside = own.with_file_name(format!(".{}.damaged", model.name));
+        let move_to = |from: &Path, to: &Path| fs::rename(from, to).map_err(Error::io("rename", from));
+        remove_folder(&aside)?;
+        move_to(&own, &aside)?;
+        match self.install(model) {
+            Ok(_) => remove_folder(&aside),
+            Err(e) => move_to(&aside, &own).and(Err(e)),
+        }
     }
 
     /// Makes a model whole in this program's cache, and says where.
@@ -268,6 +278,14 @@ impl Store {
             let next_step = format!("{guess}`hpinfer model list` shows all names; or name a folder with the network and inference.yml");
             Error::missing(format!("model {name}"), "it is neither a known name nor a folder", next_step)
         })
+    }
+}
+
+/// Removes a folder, if it is there.
+fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder)(e)),
+        _ => Ok(()),
     }
 }
 

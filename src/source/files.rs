@@ -2,10 +2,11 @@
 
 use super::item::InputItem;
 use glob::{MatchOptions, Pattern};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use walkdir::WalkDir;
 
 /// Suffixes looked for in folders, in any case. The reference knows jpg, png, jpeg, JPEG, JPG, bmp, pdf and PDF.
@@ -22,6 +23,47 @@ pub(super) fn expand(input: &OsStr) -> VecDeque<InputItem> {
         Some(pattern) if path.symlink_metadata().is_err() => matches(pattern),
         // What is not there fails when it is loaded, in its turn.
         _ => [InputItem::file(path.to_owned())].into(),
+    }
+}
+
+/// What inputs name, whether or not their turn has come.
+pub struct NamedInputs {
+    inputs: Vec<OsString>,
+    found: OnceLock<Named>,
+}
+
+/// Files, and folders, whose links are resolved.
+#[derive(Default)]
+struct Named {
+    files: HashSet<PathBuf>,
+    folders: Vec<PathBuf>,
+}
+
+impl NamedInputs {
+    /// Of paths and patterns; what addresses and lists on standard input name is not known. Looked up when it is asked for.
+    pub fn new<I: AsRef<OsStr>>(inputs: &[I]) -> Self {
+        Self { inputs: inputs.iter().map(|input| input.as_ref().to_owned()).collect(), found: OnceLock::new() }
+    }
+
+    /// Whether the file at `path` is one of them, or lies in a folder that is and is read with it.
+    pub fn contains(&self, path: &Path) -> bool {
+        let Named { files, folders } = self.found.get_or_init(|| Named::of(&self.inputs));
+        let below = |path: &Path| has_picture_suffix(path) && folders.iter().any(|folder| path.starts_with(folder));
+        path.canonicalize().is_ok_and(|path| files.contains(&path) || below(&path))
+    }
+}
+
+impl Named {
+    fn of(inputs: &[OsString]) -> Self {
+        let mut named = Self::default();
+        for input in inputs {
+            match Path::new(input).canonicalize() {
+                Ok(folder) if folder.is_dir() => named.folders.push(folder),
+                Ok(file) => drop(named.files.insert(file)),
+                Err(_) => named.files.extend(expand(input).iter().filter_map(|item| Path::new(&item.name).canonicalize().ok())),
+            }
+        }
+        named
     }
 }
 

@@ -12,6 +12,7 @@ pub mod pdf;
 mod url;
 pub mod video;
 
+pub use files::NamedInputs;
 pub use item::{InputItem, InputKind};
 pub use pdf::PdfOptions;
 pub use url::Fetcher;

@@ -31,6 +31,21 @@ fn files_are_named_by_inputs_and_none_is_written_twice() {
 
 /// ONNX Runtime by itself keeps a record of its use there, and sends it.
 #[test]
+fn inputs_that_come_later_are_not_written_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("other")).expect("a folder");
+    let picture = fs::read(DEMO).expect("read");
+    for name in ["other/z.png", "z.png"] {
+        fs::write(folder.path().join(name), &picture).expect("written");
+    }
+    let ran = run(ocr().current_dir(folder.path()).args(["--input", "other/z.png", "z.png", "--save_path", "."]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(fs::read(folder.path().join("z.png")).expect("read"), picture);
+    let saved = ["other/z.png", "z.png", "z_ocr_res_img.json", "z_ocr_res_img.png", "z_ocr_res_img_1.json", "z_ocr_res_img_1.png"];
+    assert_eq!(tree(folder.path()), saved);
+}
+
+#[test]
 fn nothing_is_noted_in_the_users_home() {
     let home = tempfile::tempdir().expect("a folder");
     let mut command = hpinfer();

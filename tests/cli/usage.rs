@@ -2,6 +2,7 @@
 
 use crate::{DEMO, error_kind, hpinfer, ocr, run};
 use std::fs;
+use std::path::Path;
 
 #[test]
 fn what_makes_no_sense_is_refused_before_any_work() {
@@ -167,6 +168,27 @@ fn an_empty_cache_offline_says_what_to_do() {
     let ran = run(ocr().args(["--offline", "--input", DEMO]).env("HPINFER_HOME", home.path()));
     assert_eq!((ran.code, &ran.stdout[..]), (Some(2), ""));
     assert!(ran.stderr.contains("hpinfer model pull") && ran.stderr.contains("--offline"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_library_that_is_named_and_cannot_be_used_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let other = folder.path().join("libonnxruntime.so.1.31.1");
+    fs::write(&other, b"nothing of the kind").expect("written");
+    for named in [Path::new("/no/such/libonnxruntime.so"), &other] {
+        let ran = run(hpinfer().args(["--pipeline", "OCR", "--input", DEMO]).env("ORT_DYLIB_PATH", named));
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(2), ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&named.display().to_string()) && !ran.stderr.contains("WARN"), "{}", ran.stderr);
+    }
+    let ran = run(ocr().args(["--input", DEMO]).env("ORT_DYLIB_PATH", "/no/such/libonnxruntime.so"));
+    assert_eq!(ran.code, Some(0), "openvino was asked for: {}", ran.stderr);
+}
+
+#[test]
+fn a_model_that_is_not_there_is_not_intact() {
+    let ran = run(hpinfer().args(["model", "verify", "ResNet50"]));
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stdout.contains("ResNet50: not on this machine") && ran.stderr.contains("model pull ResNet50"), "{}", ran.stderr);
 }
 
 #[test]

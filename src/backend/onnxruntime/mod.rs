@@ -93,7 +93,12 @@ impl Backend for OnnxRuntime {
             let next_step = "leave the precision out, or choose openvino";
             return Err(Error::backend("onnx_runtime", format!("{} is not to be had on the CPU", options.precision), next_step));
         }
-        let Graph { onnx, output } = rewrite::form(options, Target::OnnxRuntime)?;
+        rewrite::load(options, Target::OnnxRuntime, |graph| self.engine(options, graph))
+    }
+}
+
+impl OnnxRuntime {
+    fn engine(&self, options: &LoadOptions, Graph { onnx, output }: Graph) -> Result<Arc<dyn Engine>> {
         if let Some(target) = &self.gpu {
             return gpu::load(&self.environment, &self.version, target, options, &onnx, output);
         }
@@ -103,7 +108,7 @@ impl Backend for OnnxRuntime {
         })?;
         let specs = |outlets: &[Outlet]| outlets.iter().map(|o| spec_of(&options.model, o)).collect::<Result<Vec<_>>>();
         let io = IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? };
-        io.require_float_inputs(self.name(), &options.model)?;
+        io.require_float_inputs(BackendName::OnnxRuntime, &options.model)?;
         let shared = ffi::SharedSession::new(session)?;
         let info = RunInfo {
             model: options.model.clone(),

@@ -7,7 +7,8 @@
 //! ONNX Runtime refuses.
 
 use super::child::{Child, Fault};
-use super::program::{PaddleFiles, file_name, read_io};
+use super::params;
+use super::program::{PaddleFiles, file_name, read_io, weights};
 use super::verdict::Verdict;
 use crate::cache::{Cache, Progress, publish, sha256};
 use crate::error::{Error, Result};
@@ -75,6 +76,7 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
         verdict.heed(&refusal).map_err(&fail)?;
     }
     let expected = read_io(program)?; // a file that is no program is told before anything is installed
+    params::check(&files.params, files.pdmodel.as_deref().and_then(weights))?;
     let runtime = part.ensure(cache)?;
     let folder = cache.subdir(FOLDER)?;
     let _lock = cache.lock(&name)?;
@@ -103,7 +105,9 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
         Err(fault) => return Err(fail(fault.reason())),
     };
     let made = work.path().join("model.onnx");
-    let io = Model::read(&made)?.io();
+    let graph = Model::read(&made)?;
+    graph.require_tensors()?;
+    let io = graph.io();
     let names = |specs: &[crate::backend::TensorSpec]| specs.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();
     let (mut inputs, mut wanted) = (io.0, names(&expected.inputs));
     inputs.sort();

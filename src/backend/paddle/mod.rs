@@ -11,6 +11,7 @@
 mod child;
 pub mod convert;
 mod ffi;
+mod params;
 mod program;
 mod region;
 pub(super) mod trial;

@@ -82,6 +82,13 @@ pub fn read_io(program: &Path) -> Result<IoSpec> {
     }
 }
 
+/// How many weights a `.pdmodel` has; `None` for another file.
+pub(super) fn weights(program: &Path) -> Option<usize> {
+    let program = ProgramDesc::decode(&std::fs::read(program).ok()?[..]).ok()?;
+    let is_weight = |var: &&VarDesc| var.persistable && var.r#type.as_ref().is_some_and(|kind| kind.dense.is_some());
+    program.blocks.first().map(|block| block.vars.iter().filter(is_weight).count())
+}
+
 /// A spec from Paddle's terms: dimensions of -1 are free.
 fn spec(name: &str, dtype: Result<DType, String>, dims: impl IntoIterator<Item = i64>) -> Result<TensorSpec, String> {
     let dtype = dtype.map_err(|found| format!("tensor `{name}` is of type {found}, which is not handled"))?;
@@ -158,6 +165,8 @@ struct VarDesc {
     name: String,
     #[prost(message, optional, tag = "2")]
     r#type: Option<VarType>,
+    #[prost(bool, tag = "3")]
+    persistable: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -173,12 +182,13 @@ struct DenseTensorDesc {
     tensor: Option<TensorDesc>,
 }
 
+/// What stands before the values of a weight, too.
 #[derive(Clone, PartialEq, Message)]
-struct TensorDesc {
+pub(super) struct TensorDesc {
     #[prost(int32, tag = "1")]
-    data_type: i32,
+    pub data_type: i32,
     #[prost(int64, repeated, packed = "false", tag = "2")]
-    dims: Vec<i64>,
+    pub dims: Vec<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,6 +1,6 @@
 //! Results into files, named as the reference names them: `<save_path>/<input stem>.json` and
 //! `<save_path>/<input file name>`. Files appear whole or not at all. Files of an earlier run are replaced silently;
-//! files of this run and the input itself never are.
+//! files of this run and inputs never are.
 
 use super::encode::{PictureFormat, encode, encode_classes};
 use super::{Drawing, PartContent, draw, font::Fonts};
@@ -27,6 +27,8 @@ pub struct Saver {
     fonts: Fonts,
     schema: Schema,
     own_input_suffix: &'static str,
+    /// Whether a file that is there is an input of this run.
+    is_input: Box<dyn Fn(&Path) -> bool + Send + Sync>,
     /// Folder and stem of every name given out in this run, and how often it was asked for.
     used: Mutex<HashMap<PathBuf, u64>>,
 }
@@ -50,7 +52,7 @@ impl Saver {
     /// A sink at `save_path`: a folder, made here when absent; or one file, when the name ends in `.json` or in a
     /// suffix pictures are written with (and is no existing folder), which then is the only kind written. An
     /// error when it is an existing file of another kind, or cannot be made. `own_input_suffix` is added to the name of a
-    /// picture that would land on its own input.
+    /// picture that would land on its own input, or on one that is [spared](Self::sparing).
     pub fn new(save_path: &Path, fonts: Fonts, schema: Schema, own_input_suffix: &'static str) -> Result<Self> {
         let suffix = save_path.extension().and_then(OsStr::to_str).unwrap_or_default();
         let target = if save_path.is_dir() {
@@ -70,7 +72,13 @@ impl Saver {
             Target::Json(file) | Target::Picture(file) => file.parent().unwrap_or(Path::new("")),
         };
         make_folder(folder)?;
-        Ok(Self { target, fonts, schema, own_input_suffix, used: Mutex::default() })
+        Ok(Self { target, fonts, schema, own_input_suffix, is_input: Box::new(|_| false), used: Mutex::default() })
+    }
+
+    /// No file is written over of which `is_input` says that it is an input.
+    #[must_use]
+    pub fn sparing(self, is_input: impl Fn(&Path) -> bool + Send + Sync + 'static) -> Self {
+        Self { is_input: Box::new(is_input), ..self }
     }
 
     /// [`reserve`](Self::reserve), then [`write`](Self::write).
@@ -99,11 +107,15 @@ impl Saver {
         let suffix = suffix.unwrap_or(OsStr::new("png"));
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let json_only = matches!(self.target, Target::Json(_));
-        if !json_only && is_input(&folder.join(with_suffix(&stem, suffix)), input) {
+        let on_input = |stem: &OsStr| {
+            let path = folder.join(with_suffix(stem, suffix));
+            !json_only && path.exists() && (is_file_of(&path, input) || (self.is_input)(&path))
+        };
+        if on_input(&stem) {
             used.entry(folder.join(&stem)).or_default();
             stem.push(self.own_input_suffix);
         }
-        let free = next_free(&mut used, &folder, &stem);
+        let free = next_free(&mut used, &folder, &stem, on_input);
         let json_suffix = if json_only { name.extension().unwrap_or(OsStr::new("json")) } else { OsStr::new("json") };
         Slot {
             json: (!matches!(self.target, Target::Picture(_))).then(|| folder.join(with_suffix(&free, json_suffix))),
@@ -142,11 +154,11 @@ impl Saver {
     }
 }
 
-/// `stem`, or the first of `stem_1`, `stem_2`... that was not given out in `folder`.
-fn next_free(used: &mut HashMap<PathBuf, u64>, folder: &Path, stem: &OsStr) -> OsString {
+/// `stem`, or the first of `stem_1`, `stem_2`... that was not given out in `folder` and is not `on_input`.
+fn next_free(used: &mut HashMap<PathBuf, u64>, folder: &Path, stem: &OsStr, on_input: impl Fn(&OsStr) -> bool) -> OsString {
     let mut free = stem.to_owned();
     let mut number = used.get(&folder.join(stem)).copied().unwrap_or(0);
-    while used.contains_key(&folder.join(&free)) {
+    while used.contains_key(&folder.join(&free)) || on_input(&free) {
         number += 1;
         free = stem.to_owned();
         free.push(format!("_{number}"));
@@ -204,7 +216,7 @@ fn with_suffix(stem: &OsStr, suffix: &OsStr) -> OsString {
 }
 
 /// Whether `path` is the very file the result was read from.
-fn is_input(path: &Path, input: &FrameId) -> bool {
+fn is_file_of(path: &Path, input: &FrameId) -> bool {
     let input = input.input_path.as_deref().map(fs::canonicalize);
     matches!((fs::canonicalize(path), input), (Ok(path), Some(Ok(input))) if path == input)
 }
