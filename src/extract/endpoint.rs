@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
-use ureq::http::{Response, header};
+use ureq::http::{Response, Uri, header};
 use ureq::{Agent, Body};
 
 /// Longest wait for a connection, name resolution included.
@@ -305,9 +305,9 @@ fn words(body: &[u8]) -> String {
 
 /// Whether an address names this very machine.
 pub(crate) fn is_this_machine(url: &str) -> bool {
-    let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let name = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name).trim_matches(['[', ']']);
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    let uri: Uri = url.parse().unwrap_or_default();
+    let name = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -316,10 +316,17 @@ mod tests {
 
     #[test]
     fn this_machine_is_told_from_others() {
-        for here in ["http://localhost:8000/v1", "http://127.0.0.1", "https://[::1]:80/v1", "http://[::1]"] {
+        for here in ["http://localhost:8000/v1", "http://127.0.0.1", "https://[::1]:80/v1", "http://[::1]", "http://name:word@localhost/"] {
             assert!(is_this_machine(here), "{here}");
         }
-        for elsewhere in ["https://localhost.example/v1", "http://10.0.0.1:8000", "http://127.0.0.1.example/"] {
+        for elsewhere in [
+            "https://localhost.example/v1",
+            "http://10.0.0.1:8000",
+            "http://127.0.0.1.example/",
+            "http://127.0.0.1:80@192.0.2.7/x",
+            "http://localhost:80@192.0.2.7",
+            "http://192.0.2.7?@localhost",
+        ] {
             assert!(!is_this_machine(elsewhere), "{elsewhere}");
         }
     }
