@@ -283,9 +283,13 @@ fn what_was_found_before_a_fault_is_kept() {
 
 /// `hpinfer extract …` with the key in the environment and all log lines.
 fn command(stub: &Stub, arguments: &[&str]) -> (Option<i32>, String, String) {
+    command_with_key(KEY, stub, arguments)
+}
+
+fn command_with_key(key: &str, stub: &Stub, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
     command.env_remove("HPINFER_LLM_KEY_FILE").env_remove("HPINFER_LLM_NAME").env_remove("HPINFER_LLM_EMBEDDING_MODEL");
-    command.env("HPINFER_LLM_BASE_URL", &stub.base_url).env("HPINFER_LLM_API_KEY", KEY).env("HPINFER_LOG", "trace").stdin(Stdio::null());
+    command.env("HPINFER_LLM_BASE_URL", &stub.base_url).env("HPINFER_LLM_API_KEY", key).env("HPINFER_LOG", "trace").stdin(Stdio::null());
     let output = command.arg("extract").args(arguments).output().expect("the command starts");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (output.status.code(), text(output.stdout), text(output.stderr))
@@ -329,6 +333,17 @@ fn the_steps_hand_files_on_and_never_show_the_key() {
     assert!(!shown.contains(KEY) && !shown.contains(&KEY[..9]), "{shown}");
     let sent = stub.seen();
     assert!(sent.len() >= 4 && sent.iter().all(|request| request.head.contains(KEY)), "it was used");
+}
+
+#[test]
+fn an_empty_variable_holds_no_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let info = folder.path().join("visual.json").display().to_string();
+    std::fs::write(&info, serde_json::to_vec(&tables_and_text()).expect("JSON")).expect("written");
+    let stub = Stub::new(|_, _| says("{\"total\": \"7\"}"));
+    let (code, stdout, stderr) = command_with_key("", &stub, &["chat", "--visual-info", &info, "--keys", "total", "--llm-name", "model"]);
+    assert!(code == Some(0) && stdout.contains("\"total\": \"7\""), "{stdout}{stderr}");
+    assert!(stub.seen().iter().all(|request| !request.head.to_ascii_lowercase().contains("authorization")), "nothing was sent as a key");
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl LlmSettings {
         let params = &self.params;
         let given = params.api_key.clone().or_else(|| params.access_token.clone()).map(KeySource::Given);
         let named = params.api_key_file.clone().map(KeySource::File).or_else(|| params.api_key_env.clone().map(KeySource::Variable));
-        let ambient = || std::env::var_os(KEY_VARIABLE).map(|_| KeySource::Variable(KEY_VARIABLE.into()));
+        let ambient = || std::env::var_os(KEY_VARIABLE).filter(|key| !key.is_empty()).map(|_| KeySource::Variable(KEY_VARIABLE.into()));
         match named.or(given).or_else(ambient) {
             Some(source) => source.read().map(Some),
             None if self.is_at_service() => {
