@@ -7,7 +7,7 @@ use hpinfer::result::OcrResult;
 use hpinfer::schedule::gauges::Gauges;
 use hpinfer::schedule::graph::{self, Feed, Offer, Settings, Stages};
 use hpinfer::schedule::{Batching, DropPolicy, stop::Stop};
-use hpinfer::source::video::{Video, VideoEvent, VideoOptions};
+use hpinfer::source::video::{Video, VideoEvent, VideoKind, VideoOptions};
 
 struct Read(Ocr);
 
@@ -49,7 +49,8 @@ fn main() -> hpinfer::Result<()> {
         VideoEvent::Fault(moment, error) => Offer::Output(moment.timestamp_ms, Err(error)),
     };
     let video = |input: &String| Video::new(input, VideoOptions { stop: stop.flag(), ..VideoOptions::default() }).map(offer);
-    let feeds = inputs.iter().map(|input| Feed { offers: Box::new(video(input)), policy: DropPolicy::LATEST }).collect();
+    let policy = |input: &String| if VideoKind::of(input).is_live() { DropPolicy::LATEST } else { DropPolicy::BLOCK };
+    let feeds = inputs.iter().map(|input| Feed { offers: Box::new(video(input)), policy: policy(input) }).collect();
     graph::run(&read, feeds, &Settings::new(2, Batching::default()), &Gauges::new(inputs.len()), &stop, |frame| match frame.output {
         Some(Ok(page)) => println!("stream {} at {} ms: {:?}", frame.stream, frame.tag, page.rec_text),
         Some(Err(error)) => eprintln!("stream {}: {error}", frame.stream),
