@@ -74,6 +74,7 @@ fn videos_have_every_frame_at_its_time_and_a_trace_says_where_the_time_went() {
         .arg("--trace")
         .arg(folder.path().join("trace.json")));
     assert_eq!((code, lines.len()), (Some(0), 4), "{stderr}");
+    assert!(stderr.contains("video.mp4: frames are 32x48 from frame 3 on"), "{stderr}");
     let events: Vec<Value> = serde_json::from_slice(&std::fs::read(folder.path().join("trace.json")).expect("written")).expect("JSON");
     let count = |phase: &str, group: u64| events.iter().filter(|e| e["ph"] == phase && e["pid"] == group).count();
     // Four frames come and go and are decoded; one at each of two sizes is looked at and drawn.

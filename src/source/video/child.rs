@@ -214,13 +214,9 @@ impl Drop for Child {
 
 /// Pixels to frames, as their heads say. Ends with the pixels, or when nobody takes frames any more.
 fn pass_frames(mut pixels: impl Read, heads: &Receiver<Head>, frames: &Sender<Decoded>, max_pixels: u64) -> Result<(), String> {
-    let mut last: Option<Size> = None;
     for Head { size, timestamp_ms } in heads {
         if size.area() > max_pixels {
             return Err(format!("a frame of {size} is {} pixels, the limit is {max_pixels}", size.area()));
-        }
-        if last.replace(size).is_some_and(|last| last != size) {
-            tracing::info!("frames are {size} from now on");
         }
         let mut data = vec![0; size.area() as usize * PixelFormat::Bgr.bytes()];
         if pixels.read_exact(&mut data).is_err() {

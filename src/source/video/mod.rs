@@ -10,7 +10,7 @@ pub use raw::{RawFormat, RawFrames, RawLayout};
 
 use crate::device::{Gpu, VideoCodec};
 use crate::error::{Error, Result};
-use crate::image::Picture;
+use crate::image::{Picture, Size};
 use child::{Child, Decode, Decoded, End};
 use crossbeam::channel::RecvTimeoutError;
 use std::path::{Path, PathBuf};
@@ -180,6 +180,8 @@ pub struct Video {
     /// Timestamps of this child become ours by adding this, in milliseconds.
     offset_ms: Option<f64>,
     last_ms: f64,
+    /// Of the last frame.
+    size: Option<Size>,
     /// Reached by HTTP, and a file.
     remote_file: bool,
     /// Who decodes; found when it is first reached.
@@ -202,6 +204,7 @@ impl Video {
             began: None,
             offset_ms: None,
             last_ms: 0.0,
+            size: None,
             remote_file: false,
             decode: None,
         }
@@ -288,6 +291,10 @@ impl Video {
             return None;
         }
         self.attempts = 0;
+        let size = frame.picture.size();
+        if self.size.replace(size).is_some_and(|last| last != size) {
+            tracing::warn!("{}: frames are {size} from frame {} on", self.input, self.frames);
+        }
         let timestamp_ms = if self.is_file() {
             frame.timestamp_ms.unwrap_or(self.last_ms)
         } else {
