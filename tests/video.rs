@@ -5,8 +5,11 @@
 use hpinfer::image::{ImageBuf, PixelFormat, Size};
 use hpinfer::result::render::video::VideoWriter;
 use hpinfer::source::video::{RawFormat, RawFrames, RawLayout, Video, VideoEvent, VideoOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 fn options() -> VideoOptions {
@@ -113,11 +116,51 @@ fn what_is_read_by_http_goes_on_where_it_broke_when_it_is_a_file() {
         let script = Script::new(&format!(
             "say [info] Duration: {duration}\nframe 8 6 0\nframe 8 6 0.04\nonce $HERE/a\nsleep 3\nend\nframe 8 6 0.08\n"
         ));
-        let events = words(Video::new("http://script", options_reading(&script)), "http://script");
+        let address = "http://127.0.0.1:1/script";
+        let events = words(Video::new(address, options_reading(&script)).take(6), address);
         let (faults, frames): (Vec<_>, Vec<_>) = events.iter().partition(|e| e.contains("broke off"));
         assert!(faults.len() == 1 && faults[0].contains("no frame for 0.4 s"), "{events:?}");
         assert!(frames.len() == expected.len() && frames.iter().zip(expected).all(|(frame, start)| frame.starts_with(start)), "{events:?}");
     }
+}
+
+/// An address that sends `body` to whoever asks, in a chunk whose end never comes, or with its length.
+fn serve(body: Vec<u8>, says_length: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}/stream", listener.local_addr().expect("an address"));
+    let answer = move |connection: io::Result<TcpStream>| {
+        let mut connection = connection?;
+        BufReader::new(&connection).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+        match says_length {
+            true => write!(connection, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())?,
+            false => write!(connection, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", 2 * body.len())?,
+        }
+        connection.write_all(&body)
+    };
+    thread::spawn(move || listener.incoming().for_each(|connection| drop(answer(connection)))); // a client may have gone
+    address
+}
+
+#[test]
+fn a_live_stream_by_http_is_connected_anew_and_a_file_without_a_duration_is_not() {
+    let Some(ffmpeg) = std::env::var_os("HPINFER_FFMPEG").map(PathBuf::from) else {
+        eprintln!("skipped: HPINFER_FFMPEG names no ffmpeg");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let part = folder.path().join("part.ts");
+    let made = Command::new(&ffmpeg).args(["-loglevel", "error", "-f", "lavfi", "-i", "testsrc=s=320x240:r=25:d=1"]).arg(&part).status();
+    assert!(made.expect("ffmpeg starts").success());
+    let body = std::fs::read(&part).expect("written");
+    let events = |says_length| {
+        let address = serve(body.clone(), says_length);
+        words(Video::new(&address, VideoOptions { ffmpeg: ffmpeg.clone(), ..options() }).take(60), &address)
+    };
+    let (live, file) = (events(false), events(true));
+    let (faults, frames): (Vec<_>, Vec<_>) = live.iter().partition(|e| e.contains("broke off"));
+    assert!(live.len() == 60 && faults.len() >= 2 && faults[0].starts_with("25: "), "{live:?}");
+    assert!(frames.iter().enumerate().all(|(id, frame)| frame.starts_with(&format!("{id}@"))), "{live:?}");
+    assert!(file.len() == 25 && file[24].starts_with("24@"), "{file:?}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use super::SourceOptions;
 use super::item::too_large;
+use std::io::Read;
+use ureq::http::Response;
 use ureq::{Agent, Error};
 
 const MOST_REDIRECTS: u32 = 5;
@@ -46,6 +48,13 @@ impl Fetcher {
             Some(length) if length > limit => Err(too_large(length, limit)),
             _ => body.with_config().limit(limit).read_to_vec().map_err(explain),
         }
+    }
+
+    /// Whether a file is behind `address`: it says how long it is, and is no list of the parts of a stream (HLS, DASH).
+    pub(super) fn finds_file(&self, address: &str) -> bool {
+        let body = self.0.get(address).call().map(Response::into_body).ok().filter(|body| body.content_length().is_some());
+        let mut first = [0];
+        body.is_some_and(|body| body.into_reader().read_exact(&mut first).is_ok() && !b"#<".contains(&first[0]))
     }
 }
 

@@ -8,6 +8,7 @@ mod units;
 
 pub use raw::{RawFormat, RawFrames, RawLayout};
 
+use super::{Fetcher, SourceOptions};
 use crate::device::{Gpu, VideoCodec};
 use crate::error::{Error, Result};
 use crate::image::{Picture, Size};
@@ -101,8 +102,8 @@ impl VideoOptions {
 pub enum VideoKind {
     /// Its frames wait for whoever reads them.
     File,
-    /// Reached by HTTP: a file, when it says how long it is, or a live stream. It ends where it ends, and is connected anew
-    /// when it breaks; a file is then read on where it broke.
+    /// Reached by HTTP: a file, when it says how long it is, or a live stream. A file ends where it ends, and is read on where
+    /// it broke; a live stream is connected anew whenever it ends.
     Http,
     /// It goes on whether or not anyone reads, and is connected anew whenever it ends.
     Live,
@@ -282,6 +283,12 @@ impl Video {
         self.kind == VideoKind::File || self.remote_file
     }
 
+    /// Whether a file is behind the address although ffmpeg found no duration in it, as in bare streams. It is asked for once it has
+    /// ended: a camera may serve one connection at a time.
+    fn is_file_after_all(&self) -> bool {
+        Fetcher::new(&SourceOptions { read_timeout: LONGEST_PAUSE, ..SourceOptions::default() }).finds_file(&self.input)
+    }
+
     /// The event of a decoded frame; `None` when an earlier child has yielded it already.
     fn frame(&mut self, frame: Decoded) -> Option<VideoEvent> {
         let now = Instant::now();
@@ -324,7 +331,7 @@ impl Video {
         let again = match self.kind {
             // A file does not change: only what happened to the child may turn out otherwise.
             VideoKind::File => end.killed,
-            VideoKind::Http => !end.success,
+            VideoKind::Http => !end.success || (self.frames > 0 && !self.remote_file && !self.is_file_after_all()),
             VideoKind::Live | VideoKind::Camera => true,
         };
         if !again {
