@@ -183,7 +183,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let stop = Stop::default();
     let (video, decoders) = (args.video(&stop)?, args.decoders(&plan)?);
     let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoders, global.offline)?;
-    let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline)).transpose()?;
+    let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
     let recorder = args.recorder(&plan, &args.video(&stop)?)?;
     let cache = plan::cache(global)?;
     let fonts = || {

@@ -1,11 +1,12 @@
 //! Result lines to an address, in their order, from a thread of its own. Lines that wait go together. What the address does not take is
-//! tried again; while it is slow the sink waits, and so do sources that drop nothing.
+//! tried again; while it is slow the sink waits, and so do sources that drop nothing. Once the end is asked for, nothing is tried again.
 
 use crate::error::{Error, Result};
 use crate::extract::{Retries, is_this_machine};
-use crossbeam::channel::{self, Receiver, Sender};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use crate::schedule::stop::Stop;
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
 use ureq::Agent;
 
 /// Lines that wait at most; then whoever brings one waits.
@@ -15,17 +16,22 @@ const LINES: usize = 256;
 const BYTES: usize = 1 << 20;
 /// For an attempt.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// After so long the wait for the last lines is told.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a pause looks whether the end was asked for.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Where lines are sent.
 pub(super) struct Webhook {
     lines: Sender<String>,
-    sending: JoinHandle<Sent>,
+    /// Comes when all lines are sent or lost.
+    sent: Receiver<Sent>,
     /// Without what may be secret in it.
     shown: String,
 }
 
 /// What became of the lines.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Sent {
     taken: usize,
     lost: usize,
@@ -41,11 +47,11 @@ enum Fault {
 }
 
 impl Webhook {
-    /// A webhook at `address`; nothing is sent yet.
+    /// A webhook at `address`; nothing is sent yet. Once `stop` is set, the first request that fails is the last.
     ///
     /// # Errors
     /// [`Error::Config`] when that is no address of HTTP, or one of another machine although `offline`.
-    pub fn open(address: &str, retries: Retries, offline: bool) -> Result<Self> {
+    pub fn open(address: &str, retries: Retries, offline: bool, stop: &Stop) -> Result<Self> {
         let wrong = |reason: &str| Error::config("--webhook", format!("{reason}; give one such as https://example.com/results"));
         let uri: ureq::http::Uri = address.parse().map_err(|_| wrong("this is no address"))?;
         let (Some("http" | "https"), Some(host)) = (uri.scheme_str(), uri.host()) else {
@@ -63,9 +69,10 @@ impl Webhook {
             .user_agent(concat!("hpinfer/", env!("CARGO_PKG_VERSION")))
             .build();
         let (lines, waiting) = channel::bounded(QUEUE);
-        let (agent, address) = (Agent::from(config), address.to_owned());
-        let sending = thread::spawn(move || send(&waiting, &retries, |body| post(&agent, &address, body)));
-        Ok(Self { lines, sending, shown })
+        let (sent_in, sent) = channel::bounded(1);
+        let (agent, address, stop) = (Agent::from(config), address.to_owned(), stop.clone());
+        thread::spawn(move || sent_in.send(send(&waiting, &retries, &stop, |body| post(&agent, &address, body))));
+        Ok(Self { lines, sent, shown })
     }
 
     /// Hands a line over.
@@ -76,7 +83,12 @@ impl Webhook {
     /// Waits for the lines under way; whether all were taken.
     pub fn finish(self) -> bool {
         drop(self.lines);
-        let Ok(Sent { taken, lost, reason }) = self.sending.join() else {
+        let mut sent = self.sent.recv_timeout(PATIENCE);
+        if sent == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("{}: waiting for it to take the last result lines", self.shown);
+            sent = self.sent.recv().map_err(RecvTimeoutError::from);
+        }
+        let Ok(Sent { taken, lost, reason }) = sent else {
             tracing::error!("{}: the thread that sent to it died", self.shown);
             return false;
         };
@@ -88,7 +100,7 @@ impl Webhook {
 }
 
 /// Sends what comes until nothing more does.
-fn send(waiting: &Receiver<String>, retries: &Retries, post: impl Fn(&str) -> std::result::Result<(), Fault>) -> Sent {
+fn send(waiting: &Receiver<String>, retries: &Retries, stop: &Stop, post: impl Fn(&str) -> std::result::Result<(), Fault>) -> Sent {
     let mut sent = Sent::default();
     let mut next: Option<String> = None;
     while let Some(first) = next.take().or_else(|| waiting.recv().ok()) {
@@ -104,29 +116,45 @@ fn send(waiting: &Receiver<String>, retries: &Retries, post: impl Fn(&str) -> st
             body.push('\n');
             lines += 1;
         }
-        match with_retries(retries, || post(&body)) {
+        match with_retries(retries, stop, || post(&body)) {
             Ok(()) => sent.taken += lines,
             Err(reason) => {
                 sent.lost += lines;
                 sent.reason.get_or_insert(reason);
+                if stop.is_set() {
+                    sent.lost += next.take().into_iter().chain(waiting).count();
+                }
             }
         }
     }
     sent
 }
 
-fn with_retries(retries: &Retries, attempt: impl Fn() -> std::result::Result<(), Fault>) -> std::result::Result<(), String> {
+fn with_retries(retries: &Retries, stop: &Stop, attempt: impl Fn() -> std::result::Result<(), Fault>) -> std::result::Result<(), String> {
     for number in 0.. {
         match attempt() {
             Ok(()) => return Ok(()),
             Err(Fault::Lasting(reason)) => return Err(reason),
             Err(Fault::Passing(reason)) => match retries.wait(number, None) {
-                Some(wait) => thread::sleep(wait),
-                None => return Err(reason),
+                Some(wait) if pause(wait, stop) => {}
+                _ => return Err(reason),
             },
         }
     }
     Ok(())
+}
+
+/// Waits; `false` as soon as `stop` is set.
+fn pause(wait: Duration, stop: &Stop) -> bool {
+    let began = Instant::now();
+    while !stop.is_set() {
+        let left = wait.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return true;
+        }
+        thread::sleep(left.min(GLANCE));
+    }
+    false
 }
 
 /// One request.
@@ -154,11 +182,20 @@ mod tests {
 
     /// What is posted of `lines`, when `answer` says what becomes of each attempt.
     fn posted(lines: &[String], answer: impl Fn(usize) -> std::result::Result<(), Fault>) -> (Vec<String>, Sent) {
+        posted_until(&Stop::default(), &AT_ONCE, lines, answer)
+    }
+
+    fn posted_until(
+        stop: &Stop,
+        retries: &Retries,
+        lines: &[String],
+        answer: impl Fn(usize) -> std::result::Result<(), Fault>,
+    ) -> (Vec<String>, Sent) {
         let (lines_in, waiting) = channel::unbounded();
         lines.iter().for_each(|line| lines_in.send(line.clone()).expect("room"));
         drop(lines_in);
         let bodies = RefCell::new(Vec::new());
-        let sent = send(&waiting, &AT_ONCE, |body| {
+        let sent = send(&waiting, retries, stop, |body| {
             bodies.borrow_mut().push(body.to_owned());
             answer(bodies.borrow().len() - 1)
         });
@@ -189,12 +226,28 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_tried_again_once_the_end_is_asked_for() {
+        let hour = Duration::from_secs(3600);
+        let retries = Retries { most: 2, first_wait: hour, longest_wait: hour };
+        let (stop, lines) = (Stop::default(), vec!["a".to_owned(); 2 * LINES]);
+        let (bodies, sent) = posted_until(&stop, &retries, &lines, |_| {
+            stop.set();
+            Err(Fault::Passing("gone".into()))
+        });
+        assert_eq!((bodies.len(), sent.taken, sent.lost, sent.reason.as_deref()), (1, 0, 2 * LINES, Some("gone")));
+        let (bodies, sent) = posted_until(&stop, &retries, &lines, |_| Ok(()));
+        assert_eq!((bodies.len(), sent.taken, sent.lost), (2, 2 * LINES, 0), "what is taken is sent to the end");
+    }
+
+    #[test]
     fn an_address_is_one_of_http_and_shown_without_secrets() {
+        let open = |address, offline| Webhook::open(address, AT_ONCE, offline, &Stop::default());
+        assert!(open("http://127.0.0.1:80@192.0.2.7/x", true).is_err(), "what stands before @ is no host");
         for bad in ["", "results", "ftp://host/x", "file:///x", "http://"] {
-            assert!(Webhook::open(bad, AT_ONCE, false).is_err(), "{bad}");
+            assert!(open(bad, false).is_err(), "{bad}");
         }
-        assert!(Webhook::open("http://example.com/", AT_ONCE, true).is_err() && Webhook::open("http://localhost/", AT_ONCE, true).is_ok());
-        let webhook = Webhook::open("https://name:word@example.com:8080/in?token=t", AT_ONCE, false).expect("an address");
+        assert!(open("http://example.com/", true).is_err() && open("http://localhost/", true).is_ok());
+        let webhook = open("https://name:word@example.com:8080/in?token=t", false).expect("an address");
         assert_eq!(webhook.shown, "https://example.com/in");
         assert!(webhook.finish(), "nothing was sent");
     }
