@@ -61,5 +61,8 @@ fn document(item: &InputItem, bytes: Vec<u8>, options: &SourceOptions) -> Result
         }
         _ => {}
     }
+    if let Some(beyond) = ranges.beyond(count) {
+        tracing::warn!("{}: the document has {count} pages, none of them among {beyond}", item.name);
+    }
     Ok(Pages { item: item.clone(), document, indices: Box::new(ranges.indices(count)) })
 }

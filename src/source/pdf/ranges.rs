@@ -14,6 +14,16 @@ impl PageRanges {
         let ranges = if self.0.is_empty() { vec![(1, u32::MAX)] } else { self.0.clone() };
         (0..count).filter(move |index| ranges.iter().any(|&(first, last)| (first..=last).contains(&(index + 1))))
     }
+
+    /// What of them a document of `count` pages does not have. An open end asks for no more than there is.
+    pub fn beyond(&self, count: u32) -> Option<Self> {
+        let beyond = |&(first, last): &(u32, u32)| {
+            let is_asked_for = if last == u32::MAX { first > count } else { last > count };
+            is_asked_for.then(|| (first.max(count.saturating_add(1)), last))
+        };
+        let beyond: Vec<_> = self.0.iter().filter_map(beyond).collect();
+        (!beyond.is_empty()).then_some(Self(beyond))
+    }
 }
 
 impl FromStr for PageRanges {
@@ -68,6 +78,15 @@ mod tests {
         }
         assert_eq!(PageRanges::default().indices(3).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!("3-,1-2,5".parse::<PageRanges>().unwrap().to_string(), "3-,1-2,5");
+    }
+
+    #[test]
+    fn pages_that_a_document_lacks_are_known() {
+        for (text, expected) in [("1-5", None), ("3-", None), ("1,9", Some("9")), ("4-7,12-", Some("6-7,12-")), ("1-4294967295", None)] {
+            let ranges: PageRanges = text.parse().unwrap();
+            assert_eq!(ranges.beyond(5).map(|beyond| beyond.to_string()).as_deref(), expected, "{text}");
+        }
+        assert_eq!(PageRanges::default().beyond(5), None);
     }
 
     #[test]
