@@ -34,6 +34,8 @@ struct Job {
 pub struct Outcome {
     /// The input as named by the user.
     pub name: String,
+    /// Page, from 0, of an input that has pages.
+    pub page_index: Option<u32>,
     /// Result or error.
     pub result: Result<PipelineResult>,
 }
@@ -183,7 +185,7 @@ fn run_jobs(pipeline: &dyn Pipeline, jobs: Vec<Job>, decoder: &Decoder, saver: O
             }
             Ok(result)
         });
-        Outcome { name: job.item.name, result }
+        Outcome { page_index: job.item.page_index(), name: job.item.name, result }
     };
     pipeline.workers().install(|| finished.into_par_iter().with_max_len(1).map(save).collect())
 }

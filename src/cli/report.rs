@@ -31,7 +31,7 @@ impl Report {
     pub fn show(&mut self, outcome: &Outcome) -> io::Result<()> {
         let text = match (self.form, &outcome.result) {
             (OutputForm::Jsonl, Ok(result)) => to_line(result, self.schema) + "\n",
-            (OutputForm::Jsonl, Err(e)) => error_line(&outcome.name, e) + "\n",
+            (OutputForm::Jsonl, Err(e)) => error_line(&outcome.name, outcome.page_index, e) + "\n",
             (OutputForm::Text, Ok(result)) => listing(&outcome.name, result),
             (OutputForm::Text, Err(e)) => format!("{}\n  error: {}\n", printable(&outcome.name), printable(&e.to_string())),
         };

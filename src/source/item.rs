@@ -61,11 +61,15 @@ impl InputItem {
 
     /// Identity of the frame this item becomes.
     pub fn frame_id(&self) -> FrameId {
-        let page_index = match self.kind {
+        FrameId { input_path: Some(self.name.clone()), page_index: self.page_index() }
+    }
+
+    /// Page of the document, from 0; `None` for what has no pages.
+    pub fn page_index(&self) -> Option<u32> {
+        match self.kind {
             InputKind::Page { index, .. } => Some(index),
             _ => None,
-        };
-        FrameId { input_path: Some(self.name.clone()), page_index }
+        }
     }
 
     /// Reads and decodes the picture, or renders the page; the frame carries [`InputItem::name`]. Every error is

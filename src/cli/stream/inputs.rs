@@ -89,11 +89,13 @@ impl Inputs {
         video.gpu_only = decoders == Decoders::GpuOnly;
         let feed = |(stream, (name, kind, policy)): (usize, (String, Kind, DropPolicy))| {
             let on_gpu = !gpus.is_empty();
-            let tag = move |moment, by| Tag { stream, moment, decode: on_gpu.then_some(by) };
+            let tag = move |moment, by| Tag { stream, moment, page_index: None, decode: on_gpu.then_some(by) };
             let event = move |event| match event {
                 VideoEvent::Frame(moment, image @ Pixels::Gpu(_)) => Offer::Item(tag(moment, "gpu"), Picture::Pixels(image)),
                 VideoEvent::Frame(moment, image) => Offer::Item(tag(moment, "host"), Picture::Pixels(image)),
-                VideoEvent::Fault(moment, error) => Offer::Output(Tag { stream, moment, decode: None }, Output::Failed(error)),
+                VideoEvent::Fault(moment, error) => {
+                    Offer::Output(Tag { stream, moment, page_index: None, decode: None }, Output::Failed(error))
+                }
             };
             // Streams are dealt out to the GPUs, and each frame is worked on where it was decoded.
             let gpu = gpus.get(stream % gpus.len().max(1)).filter(|_| decoders != Decoders::Host).cloned();
@@ -102,7 +104,8 @@ impl Inputs {
                 Kind::Raw(layout) => Box::new(RawFrames::new(&name, std::io::stdin(), layout, video.stop.clone()).map(event)),
                 Kind::Pictures => Box::new((0u64..).zip(Source::new(&[name], SourceOptions::default())).map(move |(frame_id, item)| {
                     let moment = Moment { frame_id, timestamp_ms: frame_id as f64 * 1e3 / rate };
-                    Offer::Item(tag(moment, "host"), Picture::Item(item))
+                    let tag = Tag { page_index: item.page_index(), ..tag(moment, "host") };
+                    Offer::Item(tag, Picture::Item(item))
                 })),
             };
             Feed { offers, policy }

@@ -31,7 +31,7 @@ impl<'a> Lines<'a> {
             }
             Output::Failed(error) => {
                 tracing::error!("stream {stream}: {error}");
-                self.last[stream] = error_line(name, error);
+                self.last[stream] = error_line(name, tag.page_index, error);
                 &self.last[stream]
             }
         };

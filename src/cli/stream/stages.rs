@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Tag {
     pub stream: usize,
     pub moment: Moment,
+    /// Page, from 0, where it is one of a document.
+    pub page_index: Option<u32>,
     /// Who decoded it, where networks run on a GPU.
     pub decode: Option<&'static str>,
 }

@@ -42,9 +42,15 @@ pub fn write_file(result: &PipelineResult, schema: Schema, out: &mut impl io::Wr
     out.write_all(b"\n")
 }
 
-/// The line of an input that gave no result: its path as the user named it, the group and the text of the error.
-pub fn error_line(input_path: &str, error: &Error) -> String {
-    json!({"input_path": input_path, "error": {"kind": error.kind(), "message": error.to_string()}}).to_string()
+/// The line of an input that gave no result: its path as the user named it, `page_index` (pages only), the group and the text of the
+/// error.
+pub fn error_line(input_path: &str, page_index: Option<u32>, error: &Error) -> String {
+    let mut line = json!({"input_path": input_path});
+    if let Some(page) = page_index {
+        line["page_index"] = page.into();
+    }
+    line["error"] = json!({"kind": error.kind(), "message": error.to_string()});
+    line.to_string()
 }
 
 struct Json<'a> {
@@ -284,7 +290,9 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line() {
-        let line = error_line("a\n\"b\".png", &Error::input("a\n\"b\".png", "empty file"));
+        let line = error_line("a\n\"b\".png", None, &Error::input("a\n\"b\".png", "empty file"));
         assert_eq!(line, r#"{"input_path":"a\n\"b\".png","error":{"kind":"bad_input","message":"a\n\"b\".png: empty file"}}"#);
+        let line = error_line("a.pdf", Some(3), &Error::input("a.pdf", "page 4: no"));
+        assert_eq!(line, r#"{"input_path":"a.pdf","page_index":3,"error":{"kind":"bad_input","message":"a.pdf: page 4: no"}}"#);
     }
 }
