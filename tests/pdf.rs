@@ -2,6 +2,8 @@
 
 #[path = "pdf/appearance.rs"]
 mod appearance;
+#[path = "pdf/commands.rs"]
+mod commands;
 #[path = "pdf/hostile.rs"]
 mod hostile;
 #[path = "pdf/inputs.rs"]

@@ -1,6 +1,6 @@
 //! Documents that are damaged, or made to harm.
 
-use super::write::{BLACK, Writer, document, document_with};
+use super::write::{BLACK, Writer, document, document_with, slow_then_black};
 use super::{fixture, load_bytes, load_bytes_with, only_error, processes};
 use hpinfer::image::decode::Limits;
 use hpinfer::source::{PdfOptions, SourceOptions};
@@ -73,16 +73,7 @@ fn references_in_circles_come_to_an_end() {
 
 #[test]
 fn a_page_beyond_its_time_is_stopped_and_the_next_one_rendered() {
-    // Each of thirty drawings draws the next one twice.
-    let bytes = document_with(&["/X0 Do", BLACK], "/MediaBox [0 0 100 50]", |writer| {
-        let first = writer.objects() + 1;
-        for i in 0..30 {
-            let next = format!("/Subtype /Form /BBox [0 0 100 50] /Resources << /XObject << /X {} 0 R >> >>", first + i + 1);
-            writer.stream(&next, b"/X Do /X Do 1 0 0 rg 1 1 5 5 re f");
-        }
-        writer.stream("/Subtype /Form /BBox [0 0 100 50]", b"0 0 9 9 re f");
-        format!("/XObject << /X0 {first} 0 R >>")
-    });
+    let bytes = slow_then_black();
     let started = Instant::now();
     let outcomes = load_bytes(&bytes, &PdfOptions { page_time: Duration::from_secs(2), ..processes() });
     let message = outcomes[0].as_ref().unwrap_err().to_string();

@@ -69,3 +69,17 @@ pub fn document_with(contents: &[&str], entries: &str, resources: impl Fn(&mut W
 
 /// A page filled with black, in PDF's words.
 pub const BLACK: &str = "0 g 0 0 100 50 re f";
+
+/// A document of two pages: one that takes for ever, and a black one.
+pub fn slow_then_black() -> Vec<u8> {
+    // Each of thirty drawings draws the next one twice.
+    document_with(&["/X0 Do", BLACK], "/MediaBox [0 0 100 50]", |writer| {
+        let first = writer.objects() + 1;
+        for i in 0..30 {
+            let next = format!("/Subtype /Form /BBox [0 0 100 50] /Resources << /XObject << /X {} 0 R >> >>", first + i + 1);
+            writer.stream(&next, b"/X Do /X Do 1 0 0 rg 1 1 5 5 re f");
+        }
+        writer.stream("/Subtype /Form /BBox [0 0 100 50]", b"0 0 9 9 re f");
+        format!("/XObject << /X0 {first} 0 R >>")
+    })
+}

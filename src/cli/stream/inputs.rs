@@ -39,6 +39,7 @@ impl fmt::Display for Decoders {
 pub(super) struct Inputs {
     inputs: Vec<(String, Kind, DropPolicy)>,
     video: VideoOptions,
+    source: SourceOptions,
     rate: f64,
     /// The GPUs that networks run on; they decode as well where `decoders` says so.
     gpus: Vec<Arc<Gpu>>,
@@ -54,12 +55,12 @@ impl Inputs {
         raw: Option<RawLayout>,
         rate: f64,
         (gpus, decoders): (Vec<Arc<Gpu>>, Decoders),
-        offline: bool,
+        source: SourceOptions,
     ) -> Result<Self> {
         let mut inputs: Vec<(String, Kind, DropPolicy)> = Vec::new();
         for name in names {
             let kind = kind(name, raw)?;
-            if offline && name.contains("://") && !name.starts_with("file://") {
+            if source.offline && name.contains("://") && !name.starts_with("file://") {
                 return Err(Error::config("--input", format!("{name}: not reached: --offline is set")));
             }
             if name == STANDARD_INPUT && inputs.iter().any(|(earlier, ..)| earlier == name) {
@@ -75,7 +76,7 @@ impl Inputs {
             let version = video.ffmpeg_version()?;
             tracing::info!("decode: {decoders}, by {version}");
         }
-        Ok(Self { inputs, video, rate, gpus, decoders })
+        Ok(Self { inputs, video, source, rate, gpus, decoders })
     }
 
     /// Whether some of them drop what is old, so that nothing should wait behind their queues.
@@ -85,7 +86,7 @@ impl Inputs {
 
     /// One feed an input.
     pub fn feeds<'a>(self) -> Vec<Feed<'a, FrameStages<'a>>> {
-        let Self { inputs, mut video, rate, gpus, decoders } = self;
+        let Self { inputs, mut video, source, rate, gpus, decoders } = self;
         video.gpu_only = decoders == Decoders::GpuOnly;
         let feed = |(stream, (name, kind, policy)): (usize, (String, Kind, DropPolicy))| {
             let on_gpu = !gpus.is_empty();
@@ -102,7 +103,7 @@ impl Inputs {
             let offers: Box<dyn Iterator<Item = _> + Send> = match kind {
                 Kind::Video => Box::new(Video::new(&name, VideoOptions { gpu, ..video.clone() }).map(event)),
                 Kind::Raw(layout) => Box::new(RawFrames::new(&name, std::io::stdin(), layout, video.stop.clone()).map(event)),
-                Kind::Pictures => Box::new((0u64..).zip(Source::new(&[name], SourceOptions::default())).map(move |(frame_id, item)| {
+                Kind::Pictures => Box::new((0u64..).zip(Source::new(&[name], source.clone())).map(move |(frame_id, item)| {
                     let moment = Moment { frame_id, timestamp_ms: frame_id as f64 * 1e3 / rate };
                     let tag = Tag { page_index: item.page_index(), ..tag(moment, "host") };
                     Offer::Item(tag, Picture::Item(item))

@@ -11,6 +11,7 @@ mod trace;
 mod webhook;
 
 use super::args::{EngineArgs, GlobalArgs};
+use super::pdf::PdfArgs;
 use super::plan::{self, Plan};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::device::{Device, Gpu, VideoDecoder};
@@ -26,6 +27,7 @@ use crate::schedule::Batching;
 use crate::schedule::gauges::Gauges;
 use crate::schedule::graph::{self, Settings};
 use crate::schedule::stop::Stop;
+use crate::source::SourceOptions;
 use crate::source::video::{RawFormat, RawLayout, VideoOptions};
 use crate::trace::display;
 use inputs::{Decoders, Inputs};
@@ -48,7 +50,7 @@ pub struct StreamArgs {
     /// Pipeline name or pipeline file; a path that exists wins over a name
     #[arg(long, value_name = "NAME|FILE")]
     pipeline: Option<String>,
-    /// Video file, RTSP or HTTP address, /dev/videoN or camera:N, folder or glob of pictures, or `-` for raw frames on
+    /// Video file, RTSP or HTTP address, /dev/videoN or camera:N, PDF, folder or glob of pictures, or `-` for raw frames on
     /// standard input. Given several times: streams side by side
     #[arg(short, long, value_name = "INPUT", required = true)]
     input: Vec<String>,
@@ -109,6 +111,8 @@ pub struct StreamArgs {
     /// Font for the texts in saved frames and videos [default: the system's, else one is installed]
     #[arg(long, value_name = "FILE")]
     font: Option<PathBuf>,
+    #[command(flatten)]
+    pdf: PdfArgs,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -182,7 +186,8 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     }
     let stop = Stop::default();
     let (video, decoders) = (args.video(&stop)?, args.decoders(&plan)?);
-    let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoders, global.offline)?;
+    let source = SourceOptions { offline: global.offline, pdf: args.pdf.options()?, ..SourceOptions::default() };
+    let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoders, source)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
     let recorder = args.recorder(&plan, &args.video(&stop)?)?;
     let cache = plan::cache(global)?;
