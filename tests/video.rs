@@ -109,6 +109,13 @@ fn a_live_stream_that_stops_or_ends_is_connected_anew() {
 }
 
 #[test]
+fn a_connection_has_longer_for_its_first_frame() {
+    let script = Script::new("sleep 1\nframe 8 6 0\n");
+    let events = words(Video::new("udp://script", options_reading(&script)).take(1), "udp://script");
+    assert!(events[0].starts_with("0@0 "), "the bound of 0.4 s is for frames after the first: {events:?}");
+}
+
+#[test]
 fn what_is_read_by_http_goes_on_where_it_broke_when_it_is_a_file() {
     for (duration, expected) in
         [("00:00:00.12, start: 0.0", &["0@0 ", "1@40 ", "2@80 "][..]), ("N/A, start: 0.0", &["0@0 ", "1@40 ", "2@", "3@", "4@"])]

@@ -90,7 +90,7 @@ pub struct StreamArgs {
     /// host), or ffmpeg on the host. auto: the GPU where it can
     #[arg(long, value_enum, default_value_t)]
     decode: DecodeArg,
-    /// Report and reconnect a live stream that is silent for so many seconds
+    /// Report and reconnect a live stream that is silent for so many seconds; for its first frame it has 15 at least
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     stall: f64,
     /// Attempts in a row to reach a stream, or to read a file over which ffmpeg was killed

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How often whatever waits looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(50);
+/// A connection gets as long for its first frame where the bound is lower: ffmpeg looks at a stream before it decodes it.
+const FIRST_FRAME: Duration = Duration::from_secs(15);
 /// Longest pause between two attempts to reach a stream.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -50,7 +52,8 @@ pub struct VideoOptions {
     pub ffmpeg: PathBuf,
     /// Ends the stream when set.
     pub stop: Arc<AtomicBool>,
-    /// A live stream without a frame for so long is reported and connected anew.
+    /// A live stream without a frame for so long is reported and connected anew; before the first frame of a connection after
+    /// 15 seconds at the earliest.
     pub stall: Duration,
     /// Attempts in a row, without a frame between them, after which a stream is given up.
     pub attempts: u32,
@@ -252,7 +255,7 @@ impl Video {
             return self.on_host("it can be opened once, and has to be looked at before a GPU decodes it");
         }
         let (began, VideoOptions { stop, stall, ffmpeg, .. }) = (Instant::now(), &self.options);
-        let name = child::codec(ffmpeg, input, || stop.load(Ordering::SeqCst) || began.elapsed() > *stall);
+        let name = child::codec(ffmpeg, input, || stop.load(Ordering::SeqCst) || began.elapsed() > FIRST_FRAME.max(*stall));
         let Some((name, is_turned)) = name.map_err(|error| self.options.no_ffmpeg(&error.to_string()))? else {
             if self.options.gpu_only && self.kind.is_live() {
                 return Ok(Decode::Gpu(gpu.clone(), VideoCodec::H264)); // not reached: the attempt says why, and the next looks again
@@ -276,6 +279,11 @@ impl Video {
         }
         tracing::warn!("{}: decode: host: {reason}", self.input);
         Ok(self.decode.insert(Decode::Host).clone())
+    }
+
+    /// Longest wait for the next frame.
+    fn longest_wait(&self) -> Duration {
+        if self.of_child == 0 { FIRST_FRAME.max(self.options.stall) } else { self.options.stall }
     }
 
     /// Whether each attempt begins at the same frame.
@@ -361,6 +369,7 @@ impl Iterator for Video {
             if self.options.stop.load(Ordering::SeqCst) {
                 self.state = State::Over; // drops the child, which ends it
             }
+            let longest_wait = self.longest_wait();
             match &mut self.state {
                 State::Over => return None,
                 State::Pausing(until) => {
@@ -378,8 +387,8 @@ impl Iterator for Video {
                             return Some(event);
                         }
                     }
-                    Err(RecvTimeoutError::Timeout) if self.kind != VideoKind::File && self.last_frame.elapsed() > self.options.stall => {
-                        let reason = format!("no frame for {:.1} s", self.options.stall.as_secs_f64());
+                    Err(RecvTimeoutError::Timeout) if self.kind != VideoKind::File && self.last_frame.elapsed() > longest_wait => {
+                        let reason = format!("no frame for {:.1} s", longest_wait.as_secs_f64());
                         child.kill();
                         let end = End { success: false, killed: true, refused: None, errors: vec![reason] };
                         if let Some(event) = self.after(end) {
