@@ -55,7 +55,8 @@ pub struct StreamArgs {
     #[arg(short, long, value_name = "INPUT", required = true)]
     input: Vec<String>,
     /// Frames that come too fast. block: the source waits. latest: the oldest waiting frame is dropped. every:N: only every
-    /// Nth is looked at [default: latest for live streams and cameras, block for the rest]
+    /// Nth is looked at [default: latest for cameras and live streams; block for the rest and for all that is read by HTTP, as only the
+    /// server knows whether it is live]
     #[arg(long, value_name = "POLICY")]
     drop: Option<String>,
     /// Frames of a stream that may wait [default: 1 where a stream drops its oldest, else 4]

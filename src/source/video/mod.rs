@@ -127,7 +127,7 @@ impl VideoKind {
         }
     }
 
-    /// Whether frames that nobody takes are lost anyway.
+    /// Whether frames that nobody takes are lost anyway, as far as an address tells: what is read by HTTP may be either.
     pub fn is_live(self) -> bool {
         matches!(self, Self::Live | Self::Camera)
     }
