@@ -62,7 +62,7 @@ fn context(library: &Arc<Library>) -> Context<HostBuffer> {
     let plan = library.build(&relu(), &options(), &[], &never_stop).unwrap().plan.to_vec();
     let engine = library.load(&plan).unwrap();
     let mut context = engine.context().unwrap();
-    context.set_scratch(HostMemory.buffer(engine.scratch_bytes().unwrap()).unwrap()).unwrap();
+    context.set_scratch(HostMemory.buffer(engine.scratch_bytes().unwrap()).unwrap());
     context
 }
 
@@ -104,7 +104,7 @@ fn an_engine_is_built_loaded_and_run_in_every_form() {
             assert_eq!(context.shape(1).unwrap(), [Some(batch), Some(3)]);
             let needed = context.scratch_needed().unwrap();
             assert!(needed <= engine.scratch_bytes().unwrap());
-            context.set_scratch(HostMemory.buffer(needed).unwrap()).unwrap();
+            context.set_scratch(HostMemory.buffer(needed).unwrap());
             for tensor in 0..2 {
                 context.bind(tensor, HostMemory.buffer(batch * 12).unwrap()).unwrap();
             }
@@ -194,7 +194,6 @@ fn an_older_version_is_not_asked_for_what_it_lacks() {
     assert_eq!(engine.scratch_bytes(), None);
     let mut context = engine.context::<HostBuffer>().unwrap();
     assert_eq!(context.scratch_needed(), None);
-    assert!(context.set_scratch(HostMemory.buffer(1 << 16).unwrap()).unwrap_err().to_string().contains("scratch memory"));
 }
 
 #[test]
@@ -335,13 +334,13 @@ fn a_run_needs_shapes_and_memory_and_reports_failure() {
         context.bind(1, HostMemory.buffer(23).unwrap()).unwrap();
         assert!(fault(context.enqueue(stream)).contains("23 bytes for y, which needs 24"));
         context.bind(1, HostMemory.buffer(24).unwrap()).unwrap();
-        context.set_scratch(HostMemory.buffer(8).unwrap()).unwrap();
+        context.set_scratch(HostMemory.buffer(8).unwrap());
         assert!(fault(context.enqueue(stream)).contains("8 bytes of scratch memory for shapes that need"));
         double.knobs("scratch_untold"); // then what does for all shapes is asked for
         assert_eq!(context.scratch_needed(), context.engine().scratch_bytes());
         double.knobs("");
         let needed = context.scratch_needed().unwrap();
-        context.set_scratch(HostMemory.buffer(needed).unwrap()).unwrap();
+        context.set_scratch(HostMemory.buffer(needed).unwrap());
         context.enqueue(stream).unwrap();
         double.knobs("enqueue_false");
         assert!(fault(context.enqueue(stream)).contains("illegal memory access"));

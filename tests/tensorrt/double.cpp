@@ -357,10 +357,15 @@ struct Context {
     int32_t profile = 0;
     std::map<Bytes, Dims> shapes; // of inputs as set, of outputs as inferred
     std::map<Bytes, void*> addresses;
-    void* scratch = nullptr;
-    int64_t scratch_bytes = 0;
     bool user_scratch = false;
+    int64_t scratch_needed = -1; // for the present shapes, once it was asked; before, what does for all
+    bool has_scratch = false;    // given since shapes were set and the question was asked
     std::vector<std::shared_ptr<Job>> jobs; // a stream may run them as long as there is this context
+
+    void forget_scratch() {
+        scratch_needed = -1;
+        has_scratch = false;
+    }
 };
 
 Builder::~Builder() {
@@ -564,10 +569,14 @@ int64_t elements(Dims const& dims) {
     return all;
 }
 
-int64_t scratch_needed(Context& c) {
-    int64_t all = 0;
-    for (auto& t : c.engine->graph.inputs) all += elements(c.shapes[t.name]);
-    return scratch_for(all);
+int64_t scratch_for_all(Engine const& engine) {
+    int64_t most = 0;
+    for (auto& profile : engine.plan.profiles) {
+        int64_t all = 0;
+        for (auto& [_, range] : profile) all += elements(range.of[2]);
+        most = std::max(most, all);
+    }
+    return scratch_for(most);
 }
 
 Table const& context_table() {
@@ -578,6 +587,7 @@ Table const& context_table() {
             if (profile < 0 || profile >= static_cast<int32_t>(c.engine->plan.profiles.size())) return false;
             c.profile = profile;
             c.shapes.clear();
+            c.forget_scratch();
             return true;
         });
         put(t, context_set_shape, +[](void* self, char const* name, Dims const& dims) {
@@ -598,6 +608,7 @@ Table const& context_table() {
             }
             for (auto& o : c.engine->graph.outputs) c.shapes.erase(o.name);
             c.shapes[name] = dims;
+            c.forget_scratch();
             return true;
         });
         put(t, context_infer_shapes, +[](void* self, int32_t room, char const** missing) -> int32_t {
@@ -641,10 +652,18 @@ Table const& context_table() {
             return true;
         });
         put(t, context_allocator, +[](void*, char const*, void*) { return true; });
-        put(t, context_scratch_needed, +[](void* self) -> size_t { return on("scratch_untold") ? 0 : scratch_needed(state_of<Context>(self)); });
+        put(t, context_scratch_needed, +[](void* self) -> size_t {
+            if (on("scratch_untold")) return 0;
+            auto& c = state_of<Context>(self);
+            int64_t all = 0;
+            for (auto& t : c.engine->graph.inputs) all += elements(c.shapes[t.name]);
+            c.has_scratch = false;
+            return c.scratch_needed = scratch_for(all);
+        });
         put(t, context_scratch, +[](void* self, void* memory, int64_t size) {
-            state_of<Context>(self).scratch = memory;
-            state_of<Context>(self).scratch_bytes = size;
+            auto& c = state_of<Context>(self);
+            c.has_scratch = memory && size >= (c.scratch_needed < 0 ? scratch_for_all(*c.engine) : c.scratch_needed);
+            if (!c.has_scratch) log(c.engine->logger, 1, "setDeviceMemoryV2: Error Code 3: API Usage Error (too little)");
         });
         put(t, context_enqueue, +[](void* self, void* stream) {
             auto& c = state_of<Context>(self);
@@ -653,7 +672,7 @@ Table const& context_table() {
                 return false;
             };
             if (on("enqueue_false")) return fail("Error Code 1: Cuda Runtime (an illegal memory access was encountered)");
-            if (c.user_scratch && (!c.scratch || c.scratch_bytes < scratch_needed(c))) return fail("no device memory was given");
+            if (c.user_scratch && !c.has_scratch) return fail("no device memory was given");
             auto job = std::make_shared<Job>(Job{c.engine, {}, {}});
             auto& [_, in, out] = *job;
             for (auto* t : c.engine->io()) {
@@ -691,15 +710,7 @@ Table const& engine_table() {
             if (e.plan.profiles.empty() || !e.plan.profiles[profile].count(name)) return tensor->dims;
             return e.plan.profiles[profile][name].of[select];
         });
-        put(t, engine_scratch, +[](void* self) -> int64_t {
-            int64_t most = 0;
-            for (auto& profile : state_of<Engine>(self).plan.profiles) {
-                int64_t all = 0;
-                for (auto& [_, range] : profile) all += elements(range.of[2]);
-                most = std::max(most, all);
-            }
-            return scratch_for(most);
-        });
+        put(t, engine_scratch, +[](void* self) -> int64_t { return scratch_for_all(state_of<Engine>(self)); });
         put(t, engine_context, +[](void* self, int32_t strategy) -> Face* {
             auto& e = state_of<Engine>(self);
             if (on("context_null")) {

@@ -119,7 +119,7 @@ impl<M: Memory> Worker<M> {
         if let Some(needed) = self.context.scratch_needed()
             && self.context.scratch().is_none_or(|scratch| scratch.bytes() < needed)
         {
-            self.context.set_scratch(self.memory.buffer(needed)?)?;
+            self.context.set_scratch(self.memory.buffer(needed)?);
         }
         self.context.prepare()?;
         self.changed = false;

@@ -59,7 +59,25 @@ impl Span {
 }
 
 impl Core {
-    /// The scratch memory of later runs, which stays while they last.
+    /// Bytes of scratch memory that runs of the present shapes need; `None` where the library keeps it to itself. Without the
+    /// question a context needs what does for all shapes; after it, it has to be told anew where its scratch memory is.
+    fn scratch_needed(&mut self) -> Option<usize> {
+        let all = self.engine.scratch_bytes()?;
+        // SAFETY: the context is alive; the call works out a number.
+        let needed = unsafe { trs_context_scratch_needed(self.raw.as_ptr()) };
+        Some(if needed == 0 { all } else { needed })
+    }
+
+    /// The scratch memory of later runs, which stays while they last: for the present shapes, which are all set.
+    fn place_scratch(&mut self, scratch: Option<Span>) -> Result<()> {
+        let Some(needed) = self.scratch_needed() else { return Ok(()) };
+        let bytes = scratch.map_or(0, |scratch| scratch.bytes);
+        if bytes < needed {
+            return Err(Error::internal("tensorrt", format!("{bytes} bytes of scratch memory for shapes that need {needed}")));
+        }
+        scratch.map_or(Ok(()), |scratch| self.set_scratch(scratch))
+    }
+
     fn set_scratch(&self, scratch: Span) -> Result<()> {
         // SAFETY: the memory is as long as stated, and whoever lets the context run sees that it is there.
         let status = unsafe { trs_context_scratch(self.raw.as_ptr(), scratch.address, scratch.bytes as i64) };
@@ -191,10 +209,7 @@ impl<B: Buffer> Context<B> {
     /// Bytes of scratch memory that runs of the present shapes need, once all inputs have theirs; `None` where the library
     /// keeps it to itself.
     pub fn scratch_needed(&mut self) -> Option<usize> {
-        let all = self.core.engine.scratch_bytes()?;
-        // SAFETY: the context is alive; the call works out a number.
-        let needed = unsafe { trs_context_scratch_needed(self.core.raw.as_ptr()) };
-        Some(if needed == 0 { all } else { needed })
+        self.core.scratch_needed()
     }
 
     /// The scratch memory.
@@ -203,11 +218,9 @@ impl<B: Buffer> Context<B> {
     }
 
     /// Lets runs work in `scratch`.
-    pub fn set_scratch(&mut self, scratch: B) -> Result<()> {
+    pub fn set_scratch(&mut self, scratch: B) {
         self.ready = false;
-        self.core.set_scratch(Span::of(&scratch))?;
         self.scratch = Some(scratch);
-        Ok(())
     }
 
     /// The memory bound to an input or output.
@@ -246,11 +259,7 @@ impl<B: Buffer> Context<B> {
                 None => return Err(Error::internal("tensorrt", format!("{name} has no memory"))),
             }
         }
-        let needed = self.scratch_needed().unwrap_or(0);
-        let scratch = self.scratch.as_ref().map_or(0, Buffer::bytes);
-        if scratch < needed {
-            return Err(Error::internal("tensorrt", format!("{scratch} bytes of scratch memory for shapes that need {needed}")));
-        }
+        self.core.place_scratch(self.scratch.as_ref().map(Span::of))?;
         self.ready = true;
         Ok(())
     }
@@ -273,9 +282,6 @@ impl<B: Buffer> Context<B> {
         }
         let engine = self.core.engine.clone();
         let mut core = engine.core(engine.scratch_bytes().is_some())?;
-        if let Some(scratch) = &self.scratch {
-            core.set_scratch(Span::of(scratch))?;
-        }
         core.set_profile(profile, stream)?;
         for (index, io) in engine.io.iter().enumerate() {
             if let (true, Some(dims)) = (io.is_input, self.shape(index)?.into_iter().collect::<Option<Vec<usize>>>()) {
@@ -286,6 +292,7 @@ impl<B: Buffer> Context<B> {
             }
         }
         core.infer_shapes()?;
+        core.place_scratch(self.scratch.as_ref().map(Span::of))?;
         Ok(Twin { graph: None, core, memory: self.memory().collect(), warm: false })
     }
 
