@@ -11,7 +11,7 @@ use hpinfer::device::{Device, Gpu, GpuId, Stream};
 use hpinfer::image::decode::Decoder;
 use hpinfer::image::nv12::{YuvColours, YuvMatrix};
 use hpinfer::image::{Frame, ImageBuf, PixelFormat, Plane, Planes, PointI, Resident, Size};
-use hpinfer::model::{BoxType, ModelSpec, Store, TextDetectionSpec};
+use hpinfer::model::{BoxType, DetResize, LimitType, ModelSpec, Store, TextDetectionSpec};
 use hpinfer::modules::text_recognise::{Line, WidthRule};
 use hpinfer::modules::{TextDetect, TextRecognise};
 use hpinfer::onnx::Cut;
@@ -273,6 +273,31 @@ fn curved_text_and_slow_scores_are_those_of_the_processor() {
         compare(found, expected);
         assert!(found.rec_text.len() >= 5 && times.transfers.frames == 1.0, "{:?}, {:?}", found.rec_text, times.transfers);
     }
+}
+
+/// A page in its full size: more pixels than the kernels that find boxes are made for.
+#[test]
+fn maps_too_large_for_the_kernels_are_read_by_the_processor() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    Loaded::get();
+    let gpu = Gpu::open(None).expect("the stand-in opens");
+    let part = picture("demo/delivery_note.png");
+    let part = part.image.view().pixels().unwrap().part([40, 100, 740, 420]).expect("pixels").expect("some");
+    let (size, width) = (Size::new(4480, 640), 4480 * 3);
+    let mut page = vec![255; size.area() as usize * 3];
+    for (y, row) in part.view().data.chunks(part.view().size.width as usize * 3).enumerate() {
+        for x in [10, 3600] {
+            page[(y + 150) * width + x * 3..][..row.len()].copy_from_slice(row);
+        }
+    }
+    let frames = [Frame::from_image(ImageBuf::new(page, size, PixelFormat::Bgr).expect("a picture"))];
+    let full = |spec: &mut TextDetectionSpec| spec.resize = DetResize::Limit { side_len: 640, limit_type: LimitType::Min };
+    let expected = networks.pipeline_with(networks.engines.clone(), 1, full).predict(&frames);
+    let found = networks.pipeline_with(networks.emulated(&gpu), 1, full).predict(&frames);
+    let (found, expected) = (found[0].as_ref().expect("a result"), expected[0].as_ref().expect("a result"));
+    compare(found, expected);
+    assert!(found.rec_text.len() >= 6, "{:?}", found.rec_text);
 }
 
 /// Lines that no rectangle holds are straightened and read on the device, beside others.

@@ -174,11 +174,11 @@ impl Builder {
         Ok((key, file, bytes.get()))
     }
 
-    /// What has to be changed in graphs: TensorRT itself has all operators, but where the number of boxes depends on their values the
-    /// host has to wait for it. TensorRT-RTX lacks some, for the GPU that engines are for.
+    /// What has to be changed in graphs: TensorRT lacks the operators on sequences, and where the number of boxes depends on their values
+    /// the host has to wait for it. TensorRT-RTX lacks more, by the GPU that engines are for.
     fn surgery(&self, options: &BuildOptions) -> &'static [Surgery] {
         if self.library.versions().abi != Abi::Rtx {
-            return &surgery::DETECTIONS;
+            return &surgery::FOR_TENSORRT;
         }
         let here = self.gpu.capability.replace('.', "").parse().ok();
         options.target.or(here).map_or(&[], Surgery::for_tensorrt_rtx)
@@ -228,15 +228,13 @@ impl Builder {
         }
     }
 
-    /// The two parts of a network that decodes in a Loop, which TensorRT-RTX does not take; `None` for any other.
+    /// The two parts of a network that decodes in a Loop whose values grow from step to step; `None` for any other. TensorRT-RTX takes
+    /// no such Loop, and by its documentation TensorRT does not either.
     ///
     /// # Errors
     /// [`Error::Backend`] where the parts give something else than the whole.
     pub fn cut(&self, source: &Source, model: &Model, options: &BuildOptions) -> Result<Option<CutLoop>> {
-        match self.library.versions().abi {
-            Abi::Rtx => parts::cut(source, model, options, &*self.reference),
-            _ => Ok(None),
-        }
+        parts::cut(source, model, options, &*self.reference)
     }
 
     fn build(&self, source: &Source, arithmetic: &Arithmetic, description: &mut Description) -> Result<super::ffi::Blob> {

@@ -159,6 +159,7 @@ pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// A file that appears whole or not at all.
 fn write_parts(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let path = &std::path::absolute(path)?; // a bare name has no folder
     let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
     fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
     let partial = partial(path);

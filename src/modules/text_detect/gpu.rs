@@ -1,5 +1,5 @@
-//! Detection on a GPU: one upload of each picture, one small copy back with all boxes of a group. Curved regions, and scores of exact
-//! polygons, are found by the processor in a copy of the map.
+//! Detection on a GPU: one upload of each picture, one small copy back with all boxes of a group. Curved regions, scores of exact
+//! polygons, and boxes of maps that are too large for the kernels are found by the processor in a copy of the map.
 
 use super::{Detected, TextDetect, canvas_of, in_reading_order};
 use crate::backend::GpuSession;
@@ -39,12 +39,13 @@ impl TextDetect {
             let output = session.outputs(1)?[0];
             self.check(&output.shape, count, canvas)?;
             let originals: Vec<Size> = residents.iter().map(|resident| Ok(resident.canvas()?.size())).collect::<Result<_>>()?;
-            if self.spec.boxes == BoxType::Poly || self.spec.db.score_mode == ScoreMode::Slow {
+            let is_for_host = self.spec.boxes == BoxType::Poly || self.spec.db.score_mode == ScoreMode::Slow;
+            let plan = (!is_for_host).then(|| Plan::new(count, canvas, &self.spec.db)).and_then(Result::ok);
+            let Some(plan) = plan else {
                 let copy = output.download(&stream, transfers)?;
                 let maps = copy.on_host()?.as_f32()?.chunks(canvas.area() as usize).zip(originals);
                 return maps.map(|(data, original)| self.regions(ProbabilityMap { data, size: canvas, original }, scratch)).collect();
-            }
-            let plan = Plan::new(count, canvas, &self.spec.db)?;
+            };
             let originals: Vec<[u32; 2]> = originals.iter().map(|size| [size.width, size.height]).collect();
             let originals = stage(&originals, &stream)?.upload(&stream, transfers)?;
             let (mut scratch, mut out) = (stream.alloc(plan.scratch())?, stream.alloc(plan.out())?);

@@ -46,6 +46,9 @@ pub enum Surgery {
 /// What [`Cut::Detections`](super::Cut::Detections) leaves out.
 pub const DETECTIONS: [Surgery; 2] = [Surgery::NmsTail, Surgery::MaskResize];
 
+/// What TensorRT itself needs, in order: by its documentation it has all operators of these networks but those on sequences.
+pub const FOR_TENSORRT: [Surgery; 3] = [Surgery::NmsTail, Surgery::MaskResize, Surgery::SequencesAsConstants];
+
 impl Surgery {
     /// What a builder for a GPU of compute capability `capability` (75 is 7.5) of TensorRT-RTX needs, in order.
     pub fn for_tensorrt_rtx(capability: i32) -> &'static [Self] {

@@ -6,7 +6,7 @@ use crate::tensor::device::{DeviceData, DeviceTensor};
 use crate::tensor::{DType, Shape};
 use ort::AsPointer;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{IoBinding, Session};
+use ort::session::{IoBinding, RunOptions, Session};
 use ort::value::{DynTensor, DynTensorValueType, TensorRefMut};
 use std::ffi::CString;
 use std::path::Path;
@@ -31,6 +31,8 @@ pub(super) struct Bound {
     outputs: Vec<DynTensor>,
     binding: IoBinding,
     session: Session,
+    /// The library does not wait for the stream at the end of a run: what follows lies behind it.
+    options: RunOptions,
     memory: MemoryInfo<'static>,
     input_names: Vec<CString>,
     output_names: Vec<String>,
@@ -49,7 +51,9 @@ impl Bound {
         let input_names = names.collect::<Result<_, _>>()?;
         let output_names = session.outputs().iter().map(|o| o.name().to_owned()).collect();
         let binding = session.create_binding().map_err(text)?;
-        Ok(Self { outputs: Vec::new(), binding, session, memory, input_names, output_names, output_types })
+        let mut options = RunOptions::new().map_err(text)?;
+        options.disable_device_sync().map_err(text)?;
+        Ok(Self { outputs: Vec::new(), binding, session, options, memory, input_names, output_names, output_types })
     }
 
     /// Puts a run on `inputs`, in graph order, into the stream of the session.
@@ -71,7 +75,7 @@ impl Bound {
         for name in &self.output_names {
             self.binding.bind_output_to_device(name, &self.memory).map_err(text)?;
         }
-        let mut outputs = self.session.run_binding(&self.binding).map_err(text)?;
+        let mut outputs = self.session.run_binding_with_options(&self.binding, &self.options).map_err(text)?;
         let tensor = |name: &String| {
             let value = outputs.remove(name).ok_or_else(|| format!("output `{name}` is missing"))?;
             value.downcast::<DynTensorValueType>().map_err(|e| e.to_string())
