@@ -1,7 +1,9 @@
 //! `hpinfer engine build | list | inspect | clear | export | import | selftest`.
 
+use super::model::onnx_of;
 use super::plan::pipeline_config;
 use super::table::{write_json, write_table, write_text};
+use crate::backend::paddle::convert::{self, Converted};
 use crate::backend::tensorrt::builder::{Builder, Source};
 use crate::backend::tensorrt::cache::{EngineCache, Entry, Origin};
 use crate::backend::tensorrt::ffi::Library;
@@ -193,15 +195,15 @@ impl BuildArgs {
         }
         for name in &names {
             let model = store.resolve(name)?;
-            let line = self.build(&builder, &model)?;
+            let line = self.build(cache, &builder, &model)?;
             write_text(out, &line)?;
         }
         Ok(())
     }
 
-    fn build(&self, builder: &Builder, model: &ResolvedModel) -> Result<String> {
-        let onnx = model.onnx()?;
-        let network = Model::read(onnx)?;
+    fn build(&self, cache: &Cache, builder: &Builder, model: &ResolvedModel) -> Result<String> {
+        let Converted { onnx, key: sha256 } = onnx_of(cache, model)?;
+        let network = Model::read(&onnx)?;
         // As a pipeline asks for it where the user says nothing of shapes.
         let shapes = model.hpi.dynamic_shapes().cloned().unwrap_or_default();
         let recipe = Recipe::for_module(model.module.as_str())?;
@@ -210,7 +212,7 @@ impl BuildArgs {
         options.target = self.target;
         options.version_compatible = self.version_compatible;
         options.ampere_plus = self.ampere_plus;
-        let source = Source { model: model.name.clone(), onnx: Onnx::File(onnx.to_owned()), sha256: model.sha256()? };
+        let source = Source { model: model.name.clone(), onnx: Onnx::File(onnx), sha256 };
         let parts = match builder.cut(&source, &network, &options)? {
             Some(cut) => Vec::from(cut.parts),
             None => vec![Part { source, options }],
@@ -255,9 +257,10 @@ fn models_of(pipeline: &str) -> Result<Vec<String>> {
     Ok(models.into_iter().map(|model| model.name_or_dir).collect())
 }
 
-/// Folders of installed models.
+/// Folders of installed and of converted models.
 fn known_folders(cache: &Cache) -> Result<Vec<PathBuf>> {
     let mut folders: Vec<_> = Store::new(cache)?.list().iter().filter_map(|m| m.folder.clone()).collect();
+    folders.push(cache.root().join(convert::FOLDER));
     folders.sort();
     folders.dedup();
     Ok(folders)
@@ -267,7 +270,7 @@ fn known_folders(cache: &Cache) -> Result<Vec<PathBuf>> {
 pub(super) fn files_of(cache: &Cache, pipeline: &str, models: &[RunRecord]) -> Result<Vec<PathBuf>> {
     let names: Vec<&String> = models.iter().flat_map(|run| &run.engines).collect();
     let store = Store::new(cache)?;
-    let onnx = models_of(pipeline)?.into_iter().filter_map(|name| store.resolve(&name).ok()?.onnx().ok().map(Path::to_owned));
+    let onnx = models_of(pipeline)?.into_iter().filter_map(|name| Some(onnx_of(cache, &store.resolve(&name).ok()?).ok()?.onnx));
     let folders: Vec<_> = onnx.filter_map(|file| Some(file.parent()?.to_owned())).collect();
     let entries = EngineCache::new(cache.clone()).list(&folders);
     Ok(entries.into_iter().filter(|entry| names.contains(&&entry.name())).map(|entry| entry.path).collect())

@@ -2,10 +2,10 @@
 
 use super::model_info;
 use super::table::{write_json, write_table, write_text};
-use crate::backend::paddle::convert;
+use crate::backend::paddle::convert::{self, Converted};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::model::{Integrity, ModelStatus, Store};
+use crate::model::{Integrity, ModelStatus, ResolvedModel, Store};
 use std::io::Write;
 
 /// What to do with models.
@@ -74,14 +74,18 @@ impl ModelCommand {
             }
             Self::Verify { names } => verify(&store, names, out),
             Self::Convert { name } => {
-                let model = store.resolve(name)?;
-                let onnx = match (&model.files.onnx, &model.files.paddle) {
-                    (None, Some(paddle)) => convert::to_onnx(cache, &model.name, paddle, &model.sha256()?)?.onnx,
-                    _ => model.onnx()?.to_owned(),
-                };
+                let Converted { onnx, .. } = onnx_of(cache, &store.resolve(name)?)?;
                 write_text(out, &format!("{}\n", onnx.display()))
             }
         }
+    }
+}
+
+/// The ONNX file of a model, and what is made of it is filed under: converted where the model has none.
+pub(super) fn onnx_of(cache: &Cache, model: &ResolvedModel) -> Result<Converted> {
+    match (&model.files.onnx, &model.files.paddle) {
+        (None, Some(paddle)) => convert::to_onnx(cache, &model.name, paddle, &model.sha256()?),
+        _ => Ok(Converted { onnx: model.onnx()?.to_owned(), key: model.sha256()? }),
     }
 }
 

@@ -234,6 +234,7 @@ mod tests {
     fn all_models_are_described() {
         let known = known().unwrap();
         assert_eq!(known.len(), 123);
+        assert!(known.iter().all(|model| model.hpi.unknown.is_empty()));
         assert_eq!(known.iter().map(|model| &model.name).collect::<BTreeSet<_>>().len(), 123, "no name twice");
         for model in known {
             let spec = model.spec().unwrap();

@@ -4,6 +4,7 @@
 //! Two forms are read: PaddleX 3.0-beta1 (`selected_backends`, `supported_backends`, `backend_config`) and later releases
 //! (`backend_configs`); and [`HpiConfig`], the `hpi_config` of later releases' pipeline files.
 
+use super::yaml::Unknown;
 use crate::backend::{BackendName, DynamicShapes, ShapeRange};
 use crate::error::{Error, Result};
 use serde::de::{Deserializer, Error as _, IgnoredAny};
@@ -62,7 +63,6 @@ pub enum HpiPrecision {
 
 /// Options of one engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct HpiOptions {
     /// Processor threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,6 +88,22 @@ pub struct HpiOptions {
     /// Input values for the collection of inner shapes, which no engine of this program needs.
     #[serde(default, rename = "trt_dynamic_shape_input_data", skip_serializing)]
     _input_data: Option<Ignored>,
+    /// Options that mean nothing here: an error in what the user asks for, and not in what a model says.
+    #[serde(flatten, deserialize_with = "names", skip_serializing)]
+    unknown: Vec<String>,
+}
+
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Unknown::deserialize(deserializer).map(|unknown| unknown.into_keys().collect())
+}
+
+/// Options that the user asks for.
+fn asked_for<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<HpiOptions>>, D::Error> {
+    let options = Option::<Box<HpiOptions>>::deserialize(deserializer)?;
+    match options.as_ref().and_then(|options| options.unknown.first()) {
+        Some(unknown) => Err(D::Error::custom(format!("unknown field `{unknown}`"))),
+        None => Ok(options),
+    }
 }
 
 /// A value that means nothing here.
@@ -112,9 +128,10 @@ pub(super) fn shapes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dynam
     Ok(shapes)
 }
 
-/// What a model says of engines. Empty where it says nothing.
+/// What a model says of engines. Empty where it says nothing. Engines, devices and options that this program does not know are no
+/// errors: a model may be made for other programs, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default)]
+#[serde(from = "Option<Written>")]
 pub struct HpiHints {
     /// The engine its makers chose.
     #[serde(rename = "selected_backends")]
@@ -123,8 +140,43 @@ pub struct HpiHints {
     #[serde(rename = "supported_backends")]
     pub supported: PerDevice<Vec<BackendName>>,
     /// Options by engine.
-    #[serde(rename = "backend_config", alias = "backend_configs")]
+    #[serde(rename = "backend_config")]
     pub options: BTreeMap<BackendName, HpiOptions>,
+    /// What means nothing here.
+    #[serde(skip)]
+    pub unknown: Vec<String>,
+}
+
+/// The block as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Written {
+    selected_backends: Option<BTreeMap<String, Option<String>>>,
+    supported_backends: Option<BTreeMap<String, Option<Vec<String>>>>,
+    #[serde(alias = "backend_configs")]
+    backend_config: Option<BTreeMap<String, Option<HpiOptions>>>,
+    #[serde(flatten, deserialize_with = "names")]
+    unknown: Vec<String>,
+}
+
+impl From<Option<Written>> for HpiHints {
+    fn from(written: Option<Written>) -> Self {
+        let Written { selected_backends, supported_backends, backend_config, mut unknown } = written.unwrap_or_default();
+        let mut known = |name: String| name.parse::<BackendName>().inspect_err(|_| unknown.push(name)).ok();
+        let (mut selected, mut supported) = (selected_backends.unwrap_or_default(), supported_backends.unwrap_or_default());
+        let selected = ["cpu", "gpu"].map(|device| selected.remove(device).flatten().and_then(&mut known));
+        let mut all = |names: Option<Vec<String>>| names.into_iter().flatten().filter_map(&mut known).collect();
+        let supported = ["cpu", "gpu"].map(|device| all(supported.remove(device).flatten()));
+        let mut options = BTreeMap::new();
+        for (name, given) in backend_config.unwrap_or_default() {
+            if let Some(name) = known(name) {
+                options.insert(name, given.unwrap_or_default());
+            }
+        }
+        unknown.extend(options.values().flat_map(|options| options.unknown.clone()));
+        let ([cpu, gpu], [on_cpu, on_gpu]) = (selected, supported);
+        Self { selected: PerDevice { cpu, gpu }, supported: PerDevice { cpu: on_cpu, gpu: on_gpu }, options, unknown }
+    }
 }
 
 impl HpiHints {
@@ -148,6 +200,7 @@ pub struct HpiConfig {
     /// The engine; `None` leaves the choice open.
     pub backend: Option<BackendName>,
     /// Options of that engine.
+    #[serde(deserialize_with = "asked_for")]
     pub backend_config: Option<Box<HpiOptions>>,
     /// Whether Paddle's own formats are converted to ONNX for engines that need it; they are unless this says no.
     pub auto_paddle2onnx: Option<bool>,
@@ -247,15 +300,30 @@ backend_configs:
     #[test]
     fn what_makes_no_sense_says_where() {
         for (text, expected) in [
-            ("selected_backends: {cpu: onnx}", "inference.yml:1:26: `onnx` is not a backend"),
             ("backend_config: {tensorrt: {dynamic_shapes: {x: [[2], [1], [3]]}}}", "shapes of `x`"),
             ("backend_config: {tensorrt: {dynamic_shapes: {x: [[1], [1, 1], [3]]}}}", "shapes of `x`"),
             ("backend_config: {tensorrt: {dynamic_shapes: {x: [[1], [1]]}}}", "inference.yml:1:"),
             ("backend_config: {tensorrt: {precision: int8}}", "unknown variant `int8`"),
-            ("backend_config: {tensorrt: {workspace: 1}}", "unknown field `workspace`"),
         ] {
             let message = read(text).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
+        let message = yaml::parse::<HpiConfig>("{backend_config: {workspace: 1}}", "p").unwrap_err().to_string();
+        assert!(message.contains("unknown field `workspace`"), "{message}");
+    }
+
+    #[test]
+    fn what_a_model_says_to_other_programs_is_passed_over() {
+        let text = "
+selected_backends: {cpu: openvino, gpu: onnx, npu: om}
+supported_backends: {cpu: null, gpu: [tensorrt, om]}
+backend_configs: {openvino: {cpu_num_threads: 8, num_streams: 2}, om: {a: 1}, tensorrt: null}
+bar: 1";
+        let hints = read(text).unwrap();
+        assert_eq!(hints.selected, PerDevice { cpu: Some(BackendName::OpenVino), gpu: None });
+        assert_eq!(hints.supported, PerDevice { cpu: Vec::new(), gpu: vec![BackendName::TensorRt] });
+        assert_eq!(hints.options[&BackendName::OpenVino].cpu_num_threads, Some(8));
+        assert_eq!(hints.unknown, ["bar", "onnx", "om", "om", "num_streams"]);
+        assert_eq!(read("null").unwrap(), HpiHints::default());
     }
 }

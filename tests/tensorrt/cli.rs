@@ -103,6 +103,30 @@ fn engines_are_built_listed_shown_moved_and_removed() {
     assert!(!done && err.contains("there is no engine `Nothing`"), "{err}");
 }
 
+/// What a model is converted to is what a run would load, and all engines lie where the variable says.
+#[test]
+fn a_model_in_paddles_own_format_is_converted_first() {
+    let host = Host::new(Form::Ten);
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/pdmodel");
+    let engines = host.home.path().join("engines");
+    let build = || {
+        let mut command = host.command("", &["build", "--model", model.to_str().unwrap()]);
+        command.env("HPINFER_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).env("HPINFER_ENGINE_DIR", &engines);
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+        assert!(status.success(), "{out}{err}");
+        out
+    };
+    assert!(build().contains("built in") && build().contains("was there"));
+    assert_eq!((host.builds(), host.engines().len()), (1, 0));
+    assert_eq!(std::fs::read_dir(&engines).unwrap().filter(|e| e.as_ref().unwrap().path().extension().unwrap() == "engine").count(), 1);
+    // A bare name is a file in the current folder.
+    let file = std::fs::read_dir(&engines).unwrap().map(|e| e.unwrap().path()).find(|path| path.extension().unwrap() == "engine").unwrap();
+    let mut export = host.command("", &["export", file.to_str().unwrap(), "parcel.engine"]);
+    assert!(export.current_dir(host.home.path()).status().unwrap().success());
+    assert!(host.home.path().join("parcel.engine").is_file());
+}
+
 #[test]
 fn half_precision_makes_another_engine_when_asked_for() {
     let host = Host::new(Form::Eleven);

@@ -26,7 +26,7 @@ const SCRIPT: &str = include_str!("convert.py");
 const CONVERSION_VERSION: u32 = 1;
 
 /// Folder of the cache that holds converted models.
-const FOLDER: &str = "converted";
+pub const FOLDER: &str = "converted";
 
 /// How long a conversion may take; the largest models of the list take half a minute.
 const LIMIT: Duration = Duration::from_secs(900);

@@ -168,7 +168,7 @@ impl InferenceYml {
                     .iter()
                     .flat_map(|deploy| std::iter::once(&deploy.unknown).chain(deploy.transforms.iter().map(|step| &step.value.unknown))),
             );
-        top.chain(self.global.unknown.keys()).chain(sections.flat_map(|unknown| unknown.keys()))
+        top.chain(self.global.unknown.keys()).chain(&self.hpi.unknown).chain(sections.flat_map(|unknown| unknown.keys()))
     }
 }
 
