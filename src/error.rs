@@ -133,6 +133,15 @@ impl Error {
         Self::Device { device: device.into(), stage: stage.into(), reason: reason.into() }
     }
 
+    /// The same, and if it is that of a device also what was under way.
+    #[must_use]
+    pub fn during(self, work: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::Device { device, stage, reason } => Self::Device { device, stage: format!("{}, {stage}", work()), reason },
+            other => other,
+        }
+    }
+
     /// A broken assumption of ours.
     pub fn internal(stage: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Internal { stage: stage.into(), reason: reason.into() }

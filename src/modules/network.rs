@@ -148,10 +148,12 @@ impl<S: Default> Network<S> {
 
     /// Lends an idle session to `work`. After an error nothing is under way any more that reads what `work` gave it.
     pub fn with<R>(&self, share: Share, work: impl FnOnce(&mut Worker<S>) -> Result<R>) -> Result<R> {
+        let model = || format!("model {}", self.info().model);
         let work = |worker: &mut Worker<S>| {
-            work(worker).inspect_err(|_| {
+            let done = work(worker).inspect_err(|_| {
                 let _ = host::settle(&mut *worker.session);
-            })
+            });
+            done.map_err(|error| if error.to_string().contains(&self.info().model) { error } else { error.during(model) })
         };
         match (share, &self.one_core) {
             (Share::OneCore, Some(workers)) => workers.with(work),

@@ -2,7 +2,7 @@
 //! device is the emulation; only the networks themselves are run by ONNX Runtime on the processor, on the memory of the device.
 
 use super::emulated::{Emulated, cache, on_processor};
-use super::stub::Loaded;
+use super::stub::{DEVICES, Loaded};
 use hpinfer::Result;
 use hpinfer::backend::fake::FakeEngine;
 use hpinfer::backend::record::{Recording, Replay};
@@ -273,6 +273,25 @@ fn curved_text_and_slow_scores_are_those_of_the_processor() {
         compare(found, expected);
         assert!(found.rec_text.len() >= 5 && times.transfers.frames == 1.0, "{:?}, {:?}", found.rec_text, times.transfers);
     }
+}
+
+/// A fault of the device names model and shapes, and fails the frames it was met in.
+#[test]
+fn faults_of_the_device_say_what_was_under_way() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    let (gpu, stub) = (networks.on_gpu(1), Loaded::get());
+    let frame = [picture("demo/delivery_note.png")];
+    for (function, expected) in [
+        ("cuLaunchKernel", "gpu:0, model PP-OCRv4_mobile_det, 1 of 960x704, kernel resize"),
+        ("cuMemAlloc_v2", "gpu:0, model PP-OCRv4_mobile_det, 1 of 960x704, allocating "),
+    ] {
+        stub.words(&format!("{DEVICES} fail={function} code=2"));
+        let error = gpu.predict(&frame).remove(0).expect_err(function).to_string();
+        stub.words(DEVICES);
+        assert!(error.contains(expected), "{function}: {error}");
+    }
+    assert!(gpu.predict(&frame).remove(0).expect("a result").rec_text.len() >= 10);
 }
 
 /// A page in its full size: more pixels than the kernels that find boxes are made for.

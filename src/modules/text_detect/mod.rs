@@ -139,7 +139,8 @@ impl TextDetect {
                     |image: &PictureRef<'_>| Ok(Detected { regions: self.detect_on_cpu(worker, image.pixels()?, times)?, resident: None });
                 return images.iter().map(&mut detect).collect();
             };
-            let detected = self.detect_on_gpu(session, &mut scratch.db, images, times)?;
+            let what = || images.first().map_or_else(String::new, |image| format!("{} of {}", images.len(), self.input_size(image.size())));
+            let detected = self.detect_on_gpu(session, &mut scratch.db, images, times).map_err(|error| error.during(what))?;
             times.ran.insert(worker.session.ran());
             Ok(detected)
         })

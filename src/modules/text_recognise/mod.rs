@@ -127,7 +127,11 @@ impl TextRecognise {
     pub fn recognise(&self, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
         self.workers.with(|worker| {
             let texts = match worker.session.on_gpu() {
-                Some(session) => self.recognise_on_gpu(session, &mut worker.scratch, lines, width, times),
+                Some(session) => {
+                    let what = || format!("model {}, {} lines of width {width}", self.info.model, lines.len());
+                    let texts = self.recognise_on_gpu(session, &mut worker.scratch, lines, width, times);
+                    texts.map_err(|error| error.during(what))
+                }
                 None => self.recognise_on_cpu(worker, lines, width, times),
             };
             let texts = texts.inspect_err(|_| {
