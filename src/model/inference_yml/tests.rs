@@ -242,6 +242,7 @@ fn errors_say_where_and_why() {
         (DET.replace("1./255.", "1./0."), "not a number or a quotient"),
         (DET.replace("1./255.", "__import__('os')"), "not a number or a quotient"),
         (DET.replace("- 0.229", "- 0.0"), "a standard deviation is not zero"),
+        (DET.replace("- 0.229", "- .nan"), "a number is expected for each channel"),
         (DET.replace("resize_long: 960", "resize_long: 0"), "a side length is 1 to 65536 pixels"),
         (DET.replace("resize_long: 960", "image_shape: [640, 0]"), "a side length is 1 to 65536 pixels"),
         (DET.replace("unclip_ratio: 1.5", "unclip_ratio: .inf"), "must be a positive number"),

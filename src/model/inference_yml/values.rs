@@ -43,7 +43,12 @@ pub(super) fn width_height([width, height]: [u32; 2]) -> Size {
 
 /// A number for each of three channels, or one for all.
 pub(super) fn channels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[f32; 3]>, D::Error> {
-    Ok(Option::<OneOr<f32, 3>>::deserialize(deserializer)?.map(|OneOr(channels)| channels))
+    match Option::<OneOr<f32, 3>>::deserialize(deserializer)?.map(|OneOr(channels)| channels) {
+        Some(channels) if !channels.iter().all(|channel| channel.is_finite()) => {
+            Err(D::Error::custom("a number is expected for each channel"))
+        }
+        channels => Ok(channels),
+    }
 }
 
 /// Standard deviations: as [`channels`], without zeros.
