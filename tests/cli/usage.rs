@@ -95,6 +95,7 @@ fn pipeline_files_of_both_dialects() {
             "fp16 is to be had from tensorrt only",
         ),
         (format!("{beta}  hpi_config: {{backend: onnx}}\n"), "`onnx` is not a backend"),
+        (format!("{beta}  pp_option: {{run_mode: paddle, cpu_threads: 4}}\n"), ""),
         (nested("thresh: 0.3", "thresh: 0.3\n    hpi_config: {backend: onnxruntime}"), ""),
         (nested("use_doc_preprocessor: False", "use_doc_preprocessor: True"), "`use_doc_preprocessor: True` is not in this version"),
         (nested("thresh: 0.3", "thresh: much"), "line 6, column"),

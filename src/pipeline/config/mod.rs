@@ -190,6 +190,19 @@ struct Global {
     _input: Option<String>,
 }
 
+/// `pp_option` of a 3.0-beta1 file: how Paddle Inference runs where PaddleX's plugin does not.
+struct PpOption;
+
+impl<'de> Deserialize<'de> for PpOption {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        tracing::warn!(
+            "pp_option is for PaddleX without its plugin and is passed over; hpi_config: {{backend: paddle_infer, backend_config: {{run_mode: mkldnn}}}} \
+             says the same here"
+        );
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
 /// Compatibility settings of a 3.0-beta1 file without an effect here: this program needs no licence.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,6 @@
 //! Configuration of OCR.
 
-use super::{Dialect, HpiParams, read_yaml};
+use super::{Dialect, HpiParams, PpOption, read_yaml};
 use crate::error::Result;
 use crate::model::{HpiConfig, LimitType};
 use crate::modules::batch::{BatchLimits, Padding};
@@ -80,6 +80,8 @@ mod beta1 {
         _use_hpip: Option<bool>,
         #[serde(rename = "hpi_params")]
         _hpi_params: Option<HpiParams>,
+        #[serde(rename = "pp_option")]
+        _pp_option: Option<PpOption>,
     }
 
     impl File {

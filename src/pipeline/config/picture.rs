@@ -1,6 +1,6 @@
 //! Configuration of the pipelines with one network.
 
-use super::{Dialect, HpiParams, read_yaml};
+use super::{Dialect, HpiParams, PpOption, read_yaml};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::modules::loader::ModelChoice;
@@ -89,6 +89,8 @@ mod beta1 {
         _use_hpip: Option<bool>,
         #[serde(rename = "hpi_params")]
         _hpi_params: Option<HpiParams>,
+        #[serde(rename = "pp_option")]
+        _pp_option: Option<PpOption>,
     }
 
     impl File {

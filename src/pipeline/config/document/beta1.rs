@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::extract::{LlmParams, LlmSettings};
 use crate::model::HpiConfig;
 use crate::pipeline::DocumentTask;
-use crate::pipeline::config::{Global, HpiParams, read_yaml};
+use crate::pipeline::config::{Global, HpiParams, PpOption, read_yaml};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -59,6 +59,8 @@ struct Section {
     _use_hpip: Option<bool>,
     #[serde(rename = "hpi_params")]
     _hpi_params: Option<HpiParams>,
+    #[serde(rename = "pp_option")]
+    _pp_option: Option<PpOption>,
 }
 
 impl File {
