@@ -1,9 +1,10 @@
-//! Two reports side by side: what became slower or larger. Reports of unlike machines, models, inputs, threads or
+//! Two reports side by side: what became slower or larger. Reports of unlike machines, models and the GPUs they ran on, inputs, threads or
 //! pipelines are refused: their difference would not be the change's.
 
 use super::cases::Case;
 use super::report::{CaseReport, Report, SCHEMA_VERSION, engines};
 use crate::error::{Error, Result};
+use crate::result::RunRecord;
 
 /// One number of one case, before and after.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,11 +117,11 @@ fn differences(before: &Report, after: &Report) -> Vec<String> {
     };
     check("cases and threads".into(), &cases(before), &cases(after));
     for (old, new) in pairs(before, after) {
-        let models = |c: &CaseReport| {
-            let models: Vec<String> = c.models.iter().map(|m| format!("{} ({}, {})", m.model, m.precision, m.device)).collect();
-            models.join(" + ")
+        let models = |r: &Report, c: &CaseReport| {
+            let model = |m: &RunRecord| format!("{} ({}, {})", m.model, m.precision, r.machine.identity(&m.device));
+            c.models.iter().map(model).collect::<Vec<_>>().join(" + ")
         };
-        check(format!("models of {}", old.case()), &models(old), &models(new));
+        check(format!("models of {}", old.case()), &models(before, old), &models(after, new));
     }
     found
 }
@@ -135,6 +136,12 @@ fn notes(before: &Report, after: &Report) -> Vec<String> {
     };
     note("hpinfer".into(), &before.hpinfer, &after.hpinfer);
     note("kernel".into(), &before.machine.kernel, &after.machine.kernel);
+    for old in &before.machine.gpus {
+        let new = after.machine.gpus.iter().find(|new| new.device == old.device && new.name == old.name);
+        if let Some((old_driver, new_driver)) = old.driver.as_ref().zip(new.and_then(|new| new.driver.as_ref())) {
+            note(format!("driver of {}", old.device), old_driver, new_driver);
+        }
+    }
     let rounds = |r: &Report| format!("{} after {} of warm-up", r.repeat, r.warmup);
     note("rounds".into(), &rounds(before), &rounds(after));
     for (old, new) in pairs(before, after) {
@@ -152,9 +159,8 @@ fn pairs<'a>(before: &'a Report, after: &'a Report) -> impl Iterator<Item = (&'a
 mod tests {
     use super::*;
     use crate::bench::cases::Variant;
-    use crate::bench::machine::Machine;
+    use crate::bench::machine::{Machine, MachineGpu};
     use crate::bench::report::{Cost, Floor, FloorSum, Inputs, Latency};
-    use crate::result::RunRecord;
 
     fn case(variant: Variant, threads: usize) -> CaseReport {
         let model = RunRecord {
@@ -195,13 +201,29 @@ mod tests {
             schema_version: SCHEMA_VERSION,
             hpinfer: "0.1.0".into(),
             date: "2026-01-01T00:00:00Z".into(),
-            machine: Machine { cpu: "Some CPU".into(), cores: 2, kernel: "6".into(), memory_mib: 8000 },
+            machine: Machine { cpu: "Some CPU".into(), cores: 2, kernel: "6".into(), memory_mib: 8000, gpus: Vec::new() },
             pipeline: "OCR".into(),
             repeat: 5,
             warmup: 1,
             inputs: Inputs { count: 1, sha256: "ab".repeat(32), ..Inputs::default() },
             cases: vec![case(Variant::Default, 1), case(Variant::Default, 2)],
         }
+    }
+
+    /// The report of a run on a graphics processor.
+    fn on(name: &str, driver: &str) -> Report {
+        changed(|r| {
+            r.cases.iter_mut().for_each(|case| case.models[0].device = "gpu:0".into());
+            r.machine.gpus.push(MachineGpu {
+                device: "gpu:0".into(),
+                name: name.into(),
+                compute_capability: "7.5".into(),
+                memory_mib: 15_000,
+                uuid: format!("GPU-{name}"),
+                driver: Some(driver.into()),
+                state: None,
+            });
+        })
     }
 
     fn changed(change: impl FnOnce(&mut Report)) -> Report {
@@ -267,6 +289,21 @@ mod tests {
         for threshold in [-1.0, f64::NAN] {
             assert!(compare(&report(), &report(), threshold).is_err());
         }
+    }
+
+    #[test]
+    fn unlike_graphics_processors_are_refused_where_a_model_ran_on_one() {
+        let error = compare(&on("T4", "535"), &on("H100", "535"), 5.0).expect_err("unlike").to_string();
+        assert!(error.contains("gpu:0 (T4, compute capability 7.5, 15000 MiB)) against det (float32, gpu:0 (H100, "), "{error}");
+        let unknown = |mut report: Report| {
+            report.machine.gpus.clear();
+            report
+        };
+        assert!(compare(&unknown(on("T4", "535")), &on("T4", "535"), 5.0).is_err(), "an earlier report does not say which one it was");
+        let notes = compare(&on("T4", "535"), &on("T4", "580"), 5.0).expect("comparable").notes;
+        assert_eq!(notes, ["driver of gpu:0: 535 before, 580 after"]);
+        let idle = |name| Report { cases: report().cases, ..on(name, "535") };
+        assert_eq!(compare(&idle("T4"), &idle("H100"), 5.0).expect("comparable").notes, Vec::<String>::new());
     }
 
     #[test]

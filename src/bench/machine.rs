@@ -1,7 +1,8 @@
 //! Where and when numbers were taken.
 
-use crate::device::{CpuInfo, available_threads};
+use crate::device::{CpuInfo, Facts, GpuInfo, Nvml, available_threads, probe};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The machine a report holds for.
@@ -15,6 +16,51 @@ pub struct Machine {
     pub kernel: String,
     /// Memory in MiB; 0 when unknown.
     pub memory_mib: u64,
+    /// Graphics processors, where there are any; reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<MachineGpu>,
+}
+
+/// A graphics processor of a machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MachineGpu {
+    /// As `--device` names it.
+    pub device: String,
+    /// Product name.
+    pub name: String,
+    /// Compute capability.
+    pub compute_capability: String,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Its own number.
+    pub uuid: String,
+    /// Version of its driver, where NVML tells it.
+    pub driver: Option<String>,
+    /// What it was doing when the report was written, where NVML tells it.
+    pub state: Option<Facts>,
+}
+
+impl MachineGpu {
+    fn read(gpu: &GpuInfo, nvml: Option<&Nvml>) -> Self {
+        Self {
+            device: format!("gpu:{}", gpu.number),
+            name: gpu.name.clone(),
+            compute_capability: gpu.capability.to_string(),
+            memory_mib: gpu.memory >> 20,
+            uuid: gpu.uuid.to_string(),
+            driver: nvml.and_then(Nvml::driver_version),
+            state: nvml.and_then(|nvml| nvml.facts(gpu.uuid).ok()),
+        }
+    }
+}
+
+impl fmt::Display for MachineGpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { device, name, compute_capability, memory_mib, .. } = self;
+        write!(f, "{device}: {name}, compute capability {compute_capability}, {memory_mib} MiB")?;
+        self.driver.iter().try_for_each(|driver| write!(f, "; driver {driver}"))?;
+        self.state.iter().try_for_each(|state| write!(f, "; {state}"))
+    }
 }
 
 impl Machine {
@@ -28,7 +74,32 @@ impl Machine {
             cores: available_threads(),
             kernel: if kernel.is_empty() { "unknown".into() } else { kernel },
             memory_mib: kib.unwrap_or(0) / 1024,
+            gpus: Self::gpus(),
         }
+    }
+
+    fn gpus() -> Vec<MachineGpu> {
+        let Ok(gpus) = probe() else { return Vec::new() };
+        let nvml = Nvml::open().ok();
+        gpus.devices.iter().map(|gpu| MachineGpu::read(gpu, nvml.as_ref())).collect()
+    }
+
+    /// The device that a report names, with what it is: another machine with the same number may have another GPU.
+    pub fn identity(&self, device: &str) -> String {
+        match self.gpus.iter().find(|gpu| gpu.device == device) {
+            Some(MachineGpu { name, compute_capability, memory_mib, .. }) => {
+                format!("{device} ({name}, compute capability {compute_capability}, {memory_mib} MiB)")
+            }
+            None => device.to_owned(),
+        }
+    }
+}
+
+/// A line for the host, and one for each graphics processor.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} cores, {} MiB; kernel {}", self.cpu, self.cores, self.memory_mib, self.kernel)?;
+        self.gpus.iter().try_for_each(|gpu| write!(f, "\n{gpu}"))
     }
 }
 
@@ -57,6 +128,14 @@ pub fn utc(time: SystemTime) -> String {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_machine_of_an_earlier_report_has_no_graphics_processors() {
+        let text = r#"{"cpu": "Some CPU", "cores": 2, "kernel": "6", "memory_mib": 8000}"#;
+        let machine: Machine = serde_json::from_str(text).unwrap();
+        assert_eq!(machine.to_string(), "Some CPU, 2 cores, 8000 MiB; kernel 6");
+        assert_eq!(machine.identity("gpu:0"), "gpu:0");
+    }
 
     /// From `date -u -d @N +%FT%TZ`.
     #[test]

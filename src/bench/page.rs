@@ -27,7 +27,7 @@ pub fn html(report: &Report) -> String {
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>hpinfer bench: {0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n\
-         <p>{1} pictures, {2:.1} megapixels; {3} rounds after {4} of warm-up; hpinfer {5}, {6}.<br>{7}, {8} cores, {9} MiB; kernel {10}.</p>\n",
+         <p>{1} pictures, {2:.1} megapixels; {3} rounds after {4} of warm-up; hpinfer {5}, {6}.<br>{7}.</p>\n",
         escaped(&report.pipeline),
         inputs.count,
         inputs.megapixels,
@@ -35,10 +35,7 @@ pub fn html(report: &Report) -> String {
         report.warmup,
         escaped(&report.hpinfer),
         escaped(&report.date),
-        escaped(&machine.cpu),
-        machine.cores,
-        machine.memory_mib,
-        escaped(&machine.kernel),
+        escaped(&machine.to_string()).replace('\n', ".<br>"),
     );
     section(&mut page, "Cases", &rows(table::SUMMARY, report.cases.iter().map(table::summary)));
     let speeds: Vec<(String, f64)> = report.cases.iter().map(|c| (c.case().to_string(), c.images_per_s)).collect();

@@ -3,13 +3,15 @@
 use super::probe::Uuid;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// The library, opened.
 pub struct Nvml(nvml_wrapper::Nvml);
 
 /// A device at this moment. What it does not tell is `None`.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// Clock of the multiprocessors and the highest it can have, in MHz.
     pub sm_clock_mhz: Option<[u32; 2]>,
@@ -24,7 +26,7 @@ pub struct Facts {
     /// Generation and lanes of the link to the host.
     pub pcie: Option<[u32; 2]>,
     /// What holds the clocks down; empty when nothing does.
-    pub throttled_by: Option<Vec<&'static str>>,
+    pub throttled_by: Option<Vec<Cow<'static, str>>>,
 }
 
 impl Nvml {
@@ -61,7 +63,7 @@ impl Nvml {
     }
 }
 
-fn reasons(found: ThrottleReasons) -> Vec<&'static str> {
+fn reasons(found: ThrottleReasons) -> Vec<Cow<'static, str>> {
     // An idle device is not held back.
     let known = [
         (ThrottleReasons::SW_POWER_CAP, "power limit"),
@@ -73,7 +75,7 @@ fn reasons(found: ThrottleReasons) -> Vec<&'static str> {
         (ThrottleReasons::SYNC_BOOST, "sync boost"),
         (ThrottleReasons::DISPLAY_CLOCK_SETTING, "display clocks"),
     ];
-    known.into_iter().filter(|(reason, _)| found.contains(*reason)).map(|(_, name)| name).collect()
+    known.into_iter().filter(|(reason, _)| found.contains(*reason)).map(|(_, name)| name.into()).collect()
 }
 
 impl fmt::Display for Facts {

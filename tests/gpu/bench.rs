@@ -59,3 +59,30 @@ fn kernels_are_measured_and_compared() {
         assert!(status.code() == Some(2) && said.contains(says), "{flags:?}: {said}");
     }
 }
+
+/// Which graphics processors there are and what they do, whatever the networks ran on.
+#[test]
+fn a_report_has_the_graphics_processors_of_its_machine() {
+    let folder = stub::folder(&[]);
+    std::os::unix::fs::symlink(stub::library("gpu/nvml.cpp", &[]), folder.path().join("libnvidia-ml.so.1")).expect("linked");
+    let [picture, json, html] = ["one.png", "report.json", "report.html"].map(|name| folder.path().join(name));
+    image::RgbImage::from_pixel(40, 24, image::Rgb([255, 0, 0])).save(&picture).expect("a picture");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/miniatures/classify");
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+    command.env_remove("CUDA_VISIBLE_DEVICES").env("LD_LIBRARY_PATH", folder.path()).env("STUB_CUDA", "devices=9.0,8.6 memory=1073741824");
+    command.args(["bench", "--pipeline", "image_classification", "--model", model, "--case", "onnx_runtime"]);
+    command.args(["--threads", "1", "--repeat", "1", "--warmup", "0", "--input"]).arg(&picture);
+    let Output { status, stdout, stderr } = command.arg("--json").arg(&json).arg("--html").arg(&html).output().expect("it starts");
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("a report")).expect("JSON");
+    let [first, second] = &report["machine"]["gpus"].as_array().expect("a list")[..] else { panic!("{report}") };
+    assert_eq!([&first["device"], &first["name"], &first["driver"]], ["gpu:0", "Stub 0", "535.183.01"]);
+    assert!(first["state"].is_null() && first["memory_mib"] == 1024, "{first}");
+    assert_eq!([&second["state"]["throttled_by"][0], &second["compute_capability"]], ["heat", "8.6"]);
+    let said = "gpu:1: Stub 1, compute capability 8.6, 1024 MiB; driver 535.183.01; clock 1200 of 1980 MHz, memory 2619 of 2619 MHz, 88";
+    for text in [String::from_utf8_lossy(&stdout).into_owned(), std::fs::read_to_string(&html).expect("a page")] {
+        assert!(text.contains(said), "{text}");
+    }
+    let compare = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer")).args(["bench", "compare"]).args([&json, &json]).status();
+    assert!(compare.expect("it starts").success(), "it reads its own report");
+}

@@ -80,7 +80,7 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
 fn show(report: &ColdReport, out: &mut impl Write) -> Result<()> {
     let name = Path::new(&report.input).file_name().unwrap_or_default().to_string_lossy();
     let what = format!("{} on {name}, {} threads", report.pipeline, report.threads);
-    write_text(out, &format!("{what}; hpinfer {}, {}\n{}\n\n", report.hpinfer, report.date, report.machine.cpu))?;
+    write_text(out, &format!("{what}; hpinfer {}, {}\n{}\n\n", report.hpinfer, report.date, report.machine))?;
     let rows = report.starts.iter().map(|starts| {
         let there = match starts.start {
             Start::Downloads => "libraries and models",

@@ -352,16 +352,8 @@ fn show(report: &Report, files: &ReportFiles, out: &mut impl Write) -> Result<()
     write_text(
         out,
         &format!(
-            "{}: {} pictures, {:.1} megapixels; {rounds}; hpinfer {}, {}\n{}, {} cores, {} MiB; kernel {}\n\n",
-            report.pipeline,
-            inputs.count,
-            inputs.megapixels,
-            report.hpinfer,
-            report.date,
-            machine.cpu,
-            machine.cores,
-            machine.memory_mib,
-            machine.kernel,
+            "{}: {} pictures, {:.1} megapixels; {rounds}; hpinfer {}, {}\n{machine}\n\n",
+            report.pipeline, inputs.count, inputs.megapixels, report.hpinfer, report.date,
         ),
     )?;
     write_table(out, table::SUMMARY, &report.cases.iter().map(table::summary).collect::<Vec<_>>())?;

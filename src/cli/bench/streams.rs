@@ -88,7 +88,7 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
     let Report { pipeline, inputs, threads, aim, found, machine, .. } = report;
     let what = format!("{pipeline}, {threads} threads; streams of {} pictures, decoded and in memory", inputs.len());
     let how = format!("{} frames a second each, {} s a try", aim.fps, aim.seconds);
-    write_text(out, &format!("{what}; {how}\nhpinfer {}, {}; {}\n\n", report.hpinfer, report.date, machine.cpu))?;
+    write_text(out, &format!("{what}; {how}\nhpinfer {}, {}\n{machine}\n\n", report.hpinfer, report.date))?;
     let rows = found.tried.iter().map(|tried| {
         let kept = if tried.kept_up { "yes" } else { "no" };
         let [p50, p99] = [tried.latency.p50_ms, tried.latency.p99_ms].map(|ms| format!("{ms:.1}"));
