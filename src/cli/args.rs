@@ -160,8 +160,8 @@ pub enum ScoreModeArg {
 /// Flags that choose engines; shared by prediction and benchmarks.
 #[derive(Clone, Debug, Args, Serialize, Deserialize)]
 pub struct EngineArgs {
-    /// cpu, gpu, gpu:0, gpu:GPU-5c3ea0c5, or several as gpu:0,1, which share the inputs; nothing has run on a
-    /// GPU of hardware yet [default: the pipeline file's, else cpu]
+    /// cpu, gpu, gpu:0, gpu:GPU-5c3ea0c5, or several as gpu:0,1, which share the inputs; auto: the first GPU that can be
+    /// used, else the processor (-v says which). Nothing has run on a GPU of hardware yet [default: the pipeline file's, else cpu]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Inference engine: openvino, onnx_runtime, paddle_infer, tensorrt, paddle_tensorrt [default: the faster one of the

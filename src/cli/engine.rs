@@ -172,6 +172,7 @@ impl EngineCommand {
 impl BuildArgs {
     fn run(&self, cache: &Cache, engines: EngineCache, out: &mut impl Write) -> Result<()> {
         let device = match &self.device {
+            DeviceSpec::Auto => 0, // there is no other place for them
             DeviceSpec::Gpu(ids) if ids.is_empty() => 0,
             DeviceSpec::Gpu(ids) => match (&ids[..], device::probe()) {
                 ([GpuId::Number(number)], _) => *number, // TensorRT-RTX builds for other GPUs where there is none

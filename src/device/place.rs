@@ -24,12 +24,28 @@ impl Device {
     /// [`Error::Backend`] for a GPU that is not there or too old; [`Error::Device`] when its driver refuses.
     pub fn open(spec: &DeviceSpec) -> Result<Vec<Self>> {
         match spec {
+            DeviceSpec::Auto => Ok(vec![Self::automatic()]),
             DeviceSpec::Cpu => Ok(vec![Self::Cpu]),
             DeviceSpec::Gpu(ids) if ids.is_empty() => Ok(vec![Self::Gpu(Gpu::open(None)?)]),
             DeviceSpec::Gpu(ids) => {
                 // All are looked for before the first is opened.
                 probe().map_err(|unavailable| unavailable.error(spec.to_string()))?.select(ids)?;
                 ids.iter().map(|id| Gpu::open(Some(id)).map(Self::Gpu)).collect()
+            }
+        }
+    }
+
+    /// The first graphics processor that can be used, else the processor; the log says which one, and why.
+    fn automatic() -> Self {
+        match Gpu::open(None) {
+            Ok(gpu) => {
+                let device = Self::Gpu(gpu);
+                tracing::info!("--device auto is {}, the first GPU that can be used", device.identity());
+                device
+            }
+            Err(e) => {
+                tracing::info!("--device auto is cpu: {e}");
+                Self::Cpu
             }
         }
     }

@@ -219,7 +219,7 @@ mod tests {
         let gpus = Gpus { cuda: CudaVersion(12_020), devices: vec![gpu(0, (7, 0), 0xab), gpu(1, (7, 5), 0xab), gpu(2, (9, 0), 0x12)] };
         let select = |text: &str| match text.parse().unwrap() {
             DeviceSpec::Gpu(ids) => gpus.select(&ids).map(|found| found.iter().map(|g| g.number).collect::<Vec<_>>()),
-            DeviceSpec::Cpu => panic!("{text}"),
+            DeviceSpec::Auto | DeviceSpec::Cpu => panic!("{text}"),
         };
         for (text, expected) in [
             ("gpu", vec![1]),

@@ -3,9 +3,11 @@
 use crate::error::{Error, Result};
 use std::fmt;
 
-/// What runs the networks: `cpu`, `gpu`, `gpu:0`, `gpu:0,1`, `gpu:GPU-5c3ea0c5`.
+/// What runs the networks: `auto`, `cpu`, `gpu`, `gpu:0`, `gpu:0,1`, `gpu:GPU-5c3ea0c5`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceSpec {
+    /// The first graphics processor that can be used, else the processor.
+    Auto,
     /// The processor.
     #[default]
     Cpu,
@@ -26,7 +28,7 @@ impl std::str::FromStr for DeviceSpec {
     type Err = Error;
 
     fn from_str(s: &str) -> Result<Self> {
-        let known = "known forms: cpu, gpu, gpu:0, gpu:0,1, gpu:GPU-5c3ea0c5";
+        let known = "known forms: auto, cpu, gpu, gpu:0, gpu:0,1, gpu:GPU-5c3ea0c5";
         let bad = |reason: String| Error::config("device", format!("`{s}` {reason}; {known}"));
         let lower = s.to_ascii_lowercase();
         let (kind, ids) = match lower.split_once(':') {
@@ -34,6 +36,8 @@ impl std::str::FromStr for DeviceSpec {
             Some((kind, ids)) => (kind, ids.split(',').map(str::trim).collect()),
         };
         match kind {
+            "auto" if ids.is_empty() => Ok(Self::Auto),
+            "auto" => Err(bad("chooses by itself and takes no device id".into())),
             "cpu" if ids.is_empty() || ids == ["0"] => Ok(Self::Cpu),
             "cpu" if ids.len() > 1 => Err(bad("names several processors".into())),
             "cpu" => Err(bad(format!("has the device id `{}`, which is not 0", ids[0]))),
@@ -75,6 +79,7 @@ impl fmt::Display for GpuId {
 impl fmt::Display for DeviceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Gpu(ids) if ids.is_empty() => f.write_str("gpu"),
             Self::Gpu(ids) => write!(f, "gpu:{}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
@@ -91,6 +96,8 @@ mod tests {
         let numbers = |n: &[u32]| Some(DeviceSpec::Gpu(n.iter().map(|&n| GpuId::Number(n)).collect()));
         let uuid = |text: &str| Some(DeviceSpec::Gpu(vec![GpuId::Uuid(text.into())]));
         for (text, expected, shown) in [
+            ("auto", Some(DeviceSpec::Auto), "auto"),
+            ("auto:0", None, ""),
             ("cpu", Some(DeviceSpec::Cpu), "cpu"),
             ("CPU:0", Some(DeviceSpec::Cpu), "cpu"),
             ("gpu", numbers(&[]), "gpu"),

@@ -58,6 +58,14 @@ fn every_broken_driver_is_told_apart() {
             "{stub}: {said}"
         );
     }
+    // Nothing is wrong where the choice is left to the program, and it is told.
+    for (stub, becomes) in [("init=999", "cpu"), ("devices=7.0", "cpu"), ("devices=7.0,9.0", "gpu:1 (Stub 1, compute capability 9.0)")] {
+        let mut command = hpinfer(whole.path(), stub);
+        command.env("STUB_KERNELS", crate::library::kernels());
+        let found = doctor(command.args(["doctor", "--json", "--device", "auto"]));
+        let (name, ok, said) = found.last().expect("a line");
+        assert!(name == "auto" && *ok && said.starts_with(becomes), "{stub}: {found:?}");
+    }
     // Nothing is wrong where nobody asked for one.
     let found = doctor(hpinfer(whole.path(), "init=999").args(["doctor", "--json"]));
     assert!(matches!(&found[..], [(_, true, said)] if said.ends_with("-> ")), "{found:?}");

@@ -38,6 +38,8 @@ fn what_cannot_run_on_the_gpu_is_refused() {
             && said.contains("runtime install gpu"),
         "{said}"
     );
+    let said = ocr(&["--device", "auto", "-v"]);
+    assert!(said.contains("--device auto is gpu:0 (Stub 0, ") && said.contains(" on gpu:0: "), "{said}");
     for (flags, says) in [
         (&["--device", "gpu:0", "--backend", "openvino"][..], "backend openvino: it runs on the CPU only here, not on gpu:0"),
         (&["--device", "gpu:0", "--backend", "paddle_infer"], "backend paddle_infer: it runs on the CPU only here"),

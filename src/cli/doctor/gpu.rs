@@ -1,20 +1,24 @@
 //! What `doctor` says of graphics processors.
 
 use super::Finding;
-use crate::device::{self, DeviceSpec, GpuInfo, Image, Nvml, VideoDecoder, image_for};
+use crate::device::{self, Device, DeviceSpec, GpuInfo, Image, Nvml, VideoDecoder, image_for};
 
 /// The driver and its devices, or why there are none. Only what was asked for can be wrong.
 pub(super) fn findings(asked: &DeviceSpec) -> Vec<Finding> {
     let finding = |name: String, ok, found, next_step| Finding { topic: "gpu", name, ok, found, next_step };
     let ids = match asked {
-        DeviceSpec::Cpu => None,
+        DeviceSpec::Auto | DeviceSpec::Cpu => None,
         DeviceSpec::Gpu(ids) => Some(ids),
     };
+    let choice = (*asked == DeviceSpec::Auto).then(|| {
+        let found = Device::open_one(asked).map_or_else(|e| e.to_string(), |device| device.identity());
+        finding("auto".into(), true, found, None)
+    });
     let gpus = match device::probe() {
         Ok(gpus) => gpus,
         Err(unavailable) => {
             let next_step = ids.map(|_| unavailable.next_step().to_owned());
-            return vec![finding("cuda".into(), ids.is_none(), unavailable.reason(), next_step)];
+            return [finding("cuda".into(), ids.is_none(), unavailable.reason(), next_step)].into_iter().chain(choice).collect();
         }
     };
     let nvml = Nvml::open();
@@ -34,6 +38,7 @@ pub(super) fn findings(asked: &DeviceSpec) -> Vec<Finding> {
         let found = VideoDecoder::available().map_or_else(|e| e.to_string(), |()| "libnvcuvid.so.1, for h264 and hevc".into());
         findings.push(finding("video decoders".into(), true, found, None)); // without them ffmpeg decodes
     }
+    findings.extend(choice);
     if let Some(Err(e)) = ids.map(|ids| gpus.select(ids)) {
         findings.push(finding(asked.to_string(), false, e.to_string(), None));
     }
