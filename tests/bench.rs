@@ -292,22 +292,26 @@ fn networks_stand_beside_what_was_published_of_them() {
     assert!(output.status.code() == Some(2) && stderr(&output).contains("hpinfer model list"), "{}", stderr(&output));
 }
 
-/// The small network on one picture, with these arguments; the answer as JSON.
-fn small(arguments: &[&str]) -> Value {
+/// The small network on one picture, with these arguments; what it prints.
+fn small(arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let picture = folder.path().join("one.png");
     image::RgbImage::from_pixel(40, 24, image::Rgb([255, 0, 0])).save(&picture).expect("a picture");
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify");
     let mut command = bench();
-    command.args(arguments).args(["--json", "--threads", "1", "--pipeline", "image_classification", "--model"]).arg(model);
+    command.args(arguments).args(["--threads", "1", "--pipeline", "image_classification", "--model"]).arg(model);
     let output = command.arg("--input").arg(&picture).output().expect("it runs");
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
 fn streams_are_tried_until_one_number_is_too_much() {
-    let report = small(&["streams", "--fps", "400", "--seconds", "0.2", "--p99", "50", "--backend", "onnx_runtime"]);
+    let arguments = ["streams", "--fps", "400", "--seconds", "0.2", "--p99", "50", "--backend", "onnx_runtime"];
+    let report: Value = serde_json::from_str(&small(&[&arguments[..], &["--json"]].concat())).expect("JSON");
+    assert_eq!(report["sizes"], serde_json::json!(["40x24"]));
+    let text = small(&arguments);
+    assert!(text.contains("streams of 1 pictures, frames of 40x24, decoded beforehand; 400 frames a second each"), "{text}");
     assert_eq!((&report["pipeline"], &report["models"][0]["backend"]), (&"image_classification".into(), &"onnx_runtime".into()));
     let (most, tried) = (number(&report, "/most"), report["tried"].as_array().expect("numbers of streams"));
     for one in tried {
@@ -321,7 +325,7 @@ fn streams_are_tried_until_one_number_is_too_much() {
 
 #[test]
 fn starts_are_timed_with_downloads_only_and_with_all_that_is_cached() {
-    let report = small(&["cold", "--repeat", "2"]);
+    let report: Value = serde_json::from_str(&small(&["cold", "--repeat", "2", "--json"])).expect("JSON");
     let starts = report["starts"].as_array().expect("kinds of starts");
     assert_eq!([&starts[0]["start"], &starts[1]["start"]], ["downloads", "cached"]);
     for kind in starts {

@@ -41,6 +41,8 @@ struct Report<'a> {
     machine: Machine,
     pipeline: &'a str,
     inputs: Vec<String>,
+    /// Of the frames, which are decoded before the first try: each once.
+    sizes: Vec<String>,
     threads: usize,
     models: &'a [RunRecord],
     #[serde(flatten)]
@@ -62,6 +64,13 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
     let pictures = args.subject.files(global)?.into_iter().map(|file| inputs::decode(file, &Decoder::default()));
     let pictures = pictures.collect::<Result<Vec<_>>>()?;
     let frames: Vec<_> = pictures.iter().map(|picture| picture.frame.clone()).collect();
+    let mut sizes: Vec<String> = Vec::new();
+    for size in frames.iter().map(|frame| frame.image.size()) {
+        let size = format!("{}x{}", size.width, size.height);
+        if !sizes.contains(&size) {
+            sizes.push(size);
+        }
+    }
     let pipeline = plan.open(global)?;
     let threads = plan.loader.threads;
     let found = most(pipeline.as_ref(), &frames, threads, aim)?;
@@ -71,6 +80,7 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
         machine: Machine::read(),
         pipeline: args.subject.pipeline()?,
         inputs: pictures.into_iter().map(|picture| picture.name).collect(),
+        sizes,
         threads,
         models: pipeline.run_records(),
         aim,
@@ -85,8 +95,9 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
 }
 
 fn show(report: &Report, out: &mut impl Write) -> Result<()> {
-    let Report { pipeline, inputs, threads, aim, found, machine, .. } = report;
-    let what = format!("{pipeline}, {threads} threads; streams of {} pictures, decoded and in memory", inputs.len());
+    let Report { pipeline, inputs, sizes, threads, aim, found, machine, .. } = report;
+    let frames = format!("{} pictures, frames of {}, decoded beforehand", inputs.len(), sizes.join(" and "));
+    let what = format!("{pipeline}, {threads} threads; streams of {frames}");
     let how = format!("{} frames a second each, {} s a try", aim.fps, aim.seconds);
     write_text(out, &format!("{what}; {how}\nhpinfer {}, {}\n{machine}\n\n", report.hpinfer, report.date))?;
     let rows = found.tried.iter().map(|tried| {
