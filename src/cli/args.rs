@@ -301,6 +301,29 @@ pub struct PredictArgs {
     /// Not in this version: PaddleX's plugin installer
     #[arg(long, value_name = "PLUGIN", num_args = 0.., hide_short_help = true)]
     pub install: Option<Vec<String>>,
+    /// What PaddleX's users give with it.
+    #[command(flatten)]
+    pub installer: InstallerArgs,
+}
+
+/// Flags of PaddleX's plugin installer: taken, so that the answer to --install is reached.
+#[derive(Clone, Debug, Args)]
+pub struct InstallerArgs {
+    /// Where it fetches from
+    #[arg(long, value_name = "HOST", hide = true, requires = "install")]
+    pub platform: Option<String>,
+    /// Without what the plugin needs
+    #[arg(long, alias = "no_deps", hide = true, requires = "install")]
+    pub no_deps: bool,
+    /// Without questions
+    #[arg(short, long, hide = true, requires = "install")]
+    pub yes: bool,
+    /// From what was fetched before
+    #[arg(long, alias = "use_local_repos", hide = true, requires = "install")]
+    pub use_local_repos: bool,
+    /// Other versions of what the plugin needs
+    #[arg(long, value_name = "NAME", num_args = 1.., alias = "deps_to_replace", hide = true, requires = "install")]
+    pub deps_to_replace: Vec<String>,
 }
 
 impl EngineArgs {

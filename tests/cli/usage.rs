@@ -11,6 +11,8 @@ fn what_makes_no_sense_is_refused_before_any_work() {
     let cases = [
         (vec!["--serve"], "not in this version"),
         (vec!["--install", "hpi-cpu"], "not in this version"),
+        (vec!["--install", "serving", "--platform", "github.com", "--no_deps", "-y", "--use_local_repos"], "not in this version"),
+        (vec!["--no_deps"], "--install"),
         (vec!["--pipeline", "OCR"], "--input: no input"),
         (vec!["--input", DEMO], "--pipeline: which one?"),
         (vec!["--pipeline", "ocr", "--input", DEMO], "`ocr` does not exist"),
