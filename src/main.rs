@@ -1,6 +1,5 @@
 //! The `hpinfer` command: parse, run, map the outcome to an exit code.
 
-use clap::Parser;
 use std::process::ExitCode;
 
 /// The published builds of ONNX Runtime from 1.29 on note what they run in the user's home and send it, unless this is there when they are opened.
@@ -11,7 +10,7 @@ fn main() -> ExitCode {
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var(NO_TELEMETRY, "1") };
     }
-    let cli = hpinfer::cli::args::Cli::parse();
+    let cli = hpinfer::cli::args::Cli::typed();
     match hpinfer::cli::run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

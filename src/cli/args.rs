@@ -1,5 +1,5 @@
 //! What was typed: flags and subcommands as one definition, from which help, completions and the manual page
-//! come. PaddleX's spellings with underscores are aliases of the hyphenated forms. Nothing is checked against
+//! come. Every hyphenated flag is also taken with underscores, as PaddleX spells them. Nothing is checked against
 //! the outside world here; `plan` does that.
 
 use super::bench::BenchCommand;
@@ -12,7 +12,7 @@ use super::stream::StreamArgs;
 use super::verify::VerifyArgs;
 use crate::backend::EngineBuild;
 use crate::trace::LogFormat;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,6 +39,31 @@ pub struct Cli {
     /// Settings of every command.
     #[command(flatten)]
     pub global: GlobalArgs,
+}
+
+impl Cli {
+    /// What was typed to this program, which ends here where it makes no sense.
+    pub fn typed() -> Self {
+        let mut definition = Self::definition();
+        let matches = definition.get_matches_mut();
+        Self::from_arg_matches(&matches).unwrap_or_else(|e| e.format(&mut definition).exit())
+    }
+
+    /// All flags and subcommands.
+    pub fn definition() -> clap::Command {
+        with_underscores(Self::command())
+    }
+}
+
+/// Takes every hyphenated flag of `command` and its subcommands with underscores, too.
+fn with_underscores(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| match arg.get_long().map(|long| long.replace('-', "_")) {
+        Some(name) if arg.get_long() != Some(&name) && !arg.get_all_aliases().unwrap_or_default().contains(&name.as_str()) => {
+            arg.alias(name)
+        }
+        _ => arg,
+    });
+    command.mut_subcommands(with_underscores)
 }
 
 /// Settings of every command.
@@ -376,5 +401,28 @@ impl PredictArgs {
             ("--serve", self.serve),
             ("--install", self.install.is_some()),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &clap::Command) {
+        for arg in command.get_arguments() {
+            let Some(long) = arg.get_long().filter(|long| long.contains('-')) else { continue };
+            let aliases = arg.get_all_aliases().unwrap_or_default();
+            assert_eq!(aliases.iter().filter(|alias| **alias == long.replace('-', "_")).count(), 1, "{} --{long}", command.get_name());
+        }
+        command.get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn every_flag_is_taken_with_underscores() {
+        Cli::definition().debug_assert();
+        check(&Cli::definition());
+        let typed = ["hpinfer", "--log_format", "json", "--max_pixels=7", "--max_file_size", "3"];
+        let cli = Cli::from_arg_matches(&Cli::definition().get_matches_from(typed)).expect("they are taken");
+        assert_eq!((cli.predict.read.max_pixels, cli.predict.read.max_file_size), (7, 3));
     }
 }

@@ -20,7 +20,6 @@ pub mod verify;
 
 use crate::error::{Error, Result};
 use args::{Cli, Command, GlobalArgs};
-use clap::CommandFactory;
 use indicatif::ProgressDrawTarget;
 use std::io;
 use std::path::Path;
@@ -66,11 +65,11 @@ fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
         Command::Stream(args) => return stream::run(&args, global),
         Command::Completions { shell } => {
             let mut script = Vec::new(); // the generator panics when it cannot write
-            clap_complete::generate(shell, &mut Cli::command(), "hpinfer", &mut script);
+            clap_complete::generate(shell, &mut Cli::definition(), "hpinfer", &mut script);
             table::write_text(&mut out, &String::from_utf8_lossy(&script))?;
         }
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut out).map_err(Error::io("write to", Path::new("standard output")))?
+            clap_mangen::Man::new(Cli::definition()).render(&mut out).map_err(Error::io("write to", Path::new("standard output")))?
         }
         Command::Model(command) => command.run(&plan::cache(global)?, &mut out)?,
         Command::Engine(command) => command.run(&plan::cache(global)?, &mut out)?,

@@ -16,7 +16,6 @@ use crate::runtime;
 use crate::schedule;
 use crate::source::{InputItem, NamedInputs, Source, SourceOptions};
 use crate::trace::{Stage, StageTimes};
-use clap::CommandFactory;
 use rayon::prelude::*;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -53,7 +52,7 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
         return write_pipeline_config(name, args.read.save_path.as_deref());
     }
     if args.pipeline.is_none() && args.read.input.is_empty() {
-        eprint!("{}", super::args::Cli::command().render_help());
+        eprint!("{}", super::args::Cli::definition().render_help());
         return Ok(NOTHING_RAN);
     }
     let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.read.threads, &args.read.engine)?;
