@@ -288,6 +288,7 @@ fn networks_stand_beside_what_was_published_of_them() {
     assert!(number(row, "/run_ms") > 0.0 && row["inputs"] == "1x3x640x640", "{row}");
     assert_eq!((number(row, "/published_cpu_ms"), number(row, "/published_gpu_ms")), (120.177, 10.6923), "as PaddleX published them");
     assert!(report["environment"].as_array().is_some_and(|parts| parts.len() == 7) && report["comparable"].is_string(), "{report}");
+    assert!(report["gpu_times"].as_str().is_some_and(|said| said.contains("driver R525 and TensorRT 10")), "{report}");
     let output = official(&["--model", "nobody_knows"]);
     assert!(output.status.code() == Some(2) && stderr(&output).contains("hpinfer model list"), "{}", stderr(&output));
 }

@@ -10,6 +10,10 @@ use serde::Serialize;
 const PROCESSOR: &str = "Xeon(R) Gold 5117";
 const THREADS: usize = 8;
 
+/// What may be said of the published times of the graphics processor.
+pub const GPU_TIMES: &str = "what this program runs on GPUs starts with driver R525 and TensorRT 10, and the published times were taken \
+     with CUDA 11.8 and TensorRT 8.5: those of the T4 are a reference, not a like-for-like comparison";
+
 /// A part of the test environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
@@ -57,6 +61,8 @@ pub struct OfficialReport {
     pub environment: Vec<Part>,
     /// What the environment allows to say.
     pub comparable: String,
+    /// [`GPU_TIMES`].
+    pub gpu_times: &'static str,
     /// The fastest engine of each network.
     pub rows: Vec<Row>,
 }

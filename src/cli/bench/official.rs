@@ -2,7 +2,7 @@
 
 use crate::backend::select::{BACKENDS, Libraries, Selector};
 use crate::bench::machine::{Machine, utc};
-use crate::bench::official::{OfficialReport, Row, comparable, environment};
+use crate::bench::official::{GPU_TIMES, OfficialReport, Row, comparable, environment};
 use crate::cache::Cache;
 use crate::cli::args::GlobalArgs;
 use crate::cli::plan;
@@ -71,7 +71,8 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
     let environment = environment(threads);
     let (machine, comparable) = (Machine::read(), comparable(&environment));
     let hpinfer = env!("CARGO_PKG_VERSION");
-    let report = OfficialReport { hpinfer, date, machine, threads, repeat: args.repeat, environment, comparable, rows };
+    let report =
+        OfficialReport { hpinfer, date, machine, threads, repeat: args.repeat, environment, comparable, gpu_times: GPU_TIMES, rows };
     if args.json {
         write_json(out, &report)?;
     } else {
@@ -109,7 +110,7 @@ fn show(report: &OfficialReport, out: &mut impl Write) -> Result<()> {
     let parts = report.environment.iter();
     let parts = parts.map(|p| [p.part.into(), p.official.into(), p.here.clone(), if p.same { "same" } else { "other" }.into()]);
     write_table(out, ["PART", "OFFICIAL", "HERE", ""], &parts.collect::<Vec<_>>())?;
-    write_text(out, &format!("\n{}\n\n", report.comparable))?;
+    write_text(out, &format!("\n{}\n{}\n\n", report.comparable, report.gpu_times))?;
     let ms = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.1}"));
     let rows = report.rows.iter().map(|row| {
         [
