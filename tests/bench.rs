@@ -307,6 +307,16 @@ fn small(arguments: &[&str]) -> String {
 }
 
 #[test]
+fn the_two_loads_have_names() {
+    let text = small(&["latency", "--repeat", "1", "--warmup", "0", "--case", "onnx_runtime"]);
+    assert!(text.contains("P50 ms") && !text.contains("OFFERED/s"), "{text}");
+    let text = small(&["throughput", "--repeat", "1", "--warmup", "0", "--load", "0.01", "--case", "onnx_runtime"]);
+    let last = text.lines().last().expect("a line");
+    let knee = last.strip_prefix("onnx_runtime, 1 thread: ").unwrap_or_else(|| panic!("{text}"));
+    assert!(text.contains("OFFERED/s") && (knee.starts_with("knee at ") || knee == "kept up with at no rate"), "{text}");
+}
+
+#[test]
 fn streams_are_tried_until_one_number_is_too_much() {
     let arguments = ["streams", "--fps", "400", "--seconds", "0.2", "--p99", "50", "--backend", "onnx_runtime"];
     let report: Value = serde_json::from_str(&small(&[&arguments[..], &["--json"]].concat())).expect("JSON");

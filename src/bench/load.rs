@@ -42,6 +42,13 @@ pub struct Load {
     pub knee_per_s: Option<f64>,
 }
 
+impl Load {
+    /// The knee in words.
+    pub fn knee(&self) -> String {
+        self.knee_per_s.map_or("kept up with at no rate".into(), |knee| format!("knee at {knee:.2} pictures a second"))
+    }
+}
+
 /// Offers `pictures`, again and again, at rising rates up to and over `most_per_s`, for `seconds` each.
 pub fn sweep(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, most_per_s: f64, seconds: f64, calls: &Calls) -> Result<Load> {
     let rates = PARTS.iter().map(|&part| offer(pipeline, pictures, threads, (part, part * most_per_s), seconds, calls));

@@ -155,6 +155,5 @@ fn load_plot(load: &Load) -> String {
             body += &label(x(last.offered_per_s), y(pick(&last.latency)) - 8.0, "end", name);
         }
     }
-    let knee = load.knee_per_s.map_or("kept up with at no rate".into(), |k| format!("knee at {k:.2} pictures a second"));
-    format!("{}<p>{knee}</p>", drawing(310.0, &body))
+    format!("{}<p>{}</p>", drawing(310.0, &body), load.knee())
 }

@@ -45,8 +45,15 @@ pub struct BenchCommand {
     measure: MeasureArgs,
 }
 
+/// Seconds of each rate of `bench throughput`.
+const LOAD_SECONDS: f64 = 10.0;
+
 #[derive(Clone, Debug, clap::Subcommand)]
 enum BenchAction {
+    /// One picture after the other, the next when the last is done: what `bench` does without a name
+    Latency(Box<MeasureArgs>),
+    /// Pictures at a rising steady rate until the pipeline no longer keeps up: `bench --load`
+    Throughput(Box<MeasureArgs>),
     /// Set two reports side by side; exit status 1 when something became worse
     Compare {
         /// Report before the change
@@ -177,10 +184,11 @@ impl Job {
 /// Runs the command.
 pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
     match &command.action {
-        None => {
-            let report = run_cases(&command.measure, global)?;
-            show(&report, &command.measure.files, out)?;
-            Ok(if report.inputs.failed.is_empty() { ALL_DONE } else { SOME_FAILED })
+        None => measured(&command.measure, global, out),
+        Some(BenchAction::Latency(args)) => measured(args, global, out),
+        Some(BenchAction::Throughput(args)) => {
+            let load = args.load.or(Some(LOAD_SECONDS));
+            measured(&MeasureArgs { load, ..MeasureArgs::clone(args) }, global, out)
         }
         Some(BenchAction::Compare { before, after, threshold }) => {
             let comparison = compare(&read(before)?, &read(after)?, *threshold)?;
@@ -223,6 +231,12 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             Ok(ALL_DONE)
         }
     }
+}
+
+fn measured(args: &MeasureArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
+    let report = run_cases(args, global)?;
+    show(&report, &args.files, out)?;
+    Ok(if report.inputs.failed.is_empty() { ALL_DONE } else { SOME_FAILED })
 }
 
 fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
@@ -367,6 +381,9 @@ fn show(report: &Report, files: &ReportFiles, out: &mut impl Write) -> Result<()
     if !loads.is_empty() {
         write_text(out, "\nLatency under a steady load, from the moment a picture is due:\n")?;
         write_table(out, table::LOAD, &loads)?;
+        for case in &report.cases {
+            case.load.iter().try_for_each(|load| write_text(out, &format!("{}: {}\n", case.case(), load.knee())))?;
+        }
     }
     for failed in &inputs.failed {
         write_text(out, &format!("left out: {}: {}\n", failed.name, failed.reason))?;
