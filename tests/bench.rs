@@ -307,6 +307,30 @@ fn small(arguments: &[&str]) -> String {
 }
 
 #[test]
+fn the_variables_of_paddlex_make_a_run_a_measurement() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [picture, _] = two_pictures(folder.path());
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify");
+    let run = |asked: &str, rounds: &str| {
+        let mut command = Command::cargo_bin("hpinfer").expect("the binary is built");
+        command.env("PADDLE_PDX_INFER_BENCHMARK", asked).env("PADDLE_PDX_INFER_BENCHMARK_ITERS", rounds);
+        command.env("PADDLE_PDX_INFER_BENCHMARK_WARMUP", "0").env("PADDLE_PDX_INFER_BENCHMARK_OUTPUT_DIR", folder.path().join("out"));
+        command.args(["--threads", "1", "--pipeline", "image_classification", "--backend", "onnx_runtime", "--model"]).arg(&model);
+        command.arg("--input").arg(&picture).output().expect("it runs")
+    };
+    let output = run("True", "2");
+    let (text, said) = (String::from_utf8_lossy(&output.stdout), stderr(&output));
+    assert!(output.status.success() && text.contains("2 rounds after 0 of warm-up"), "{text}{said}");
+    assert!(said.contains("hpinfer bench --repeat 2 --warmup 0"), "{said}");
+    let report: Value = serde_json::from_slice(&fs::read(folder.path().join("out/benchmark.json")).expect("a report")).expect("JSON");
+    assert_eq!((&report["repeat"], &report["cases"][0]["threads"]), (&2.into(), &1.into()));
+    assert!(folder.path().join("out/benchmark.csv").is_file());
+    let refused = run("1", "many");
+    assert!(refused.status.code() == Some(2) && stderr(&refused).contains("_ITERS: `many` is no number"), "{}", stderr(&refused));
+    assert!(String::from_utf8_lossy(&run("False", "2").stdout).contains("class_ids"), "a plain run");
+}
+
+#[test]
 fn the_two_loads_have_names() {
     let text = small(&["latency", "--repeat", "1", "--warmup", "0", "--case", "onnx_runtime"]);
     assert!(text.contains("P50 ms") && !text.contains("OFFERED/s"), "{text}");

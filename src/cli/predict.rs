@@ -1,6 +1,7 @@
 //! Running a pipeline over inputs: one result per input, in input order, as soon as it is there.
 
 use super::args::{GlobalArgs, JpegArg, OutputForm, PredictArgs, ReadArgs, SchemaArg};
+use super::bench::paddlex;
 use super::plan::{self, Plan};
 use super::report::Report;
 use super::{ALL_DONE, NOTHING_RAN, SOME_FAILED};
@@ -54,6 +55,9 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     if args.pipeline.is_none() && args.read.input.is_empty() {
         eprint!("{}", super::args::Cli::definition().render_help());
         return Ok(NOTHING_RAN);
+    }
+    if paddlex::asked() {
+        return paddlex::run(args, global, &mut io::stdout().lock());
     }
     let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.read.threads, &args.read.engine)?;
     let reading = Reading::open(&args.read, args.timings, &plan, global)?;

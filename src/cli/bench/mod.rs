@@ -3,6 +3,7 @@
 
 mod cold;
 mod official;
+pub mod paddlex;
 mod streams;
 mod subject;
 
@@ -44,6 +45,10 @@ pub struct BenchCommand {
     #[command(flatten)]
     measure: MeasureArgs,
 }
+
+/// Rounds over all pictures: measured, and before those.
+const DEFAULT_REPEAT: usize = 5;
+const DEFAULT_WARMUP: usize = 1;
 
 /// Seconds of each rate of `bench throughput`.
 const LOAD_SECONDS: f64 = 10.0;
@@ -116,10 +121,10 @@ struct MeasureArgs {
     #[arg(long, value_name = "N,...", value_delimiter = ',', env = "HPINFER_THREADS")]
     threads: Vec<usize>,
     /// Measured rounds over all pictures
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_REPEAT)]
     repeat: usize,
     /// Rounds before those
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_WARMUP)]
     warmup: usize,
     /// Also offer pictures at a rising steady rate, each for so many seconds: latency from the moment a picture is due
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10")]

@@ -1,0 +1,52 @@
+//! PaddleX's benchmark by its variables: where `PADDLE_PDX_INFER_BENCHMARK` is set, a run measures as `hpinfer bench` does and gives
+//! no results.
+
+use super::{DEFAULT_REPEAT, DEFAULT_WARMUP, MeasureArgs, ReportFiles, measured};
+use crate::bench::cases::Variant;
+use crate::cli::args::{GlobalArgs, PredictArgs};
+use crate::error::{Error, Result};
+use std::io::Write;
+use std::path::PathBuf;
+
+const ASKED: &str = "PADDLE_PDX_INFER_BENCHMARK";
+const ITERS: &str = "PADDLE_PDX_INFER_BENCHMARK_ITERS";
+const WARMUP: &str = "PADDLE_PDX_INFER_BENCHMARK_WARMUP";
+const OUTPUT_DIR: &str = "PADDLE_PDX_INFER_BENCHMARK_OUTPUT_DIR";
+
+/// Whether the variables ask for a benchmark.
+pub fn asked() -> bool {
+    std::env::var(ASKED).is_ok_and(|value| ["true", "1"].contains(&value.to_ascii_lowercase().as_str()))
+}
+
+/// Measures what `args` would run.
+pub fn run(args: &PredictArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
+    let folder = std::env::var_os(OUTPUT_DIR).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    if let Some(folder) = &folder {
+        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    }
+    let file = |name| folder.as_ref().map(|folder| folder.join(name));
+    let measure = MeasureArgs {
+        pipeline: args.pipeline.clone(),
+        input: args.read.input.clone(),
+        case: vec![Variant::Default],
+        threads: args.read.threads.into_iter().collect(),
+        repeat: rounds(ITERS, DEFAULT_REPEAT)?,
+        warmup: rounds(WARMUP, DEFAULT_WARMUP)?,
+        load: None,
+        trace: None,
+        files: ReportFiles { json: file("benchmark.json"), csv: file("benchmark.csv"), html: None },
+        engine: args.read.engine.clone(),
+    };
+    let (repeat, warmup) = (measure.repeat, measure.warmup);
+    tracing::warn!("{ASKED} is set: measuring as `hpinfer bench --repeat {repeat} --warmup {warmup}` does; no results are given or saved");
+    measured(&measure, global, out)
+}
+
+fn rounds(variable: &str, default: usize) -> Result<usize> {
+    match std::env::var(variable) {
+        Ok(value) if !value.is_empty() => {
+            value.parse().map_err(|_| Error::config(variable, format!("`{value}` is no number of rounds over all pictures")))
+        }
+        _ => Ok(default),
+    }
+}
