@@ -313,7 +313,7 @@ fn the_variables_of_paddlex_make_a_run_a_measurement() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify");
     let run = |asked: &str, rounds: &str| {
         let mut command = Command::cargo_bin("hpinfer").expect("the binary is built");
-        command.env("PADDLE_PDX_INFER_BENCHMARK", asked).env("PADDLE_PDX_INFER_BENCHMARK_ITERS", rounds);
+        command.env("PADDLE_PDX_INFER_BENCHMARK", asked).env("PADDLE_PDX_INFER_BENCHMARK_ITER", rounds);
         command.env("PADDLE_PDX_INFER_BENCHMARK_WARMUP", "0").env("PADDLE_PDX_INFER_BENCHMARK_OUTPUT_DIR", folder.path().join("out"));
         command.args(["--threads", "1", "--pipeline", "image_classification", "--backend", "onnx_runtime", "--model"]).arg(&model);
         command.arg("--input").arg(&picture).output().expect("it runs")
@@ -326,7 +326,7 @@ fn the_variables_of_paddlex_make_a_run_a_measurement() {
     assert_eq!((&report["repeat"], &report["cases"][0]["threads"]), (&2.into(), &1.into()));
     assert!(folder.path().join("out/benchmark.csv").is_file());
     let refused = run("1", "many");
-    assert!(refused.status.code() == Some(2) && stderr(&refused).contains("_ITERS: `many` is no number"), "{}", stderr(&refused));
+    assert!(refused.status.code() == Some(2) && stderr(&refused).contains("_ITER: `many` is no number"), "{}", stderr(&refused));
     assert!(String::from_utf8_lossy(&run("False", "2").stdout).contains("class_ids"), "a plain run");
 }
 

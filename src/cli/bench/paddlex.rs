@@ -1,17 +1,18 @@
 //! PaddleX's benchmark by its variables: where `PADDLE_PDX_INFER_BENCHMARK` is set, a run measures as `hpinfer bench` does and gives
-//! no results.
+//! no results. Two of them have another name in later releases.
 
 use super::{DEFAULT_REPEAT, DEFAULT_WARMUP, MeasureArgs, ReportFiles, measured};
 use crate::bench::cases::Variant;
 use crate::cli::args::{GlobalArgs, PredictArgs};
 use crate::error::{Error, Result};
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
 const ASKED: &str = "PADDLE_PDX_INFER_BENCHMARK";
-const ITERS: &str = "PADDLE_PDX_INFER_BENCHMARK_ITERS";
-const WARMUP: &str = "PADDLE_PDX_INFER_BENCHMARK_WARMUP";
-const OUTPUT_DIR: &str = "PADDLE_PDX_INFER_BENCHMARK_OUTPUT_DIR";
+const ITERS: &[&str] = &["PADDLE_PDX_INFER_BENCHMARK_ITER", "PADDLE_PDX_INFER_BENCHMARK_ITERS"];
+const WARMUP: &[&str] = &["PADDLE_PDX_INFER_BENCHMARK_WARMUP"];
+const OUTPUT_DIR: &[&str] = &["PADDLE_PDX_INFER_BENCHMARK_OUTPUT", "PADDLE_PDX_INFER_BENCHMARK_OUTPUT_DIR"];
 
 /// Whether the variables ask for a benchmark.
 pub fn asked() -> bool {
@@ -20,7 +21,7 @@ pub fn asked() -> bool {
 
 /// Measures what `args` would run.
 pub fn run(args: &PredictArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
-    let folder = std::env::var_os(OUTPUT_DIR).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = set(OUTPUT_DIR).map(|(_, folder)| PathBuf::from(folder));
     if let Some(folder) = &folder {
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     }
@@ -42,11 +43,13 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs, out: &mut impl Write) -> Res
     measured(&measure, global, out)
 }
 
-fn rounds(variable: &str, default: usize) -> Result<usize> {
-    match std::env::var(variable) {
-        Ok(value) if !value.is_empty() => {
-            value.parse().map_err(|_| Error::config(variable, format!("`{value}` is no number of rounds over all pictures")))
-        }
-        _ => Ok(default),
-    }
+/// The first of `variables` that says something, and what.
+fn set<'a>(variables: &[&'a str]) -> Option<(&'a str, OsString)> {
+    variables.iter().find_map(|&name| Some((name, std::env::var_os(name).filter(|value| !value.is_empty())?)))
+}
+
+fn rounds(variables: &[&str], default: usize) -> Result<usize> {
+    let Some((name, value)) = set(variables) else { return Ok(default) };
+    let rounds = value.to_str().and_then(|value| value.parse().ok());
+    rounds.ok_or_else(|| Error::config(name, format!("`{}` is no number of rounds over all pictures", value.display())))
 }
