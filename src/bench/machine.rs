@@ -1,6 +1,6 @@
 //! Where and when numbers were taken.
 
-use crate::device::{CpuInfo, Facts, GpuInfo, Nvml, available_threads, probe};
+use crate::device::{CpuInfo, Facts, GpuInfo, Nvml, available_memory, available_threads, probe};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ pub struct Machine {
     pub cores: usize,
     /// Kernel release.
     pub kernel: String,
-    /// Memory in MiB; 0 when unknown.
+    /// Memory that this process may use, in MiB; 0 when unknown.
     pub memory_mib: u64,
     /// Graphics processors, where there are any; reports of earlier versions have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -68,12 +68,11 @@ impl Machine {
     pub fn read() -> Self {
         let file = |path| std::fs::read_to_string(path).unwrap_or_default();
         let kernel = file("/proc/sys/kernel/osrelease").trim().to_owned();
-        let kib = file("/proc/meminfo").split_whitespace().nth(1).and_then(|total| total.parse::<u64>().ok());
         Self {
             cpu: CpuInfo::read().model,
             cores: available_threads(),
             kernel: if kernel.is_empty() { "unknown".into() } else { kernel },
-            memory_mib: kib.unwrap_or(0) / 1024,
+            memory_mib: available_memory().unwrap_or(0) >> 20,
             gpus: Self::gpus(),
         }
     }

@@ -2,6 +2,7 @@
 //! Two forms of the program are read, of paddlepaddle 2.6.2 and 3.3.1: `framework.proto`, and the JSON of PIR.
 
 use crate::backend::{IoSpec, TensorSpec};
+use crate::device::available_memory;
 use crate::error::{Error, Result};
 use crate::tensor::DType;
 use prost::Message;
@@ -54,7 +55,8 @@ impl PaddleFiles {
     /// Memory that a child may take for `program` and the weights.
     pub(super) fn memory_bound(&self, program: &Path) -> Result<u64> {
         let size = |path: &Path| path.metadata().map(|meta| meta.len()).map_err(Error::io("read", path));
-        Ok(LEAST_MEMORY + MEMORY_PER_BYTE * (size(program)? + size(&self.params)?))
+        let needed = LEAST_MEMORY + MEMORY_PER_BYTE * (size(program)? + size(&self.params)?);
+        Ok(available_memory().map_or(needed, |most| needed.min(most)))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::render::{self, Answer, Setup};
 use super::worker::STACK;
+use crate::device::available_memory;
 use crate::image::{ImageBuf, PixelFormat, Size};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -65,7 +66,8 @@ pub fn serve(input: impl Read, mut output: impl Write + Send + 'static) -> io::R
     std::panic::set_hook(Box::new(|_| ()));
     let mut input = BufReader::new(input);
     let Some(Opening { setup, bytes: length }) = read_line(&mut input)? else { return Ok(()) };
-    limit_memory(BASE_MEMORY.saturating_add(length).saturating_add(setup.max_pixels.saturating_mul(PIXEL_MEMORY)));
+    let needed = BASE_MEMORY.saturating_add(length).saturating_add(setup.max_pixels.saturating_mul(PIXEL_MEMORY));
+    limit_memory(available_memory().map_or(needed, |most| needed.min(most)));
     let mut bytes = Vec::new();
     input.by_ref().take(length).read_to_end(&mut bytes)?;
     let (ask, asked) = mpsc::channel();
