@@ -52,12 +52,16 @@ impl MachineGpu {
             state: nvml.and_then(|nvml| nvml.facts(gpu.uuid).ok()),
         }
     }
+
+    /// What it is, wherever it is.
+    fn product(&self) -> String {
+        format!("{}, compute capability {}, {} MiB", self.name, self.compute_capability, self.memory_mib)
+    }
 }
 
 impl fmt::Display for MachineGpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, name, compute_capability, memory_mib, .. } = self;
-        write!(f, "{device}: {name}, compute capability {compute_capability}, {memory_mib} MiB")?;
+        write!(f, "{}: {}", self.device, self.product())?;
         self.driver.iter().try_for_each(|driver| write!(f, "; driver {driver}"))?;
         self.state.iter().try_for_each(|state| write!(f, "; {state}"))
     }
@@ -86,9 +90,7 @@ impl Machine {
     /// The device that a report names, with what it is: another machine with the same number may have another GPU.
     pub fn identity(&self, device: &str) -> String {
         match self.gpus.iter().find(|gpu| gpu.device == device) {
-            Some(MachineGpu { name, compute_capability, memory_mib, .. }) => {
-                format!("{device} ({name}, compute capability {compute_capability}, {memory_mib} MiB)")
-            }
+            Some(gpu) => format!("{device} ({})", gpu.product()),
             None => device.to_owned(),
         }
     }

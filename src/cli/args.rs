@@ -58,9 +58,7 @@ impl Cli {
 /// Takes every hyphenated flag of `command` and its subcommands with underscores, too.
 fn with_underscores(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| match arg.get_long().map(|long| long.replace('-', "_")) {
-        Some(name) if arg.get_long() != Some(&name) && !arg.get_all_aliases().unwrap_or_default().contains(&name.as_str()) => {
-            arg.alias(name)
-        }
+        Some(name) if arg.get_long() != Some(&name) => arg.alias(name),
         _ => arg,
     });
     command.mut_subcommands(with_underscores)
@@ -70,7 +68,7 @@ fn with_underscores(command: clap::Command) -> clap::Command {
 #[derive(Clone, Debug, Args)]
 pub struct GlobalArgs {
     /// Folder for libraries, models and compiled engines [default: $XDG_CACHE_HOME/hpinfer]
-    #[arg(long, value_name = "DIR", env = "HPINFER_HOME", alias = "cache_dir", global = true)]
+    #[arg(long, value_name = "DIR", env = "HPINFER_HOME", global = true)]
     pub cache_dir: Option<PathBuf>,
     /// Use what is on this machine; download nothing
     #[arg(long, global = true)]
@@ -195,11 +193,11 @@ pub struct EngineArgs {
     pub backend: Option<String>,
     /// Engine and options of all networks as PaddleX's hpi_config, in JSON: {"backend": "openvino", "backend_config":
     /// {"cpu_num_threads": 4}}; wins over the pipeline file, --backend and --threads win over it
-    #[arg(long, value_name = "JSON", alias = "hpi_config")]
+    #[arg(long, value_name = "JSON")]
     pub hpi_config: Option<String>,
     /// When TensorRT engines that are not there yet are built. blocking: first, then the pipeline runs. background: the pipeline
     /// runs on onnx_runtime until they are. never: it is an error [default: background for streams, blocking for the rest]
-    #[arg(long, value_name = "WHEN", alias = "engine_build")]
+    #[arg(long, value_name = "WHEN")]
     pub engine_build: Option<EngineBuild>,
     /// Recognition in bfloat16 where the processor has it and gains by it, on narrow line inputs: texts may differ slightly
     #[arg(long)]
@@ -208,7 +206,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
     /// Pictures that share a run of a pipeline with one network; results do not depend on it [default: the pipeline file's]
-    #[arg(long, value_name = "N", alias = "batch_size")]
+    #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
     /// Classes that a classification names [default: the pipeline file's, else the model's]
     #[arg(long, value_name = "K")]
@@ -218,37 +216,37 @@ pub struct EngineArgs {
     pub threshold: Option<f32>,
     /// Layout model of a document pipeline: a name or a model folder; `none` takes every picture for one seal [default: the
     /// pipeline file's]
-    #[arg(long, value_name = "MODEL", alias = "layout_model")]
+    #[arg(long, value_name = "MODEL")]
     pub layout_model: Option<String>,
     /// Table structure model: a name or a model folder; of PP-ChatOCRv3-doc `none` reads tables as other text [default: the
     /// pipeline file's]
-    #[arg(long, value_name = "MODEL", alias = "table_model")]
+    #[arg(long, value_name = "MODEL")]
     pub table_model: Option<String>,
     /// Detection model for the seals of a page: a name or a model folder; `none` reads them as other text
-    #[arg(long, value_name = "MODEL", alias = "seal_text_det_model")]
+    #[arg(long, value_name = "MODEL")]
     pub seal_text_det_model: Option<String>,
     /// Model that finds how a page is turned: a name or a model folder; `none` leaves pages as they are
-    #[arg(long, value_name = "MODEL", alias = "doc_image_ori_cls_model")]
+    #[arg(long, value_name = "MODEL")]
     pub doc_image_ori_cls_model: Option<String>,
     /// Model that makes photographs of pages flat: a name or a model folder; `none` leaves pages as they are
-    #[arg(long, value_name = "MODEL", alias = "doc_image_unwarp_model")]
+    #[arg(long, value_name = "MODEL")]
     pub doc_image_unwarp_model: Option<String>,
     /// Text detection model: a name or a model folder [default: the pipeline file's]
-    #[arg(long, value_name = "MODEL", alias = "text_det_model")]
+    #[arg(long, value_name = "MODEL")]
     pub text_det_model: Option<String>,
     /// Text recognition model: a name or a model folder [default: the pipeline file's]
-    #[arg(long, value_name = "MODEL", alias = "text_rec_model")]
+    #[arg(long, value_name = "MODEL")]
     pub text_rec_model: Option<String>,
     /// Lines that share a recognition run; results do not depend on it unless --text-rec-padding says so
-    #[arg(long, value_name = "N", alias = "text_rec_batch_size")]
+    #[arg(long, value_name = "N")]
     pub text_rec_batch_size: Option<usize>,
     /// own: only lines of one width share a run. widest: as PaddleX 3.x, lines are padded to the widest of 6
     /// neighbours in aspect ratio (or of --text-rec-batch-size), which changes some texts
-    #[arg(long, value_name = "RULE", default_value = "own", alias = "text_rec_padding")]
+    #[arg(long, value_name = "RULE", default_value = "own")]
     pub text_rec_padding: PaddingArg,
     /// What the score of a box is the mean of: fast, its rectangle, as the reference has it; slow, the text itself,
     /// which finds thin tilted lines that fast loses [default: the pipeline file's, else the model's]
-    #[arg(long, value_name = "MODE", alias = "text_det_score_mode")]
+    #[arg(long, value_name = "MODE")]
     pub text_det_score_mode: Option<ScoreModeArg>,
 }
 
@@ -259,7 +257,7 @@ pub struct ReadArgs {
     #[arg(short, long, value_name = "PATH", num_args = 1..)]
     pub input: Vec<OsString>,
     /// Folder for a JSON file and a picture per input
-    #[arg(long, value_name = "DIR", alias = "save_path")]
+    #[arg(long, value_name = "DIR")]
     pub save_path: Option<PathBuf>,
     /// Cores to work on, over all pools [default: all this process may use]
     #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
@@ -274,7 +272,7 @@ pub struct ReadArgs {
     #[arg(long, value_name = "FILE")]
     pub font: Option<PathBuf>,
     /// JPEG decoder. zune is memory-safe and within 3 levels of the reference; turbo equals the reference
-    #[arg(long, value_name = "NAME", default_value = "zune", alias = "jpeg_decoder")]
+    #[arg(long, value_name = "NAME", default_value = "zune")]
     pub jpeg_decoder: JpegArg,
     /// Refuse pictures and pages with more pixels, in millions
     #[arg(long, value_name = "MEGAPIXELS", default_value_t = 180)]
@@ -303,16 +301,16 @@ pub struct PredictArgs {
     #[arg(long, value_name = "FORM")]
     pub format: Option<OutputForm>,
     /// Write the shipped configuration of a pipeline to --save-path (default: here)
-    #[arg(long, value_name = "NAME", alias = "get_pipeline_config")]
+    #[arg(long, value_name = "NAME")]
     pub get_pipeline_config: Option<String>,
     /// Accepted for compatibility: this program is always the accelerated one
-    #[arg(long, alias = "use_hpip", hide_short_help = true)]
+    #[arg(long, hide_short_help = true)]
     pub use_hpip: bool,
     /// Accepted for compatibility: no licence is needed
-    #[arg(long, value_name = "S", alias = "serial_number", hide_short_help = true)]
+    #[arg(long, value_name = "S", hide_short_help = true)]
     pub serial_number: Option<String>,
     /// Accepted for compatibility: no licence is needed
-    #[arg(long, alias = "update_license", hide_short_help = true)]
+    #[arg(long, hide_short_help = true)]
     pub update_license: bool,
     /// Not in this version: serving over HTTP
     #[arg(long, hide_short_help = true)]
@@ -338,16 +336,16 @@ pub struct InstallerArgs {
     #[arg(long, value_name = "HOST", hide = true, requires = "install")]
     pub platform: Option<String>,
     /// Without what the plugin needs
-    #[arg(long, alias = "no_deps", hide = true, requires = "install")]
+    #[arg(long, hide = true, requires = "install")]
     pub no_deps: bool,
     /// Without questions
     #[arg(short, long, hide = true, requires = "install")]
     pub yes: bool,
     /// From what was fetched before
-    #[arg(long, alias = "use_local_repos", hide = true, requires = "install")]
+    #[arg(long, hide = true, requires = "install")]
     pub use_local_repos: bool,
     /// Other versions of what the plugin needs
-    #[arg(long, value_name = "NAME", num_args = 1.., alias = "deps_to_replace", hide = true, requires = "install")]
+    #[arg(long, value_name = "NAME", num_args = 1.., hide = true, requires = "install")]
     pub deps_to_replace: Vec<String>,
 }
 

@@ -65,7 +65,7 @@ struct OutputArg {
 #[derive(Clone, Debug, Args)]
 struct LlmArgs {
     /// Name of the model that answers [default: the pipeline file's, else ernie-3.5]
-    #[arg(long, value_name = "MODEL", env = "HPINFER_LLM_NAME", alias = "llm_name")]
+    #[arg(long, value_name = "MODEL", env = "HPINFER_LLM_NAME")]
     llm_name: Option<String>,
     /// Address of a service that speaks OpenAI's protocol, up to what /chat/completions follows; often ends in /v1 [default: the
     /// pipeline file's]
@@ -84,10 +84,10 @@ struct LlmArgs {
     #[arg(long, value_name = "N")]
     llm_retries: Option<u32>,
     /// Words of the questions, as PaddleX's file of that name [default: the pipeline file's, else those that ship]
-    #[arg(long, value_name = "FILE", alias = "task_prompt_yaml")]
+    #[arg(long, value_name = "FILE")]
     task_prompt_yaml: Option<PathBuf>,
     /// Task, rules and examples in the place of all others, as PaddleX's file of that name
-    #[arg(long, value_name = "FILE", alias = "user_prompt_yaml")]
+    #[arg(long, value_name = "FILE")]
     user_prompt_yaml: Option<PathBuf>,
 }
 
@@ -109,17 +109,17 @@ struct GuidanceArgs {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     rules: String,
     /// Examples
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, alias = "few_shot")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     few_shot: String,
     /// Add the questions to the result
-    #[arg(long, alias = "save_prompt")]
+    #[arg(long)]
     save_prompt: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 struct MinCharacters {
     /// Characters of text from which on it is embedded and searched
-    #[arg(long, value_name = "N", default_value_t = MIN_CHARACTERS, alias = "min_characters")]
+    #[arg(long, value_name = "N", default_value_t = MIN_CHARACTERS)]
     min_characters: usize,
 }
 
@@ -138,7 +138,7 @@ pub struct VisualArgs {
 #[derive(Clone, Debug, Args)]
 pub struct BuildVectorArgs {
     /// What `visual` wrote; `-`: standard input
-    #[arg(long, value_name = "FILE", alias = "visual_info")]
+    #[arg(long, value_name = "FILE")]
     visual_info: PathBuf,
     #[command(flatten)]
     pipeline: PipelineArg,
@@ -170,7 +170,7 @@ pub struct RetrieveArgs {
 #[derive(Clone, Debug, Args)]
 pub struct ChatArgs {
     /// What `visual` wrote; `-`: standard input
-    #[arg(long, value_name = "FILE", alias = "visual_info")]
+    #[arg(long, value_name = "FILE")]
     visual_info: PathBuf,
     /// What `build-vector` wrote: its text nearest to the keys is asked about, in the place of all text
     #[arg(long, value_name = "FILE", conflicts_with = "retrieval")]

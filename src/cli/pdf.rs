@@ -21,13 +21,13 @@ pub struct PdfArgs {
     #[arg(long, value_name = "N", default_value_t = 144, value_parser = clap::value_parser!(u32).range(1..=9600))]
     pub dpi: u32,
     /// Password of encrypted PDF inputs
-    #[arg(long, value_name = "WORD", env = "HPINFER_PDF_PASSWORD", hide_env_values = true, alias = "pdf_password")]
+    #[arg(long, value_name = "WORD", env = "HPINFER_PDF_PASSWORD", hide_env_values = true)]
     pub pdf_password: Option<String>,
     /// Refuse PDF inputs of which more pages than this are asked for
-    #[arg(long, value_name = "N", default_value_t = 10_000, alias = "max_pages", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, hide_short_help = true)]
     pub max_pages: u32,
     /// Give a PDF page up when it is not rendered within this time, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, alias = "page_timeout", hide_short_help = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, hide_short_help = true)]
     pub page_timeout: u64,
 }
 

@@ -120,10 +120,14 @@ impl Prepared {
 
     /// What the engine is filed under, if it was built before.
     pub fn filed(&self) -> Option<String> {
-        let filed = |source, options| self.builder.filed(source, options, &self.arithmetic);
+        self.engines().into_iter().map(|(source, options)| self.builder.filed(source, options, &self.arithmetic)).collect()
+    }
+
+    /// What each engine of the network is made of: the whole, or the parts that it was cut into.
+    fn engines(&self) -> Vec<(&Source, &BuildOptions)> {
         match &self.cut {
-            None => filed(&self.source, &self.build),
-            Some(cut) => cut.parts.iter().map(|part| filed(&part.source, &part.options)).collect(),
+            None => vec![(&self.source, &self.build)],
+            Some(cut) => cut.parts.iter().map(|part| (&part.source, &part.options)).collect(),
         }
     }
 
@@ -151,10 +155,8 @@ impl Prepared {
 
     /// What the engine will be.
     pub fn info(&self) -> RunInfo {
-        let whole = [(&self.source, &self.build)];
-        let parts = self.cut.as_ref().map(|cut| cut.parts.each_ref().map(|part| (&part.source, &part.options)));
-        let keys = parts.as_ref().map_or(&whole[..], |parts| parts).iter();
-        let keys: Vec<_> = keys.map(|(source, options)| self.builder.key(source, options, &self.arithmetic)).collect();
+        let engines = self.engines().into_iter();
+        let keys: Vec<_> = engines.map(|(source, options)| self.builder.key(source, options, &self.arithmetic)).collect();
         RunInfo {
             model: self.source.model.clone(),
             backend: BackendName::TensorRt,
