@@ -52,7 +52,7 @@ pub enum EngineCommand {
         #[arg(long)]
         all: bool,
     },
-    /// Copy an engine to a file for a machine with the same GPU and TensorRT
+    /// Copy an engine to a file, for another machine that it runs on: the same GPU and TensorRT, or what it was built for besides
     Export {
         /// File, or the start of its name
         engine: String,
@@ -90,16 +90,16 @@ pub struct BuildArgs {
     /// Number of the GPU
     #[arg(long, value_name = "gpu:N", default_value = "gpu:0")]
     device: DeviceSpec,
-    /// Build for another GPU than this one's, by compute capability: sm75, sm86; TensorRT-RTX only
+    /// Build for another GPU than this one's, by compute capability: sm75, sm86; TensorRT-RTX only. Runs find it on GPUs of that capability
     #[arg(long, value_name = "smNN", value_parser = target)]
     target: Option<i32>,
     /// fp32, or fp16: half precision where the model's kind allows it, if it changes the outputs little enough
     #[arg(long, value_name = "PRECISION", default_value = "fp32", value_parser = precision)]
     precision: Precision,
-    /// The engine also runs on later versions of TensorRT, and on its lean runtime
+    /// The engine also runs on later versions of TensorRT up to the next major one, and on its lean runtime. Runs that have no engine of their own find it
     #[arg(long)]
     version_compatible: bool,
-    /// The engine also runs on other GPUs from Ampere on
+    /// The engine also runs on other GPUs from Ampere on. Runs that have no engine of their own find it
     #[arg(long)]
     ampere_plus: bool,
     /// TensorRT's library, or its folder [default: $TENSORRT_LIB_PATH, else the system's]
@@ -153,7 +153,10 @@ impl EngineCommand {
             Self::Export { engine, to } => {
                 let from = one(cache, &engines, engine)?.path;
                 let description = engines.export(&from, to)?;
-                write_text(out, &format!("{}: runs with TensorRT {} on {}\n", to.display(), description.key.library, description.key.gpu))
+                write_text(
+                    out,
+                    &format!("{}: runs with TensorRT {} on {}\n", to.display(), description.key.libraries(), description.key.gpus()),
+                )
             }
             Self::Import { file, unchecked } => {
                 let builder = if *unchecked { None } else { Some(Builder::new(find::open(None)?, 0, engines.clone())?) };
@@ -305,8 +308,8 @@ fn row(entry: &Entry) -> [String; 7] {
             d.key.precision.clone(),
             d.key.options.profiles.len().to_string(),
             Outside::read(&entry.path).runs.to_string(),
-            d.key.library.clone(),
-            d.key.gpu.to_string(),
+            d.key.libraries(),
+            d.key.gpus(),
         ],
         Err(reason) => [entry.name(), size, reason.clone(), String::new(), String::new(), String::new(), String::new()],
     }

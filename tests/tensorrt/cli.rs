@@ -222,3 +222,25 @@ fn the_selftest_says_that_nothing_ran_where_nothing_runs() {
     assert_eq!(report["steps"][3]["step"], "run");
     assert!(report["steps"][3]["error"].as_str().unwrap().contains("do not go together"), "{out}");
 }
+
+#[test]
+fn engines_for_later_versions_say_so_and_are_taken_in_by_those() {
+    let host = Host::new(Form::Ten);
+    let model = host.model();
+    let build = |arguments: &[&str]| host.run("", &[&["build", "--model", model.to_str().unwrap()], arguments].concat()).0;
+    assert!(build(&["--version-compatible"]).contains("built in") && build(&["--version-compatible"]).contains("was there"));
+    let file = host.engines()[0]["file"].as_str().unwrap().to_owned();
+    assert!(build(&[]).contains("built in"), "what is asked for by name is built");
+    let parcel = host.home.path().join("parcel");
+    let (out, _, _) = host.run("", &["export", &file, parcel.to_str().unwrap()]);
+    assert!(out.contains("runs with TensorRT 10.16.1.7 and later 10 on"), "{out}");
+    let (out, err, done) = host.run("version=101602", &["import", parcel.to_str().unwrap()]);
+    assert!(done && out.contains("engine of ResNet18"), "{err}");
+    let (_, err, done) = host.run("version=101500", &["import", parcel.to_str().unwrap()]);
+    assert!(!done && err.contains("10.16.1.7 and later 10"), "{err}");
+    let (table, _, _) = host.run("", &["list"]);
+    assert!(table.contains("10.16.1.7 and later 10"), "{table}");
+    build(&["--ampere-plus"]);
+    let (table, _, _) = host.run("", &["list", "--model-dir", model.to_str().unwrap()]);
+    assert!(table.contains("all GPUs from Ampere on"), "{table}");
+}

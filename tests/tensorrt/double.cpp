@@ -299,6 +299,7 @@ using ProfileRanges = std::map<Bytes, Selected>;
 struct Plan {
     Bytes onnx;
     std::vector<ProfileRanges> profiles;
+    bool version_compatible = false;
 };
 
 struct HostMemory {
@@ -314,6 +315,7 @@ struct Config {
     std::vector<ProfileRanges> profiles;
     Face* timing = nullptr;
     trs::ProgressMonitor* progress = nullptr;
+    bool version_compatible = false;
 };
 struct Network {
     Bytes onnx;
@@ -325,6 +327,7 @@ struct Builder {
 };
 struct Runtime {
     void* logger;
+    bool host_code = false;
 };
 struct Engine {
     Plan plan;
@@ -388,6 +391,7 @@ bool take(Bytes const& from, size_t& at, T& v) {
 Bytes to_bytes(Plan const& plan) {
     Bytes out(MAGIC, 8);
     append(out, version());
+    append(out, plan.version_compatible);
     append(out, static_cast<int32_t>(plan.profiles.size()));
     for (auto& p : plan.profiles) {
         append(out, static_cast<int32_t>(p.size()));
@@ -400,13 +404,16 @@ Bytes to_bytes(Plan const& plan) {
     return out + plan.onnx;
 }
 
-bool from_bytes(Bytes const& in, Plan& plan, char const*& why) {
+// A plan of another version brings code of its own, which the runtime has to be allowed to run.
+bool from_bytes(Bytes const& in, bool host_code, Plan& plan, char const*& why) {
     size_t at = 8;
     int32_t made_by, profiles, inputs, length;
     why = "Serialization assertion magicTag failed";
     if (in.size() < 8 || memcmp(in.data(), MAGIC, 8) != 0) return false;
     why = "Version tag does not match";
-    if (!take(in, at, made_by) || made_by != version()) return false;
+    if (!take(in, at, made_by) || !take(in, at, plan.version_compatible)) return false;
+    bool later = made_by / 10000 == version() / 10000 && made_by < version();
+    if (made_by != version() && !(plan.version_compatible && later && host_code)) return false;
     why = "the plan is cut off";
     if (!take(in, at, profiles) || profiles < 0 || profiles > 99) return false;
     for (int32_t p = 0; p < profiles; ++p) {
@@ -462,7 +469,7 @@ Table const& profile_table() {
 Table const& config_table() {
     static Table table = [] {
         Table t = blank();
-        put(t, config_flag, +[](void*, int32_t) {});
+        put(t, config_flag, +[](void* self, int32_t flag) { state_of<Config>(self).version_compatible |= flag == value(flag_version_compatible); });
         put(t, config_clear_flag, +[](void*, int32_t) {});
         put(t, config_pool, +[](void*, int32_t, size_t) {});
         put(t, config_level, +[](void*, int32_t) {});
@@ -542,7 +549,7 @@ Table const& builder_table() {
                 log(builder.logger, 1, "Error Code 10: Internal Error (no implementation was found)");
                 return nullptr;
             }
-            return blob(to_bytes({state_of<Network>(network).onnx, settings.profiles}));
+            return blob(to_bytes({state_of<Network>(network).onnx, settings.profiles, settings.version_compatible}));
         });
         return t;
     }();
@@ -730,12 +737,12 @@ Table const& engine_table() {
 Table const& runtime_table() {
     static Table table = [] {
         Table t = blank();
-        put(t, runtime_allow_host_code, +[](void*, bool) {});
+        put(t, runtime_allow_host_code, +[](void* self, bool allowed) { state_of<Runtime>(self).host_code = allowed; });
         put(t, runtime_deserialize, +[](void* self, void const* bytes, size_t size) -> Face* {
             auto& runtime = state_of<Runtime>(self);
             Engine e{{}, {}, runtime.logger};
             char const* why = "the knob refuse_plan is set";
-            if (on("refuse_plan") || !from_bytes(Bytes(static_cast<char const*>(bytes), size), e.plan, why)) {
+            if (on("refuse_plan") || !from_bytes(Bytes(static_cast<char const*>(bytes), size), runtime.host_code, e.plan, why)) {
                 log(runtime.logger, 1, why);
                 return nullptr;
             }

@@ -51,7 +51,12 @@ impl Home {
 }
 
 /// The warnings that `work` logs.
-fn warnings<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
+pub fn warnings<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
+    logged(tracing::Level::WARN, work)
+}
+
+/// What `work` logs down to `level`.
+pub fn logged<T>(level: tracing::Level, work: impl FnOnce() -> T) -> (T, Vec<String>) {
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
     impl Write for Lines {
@@ -64,7 +69,7 @@ fn warnings<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     }
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false).with_writer(move || writer.clone());
+    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(move || writer.clone());
     let done = tracing::subscriber::with_default(subscriber.finish(), work);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     (done, text.lines().map(str::to_owned).collect())
@@ -367,4 +372,111 @@ fn measurements_of_kernels_are_kept_per_library_and_gpu() {
     let file = fs::read_dir(cache.folder()).unwrap().next().unwrap().unwrap().path();
     fs::write(&file, b"measured and damaged, long enough for a checksum").unwrap();
     assert!(cache.timing("10.16.1.11", &gpu).is_empty());
+}
+
+/// A key that differs by `change`.
+fn elsewhere(change: impl Fn(&mut EngineKey)) -> EngineKey {
+    let mut key = key();
+    change(&mut key);
+    key
+}
+
+#[test]
+fn engines_built_for_more_than_one_machine_are_found_by_what_they_were_built_for() {
+    const A10: fn(&mut EngineKey) = |k| k.gpu = Gpu { name: "NVIDIA A10".into(), capability: "8.6".into(), driver: "12.4".into() };
+    const L4: fn(&mut EngineKey) = |k| k.gpu = Gpu { name: "NVIDIA L4".into(), capability: "8.9".into(), driver: "12.8".into() };
+    const TURING: fn(&mut EngineKey) = |k| {
+        k.options.target = Some(75);
+        k.gpu = Gpu { name: "any".into(), capability: "7.5".into(), driver: "any".into() };
+    };
+    type Change = Box<dyn Fn(&mut EngineKey)>;
+    let both = |a: fn(&mut EngineKey), b: fn(&mut EngineKey)| -> Change {
+        Box::new(move |k| {
+            a(k);
+            b(k);
+        })
+    };
+    let one = |a: fn(&mut EngineKey)| -> Change { Box::new(a) };
+    // How it was built, what the run is on, and what is said of it if it is found.
+    let cases: Vec<(Change, Change, Option<&str>)> = vec![
+        (one(TURING), one(|_| {}), Some("built for compute capability 7.5")),
+        (one(TURING), one(|k| k.gpu.capability = "8.6".into()), None),
+        (one(TURING), one(|k| k.library = "10.16.1.12".into()), None),
+        (one(TURING), one(|k| k.options.workspace = Some(1)), None),
+        (both(A10, |k| k.options.ampere_plus = true), one(L4), Some("built for all GPUs from Ampere on")),
+        (both(A10, |k| k.options.ampere_plus = true), one(A10), Some("built for this GPU")),
+        (both(A10, |k| k.options.ampere_plus = true), one(|_| {}), None),
+        (both(A10, |k| k.options.ampere_plus = true), both(L4, |k| k.library = "10.16.1.12".into()), None),
+        (one(|k| k.options.version_compatible = true), one(|_| {}), Some("built for this GPU, version-compatible")),
+        (
+            one(|k| k.options.version_compatible = true),
+            one(|k| k.library = "10.17.0.1".into()),
+            Some("version-compatible, by TensorRT 10.16.1.11"),
+        ),
+        (one(|k| k.options.version_compatible = true), one(|k| k.gpu.driver = "12.8".into()), Some("built for this GPU")),
+        (one(|k| k.options.version_compatible = true), one(|k| k.library = "10.3.0.26".into()), None),
+        (one(|k| k.options.version_compatible = true), one(|k| k.library = "11.0.0.1".into()), None),
+        (one(|k| k.options.version_compatible = true), one(L4), None),
+        (one(|k| k.options.version_compatible = true), one(|k| k.model_sha256 = "cd".repeat(32)), None),
+        (one(|k| k.options.version_compatible = true), one(|k| k.precision = "float16".into()), None),
+        (one(|k| k.options.version_compatible = true), one(|k| k.versions.1 = 2), None),
+        (one(|_| {}), one(|k| k.library = "10.17.0.1".into()), None),
+        (one(|_| {}), one(|k| k.gpu.driver = "12.8".into()), None),
+    ];
+    for (index, (built, here, expected)) in cases.into_iter().enumerate() {
+        let home = Home::new();
+        let (built, wanted) = (elsewhere(built), elsewhere(here));
+        let path = home.get(&built, None).unwrap().2.unwrap();
+        let find = || home.cache().find_standing(&wanted, None, |plan| Ok(plan.to_vec()));
+        let ((found, unfit), lines) = logged(tracing::Level::INFO, find);
+        assert!(unfit.is_empty(), "case {index}: {unfit:?}");
+        match (found, expected) {
+            (None, None) => assert!(lines.is_empty(), "case {index}: {lines:?}"),
+            (Some((_, key, file)), Some(expected)) => {
+                assert_eq!((key, &file), (built, &path), "case {index}");
+                let named = file.file_name().unwrap().to_str().unwrap();
+                assert!(lines.len() == 1 && lines[0].contains(named) && lines[0].contains(expected), "case {index}: {lines:?}");
+            }
+            (found, expected) => panic!("case {index}: {found:?} for {expected:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_closest_engine_goes_first_and_one_that_is_refused_is_passed_over() {
+    let home = Home::new();
+    let older = elsewhere(|k| {
+        k.options.version_compatible = true;
+        k.library = "10.3.0.26".into();
+    });
+    let same = elsewhere(|k| k.options.version_compatible = true);
+    let files = [&older, &same].map(|key| home.get(key, None).unwrap().2.unwrap());
+    let found: Vec<_> = home.cache().standing_for(&key(), None).into_iter().map(|(_, _, path)| path).collect();
+    assert_eq!(found, [files[1].clone(), files[0].clone()]);
+    let tried = Cell::new(0);
+    let refuse_first = |plan: &[u8]| match tried.replace(tried.get() + 1) {
+        0 => Err(Error::backend("tensorrt", "the plan is refused", "build it again")),
+        _ => Ok(plan.to_vec()),
+    };
+    let (found, unfit) = home.cache().find_standing(&key(), None, refuse_first);
+    assert_eq!(found.map(|(_, key, path)| (key, path)), Some((older, files[0].clone())));
+    assert!(unfit.len() == 1 && unfit[0].contains("the plan is refused"), "{unfit:?}");
+    fs::set_permissions(&files[1], fs::Permissions::from_mode(0o666)).unwrap();
+    let (found, unfit) = home.cache().find_standing(&key(), None, |plan| Ok(plan.to_vec()));
+    assert_eq!(found.map(|(_, _, path)| path), Some(files[0].clone()));
+    assert!(unfit.len() == 1 && unfit[0].contains("others can write"), "{unfit:?}");
+}
+
+#[test]
+fn what_was_built_for_more_than_one_machine_can_be_moved_to_those() {
+    let (from, to) = (Home::new(), Home::new());
+    let built = elsewhere(|k| k.options.version_compatible = true);
+    let parcel = from.folder.path().join("parcel.engine");
+    from.cache().export(&from.get(&built, None).unwrap().2.unwrap(), &parcel).unwrap();
+    let later = elsewhere(|k| k.library = "10.17.0.1".into());
+    let message = to.cache().import(&parcel, Some(("11.0.0.1", &later.gpu))).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("10.16.1.11 and later 10"), "{message}");
+    let (_, path) = to.cache().import(&parcel, Some((&later.library, &later.gpu))).unwrap();
+    let (found, _) = to.cache().find_standing(&later, None, |plan| Ok(plan.to_vec()));
+    assert_eq!(found.map(|(_, _, path)| path), Some(path));
 }

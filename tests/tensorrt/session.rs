@@ -1,8 +1,11 @@
 //! Engines as backends: built by a recipe, cached, run through the common seam, on the double.
 
 use super::double::{Double, Form, sample_options};
-use hpinfer::backend::tensorrt::builder::Builder;
-use hpinfer::backend::tensorrt::cache::EngineCache;
+use super::engines::{logged, warnings};
+use hpinfer::backend::tensorrt::builder::{Builder, Source};
+use hpinfer::backend::tensorrt::cache::{EngineCache, Gpu};
+use hpinfer::backend::tensorrt::ffi::BuildOptions;
+use hpinfer::backend::tensorrt::recipe::{self, Arithmetic, Recipe};
 use hpinfer::backend::tensorrt::session::TensorRt;
 use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, NetworkKind, Precision};
 use hpinfer::cache::Cache;
@@ -13,8 +16,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub fn backend(double: &Double, home: &Path) -> TensorRt {
-    let cache = EngineCache::new(Cache::open(Some(home)).unwrap());
-    TensorRt::new(Builder::new(double.open().unwrap(), 0, cache).unwrap(), Device::Cpu)
+    TensorRt::new(builder(double, home), Device::Cpu)
+}
+
+fn builder(double: &Double, home: &Path) -> Builder {
+    Builder::new(double.open().unwrap(), 0, EngineCache::new(Cache::open(Some(home)).unwrap())).unwrap()
 }
 
 #[test]
@@ -124,4 +130,75 @@ fn the_selftest_passes_on_the_double_and_finds_a_wrong_result() {
         let failed = report.steps.last().unwrap();
         assert!(!report.passed && failed.step == "build" && failed.error.as_ref().unwrap().contains("no implementation was found"));
     }
+}
+
+/// Built as `hpinfer engine build` does with its options, and found by a run where its own engine is not there.
+#[test]
+fn a_run_takes_an_engine_that_was_built_for_other_machines_too() {
+    let gpu = |name: &str, capability: &str| Gpu { name: name.into(), capability: capability.into(), driver: "12.4".into() };
+    let (plain, [t4, a10, l4]) = (BuildOptions::default(), [("Tesla T4", "7.5"), ("NVIDIA A10", "8.6"), ("NVIDIA L4", "8.9")]);
+    let version_compatible = BuildOptions { version_compatible: true, ..plain.clone() };
+    for (form, special, built_on, knobs, runs_on, expected) in [
+        (Form::Rtx, BuildOptions { target: Some(75), ..plain.clone() }, a10, "", t4, Some("built for compute capability 7.5")),
+        (Form::Rtx, BuildOptions { target: Some(75), ..plain.clone() }, a10, "", l4, None),
+        (Form::Eleven, BuildOptions { ampere_plus: true, ..plain.clone() }, a10, "", l4, Some("from Ampere on")),
+        (Form::Eleven, BuildOptions { ampere_plus: true, ..plain.clone() }, a10, "", t4, None),
+        (Form::Ten, version_compatible.clone(), t4, "version=101602,", t4, Some("version-compatible, by TensorRT 10.16.1.7")),
+        (Form::Ten, version_compatible, t4, "version=101600,", t4, None),
+    ] {
+        let (double, home) = (Double::new(form), tempfile::tempdir().unwrap());
+        double.computes_sample();
+        let count = home.path().join("count");
+        double.knobs(&format!("count={}", count.display()));
+        let options = sample_options();
+        let model = hpinfer::onnx::Model::decode(&sample::bytes(), "sample").unwrap();
+        let recipe = Recipe::for_module(Recipe::ANY).unwrap();
+        let own = recipe.options_for(&recipe::inputs(&model), options.kind.size, &options.shapes).unwrap();
+        let asked =
+            BuildOptions { profiles: own.profiles, workspace: own.workspace, optimization_level: own.optimization_level, ..special };
+        let source = Source { model: options.model.clone(), onnx: options.onnx.clone().unwrap(), sha256: options.model_sha256.clone() };
+        let made = builder(&double, home.path()).as_on(gpu(built_on.0, built_on.1));
+        let (_, file, _) = made.build_for_target(&source, &asked, &Arithmetic::Float32).unwrap();
+        let file = file.unwrap();
+
+        double.knobs(&format!("{knobs}count={}", count.display()));
+        let here = TensorRt::new(builder(&double, home.path()).as_on(gpu(runs_on.0, runs_on.1)), Device::Cpu);
+        let (engine, lines) = logged(tracing::Level::INFO, || here.load(&options).unwrap());
+        let builds = std::fs::read_to_string(&count).unwrap().lines().count();
+        let named = file.file_stem().unwrap().to_str().unwrap();
+        assert_eq!(builds, if expected.is_some() { 1 } else { 2 }, "{form:?} {asked:?}");
+        assert_eq!(engine.info().engines.len(), 1);
+        assert_eq!(engine.info().engines[0] == named, expected.is_some(), "{:?}", engine.info());
+        let said: Vec<_> = lines.iter().filter(|line| line.contains("is used: ")).collect();
+        assert_eq!(said.len(), usize::from(expected.is_some()), "{lines:?}");
+        assert!(said.iter().all(|line| line.contains(named) && line.contains(expected.unwrap())), "{lines:?}");
+        assert_eq!(here.prepare(&options).unwrap().kept().unwrap().info().engines, engine.info().engines);
+        let mut session = engine.session().unwrap();
+        session.input(0, Shape::new(&[1, 4])).unwrap().copy_from_slice(&[1.0, 2.0, 3.0, 4.0]);
+        session.run().unwrap();
+        assert_eq!(session.output(0).unwrap().as_f32().unwrap(), sample::expected(&[1.0, 2.0, 3.0, 4.0]).as_slice());
+    }
+}
+
+#[test]
+fn an_engine_for_other_machines_that_is_refused_is_passed_over_with_one_warning() {
+    let (double, home) = (Double::new(Form::Ten), tempfile::tempdir().unwrap());
+    double.computes_sample();
+    let options = sample_options();
+    let own = backend(&double, home.path()).load(&options).unwrap().info().engines[0].clone();
+    let cache = EngineCache::new(Cache::open(Some(home.path())).unwrap());
+    let mut entry = cache.list(&[]).remove(0);
+    let key = &mut entry.description.as_mut().unwrap().key;
+    key.options.version_compatible = true;
+    cache.load_or_build(key, None, |_| Ok(()), |_| Ok(b"no plan of the double".to_vec())).unwrap();
+    cache.remove(&entry.path).unwrap();
+
+    let prepared = backend(&double, home.path()).prepare(&options).unwrap();
+    let (kept, lines) = warnings(|| prepared.kept().map(|_| ()).unwrap_err().to_string());
+    assert!(kept.contains("its engine is not used") && lines.is_empty(), "{kept} {lines:?}");
+    let (engine, lines) = warnings(|| prepared.engine().unwrap());
+    assert_eq!(engine.info().engines, [own]);
+    assert!(lines.len() == 1 && lines[0].contains("passed over") && lines[0].contains(&key.name()), "{lines:?}");
+    let (_, lines) = warnings(|| prepared.engine().unwrap());
+    assert!(lines.is_empty(), "{lines:?}");
 }

@@ -45,6 +45,14 @@ pub struct Made {
     pub key: EngineKey,
 }
 
+impl Made {
+    /// What its file is called.
+    pub fn name(&self) -> String {
+        let stem = self.file.as_ref().and_then(|file| file.file_stem());
+        stem.map_or_else(|| self.key.name(), |stem| stem.to_string_lossy().into_owned())
+    }
+}
+
 /// Builds and loads engines with one library on one GPU.
 pub struct Builder {
     library: Arc<Library>,
@@ -73,6 +81,12 @@ impl Builder {
     #[must_use]
     pub fn comparing_with(self, reference: OpenReference) -> Self {
         Self { reference, ..self }
+    }
+
+    /// Takes its GPU for `gpu`.
+    #[must_use]
+    pub fn as_on(self, gpu: Gpu) -> Self {
+        Self { gpu, ..self }
     }
 
     /// The same builder, which is stopped by itself.
@@ -119,32 +133,59 @@ impl Builder {
         }
     }
 
-    /// What the engine of `source` is filed under, if there is one.
+    /// What the engine of `source`, or one that stands for it, is filed under, if there is one.
     pub fn filed(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic) -> Option<String> {
-        let key = self.key(source, options, arithmetic);
-        self.cache.has(&key, model_folder(&source.onnx)).then(|| key.digest())
+        let (key, folder) = (self.key(source, options, arithmetic), model_folder(&source.onnx));
+        if self.cache.has(&key, folder) {
+            return Some(key.digest());
+        }
+        self.cache.standing_for(&key, folder).first().map(|(_, key, _)| key.digest())
     }
 
-    /// The engine of `source`, if it was built before.
+    /// An engine that stands for that of `key`, of which there is no file, and what is wrong with others.
+    fn standing(&self, key: &EngineKey, source: &Source) -> (Option<Made>, Vec<String>) {
+        let (found, unfit) = self.cache.find_standing(key, model_folder(&source.onnx), |plan: &[u8]| self.library.load(plan));
+        let made = |(engine, key, file)| Made { engine, origin: Origin::Loaded, file: Some(file), key };
+        (found.map(made), unfit)
+    }
+
+    /// The engine of `source`, or one that stands for it, if it was built before.
     ///
     /// # Errors
     /// [`Error::Backend`] when it was not, or why it is not used.
     pub fn kept(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic) -> Result<Made> {
         let key = self.key(source, options, arithmetic);
         let found = self.cache.find(&key, model_folder(&source.onnx), |plan: &[u8]| self.library.load(plan));
-        let (engine, file) = found.map_err(|unfit| {
-            let reason = match &unfit[..] {
-                [] => format!("model {}: there is no engine of it for {} and TensorRT {}", source.model, key.gpu, key.library),
-                unfit => format!("model {}: its engine is not used: {}", source.model, unfit.join("; ")),
-            };
-            let folder = model_folder(&source.onnx).filter(|folder| folder.join("inference.yml").is_file());
-            let named = folder.map_or(source.model.clone(), |folder| folder.display().to_string());
-            Error::backend("tensorrt", reason, format!("build it with `hpinfer engine build --model {named}`"))
-        })?;
+        let (engine, file) = match found {
+            Ok(found) => found,
+            Err(unfit) if unfit.is_empty() => {
+                let (made, unfit) = self.standing(&key, source);
+                return made.ok_or_else(|| none(&key, source, &unfit));
+            }
+            Err(unfit) => return Err(none(&key, source, &unfit)),
+        };
         Ok(Made { engine, origin: Origin::Loaded, file: Some(file), key })
     }
 
-    /// The engine of `source`, loaded or built now.
+    /// The engine of `source` for a run: its own, else one that stands for it, else its own, built now.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] with what the library said.
+    pub fn usable(&self, source: &Source, options: &BuildOptions, arithmetic: &Arithmetic) -> Result<Made> {
+        let key = self.key(source, options, arithmetic);
+        if !self.cache.has(&key, model_folder(&source.onnx)) {
+            let (made, unfit) = self.standing(&key, source);
+            if !unfit.is_empty() {
+                tracing::warn!("{}: passed over: {}", source.model, unfit.join("; "));
+            }
+            if let Some(made) = made {
+                return Ok(made);
+            }
+        }
+        self.engine(source, options, arithmetic)
+    }
+
+    /// The engine of `source` with these options and no others, loaded or built now.
     ///
     /// # Errors
     /// [`Error::Backend`] with what the library said.
@@ -314,4 +355,15 @@ fn model_folder(onnx: &Onnx) -> Option<&Path> {
         Onnx::File(path) => path.parent(),
         Onnx::Bytes(_) => None,
     }
+}
+
+/// That there is no engine of `source` that can be used, and what is wrong with those that lie there.
+fn none(key: &EngineKey, source: &Source, unfit: &[String]) -> Error {
+    let reason = match unfit {
+        [] => format!("model {}: there is no engine of it for {} and TensorRT {}", source.model, key.gpu, key.library),
+        unfit => format!("model {}: its engine is not used: {}", source.model, unfit.join("; ")),
+    };
+    let folder = model_folder(&source.onnx).filter(|folder| folder.join("inference.yml").is_file());
+    let named = folder.map_or(source.model.clone(), |folder| folder.display().to_string());
+    Error::backend("tensorrt", reason, format!("build it with `hpinfer engine build --model {named}`"))
 }

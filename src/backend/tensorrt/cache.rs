@@ -1,6 +1,6 @@
 //! Built engines on disk. An engine is filed under a content key of all that made it: model, graph changes, build options,
-//! library, GPU. What it was called, where it lay and when it was written are no part of it, so an engine of another
-//! GPU or version is never even looked at. One file holds a header with the description, a checksum, and the plan;
+//! library, GPU. What it was called, where it lay and when it was written are no part of it, so a plain engine of another
+//! GPU or version is never even looked at; one built for more than one machine is found by its description ([`fit`](super::fit)). One file holds a header with the description, a checksum, and the plan;
 //! a sidecar shows the description to people.
 //!
 //! A plan is code: a file that others can write is never loaded. A file that is damaged, cut off or refused by the
@@ -8,6 +8,7 @@
 //! renames; a second process waits and finds the engine made. When the disk refuses, the engine is used all the same.
 
 use super::file::{self, Refusal};
+use super::fit::Fit;
 use super::outside::Outside;
 use crate::cache::{Cache, lock_file, sha256};
 use crate::error::{Error, Result};
@@ -196,6 +197,36 @@ impl EngineCache {
         found.ok_or(unfit)
     }
 
+    /// The engines that [stand](EngineKey::stands_for) for that of `wanted`, the closest and then the newest first.
+    pub fn standing_for(&self, wanted: &EngineKey, model_folder: Option<&Path>) -> Vec<(Fit, EngineKey, PathBuf)> {
+        let entries = self.list(model_folder.map(Path::to_owned).as_slice()).into_iter();
+        let fit = |entry: Entry| {
+            let made = entry.description.ok()?; // of what is damaged nothing is known
+            made.key.stands_for(wanted).map(|fit| (fit, std::cmp::Reverse(made.built_at), made.key, entry.path))
+        };
+        let mut found: Vec<_> = entries.filter_map(fit).collect();
+        found.sort_by(|a, b| (&a.0, a.1, &a.3).cmp(&(&b.0, b.1, &b.3)));
+        found.into_iter().map(|(fit, _, key, path)| (fit, key, path)).collect()
+    }
+
+    /// The first of [these](Self::standing_for) that is whole, trusted and taken by `load`, and what is wrong with those before.
+    pub fn find_standing<T>(
+        &self,
+        wanted: &EngineKey,
+        model_folder: Option<&Path>,
+        load: impl Fn(&[u8]) -> Result<T>,
+    ) -> (Option<(T, EngineKey, PathBuf)>, Vec<String>) {
+        let mut unfit = Vec::new();
+        for (fit, key, path) in self.standing_for(wanted, model_folder) {
+            let complain = |path: &Path, reason| unfit.push(format!("{}: {reason}", path.display()));
+            if let Some((engine, path)) = find(&key, &[path], &load, complain) {
+                tracing::info!("{}: {} is used: {fit}", wanted.model, path.display());
+                return (Some((engine, key, path)), unfit);
+            }
+        }
+        (None, unfit)
+    }
+
     /// Whether there is a file for the engine of `key`.
     pub fn has(&self, key: &EngineKey, model_folder: Option<&Path>) -> bool {
         self.places(key, model_folder).iter().any(|path| path.is_file())
@@ -281,15 +312,19 @@ impl EngineCache {
         Ok(description)
     }
 
-    /// Takes an exported engine in. `here` is the library and GPU of this machine: an engine of others is refused.
+    /// Takes an exported engine in. `here` is the library and GPU of this machine: an engine that does not run with them is refused.
     pub fn import(&self, from: &Path, here: Option<(&str, &Gpu)>) -> Result<(Description, PathBuf)> {
         let (description, plan) = file::read_untrusted(from).map_err(|refusal| refused(from, &refusal))?;
         let key = &description.key;
         if let Some((library, gpu)) = here
             && (key.library != library || key.gpu != *gpu)
+            && key.runs(library, gpu).is_none()
         {
-            let reason =
-                format!("it was built by TensorRT {} for {}, and this machine has TensorRT {library} on {gpu}", key.library, key.gpu);
+            let reason = format!(
+                "it was built by TensorRT {} for {}, and this machine has TensorRT {library} on {gpu}",
+                key.libraries(),
+                key.gpus()
+            );
             return Err(Error::input(from.display().to_string(), reason));
         }
         let path = self.folder().join(key.file_name());

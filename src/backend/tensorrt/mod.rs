@@ -1,7 +1,7 @@
 //! TensorRT, opened at run time: versions 10 and 11 and TensorRT-RTX by one program, without NVIDIA's headers. `sys` holds the
 //! C interface over the library's classes, [`ffi`] makes it safe, [`find`] knows where the library lies. A [`builder`] makes an
 //! engine out of a model by a [`recipe`], or two out of one that decodes in a Loop ([`parts`]), and keeps it in the [`cache`]; a [`session`] runs it on [`memory`] of a device, or of the
-//! host for test doubles of the library, within the shapes of a [`profile`]. [`background`] decides when it is built; shapes that it
+//! host for test doubles of the library, within the shapes of a [`profile`]. Engines built for more than one machine [`fit`] others too. [`background`] decides when it is built; shapes that it
 //! does not take are counted ([`outside`]).
 
 pub mod background;
@@ -10,6 +10,7 @@ pub mod cache;
 pub mod ffi;
 mod file;
 pub mod find;
+pub mod fit;
 mod gpu_session;
 mod graphs;
 mod half;

@@ -118,7 +118,7 @@ impl Prepared {
         self.opened(|source, options| self.builder.kept(source, options, &self.arithmetic))
     }
 
-    /// What the engine is filed under, if it was built before.
+    /// What the engine, or one that stands for it, is filed under, if it was built before.
     pub fn filed(&self) -> Option<String> {
         self.engines().into_iter().map(|(source, options)| self.builder.filed(source, options, &self.arithmetic)).collect()
     }
@@ -145,7 +145,7 @@ impl Prepared {
     /// What the library says.
     pub fn engine(&self) -> Result<Arc<dyn backend::Engine>> {
         self.enter()?;
-        self.opened(|source, options| self.builder.engine(source, options, &self.arithmetic))
+        self.opened(|source, options| self.builder.usable(source, options, &self.arithmetic))
     }
 
     /// Set to stop a build.
@@ -183,7 +183,10 @@ impl Prepared {
     fn opened(&self, get: impl Fn(&Source, &BuildOptions) -> Result<Made>) -> Result<Arc<dyn backend::Engine>> {
         let Some(CutLoop { parts, rules }) = &self.cut else { return self.whole(get(&self.source, &self.build)?) };
         let [encoder, step] = parts.each_ref().map(|part| self.loaded(get(&part.source, &part.options)?));
-        Ok(Arc::new(Joined::new(Arc::new(encoder?), Arc::new(step?), rules, self.info())?))
+        let (encoder, step) = (encoder?, step?);
+        let engines = [&encoder, &step].map(|part| part.spec.info.engines.clone()).concat();
+        let info = RunInfo { engines, ..self.info() };
+        Ok(Arc::new(Joined::new(Arc::new(encoder), Arc::new(step), rules, info)?))
     }
 
     fn whole(&self, made: Made) -> Result<Arc<dyn backend::Engine>> {
@@ -205,7 +208,8 @@ impl Prepared {
             made.file.as_ref().map_or("in memory".into(), |f| f.display().to_string()),
             made.engine.profiles()
         );
-        Loaded::new(&self.device, self.info(), made)
+        let info = RunInfo { engines: vec![made.name()], ..self.info() };
+        Loaded::new(&self.device, info, made)
     }
 }
 
