@@ -38,7 +38,7 @@ use zoo::store::Zoo;
 use zoo::table::{COLUMNS, PADDLE_COLUMNS, PDMODEL_COLUMNS, Row, Table, differences};
 
 /// One model of each family of architectures, the smallest that shows what is special about it.
-const FAMILIES: [&str; 27] = [
+const FAMILIES: [&str; 34] = [
     "CLIP_vit_base_patch16_224",
     "ConvNeXt_tiny",
     "MobileNetV1_x0_25",
@@ -54,6 +54,10 @@ const FAMILIES: [&str; 27] = [
     "SwinTransformer_tiny_patch4_window7_224",
     "PP-OCRv4_mobile_det",
     "PP-OCRv4_mobile_rec",
+    "PP-OCRv4_server_det",
+    "PP-OCRv4_server_rec",
+    "PP-OCRv4_mobile_seal_det",
+    "PP-OCRv4_server_seal_det",
     "ch_RepSVTR_rec",
     "ch_SVTRv2_rec",
     "SLANet",
@@ -63,6 +67,9 @@ const FAMILIES: [&str; 27] = [
     "RT-DETR-R18",
     "YOLOX-N",
     "YOLOv3-MobileNetV3",
+    "Mask-RT-DETR-L",
+    "Deeplabv3-R50",
+    "OCRNet_HRNet-W18",
     "PP-LiteSeg-T",
     "SeaFormer_tiny",
     "SegFormer-B0",
