@@ -278,19 +278,51 @@ fn what_cannot_be_measured_is_refused_before_anything_starts() {
     assert!(output.status.code() == Some(2) && error.contains("absent.png: no such file"), "{error}");
 }
 
+/// A file of comma-separated values: its head, and its lines.
+fn read_csv(path: &Path) -> (Vec<String>, Vec<Vec<String>>) {
+    let text = fs::read_to_string(path).expect("a table");
+    let mut lines = text.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let (head, lines) = (lines.next().expect("a head"), lines.collect::<Vec<_>>());
+    assert!(!lines.is_empty() && lines.iter().all(|line| line.len() == head.len()), "{text}");
+    (head, lines)
+}
+
+/// A page with a table that has these in its text.
+fn check_page(path: &Path, expected: &[&str]) {
+    let html = fs::read_to_string(path).expect("a page");
+    assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</body></html>\n") && html.contains("<svg"), "{html}");
+    assert!(expected.iter().all(|text| html.contains(text)), "{expected:?}: {html}");
+}
+
 #[test]
 fn networks_stand_beside_what_was_published_of_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [csv, html] = ["report.csv", "report.html"].map(|name| folder.path().join(name).to_str().expect("UTF-8").to_owned());
     let official = |arguments: &[&str]| bench().arg("official").args(arguments).output().expect("it runs");
-    let output = official(&["--model", "PP-OCRv4_mobile_det", "--threads", "1", "--repeat", "1", "--json", "--quiet"]);
+    let flags = ["--model", "PP-OCRv4_mobile_det", "--device", "cpu", "--threads", "1", "--repeat", "1", "--quiet"];
+    let output = official(&[&flags[..], &["--json", "--csv", &csv, "--html", &html]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let row = &report["rows"][0];
-    assert!(number(row, "/run_ms") > 0.0 && row["inputs"] == "1x3x640x640", "{row}");
+    assert!(number(row, "/run_ms") > 0.0 && row["inputs"] == "1x3x640x640" && report["device"] == "cpu", "{row}");
     assert_eq!((number(row, "/published_cpu_ms"), number(row, "/published_gpu_ms")), (120.177, 10.6923), "as PaddleX published them");
     assert!(report["environment"].as_array().is_some_and(|parts| parts.len() == 7) && report["comparable"].is_string(), "{report}");
     assert!(report["gpu_times"].as_str().is_some_and(|said| said.contains("driver R525 and TensorRT 10")), "{report}");
-    let output = official(&["--model", "nobody_knows"]);
-    assert!(output.status.code() == Some(2) && stderr(&output).contains("hpinfer model list"), "{}", stderr(&output));
+    let (head, lines) = read_csv(Path::new(&csv));
+    assert_eq!(head[5..], ["run_ms", "published_cpu_ms", "published_gpu_ms"]);
+    assert_eq!(lines[0][0], "PP-OCRv4_mobile_det");
+    assert_eq!(lines[0][lines[0].len() - 2..], ["120.177", "10.6923"]);
+    assert_eq!(lines[0][lines[0].len() - 3], row["run_ms"].to_string());
+    check_page(Path::new(&html), &["PP-OCRv4_mobile_det", "120.2", "driver R525 and TensorRT 10", "NVIDIA Tesla T4"]);
+    let file = folder.path().join("report.json");
+    let output = official(&[&flags[..], &["--json", file.to_str().expect("UTF-8")]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("networks on cpu, 1 threads, 1 runs each") && text.contains("XEON ms"), "{text}");
+    assert!(serde_json::from_slice::<Value>(&fs::read(&file).expect("a report")).is_ok_and(|report| report["rows"].is_array()));
+    for (flags, expected) in [(["--model", "nobody_knows"], "hpinfer model list"), (["--device", "gpu:77"], "gpu:77")] {
+        let output = official(&flags);
+        assert!(output.status.code() == Some(2) && stderr(&output).contains(expected), "{flags:?}: {}", stderr(&output));
+    }
 }
 
 /// The small network on one picture, with these arguments; what it prints.
@@ -345,7 +377,18 @@ fn streams_are_tried_until_one_number_is_too_much() {
     let arguments = ["streams", "--fps", "400", "--seconds", "0.2", "--p99", "50", "--backend", "onnx_runtime"];
     let report: Value = serde_json::from_str(&small(&[&arguments[..], &["--json"]].concat())).expect("JSON");
     assert_eq!(report["sizes"], serde_json::json!(["40x24"]));
-    let text = small(&arguments);
+    let folder = tempfile::tempdir().expect("a folder");
+    let [csv, html] = ["report.csv", "report.html"].map(|name| folder.path().join(name));
+    let text = small(&[&arguments[..], &["--csv", csv.to_str().expect("UTF-8"), "--html", html.to_str().expect("UTF-8")]].concat());
+    let (head, lines) = read_csv(&csv);
+    let column = |name: &str| head.iter().position(|head| head == name).expect(name);
+    for line in &lines {
+        assert_eq!((&*line[column("pipeline")], &*line[column("fps")]), ("image_classification", "400"));
+        assert_eq!(line[column("offered")].parse::<f64>().unwrap(), 80.0 * line[column("streams")].parse::<f64>().unwrap(), "{line:?}");
+        assert!(line[column("p50_ms")].parse::<f64>().is_ok() && ["true", "false"].contains(&&*line[column("kept_up")]), "{line:?}");
+    }
+    assert_eq!(text.lines().filter(|line| line.ends_with("  yes") || line.ends_with("  no")).count(), lines.len(), "{text}");
+    check_page(&html, &["FINISHED/s", "no frame dropped", "frames of 40x24"]);
     assert!(text.contains("streams of 1 pictures, frames of 40x24, decoded beforehand; 400 frames a second each"), "{text}");
     assert_eq!((&report["pipeline"], &report["models"][0]["backend"]), (&"image_classification".into(), &"onnx_runtime".into()));
     let (most, tried) = (number(&report, "/most"), report["tried"].as_array().expect("numbers of streams"));
@@ -360,7 +403,18 @@ fn streams_are_tried_until_one_number_is_too_much() {
 
 #[test]
 fn starts_are_timed_with_downloads_only_and_with_all_that_is_cached() {
-    let report: Value = serde_json::from_str(&small(&["cold", "--repeat", "2", "--json"])).expect("JSON");
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = ["report.json", "report.csv", "report.html"].map(|name| folder.path().join(name));
+    let [json, csv, html] = files.each_ref().map(|path| path.to_str().expect("UTF-8"));
+    let text = small(&["cold", "--repeat", "2", "--json", json, "--csv", csv, "--html", html]);
+    assert!(text.contains("IN THE CACHE") && text.contains("all that earlier runs made, too"), "{text}");
+    let report: Value = serde_json::from_slice(&fs::read(json).expect("a report")).expect("JSON");
+    let (head, lines) = read_csv(Path::new(csv));
+    assert_eq!(head, ["pipeline", "threads", "cache", "engines", "start", "first_result_ms", "open_ms"]);
+    let starts: Vec<_> = lines.iter().map(|line| (&*line[2], &*line[4])).collect();
+    assert_eq!(starts, [("downloads", "1"), ("downloads", "2"), ("cached", "1"), ("cached", "2")]);
+    assert_eq!(lines[3][5], report["starts"][1]["first_result_ms"][1].to_string());
+    check_page(Path::new(html), &["libraries and models", "Median time to the first result"]);
     let starts = report["starts"].as_array().expect("kinds of starts");
     assert_eq!([&starts[0]["start"], &starts[1]["start"]], ["downloads", "cached"]);
     for kind in starts {

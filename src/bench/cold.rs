@@ -11,7 +11,7 @@ use crate::pipeline::process_one;
 use crate::result::RunRecord;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -66,6 +66,35 @@ pub struct ColdReport {
     pub threads: usize,
     /// Each kind.
     pub starts: Vec<Starts>,
+}
+
+impl Start {
+    /// What there is, for people.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Downloads => "libraries and models",
+            Self::Imported => "engines of TensorRT, too",
+            Self::Cached => "all that earlier runs made, too",
+        }
+    }
+
+    /// Its name, as in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Downloads => "downloads",
+            Self::Imported => "imported",
+            Self::Cached => "cached",
+        }
+    }
+}
+
+impl ColdReport {
+    /// What was measured and where, for people.
+    pub fn heading(&self) -> String {
+        let name = Path::new(&self.input).file_name().unwrap_or_default().to_string_lossy();
+        let what = format!("{} on {name}, {} threads", self.pipeline, self.threads);
+        format!("{what}; hpinfer {}, {}\n{}", self.hpinfer, self.date, self.machine)
+    }
 }
 
 impl Starts {

@@ -1,7 +1,10 @@
-//! A report as comma-separated values, for spreadsheets: one line per case and picture, and one per case over all its pictures,
-//! whose picture is empty. Milliseconds; numbers are not rounded. Fields are quoted as RFC 4180 says.
+//! Reports as comma-separated values, for spreadsheets: that of a pipeline has one line per case and picture, and one per case over all its
+//! pictures, whose picture is empty. Milliseconds; numbers are not rounded. Fields are quoted as RFC 4180 says.
 
+use super::cold::ColdReport;
+use super::official::OfficialReport;
 use super::report::{AgainstFloor, CaseReport, Latency, Report, engines};
+use super::streams::StreamsReport;
 use crate::trace::Stage;
 use std::collections::BTreeMap;
 
@@ -39,6 +42,42 @@ pub fn text(report: &Report) -> String {
     out
 }
 
+/// A line per network; what was not published is empty.
+pub fn official(report: &OfficialReport) -> String {
+    let head = ["model", "engine", "device", "inputs", "threads", "run_ms", "published_cpu_ms", "published_gpu_ms"];
+    let (device, threads) = (&report.device, report.threads.to_string());
+    let rows = report.rows.iter().map(|row| {
+        let [here, cpu, gpu] = [Some(row.run_ms), row.published_cpu_ms, row.published_gpu_ms].map(number);
+        [row.model.clone(), row.engine.clone(), device.clone(), row.inputs.clone(), threads.clone(), here, cpu, gpu]
+    });
+    lines(head, rows)
+}
+
+/// A line per number of streams, in the order in which they were tried.
+pub fn streams(report: &StreamsReport) -> String {
+    let head = ["pipeline", "threads", "engines", "fps", "streams", "offered", "dropped", "finished_per_s"];
+    let head = [&head[..], &["p50_ms", "p95_ms", "p99_ms", "min_ms", "kept_up"]].concat();
+    let same = [report.pipeline.clone(), report.threads.to_string(), engines(&report.models), report.aim.fps.to_string()];
+    let rows = report.found.tried.iter().map(|tried| {
+        let l = tried.latency;
+        let counts = [tried.streams, tried.offered, tried.dropped].map(|count| count.to_string());
+        let times = [tried.finished_per_s, l.p50_ms, l.p95_ms, l.p99_ms, l.min_ms].map(|v| v.to_string());
+        [&same[..], &counts, &times, &[tried.kept_up.to_string()]].concat()
+    });
+    lines(head, rows)
+}
+
+/// A line per start.
+pub fn cold(report: &ColdReport) -> String {
+    let head = ["pipeline", "threads", "cache", "engines", "start", "first_result_ms", "open_ms"];
+    let rows = report.starts.iter().flat_map(|starts| {
+        let same = [report.pipeline.clone(), report.threads.to_string(), starts.start.as_str().into(), engines(&starts.models)];
+        let times = starts.first_result_ms.iter().zip(&starts.open_ms).zip(1..);
+        times.map(move |((first, open), n)| [&same[..], &[n.to_string(), first.to_string(), open.to_string()]].concat())
+    });
+    lines(head, rows)
+}
+
 /// What a case and a picture of it have in common.
 struct Row<'a> {
     latency: &'a Latency,
@@ -49,7 +88,6 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn line(&self, case: &CaseReport, picture: [String; 4], images_per_s: Option<f64>) -> String {
-        let number = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
         let l = self.latency;
         let mut fields = vec![case.variant.to_string(), case.threads.to_string(), engines(&case.models)];
         fields.extend(picture);
@@ -60,8 +98,16 @@ impl Row<'_> {
     }
 }
 
-fn line(fields: &[String]) -> String {
-    let quoted: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |v| v.to_string())
+}
+
+fn lines<'a>(head: impl AsRef<[&'a str]>, rows: impl Iterator<Item: AsRef<[String]>>) -> String {
+    rows.fold(line(head.as_ref()), |out, row| out + &line(row.as_ref()))
+}
+
+fn line(fields: &[impl AsRef<str>]) -> String {
+    let quoted: Vec<String> = fields.iter().map(|field| quoted(field.as_ref())).collect();
     quoted.join(",") + "\r\n"
 }
 

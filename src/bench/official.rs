@@ -53,6 +53,8 @@ pub struct OfficialReport {
     pub date: String,
     /// Where it ran.
     pub machine: Machine,
+    /// What the networks ran on.
+    pub device: String,
     /// Cores an engine worked on.
     pub threads: usize,
     /// Timed runs.
@@ -65,6 +67,14 @@ pub struct OfficialReport {
     pub gpu_times: &'static str,
     /// The fastest engine of each network.
     pub rows: Vec<Row>,
+}
+
+impl OfficialReport {
+    /// On what and where it was measured, for people.
+    pub fn heading(&self) -> String {
+        let what = format!("networks on {}, {} threads, {} runs each", self.device, self.threads, self.repeat);
+        format!("{what}; hpinfer {}, {}\n{}", self.hpinfer, self.date, self.machine)
+    }
 }
 
 /// The environment here against the official one, with `threads` cores to work on.
@@ -86,8 +96,11 @@ pub fn environment(threads: usize) -> Vec<Part> {
     ]
 }
 
-/// In words, what `environment` allows to say of the times of processors.
-pub fn comparable(environment: &[Part]) -> String {
+/// In words, what `environment` allows to say of the published times of the processor and those on `device`.
+pub fn comparable(environment: &[Part], device: &str) -> String {
+    if device != "cpu" {
+        return format!("the networks ran on {device}: their times say nothing against the published ones of the processor");
+    }
     let same = |name: &str| environment.iter().any(|part| part.part == name && part.same);
     match (same("processor"), same("threads")) {
         (true, true) => "times may be compared with the published ones of the processor: the same hardware, another engine".into(),
@@ -104,10 +117,11 @@ mod tests {
     fn only_the_published_hardware_may_be_compared() {
         let with = |cpu: bool, threads: bool| {
             let part = |part, same| Part { part, official: "", here: String::new(), same };
-            comparable(&[part("processor", cpu), part("threads", threads), part("precision", true)])
+            comparable(&[part("processor", cpu), part("threads", threads), part("precision", true)], "cpu")
         };
         assert!(with(true, true).starts_with("times may be compared") && with(true, false).contains("--threads 8"));
         assert!(with(false, true).contains("another processor") && with(false, false).contains("another processor"));
+        assert!(comparable(&[], "gpu:1").contains("ran on gpu:1"));
         let threads = |count| environment(count).into_iter().find(|part| part.part == "threads").is_some_and(|part| part.same);
         assert!(threads(8) && !threads(3));
     }

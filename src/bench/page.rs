@@ -1,7 +1,10 @@
-//! A report as one HTML page that needs nothing else: tables, and plots drawn as SVG.
+//! Reports as one HTML page each that needs nothing else: tables, and plots drawn as SVG.
 
+use super::cold::ColdReport;
 use super::load::Load;
+use super::official::OfficialReport;
 use super::report::{CaseReport, Report};
+use super::streams::StreamsReport;
 use super::table;
 use crate::result::render::html::escaped;
 use crate::trace::Stage;
@@ -24,19 +27,9 @@ const ROW: f64 = 24.0;
 /// The page.
 pub fn html(report: &Report) -> String {
     let (machine, inputs) = (&report.machine, &report.inputs);
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>hpinfer bench: {0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n\
-         <p>{1} pictures, {2:.1} megapixels; {3} rounds after {4} of warm-up; hpinfer {5}, {6}.<br>{7}.</p>\n",
-        escaped(&report.pipeline),
-        inputs.count,
-        inputs.megapixels,
-        report.repeat,
-        report.warmup,
-        escaped(&report.hpinfer),
-        escaped(&report.date),
-        escaped(&machine.to_string()).replace('\n', ".<br>"),
-    );
+    let what = format!("{} pictures, {:.1} megapixels", inputs.count, inputs.megapixels);
+    let rounds = format!("{} rounds after {} of warm-up", report.repeat, report.warmup);
+    let mut page = begin(&report.pipeline, &format!("{what}; {rounds}; hpinfer {}, {}\n{machine}", report.hpinfer, report.date));
     section(&mut page, "Cases", &rows(table::SUMMARY, report.cases.iter().map(table::summary)));
     let speeds: Vec<(String, f64)> = report.cases.iter().map(|c| (c.case().to_string(), c.images_per_s)).collect();
     section(&mut page, "Pictures a second", &bars(&speeds, 2));
@@ -55,9 +48,57 @@ pub fn html(report: &Report) -> String {
         }
     }
     for failed in &inputs.failed {
-        let _ = writeln!(page, "<p>Left out: {}: {}</p>", escaped(&failed.name), escaped(&failed.reason));
+        paragraph(&mut page, &format!("Left out: {}: {}", failed.name, failed.reason));
     }
-    page + "</body></html>\n"
+    page + END
+}
+
+/// The page of networks beside what was published of them.
+pub fn official(report: &OfficialReport) -> String {
+    let mut page = begin("official", &report.heading());
+    section(&mut page, "Test environment", &rows(table::ENVIRONMENT, report.environment.iter().map(table::part)));
+    paragraph(&mut page, &report.comparable);
+    paragraph(&mut page, report.gpu_times);
+    section(&mut page, "Networks", &rows(table::OFFICIAL, report.rows.iter().map(table::official)));
+    let times: Vec<(String, f64)> = report.rows.iter().map(|row| (row.model.clone(), row.run_ms)).collect();
+    section(&mut page, "Milliseconds of a run here", &bars(&times, 1));
+    page + END
+}
+
+/// The page of the streams that are kept up with.
+pub fn streams(report: &StreamsReport) -> String {
+    let mut page = begin(&format!("{}, streams", report.pipeline), &report.heading());
+    section(&mut page, "Streams", &rows(table::STREAMS, report.found.tried.iter().map(table::streams)));
+    paragraph(&mut page, &report.outcome());
+    let name = |streams: usize| if streams == 1 { "1 stream".into() } else { format!("{streams} streams") };
+    let late: Vec<(String, f64)> = report.found.tried.iter().map(|tried| (name(tried.streams), tried.latency.p99_ms)).collect();
+    section(&mut page, "99th percentile of the latency, ms", &bars(&late, 1));
+    page + END
+}
+
+/// The page of starts.
+pub fn cold(report: &ColdReport) -> String {
+    let mut page = begin(&format!("{}, starts", report.pipeline), &report.heading());
+    section(&mut page, "Starts", &rows(table::STARTS, report.starts.iter().map(table::starts)));
+    let first: Vec<(String, f64)> = report.starts.iter().map(|starts| (starts.start.what().into(), starts.medians()[0])).collect();
+    section(&mut page, "Median time to the first result, ms", &bars(&first, 0));
+    page + END
+}
+
+const END: &str = "</body></html>\n";
+
+/// The page up to what stands above the first section: a line of `intro` each.
+fn begin(title: &str, intro: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>hpinfer bench: {0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n<p>{1}.</p>\n",
+        escaped(title),
+        escaped(intro).replace('\n', ".<br>"),
+    )
+}
+
+fn paragraph(page: &mut String, text: &str) {
+    let _ = writeln!(page, "<p>{}</p>", escaped(text));
 }
 
 fn section(page: &mut String, title: &str, body: &str) {

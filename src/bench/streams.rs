@@ -1,11 +1,13 @@
 //! How many streams a pipeline keeps up with: frames come at the steady rate of cameras, decoded and in memory, and the
 //! number of streams is raised until frames are dropped or late.
 
+use super::machine::Machine;
 use super::report::Latency;
 use super::resources::milliseconds;
 use crate::error::{Error, Result};
 use crate::image::Frame;
 use crate::pipeline::Pipeline;
+use crate::result::RunRecord;
 use crate::schedule::gauges::Gauges;
 use crate::schedule::graph::{self, Feed, Offer, Settings, Stages};
 use crate::schedule::stop::Stop;
@@ -51,6 +53,50 @@ pub struct Found {
     pub most: usize,
     /// All that were tried, in turn.
     pub tried: Vec<Tried>,
+}
+
+/// What was measured, and where.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamsReport {
+    /// Version of the program.
+    pub hpinfer: &'static str,
+    /// When it began, UTC.
+    pub date: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Pipeline name or file.
+    pub pipeline: String,
+    /// The pictures.
+    pub inputs: Vec<String>,
+    /// Of the frames, which are decoded before the first try: each once.
+    pub sizes: Vec<String>,
+    /// Cores.
+    pub threads: usize,
+    /// What ran.
+    pub models: Vec<RunRecord>,
+    /// What was asked.
+    #[serde(flatten)]
+    pub aim: Aim,
+    /// What was found.
+    #[serde(flatten)]
+    pub found: Found,
+}
+
+impl StreamsReport {
+    /// What was measured, how and where, for people.
+    pub fn heading(&self) -> String {
+        let frames = format!("{} pictures, frames of {}, decoded beforehand", self.inputs.len(), self.sizes.join(" and "));
+        let what = format!("{}, {} threads; streams of {frames}", self.pipeline, self.threads);
+        let how = format!("{} frames a second each, {} s a try", self.aim.fps, self.aim.seconds);
+        format!("{what}; {how}\nhpinfer {}, {}\n{}", self.hpinfer, self.date, self.machine)
+    }
+
+    /// How many there may be, for people.
+    pub fn outcome(&self) -> String {
+        let more = if self.found.most == MOST { " or more" } else { "" };
+        let bound = format!("no frame dropped, and 99 of 100 within {} ms", self.aim.p99_ms);
+        format!("{}{more} streams at once: {bound}", self.found.most)
+    }
 }
 
 /// Finds the most streams of `frames`, again and again, that `pipeline` keeps up with on `threads` cores: doubled until it is too

@@ -1,9 +1,12 @@
 //! Reports and comparisons as rows of tables for people: milliseconds, one decimal.
 
+use super::cold::Starts;
 use super::compare::Change;
 use super::load::Offered;
+use super::official::{Part, Row};
 use super::ops::OpRow;
 use super::report::{CaseReport, FloorSum, engines};
+use super::streams::Tried;
 use crate::trace::Stage;
 
 /// Headings of the overview of cases.
@@ -16,6 +19,14 @@ pub const FLOORS: [&str; 9] =
 pub const LOAD: [&str; 7] = ["CASE", "OF THE MOST", "OFFERED/s", "FINISHED/s", "P50 ms", "P95 ms", "P99 ms"];
 /// Headings of the kernels of a GPU.
 pub const OPS: [&str; 8] = ["OPERATION", "CASE", "GPU us", "MB MOVED", "GB/s", "OF COPY", "ONE CORE us", "DIFFER"];
+/// Headings of PaddleX's test environment.
+pub const ENVIRONMENT: [&str; 4] = ["PART", "OFFICIAL", "HERE", ""];
+/// Headings of networks beside what was published of them.
+pub const OFFICIAL: [&str; 6] = ["MODEL", "ENGINE", "INPUT", "HERE ms", "XEON ms", "T4 ms"];
+/// Headings of a rising number of streams.
+pub const STREAMS: [&str; 7] = ["STREAMS", "FRAMES", "DROPPED", "FINISHED/s", "P50 ms", "P99 ms", "KEPT UP"];
+/// Headings of starts.
+pub const STARTS: [&str; 5] = ["IN THE CACHE", "FIRST RESULT ms", "OPENING ms", "ALL", "RAN"];
 /// Headings of a comparison.
 pub const CHANGES: [&str; 6] = ["CASE", "NUMBER", "BEFORE", "AFTER", "CHANGE", ""];
 
@@ -86,4 +97,30 @@ pub fn change(c: &Change) -> [String; 6] {
     let verdict = if c.regression { "WORSE" } else { "" };
     let [before, after] = [c.before, c.after].map(|v| format!("{v:.3}"));
     [c.case.to_string(), c.metric.into(), before, after, format!("{:+.1} %", c.percent()), verdict.into()]
+}
+
+/// A row of [`ENVIRONMENT`].
+pub fn part(part: &Part) -> [String; 4] {
+    [part.part.into(), part.official.into(), part.here.clone(), if part.same { "same" } else { "other" }.into()]
+}
+
+/// A row of [`OFFICIAL`].
+pub fn official(row: &Row) -> [String; 6] {
+    let [published_cpu, published_gpu] = [row.published_cpu_ms, row.published_gpu_ms].map(|ms| if_known(ms, number));
+    [row.model.clone(), row.engine.clone(), row.inputs.clone(), number(row.run_ms), published_cpu, published_gpu]
+}
+
+/// A row of [`STREAMS`].
+pub fn streams(tried: &Tried) -> [String; 7] {
+    let [rate, p50, p99] = [tried.finished_per_s, tried.latency.p50_ms, tried.latency.p99_ms].map(number);
+    let [streams, offered, dropped] = [tried.streams, tried.offered, tried.dropped].map(|count| count.to_string());
+    [streams, offered, dropped, rate, p50, p99, if tried.kept_up { "yes" } else { "no" }.into()]
+}
+
+/// A row of [`STARTS`].
+pub fn starts(starts: &Starts) -> [String; 5] {
+    let [first, open] = starts.medians().map(|ms| format!("{ms:.0}"));
+    let all: Vec<String> = starts.first_result_ms.iter().map(|ms| format!("{ms:.0}")).collect();
+    let ran: Vec<String> = starts.models.iter().map(|run| format!("{} on {}", run.model, run.backend)).collect();
+    [starts.start.what().into(), first, open, all.join(", "), ran.join(", ")]
 }

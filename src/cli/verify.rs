@@ -65,7 +65,7 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     let seed = args.seed.unwrap_or_else(clock);
     let store = Store::new(&cache)?;
     let models = if args.all { store.list().into_iter().map(|model| model.name).collect() } else { args.model.clone() };
-    let cut = if device.gpu().is_some() { Cut::Detections } else { Cut::Nothing };
+    let cut = cut_on(&device);
     let selector = Selector::on(device, cache.clone(), Libraries::default());
     if !args.json {
         write_text(out, &format!("seed {seed}, {threads} cores\n"))?;
@@ -132,8 +132,13 @@ pub(super) fn usual_size(spec: &ModelSpec) -> [usize; 2] {
     }
 }
 
+/// What graphs are run without on `device`.
+pub(super) fn cut_on(device: &Device) -> Cut {
+    if device.gpu().is_some() { Cut::Detections } else { Cut::Nothing }
+}
+
 /// The backends that may run on `device`.
-fn backends_of(device: &Device) -> Vec<BackendName> {
+pub(super) fn backends_of(device: &Device) -> Vec<BackendName> {
     match device.gpu() {
         None => BACKENDS.to_vec(),
         Some(_) => iter::once(BackendName::OnnxRuntime).chain(find::open(None).ok().map(|_| BackendName::TensorRt)).collect(),

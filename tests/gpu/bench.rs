@@ -86,3 +86,27 @@ fn a_report_has_the_graphics_processors_of_its_machine() {
     let compare = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer")).args(["bench", "compare"]).args([&json, &json]).status();
     assert!(compare.expect("it starts").success(), "it reads its own report");
 }
+
+/// Networks by themselves run on the GPU that is named, or not at all.
+#[test]
+fn networks_beside_published_times_run_on_the_gpu_that_is_named() {
+    let folder = stub::folder(&[]);
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home");
+    let official = |device: &str| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+        command.env_remove("CUDA_VISIBLE_DEVICES").env_remove("TENSORRT_LIB_PATH").env("LD_LIBRARY_PATH", folder.path());
+        command.env("STUB_CUDA", "devices=9.0").env("STUB_KERNELS", crate::library::kernels());
+        command.env("HPINFER_HOME", &home).env("ORT_DYLIB_PATH", crate::double::onnx_runtime().path);
+        command.args(["bench", "official", "--model", "PP-OCRv4_mobile_det", "--repeat", "1", "--json", "--device", device]);
+        command.output().expect("it starts")
+    };
+    // This ONNX Runtime is for processors.
+    let Output { status, stdout, stderr } = official("gpu:0");
+    let said = String::from_utf8_lossy(&stderr);
+    assert!(status.code() == Some(1) && said.contains("left out: ") && said.contains("no engine runs it: "), "{said}");
+    let report: Value = serde_json::from_slice(&stdout).expect("JSON");
+    assert_eq!((&report["device"], report["rows"].as_array().map(Vec::len)), (&"gpu:0".into(), Some(0)));
+    assert!(report["comparable"].as_str().is_some_and(|said| said.contains("ran on gpu:0")), "{report}");
+    let Output { status, stderr, .. } = official("gpu:3");
+    assert!(status.code() == Some(2) && String::from_utf8_lossy(&stderr).contains("there is no GPU 3"));
+}

@@ -1,17 +1,17 @@
 //! `hpinfer bench cold`: how long a start takes to its first result.
 
 use super::subject::Subject;
-use super::{Job, step_command};
+use super::{Job, ReportFiles, step_command};
 use crate::backend::tensorrt::cache::EngineCache;
 use crate::bench::cases::{Case, Variant};
 use crate::bench::cold::{ColdReport, Start, Starts};
 use crate::bench::machine::{Machine, utc};
+use crate::bench::{csv, page, table};
 use crate::cli::args::GlobalArgs;
-use crate::cli::table::{write_json, write_table, write_text};
+use crate::cli::table::{write_table, write_text};
 use crate::cli::{ALL_DONE, engine, plan};
 use crate::error::{Error, Result};
 use std::io::Write;
-use std::path::Path;
 use std::time::SystemTime;
 
 /// `hpinfer bench cold`.
@@ -22,9 +22,8 @@ pub(super) struct ColdArgs {
     /// Starts of each kind; the kinds take turns
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeat: usize,
-    /// One JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    files: ReportFiles,
 }
 
 /// Runs the command.
@@ -69,28 +68,9 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     }
     let machine = Machine::read();
     let report = ColdReport { hpinfer: env!("CARGO_PKG_VERSION"), date, machine, pipeline, input, threads, starts };
-    if args.json {
-        write_json(out, &report)?;
-    } else {
-        show(&report, out)?;
+    if args.files.write(&report, csv::cold, page::cold, out)? {
+        write_text(out, &format!("{}\n\n", report.heading()))?;
+        write_table(out, table::STARTS, &report.starts.iter().map(table::starts).collect::<Vec<_>>())?;
     }
     Ok(ALL_DONE)
-}
-
-fn show(report: &ColdReport, out: &mut impl Write) -> Result<()> {
-    let name = Path::new(&report.input).file_name().unwrap_or_default().to_string_lossy();
-    let what = format!("{} on {name}, {} threads", report.pipeline, report.threads);
-    write_text(out, &format!("{what}; hpinfer {}, {}\n{}\n\n", report.hpinfer, report.date, report.machine))?;
-    let rows = report.starts.iter().map(|starts| {
-        let there = match starts.start {
-            Start::Downloads => "libraries and models",
-            Start::Imported => "engines of TensorRT, too",
-            Start::Cached => "all that earlier runs made, too",
-        };
-        let [first, open] = starts.medians().map(|ms| format!("{ms:.0}"));
-        let all: Vec<String> = starts.first_result_ms.iter().map(|ms| format!("{ms:.0}")).collect();
-        let ran: Vec<String> = starts.models.iter().map(|run| format!("{} on {}", run.model, run.backend)).collect();
-        [there.into(), first, open, all.join(", "), ran.join(", ")]
-    });
-    write_table(out, ["IN THE CACHE", "FIRST RESULT ms", "OPENING ms", "ALL", "RAN"], &rows.collect::<Vec<_>>())
 }

@@ -144,15 +144,37 @@ struct MeasureArgs {
 /// Where a report goes besides the tables.
 #[derive(Clone, Debug, clap::Args)]
 struct ReportFiles {
-    /// Write the whole report as JSON to this file; `-`: to standard output, in place of the tables
-    #[arg(long, value_name = "FILE")]
+    /// Write the whole report as JSON to this file; `-`, or no file: to standard output, in place of the tables
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
-    /// Write a line per case and picture as comma-separated values to this file
+    /// Write a line per case and picture, network, number of streams, or start as comma-separated values to this file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Write tables and plots as one HTML page to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+}
+
+impl ReportFiles {
+    /// Writes `report` in the forms that are asked for, and says whether the tables are to be shown, too.
+    fn write<R: Serialize>(&self, report: &R, csv: fn(&R) -> String, html: fn(&R) -> String, out: &mut impl Write) -> Result<bool> {
+        for (path, text) in [(&self.csv, csv), (&self.html, html)] {
+            path.as_ref().map_or(Ok(()), |path| write_atomic(path, text(report).as_bytes()))?;
+        }
+        write_report(report, self.json.as_deref(), out)
+    }
+}
+
+/// Writes `report` as JSON to a file; to standard output for `-`, where the tables are not to be shown then.
+fn write_report(report: &impl Serialize, json: Option<&Path>, out: &mut impl Write) -> Result<bool> {
+    match json {
+        Some(path) if path == Path::new("-") => write_json(out, report).map(|()| false),
+        Some(path) => {
+            let text = serde_json::to_vec_pretty(report).map_err(|e| Error::internal("report as JSON", e.to_string()))?;
+            write_atomic(path, &text).map(|()| true)
+        }
+        None => Ok(true),
+    }
 }
 
 /// What the process of a case is told.
@@ -324,13 +346,8 @@ fn read(path: &Path) -> Result<Report> {
 }
 
 fn show_ops(report: &OpsReport, json: Option<&Path>, out: &mut impl Write) -> Result<()> {
-    match json {
-        Some(path) if path == Path::new("-") => return write_json(out, report),
-        Some(path) => {
-            let text = serde_json::to_vec_pretty(report).map_err(|e| Error::internal("report as JSON", e.to_string()))?;
-            write_atomic(path, &text)?;
-        }
-        None => {}
+    if !write_report(report, json, out)? {
+        return Ok(());
     }
     let driver = report.driver.as_ref().map_or_else(|| "driver unknown".into(), |driver| format!("driver {driver}"));
     write_text(
@@ -352,19 +369,8 @@ fn show_ops(report: &OpsReport, json: Option<&Path>, out: &mut impl Write) -> Re
 }
 
 fn show(report: &Report, files: &ReportFiles, out: &mut impl Write) -> Result<()> {
-    if let Some(path) = &files.csv {
-        write_atomic(path, csv::text(report).as_bytes())?;
-    }
-    if let Some(path) = &files.html {
-        write_atomic(path, page::html(report).as_bytes())?;
-    }
-    match files.json.as_deref() {
-        Some(path) if path == Path::new("-") => return write_json(out, report),
-        Some(path) => {
-            let text = serde_json::to_vec_pretty(report).map_err(|e| Error::internal("report as JSON", e.to_string()))?;
-            write_atomic(path, &text)?;
-        }
-        None => {}
+    if !files.write(report, csv::text, page::html, out)? {
+        return Ok(());
     }
     let (machine, inputs) = (&report.machine, &report.inputs);
     let rounds = format!("{} rounds after {} of warm-up", report.repeat, report.warmup);

@@ -1,15 +1,18 @@
 //! `hpinfer bench official`: networks beside the times published of them.
 
-use crate::backend::select::{BACKENDS, Libraries, Selector};
+use super::ReportFiles;
+use crate::backend::LoadOptions;
+use crate::backend::select::{Libraries, Selector};
 use crate::bench::machine::{Machine, utc};
 use crate::bench::official::{GPU_TIMES, OfficialReport, Row, comparable, environment};
+use crate::bench::{csv, page, table};
 use crate::cache::Cache;
 use crate::cli::args::GlobalArgs;
 use crate::cli::plan;
-use crate::cli::table::{write_json, write_table, write_text};
-use crate::cli::verify::{options, usual_size};
+use crate::cli::table::{write_table, write_text};
+use crate::cli::verify::{backends_of, cut_on, options, usual_size};
 use crate::cli::{ALL_DONE, SOME_FAILED};
-use crate::device;
+use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::model::{ModelStatus, Store};
 use crate::verify::report::{Feed, RunReport, verify};
@@ -25,15 +28,17 @@ pub(super) struct OfficialArgs {
     /// Models by name [default: all on this machine]
     #[arg(long, value_name = "NAME", num_args = 1..)]
     model: Vec<String>,
+    /// Device to run them on: cpu, gpu, gpu:0; on a GPU detectors end before suppression, as they are run there
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceSpec,
     /// Cores to work on; published are 8 [default: all this process may use]
     #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
     threads: Option<usize>,
     /// Timed runs of each engine
     #[arg(long, value_name = "N", default_value_t = 20)]
     repeat: usize,
-    /// One JSON object instead of tables
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    files: ReportFiles,
 }
 
 /// Runs the command. Models that could not be run are named in the end, and the exit status says so.
@@ -42,6 +47,7 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
     if threads == 0 || args.repeat == 0 {
         return Err(Error::config("--threads, --repeat", "0; give 1 or more"));
     }
+    let device = Device::open_one(&args.device)?;
     let (cache, date) = (plan::cache(global)?, utc(SystemTime::now()));
     let store = Store::new(&cache)?;
     let known = store.list();
@@ -57,25 +63,25 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
     if models.is_empty() {
         return Err(Error::config("--model", "no known model is on this machine; name some, or fetch them by `hpinfer model pull`"));
     }
-    let selector = Selector::new(cache.clone(), Libraries::default());
+    let selector = Selector::on(device.clone(), cache.clone(), Libraries::default());
+    let networks = Networks { selector, store: &store, cache: &cache, device: &device, threads, repeat: args.repeat };
     let (mut rows, mut left_out) = (Vec::new(), Vec::new());
     for model in models {
         if !global.quiet {
             eprintln!("hpinfer: measuring {}", model.name);
         }
-        match measure(&selector, &store, &cache, model, threads, args.repeat) {
+        match networks.fastest(model) {
             Ok(row) => rows.push(row),
             Err(e) => left_out.push(e),
         }
     }
     let environment = environment(threads);
-    let (machine, comparable) = (Machine::read(), comparable(&environment));
+    let device = device.to_string();
+    let (machine, comparable) = (Machine::read(), comparable(&environment, &device));
     let hpinfer = env!("CARGO_PKG_VERSION");
-    let report =
-        OfficialReport { hpinfer, date, machine, threads, repeat: args.repeat, environment, comparable, gpu_times: GPU_TIMES, rows };
-    if args.json {
-        write_json(out, &report)?;
-    } else {
+    let (repeat, gpu_times) = (args.repeat, GPU_TIMES);
+    let report = OfficialReport { hpinfer, date, machine, device, threads, repeat, environment, comparable, gpu_times, rows };
+    if args.files.write(&report, csv::official, page::official, out)? {
         show(&report, out)?;
     }
     for error in &left_out {
@@ -84,43 +90,45 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
     Ok(if left_out.is_empty() { ALL_DONE } else { SOME_FAILED })
 }
 
-/// The fastest engine of `model`.
-fn measure(selector: &Selector, store: &Store, cache: &Cache, model: &ModelStatus, threads: usize, repeat: usize) -> Result<Row> {
-    let resolved = store.resolve(&model.name)?;
-    let feed = Feed::Random { usual: usual_size(&resolved.spec), seed: SEED };
-    let report = verify(selector, &BACKENDS, &options(cache, &resolved, threads)?, &feed, repeat)?;
-    let timed = |run: &RunReport| Some((run.run_ms?, run.ran.clone()?));
-    let fastest = report.runs.iter().filter_map(timed).min_by(|a, b| a.0.total_cmp(&b.0));
-    let Some((run_ms, info)) = fastest else {
-        let reasons: Vec<&str> = report.runs.iter().filter_map(|run| run.reason.as_deref()).collect();
-        return Err(Error::input(&model.name, format!("no engine runs it: {}", reasons.join("; "))));
-    };
-    let inputs: Vec<String> = report.inputs.values().map(|dims| dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")).collect();
-    Ok(Row {
-        model: model.name.clone(),
-        engine: format!("{} {} ({})", info.backend, info.version, info.precision),
-        inputs: inputs.join(" "),
-        run_ms,
-        published_cpu_ms: model.published.cpu_ms,
-        published_gpu_ms: model.published.gpu_ms,
-    })
+/// How networks are measured.
+struct Networks<'a> {
+    selector: Selector,
+    store: &'a Store,
+    cache: &'a Cache,
+    device: &'a Device,
+    threads: usize,
+    repeat: usize,
+}
+
+impl Networks<'_> {
+    /// The fastest engine of `model`.
+    fn fastest(&self, model: &ModelStatus) -> Result<Row> {
+        let resolved = self.store.resolve(&model.name)?;
+        let feed = Feed::Random { usual: usual_size(&resolved.spec), seed: SEED };
+        let options = LoadOptions { cut: cut_on(self.device), ..options(self.cache, &resolved, self.threads)? };
+        let report = verify(&self.selector, &backends_of(self.device), &options, &feed, self.repeat)?;
+        let timed = |run: &RunReport| Some((run.run_ms?, run.ran.clone()?));
+        let fastest = report.runs.iter().filter_map(timed).min_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((run_ms, info)) = fastest else {
+            let reasons: Vec<&str> = report.runs.iter().filter_map(|run| run.reason.as_deref()).collect();
+            return Err(Error::input(&model.name, format!("no engine runs it: {}", reasons.join("; "))));
+        };
+        let inputs: Vec<String> =
+            report.inputs.values().map(|dims| dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")).collect();
+        Ok(Row {
+            model: model.name.clone(),
+            engine: format!("{} {} ({})", info.backend, info.version, info.precision),
+            inputs: inputs.join(" "),
+            run_ms,
+            published_cpu_ms: model.published.cpu_ms,
+            published_gpu_ms: model.published.gpu_ms,
+        })
+    }
 }
 
 fn show(report: &OfficialReport, out: &mut impl Write) -> Result<()> {
-    let parts = report.environment.iter();
-    let parts = parts.map(|p| [p.part.into(), p.official.into(), p.here.clone(), if p.same { "same" } else { "other" }.into()]);
-    write_table(out, ["PART", "OFFICIAL", "HERE", ""], &parts.collect::<Vec<_>>())?;
+    write_text(out, &format!("{}\n\n", report.heading()))?;
+    write_table(out, table::ENVIRONMENT, &report.environment.iter().map(table::part).collect::<Vec<_>>())?;
     write_text(out, &format!("\n{}\n{}\n\n", report.comparable, report.gpu_times))?;
-    let ms = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.1}"));
-    let rows = report.rows.iter().map(|row| {
-        [
-            row.model.clone(),
-            row.engine.clone(),
-            row.inputs.clone(),
-            ms(Some(row.run_ms)),
-            ms(row.published_cpu_ms),
-            ms(row.published_gpu_ms),
-        ]
-    });
-    write_table(out, ["MODEL", "ENGINE", "INPUT", "HERE ms", "XEON ms", "T4 ms"], &rows.collect::<Vec<_>>())
+    write_table(out, table::OFFICIAL, &report.rows.iter().map(table::official).collect::<Vec<_>>())
 }

@@ -1,16 +1,15 @@
 //! `hpinfer bench streams`: how many streams this machine keeps up with.
 
+use super::ReportFiles;
 use super::subject::Subject;
-use crate::bench::inputs;
 use crate::bench::machine::{Machine, utc};
-use crate::bench::streams::{Aim, Found, MOST, most};
+use crate::bench::streams::{Aim, StreamsReport, most};
+use crate::bench::{csv, inputs, page, table};
 use crate::cli::ALL_DONE;
 use crate::cli::args::GlobalArgs;
-use crate::cli::table::{write_json, write_table, write_text};
+use crate::cli::table::{write_table, write_text};
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
-use crate::result::RunRecord;
-use serde::Serialize;
 use std::io::Write;
 use std::time::SystemTime;
 
@@ -28,27 +27,8 @@ pub(super) struct StreamsArgs {
     /// How long each number of streams is tried
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     seconds: f64,
-    /// One JSON object instead of a table
-    #[arg(long)]
-    json: bool,
-}
-
-/// What was measured, and where.
-#[derive(Serialize)]
-struct Report<'a> {
-    hpinfer: &'static str,
-    date: String,
-    machine: Machine,
-    pipeline: &'a str,
-    inputs: Vec<String>,
-    /// Of the frames, which are decoded before the first try: each once.
-    sizes: Vec<String>,
-    threads: usize,
-    models: &'a [RunRecord],
-    #[serde(flatten)]
-    aim: Aim,
-    #[serde(flatten)]
-    found: Found,
+    #[command(flatten)]
+    files: ReportFiles,
 }
 
 /// Runs the command.
@@ -74,40 +54,22 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
     let pipeline = plan.open(global)?;
     let threads = plan.loader.threads;
     let found = most(pipeline.as_ref(), &frames, threads, aim)?;
-    let report = Report {
+    let report = StreamsReport {
         hpinfer: env!("CARGO_PKG_VERSION"),
         date,
         machine: Machine::read(),
-        pipeline: args.subject.pipeline()?,
+        pipeline: args.subject.pipeline()?.to_owned(),
         inputs: pictures.into_iter().map(|picture| picture.name).collect(),
         sizes,
         threads,
-        models: pipeline.run_records(),
+        models: pipeline.run_records().to_vec(),
         aim,
         found,
     };
-    if args.json {
-        write_json(out, &report)?;
-    } else {
-        show(&report, out)?;
+    if args.files.write(&report, csv::streams, page::streams, out)? {
+        write_text(out, &format!("{}\n\n", report.heading()))?;
+        write_table(out, table::STREAMS, &report.found.tried.iter().map(table::streams).collect::<Vec<_>>())?;
+        write_text(out, &format!("\n{}\n", report.outcome()))?;
     }
     Ok(ALL_DONE)
-}
-
-fn show(report: &Report, out: &mut impl Write) -> Result<()> {
-    let Report { pipeline, inputs, sizes, threads, aim, found, machine, .. } = report;
-    let frames = format!("{} pictures, frames of {}, decoded beforehand", inputs.len(), sizes.join(" and "));
-    let what = format!("{pipeline}, {threads} threads; streams of {frames}");
-    let how = format!("{} frames a second each, {} s a try", aim.fps, aim.seconds);
-    write_text(out, &format!("{what}; {how}\nhpinfer {}, {}\n{machine}\n\n", report.hpinfer, report.date))?;
-    let rows = found.tried.iter().map(|tried| {
-        let kept = if tried.kept_up { "yes" } else { "no" };
-        let [p50, p99] = [tried.latency.p50_ms, tried.latency.p99_ms].map(|ms| format!("{ms:.1}"));
-        let rate = format!("{:.1}", tried.finished_per_s);
-        [tried.streams.to_string(), tried.offered.to_string(), tried.dropped.to_string(), rate, p50, p99, kept.into()]
-    });
-    write_table(out, ["STREAMS", "FRAMES", "DROPPED", "FINISHED/s", "p50 ms", "p99 ms", "KEPT UP"], &rows.collect::<Vec<_>>())?;
-    let more = if found.most == MOST { " or more" } else { "" };
-    let bound = format!("no frame dropped, and 99 of 100 within {} ms", aim.p99_ms);
-    write_text(out, &format!("\n{}{more} streams at once: {bound}\n", found.most))
 }
