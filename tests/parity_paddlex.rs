@@ -207,14 +207,14 @@ fn instance_segmentation() {
 
 #[test]
 fn semantic_segmentation() {
-    let case = Case::read("segment");
-    let ModelSpec::Segmentation(spec) = case.spec() else { panic!("not a segmenter") };
-    let (engine, fed) = case.engine();
-    let found = Segment::new(engine, spec)
-        .expect("a segmenter")
-        .predict(&[case.picture.view().into()], Share::Whole, &mut StageTimes::default())
-        .expect("labels");
-    case.assert_fed(&fed);
-    let rows = case.json["expected"]["pred"][0].as_array().expect("rows");
-    assert_eq!(found[0].labels(), rows.iter().flat_map(floats).map(|v| v as u8).collect::<Vec<_>>());
+    for name in ["segment", "deeplab", "deeplab_resized"] {
+        let case = Case::read(name);
+        let ModelSpec::Segmentation(spec) = case.spec() else { panic!("{name}: not a segmenter") };
+        let (engine, fed) = case.engine();
+        let segment = Segment::new(engine, spec).expect("a segmenter");
+        let found = segment.predict(&[case.picture.view().into()], Share::Whole, &mut StageTimes::default()).expect("labels");
+        case.assert_fed(&fed);
+        let rows = case.json["expected"]["pred"][0].as_array().expect("rows");
+        assert_eq!(found[0].labels(), rows.iter().flat_map(floats).map(|v| v as u8).collect::<Vec<_>>(), "{name}");
+    }
 }
