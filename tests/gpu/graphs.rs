@@ -67,6 +67,37 @@ fn a_shape_that_comes_often_is_one_launch() {
     }
 }
 
+/// Memory for the shapes that an engine was built for is there before the first picture is.
+#[test]
+fn the_first_run_on_usual_shapes_finds_its_memory() {
+    let _turn = Loaded::turn();
+    for form in Form::ALL {
+        let (double, home) = (Double::new(form), tempfile::tempdir().expect("a folder"));
+        let engine = engine(&double, home.path());
+        let allocations = || Loaded::get().counts().allocations;
+        let opened = allocations();
+        let mut first = engine.session().expect("a session");
+        assert_eq!(allocations(), opened, "{form:?}: it was made with the engine");
+        let mut second = engine.session().expect("another session");
+        assert!(allocations()[0] > opened[0], "{form:?}");
+        for session in [&mut first, &mut second] {
+            let session = session.on_gpu().expect("on the device");
+            assert!(session.outputs(1).is_err(), "{form:?}: nothing ran yet");
+            let made = allocations();
+            for rows in [2, 1, 2] {
+                session.input(0, Shape::new(&[rows, 4])).expect("lent");
+                session.run().expect("a run");
+                assert_eq!(session.outputs(1).expect("an output")[0].shape, Shape::new(&[rows, 3]));
+            }
+            assert_eq!(allocations(), made, "{form:?}: usual shapes and smaller ones");
+            session.input(0, Shape::new(&[64, 4])).expect("lent");
+            assert!(allocations()[0] > made[0], "{form:?}: others get what they need");
+            session.run().expect("a run");
+            run(session, 2, 5);
+        }
+    }
+}
+
 #[test]
 fn few_shapes_are_recorded_at_a_time() {
     let _turn = Loaded::turn();

@@ -31,6 +31,16 @@ impl Profiles {
         near.map(|(index, _)| index)
     }
 
+    /// The usual shapes of the inputs in the first profile, if the engine has ranges for all of `inputs` inputs.
+    pub fn usual(&self, inputs: usize) -> Option<Vec<Shape>> {
+        let first = self.0.first().filter(|profile| profile.len() == inputs)?;
+        let shape = |limits: &Limits| {
+            let dims: Option<Vec<usize>> = limits.opt.iter().map(|d| usize::try_from(*d).ok()).collect();
+            Shape::try_from_slice(&dims?).ok()
+        };
+        first.iter().map(shape).collect()
+    }
+
     /// Why none takes inputs of these shapes.
     pub fn refusal<'a>(&self, shapes: impl Iterator<Item = &'a Shape>) -> String {
         let shapes = shapes.map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -75,6 +85,7 @@ mod tests {
             assert_eq!(choose(&dims), expected, "{dims:?}");
         }
         assert_eq!(choose(&[1, 1, 1]), None);
+        assert_eq!((profiles.usual(1), profiles.usual(2)), (Some(vec![Shape::new(&[1, 320])]), None));
         assert_eq!(profiles.describe(), "1x48 to 8x640, or 1x48 to 8x3200");
     }
 }

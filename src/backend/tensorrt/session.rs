@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 use crate::onnx::{Cut, Model, OutputKind};
 use crate::tensor::{DType, Shape};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Sessions of an engine on a GPU at one time: while one waits for its results the others keep the device busy.
 const SESSIONS: usize = 3;
@@ -219,6 +219,8 @@ struct Loaded {
     spec: EngineSpec,
     profiles: Profiles,
     outside: Counter,
+    /// Made when the engine was loaded, with its memory; the first worker takes it.
+    first: Mutex<Option<Box<dyn backend::Session>>>,
 }
 
 impl Loaded {
@@ -240,8 +242,9 @@ impl Loaded {
         let specs = |inputs: bool| made.engine.io().iter().filter(|io| io.is_input == inputs).map(spec).collect::<Result<Vec<_>>>();
         let io = IoSpec { inputs: specs(true)?, outputs: specs(false)? };
         let (profiles, outside) = (Profiles::of(&made.engine), Counter::new(model, made.file));
+        let first = Mutex::new(Some(session(&made.engine, device, &info.model)?));
         let spec = EngineSpec { io, info, output: OutputKind::Original };
-        Ok(Self { engine: made.engine, device: device.clone(), spec, profiles, outside })
+        Ok(Self { engine: made.engine, device: device.clone(), spec, profiles, outside, first })
     }
 }
 
@@ -251,7 +254,10 @@ impl backend::Engine for Loaded {
     }
 
     fn session(&self) -> Result<Box<dyn backend::Session>> {
-        session(&self.engine, &self.device, &self.spec.info.model)
+        match self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(first) => Ok(first),
+            None => session(&self.engine, &self.device, &self.spec.info.model),
+        }
     }
 
     fn most_sessions(&self) -> usize {

@@ -1,4 +1,4 @@
-//! A session: a context with a stream, scratch memory and buffers of its own. Addresses are bound when a buffer grows and shapes
+//! A session: a context with a stream, scratch memory and buffers of its own, from the start those for the usual shapes. Addresses are bound when a buffer grows and shapes
 //! set when they change: a run on the shapes of the run before is one call, and allocates nothing.
 
 use super::ffi::{Context, Element, Engine, Twin};
@@ -47,7 +47,7 @@ impl<M: Memory> Worker<M> {
             let places = engine.io().iter().enumerate().filter(|(_, io)| io.is_input == inputs);
             places.map(|(place, io)| Tensor { place, dtype: io.dtype.unwrap_or(Element::F32), shape: Shape::new(&[0]) }).collect()
         };
-        Ok(Self {
+        let mut worker = Self {
             context: engine.context()?,
             memory,
             profiles: Profiles::of(engine),
@@ -56,7 +56,23 @@ impl<M: Memory> Worker<M> {
             outputs: tensors(false),
             profile: None,
             changed: true,
-        })
+        };
+        worker.reserve();
+        Ok(worker)
+    }
+
+    /// Gets memory for the usual shapes of the first profile, so that the first run finds it. Where there is too little, the run that
+    /// needs it says so.
+    fn reserve(&mut self) {
+        let Some(usual) = self.profiles.usual(self.inputs.len()) else { return };
+        let lent = usual.into_iter().enumerate().try_for_each(|(index, shape)| self.lend(index, shape).map(drop));
+        if let Err(e) = lent.and_then(|()| self.prepare()) {
+            tracing::debug!("{}: memory comes with the first run: {e}", self.model);
+        }
+        // Nothing was lent and nothing ran.
+        self.inputs.iter_mut().chain(&mut self.outputs).for_each(|tensor| tensor.shape = Shape::new(&[0]));
+        self.profile = None;
+        self.changed = true;
     }
 
     /// The buffer of input `index`, at least as large as `shape` needs, and the bytes of that.
@@ -128,7 +144,8 @@ impl<M: Memory> Worker<M> {
 
     /// Output `index` of the last run, and its buffer.
     pub(super) fn found(&self, index: usize) -> Result<(&Tensor, &M::Buffer)> {
-        let found = self.outputs.get(index).and_then(|tensor| Some((tensor, self.context.buffer(tensor.place)?)));
+        let tensor = self.outputs.get(index).filter(|_| self.profile.is_some());
+        let found = tensor.and_then(|tensor| Some((tensor, self.context.buffer(tensor.place)?)));
         found.ok_or_else(|| Error::internal("tensorrt output", format!("output {index} of {}, or no run yet", self.outputs.len())))
     }
 }
