@@ -451,8 +451,11 @@ fn the_closest_engine_goes_first_and_one_that_is_refused_is_passed_over() {
     });
     let same = elsewhere(|k| k.options.version_compatible = true);
     let files = [&older, &same].map(|key| home.get(key, None).unwrap().2.unwrap());
+    let wide = elsewhere(|k| (k.options.target, k.options.version_compatible) = (Some(75), true));
+    let wide_file = home.get(&wide, None).unwrap().2.unwrap();
     let found: Vec<_> = home.cache().standing_for(&key(), None).into_iter().map(|(_, _, path)| path).collect();
-    assert_eq!(found, [files[1].clone(), files[0].clone()]);
+    assert_eq!(found, [files[1].clone(), wide_file.clone(), files[0].clone()]);
+    home.cache().remove(&wide_file).unwrap();
     let tried = Cell::new(0);
     let refuse_first = |plan: &[u8]| match tried.replace(tried.get() + 1) {
         0 => Err(Error::backend("tensorrt", "the plan is refused", "build it again")),

@@ -83,7 +83,7 @@ impl Builder {
         Self { reference, ..self }
     }
 
-    /// Takes its GPU for `gpu`.
+    /// Takes its GPU for `gpu`; for test doubles of the library, which have none.
     #[must_use]
     pub fn as_on(self, gpu: Gpu) -> Self {
         Self { gpu, ..self }

@@ -1,7 +1,8 @@
 //! Built engines on disk. An engine is filed under a content key of all that made it: model, graph changes, build options,
 //! library, GPU. What it was called, where it lay and when it was written are no part of it, so a plain engine of another
-//! GPU or version is never even looked at; one built for more than one machine is found by its description ([`fit`](super::fit)). One file holds a header with the description, a checksum, and the plan;
-//! a sidecar shows the description to people.
+//! GPU or version is never even looked at; one that was built for more than one machine is found by its description
+//! ([`fit`](super::fit)). One file holds a header with the description, a checksum, and the plan; a sidecar shows the description
+//! to people.
 //!
 //! A plan is code: a file that others can write is never loaded. A file that is damaged, cut off or refused by the
 //! library is made again, once, with one warning. A writer holds the lock of the key, writes under a temporary name and
@@ -205,7 +206,7 @@ impl EngineCache {
             made.key.stands_for(wanted).map(|fit| (fit, std::cmp::Reverse(made.built_at), made.key, entry.path))
         };
         let mut found: Vec<_> = entries.filter_map(fit).collect();
-        found.sort_by(|a, b| (&a.0, a.1, &a.3).cmp(&(&b.0, b.1, &b.3)));
+        found.sort_by_cached_key(|(fit, built, _, path)| (fit.distance(), *built, path.clone()));
         found.into_iter().map(|(fit, _, key, path)| (fit, key, path)).collect()
     }
 

@@ -1,5 +1,5 @@
 //! Where an engine runs besides the library and the GPU that made it: built for GPUs of a compute capability (`--target`), for all from
-//! Ampere on (`--ampere-plus`), or for later versions of the library too (`--version-compatible`). The numbers are NVIDIA's:
+//! Ampere on (`--ampere-plus`), or for later versions of the library too (`--version-compatible`). The rules are NVIDIA's:
 //! without these options a plan is for one build of the library and one product.
 
 use super::cache::{EngineKey, Gpu};
@@ -9,8 +9,8 @@ use std::fmt;
 /// The compute capability of Ampere.
 const AMPERE: [i32; 2] = [8, 0];
 
-/// How an engine made elsewhere, or with other options, does here; the least is the closest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How an engine made elsewhere, or with other options, does here.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fit {
     /// The older library that built it, if it is not the one here.
     older: Option<String>,
@@ -18,7 +18,7 @@ pub struct Fit {
     version_compatible: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum OnGpu {
     /// Built on one of the same name.
     Same,
@@ -26,6 +26,18 @@ enum OnGpu {
     Target(String),
     /// Built for all from Ampere on.
     AmperePlus,
+}
+
+impl Fit {
+    /// What orders engines, the closest first: what is built for more machines is slower on each.
+    pub(super) fn distance(&self) -> impl Ord + use<> {
+        let gpu = match self.gpu {
+            OnGpu::Same => 0,
+            OnGpu::Target(_) => 1,
+            OnGpu::AmperePlus => 2,
+        };
+        (self.older.is_some(), gpu, self.version_compatible)
+    }
 }
 
 impl fmt::Display for Fit {
