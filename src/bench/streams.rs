@@ -240,7 +240,7 @@ mod tests {
 
     fn frame(name: Option<&str>) -> Frame {
         let image = ImageBuf::new(vec![0; 3], Size::new(1, 1), PixelFormat::Bgr).expect("a pixel");
-        Frame { id: FrameId { input_path: name.map(Into::into), page_index: None }, image: image.into() }
+        Frame::new(FrameId { input_path: name.map(Into::into), page_index: None }, image)
     }
 
     /// 10 ms a frame on one thread serve 100 frames a second at most; the machine may be too busy for that many, never for more.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::source::PdfOptions;
-use crate::source::pdf::{self, Isolation, PageRanges, Password};
+use crate::source::pdf::{self, Isolation, PageRanges, Password, TextLayer};
 use clap::Args;
 use std::io;
 use std::path::Path;
@@ -20,6 +20,9 @@ pub struct PdfArgs {
     /// Dots per inch at which PDF pages are rendered
     #[arg(long, value_name = "N", default_value_t = 144, value_parser = clap::value_parser!(u32).range(1..=9600))]
     pub dpi: u32,
+    /// What text layers of PDF pages are used for
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = TextLayer::Ocr, hide_short_help = true)]
+    pub pdf_text: TextLayer,
     /// Password of encrypted PDF inputs
     #[arg(long, value_name = "WORD", env = "HPINFER_PDF_PASSWORD", hide_env_values = true)]
     pub pdf_password: Option<String>,
@@ -38,6 +41,7 @@ impl PdfArgs {
         Ok(PdfOptions {
             dpi: self.dpi,
             pages: self.pages.clone().unwrap_or_default(),
+            text: self.pdf_text,
             password: self.pdf_password.clone().map(Password),
             max_pages: self.max_pages,
             page_time: Duration::from_secs(self.page_timeout),

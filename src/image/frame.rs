@@ -1,8 +1,10 @@
 //! A decoded picture with its identity, and borrowed views of pixels for the operations.
 
 use super::geometry::Size;
+use super::page_text::PageText;
 use super::picture::Picture;
 use crate::error::{Error, Result};
+use std::sync::Arc;
 
 /// How the bytes of a picture are laid out. All formats are 8 bits per sample, interleaved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,12 +113,19 @@ pub struct Frame {
     pub id: FrameId,
     /// The pixels.
     pub image: Picture,
+    /// Text that is known without reading the picture; pipelines that read text use it.
+    pub text: Option<Arc<PageText>>,
 }
 
 impl Frame {
-    /// A frame without a file behind it: an [`ImageBuf`] (BGR), or a [`Resident`](super::Resident).
+    /// A frame that came from `id`: an [`ImageBuf`] (BGR), or a [`Resident`](super::Resident).
+    pub fn new(id: FrameId, image: impl Into<Picture>) -> Self {
+        Self { id, image: image.into(), text: None }
+    }
+
+    /// A frame without a file behind it.
     pub fn from_image(image: impl Into<Picture>) -> Self {
-        Self { id: FrameId::default(), image: image.into() }
+        Self::new(FrameId::default(), image)
     }
 
     /// Width and height.

@@ -2,6 +2,8 @@
 //! Integer points name pixels; float points are positions in which pixel (i, j) has its centre at (i, j),
 //! as OpenCV's contour and warp functions count them.
 
+use serde::{Deserialize, Serialize};
+
 /// Width and height in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Size {
@@ -39,7 +41,7 @@ pub struct PointI {
 }
 
 /// A sub-pixel position.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PointF {
     /// Horizontal position.
     pub x: f32,

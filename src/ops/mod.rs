@@ -13,4 +13,5 @@ pub mod resize_norm;
 pub mod sampling;
 pub mod simd;
 pub mod table;
+pub mod text_layer;
 pub mod warp;

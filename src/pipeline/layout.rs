@@ -4,7 +4,7 @@ use super::config::DocumentConfig;
 use super::crew::Turn;
 use super::doc_preprocessor::DocPreprocessor;
 use crate::error::Result;
-use crate::image::{Frame, FrameId, ImageBuf};
+use crate::image::{Frame, FrameId, ImageBuf, PageText};
 use crate::modules::{Detect, Loader, PictureModule};
 use crate::result::DetectedBox;
 use crate::result::page::PreparedPage;
@@ -17,6 +17,8 @@ pub(super) struct PageLayout {
     pub id: FrameId,
     /// The page as it is read.
     pub image: Arc<ImageBuf>,
+    /// What is known of its text.
+    pub text: Option<Arc<PageText>>,
     /// What was done to the picture before.
     pub prepared: Option<PreparedPage>,
     /// The regions, in pixels of the page.
@@ -27,7 +29,7 @@ pub(super) struct PageLayout {
 
 impl PageLayout {
     fn frame(&self) -> Frame {
-        Frame { id: self.id.clone(), image: self.image.clone().into() }
+        Frame { text: self.text.clone(), ..Frame::new(self.id.clone(), self.image.clone()) }
     }
 }
 
@@ -56,10 +58,12 @@ pub(super) fn find(turn: Turn, preprocessor: &DocPreprocessor, layout: Option<&D
         let mut times = StageTimes::default();
         let picture = frame.image.on_host(&mut times.transfers)?; // regions are cut out there
         let prepared = preprocessor.page(&picture, share, &mut times)?;
-        let image = prepared.as_ref().map_or(picture, |prepared| prepared.picture.clone());
+        let image = prepared.as_ref().map_or_else(|| picture.clone(), |prepared| prepared.picture.clone());
+        // Text that is known is where the pixels were.
+        let text = frame.text.clone().filter(|_| Arc::ptr_eq(&image, &picture));
         let regions = layout.map(|layout| layout.predict(&[image.view().into()], share, &mut times)).transpose()?;
         let regions = regions.into_iter().flatten().flatten().collect();
-        Ok(PageLayout { id: frame.id.clone(), image, prepared, regions, times })
+        Ok(PageLayout { id: frame.id.clone(), image, text, prepared, regions, times })
     })
 }
 
@@ -73,10 +77,11 @@ pub(super) fn pages(frames: &[Frame], layouts: &[Layout]) -> Vec<Frame> {
 pub(super) fn parts(layouts: &[Layout], label: &str) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     for (index, layout) in layouts.iter().enumerate() {
-        let Ok(PageLayout { id, image, regions, .. }) = layout else { continue };
+        let Ok(PageLayout { id, image, text, regions, .. }) = layout else { continue };
         for found in regions.iter().filter(|found| found.label.to_lowercase() == label) {
             if let Some((bbox, pixels)) = cut(image, found)? {
-                parts.push(Part { frame: index, bbox, picture: Frame { id: id.clone(), image: pixels.into() } });
+                let text = text.as_ref().map(|text| Arc::new(text.part(bbox)));
+                parts.push(Part { frame: index, bbox, picture: Frame { text, ..Frame::new(id.clone(), pixels) } });
             }
         }
     }

@@ -10,7 +10,7 @@ use super::runs::Runs;
 use super::tables::{self, Found};
 use super::{Pipeline, all_failed};
 use crate::error::{Error, Result};
-use crate::image::{Frame, FrameId, ImageBuf, PointI};
+use crate::image::{Frame, FrameId, ImageBuf, PageText, PointI};
 use crate::modules::{Classify, Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::ops::layout::{Columns, reading_order};
 use crate::result::page::{Block, BlockContent, PageResult, PreparedPage};
@@ -145,7 +145,8 @@ impl Pages {
     }
 
     fn read_seals(&self, pages: &mut [Result<Page>], parts: &[Part], turn: Turn) {
-        let pictures: Vec<Frame> = parts.iter().map(|part| part.picture.clone()).collect();
+        // Seals are pictures, whatever the document says of the page around them.
+        let pictures: Vec<Frame> = parts.iter().map(|part| Frame { text: None, ..part.picture.clone() }).collect();
         let reader = self.seal_reader.as_ref().unwrap_or(&self.reader);
         for (part, read) in parts.iter().zip(reader.read(turn, &pictures, |_, _| true)) {
             put(pages, part.frame, read, |page, (text, spent)| {
@@ -203,6 +204,7 @@ impl Pages {
 struct Page {
     id: FrameId,
     image: Arc<ImageBuf>,
+    text: Option<Arc<PageText>>,
     prepared: Option<PreparedPage>,
     layout: Vec<DetectedBox>,
     blocks: Vec<Block>,
@@ -213,9 +215,9 @@ struct Page {
 }
 
 impl Page {
-    fn new(PageLayout { id, image, prepared, regions, times }: PageLayout) -> Self {
+    fn new(PageLayout { id, image, text, prepared, regions, times }: PageLayout) -> Self {
         let (blocks, ocr, seals, tables) = Default::default();
-        Self { id, image, prepared, layout: regions, blocks, ocr, seals, tables, times }
+        Self { id, image, text, prepared, layout: regions, blocks, ocr, seals, tables, times }
     }
 
     /// Regions that hold something of their own, by class in small letters.
@@ -239,7 +241,8 @@ impl Page {
     fn region(&self, found: &DetectedBox, on_page: bool) -> Result<Option<([i32; 4], Frame)>> {
         let Some((bbox, pixels)) = layout::cut(&self.image, found)? else { return Ok(None) };
         let image = if on_page { alone(&self.image, &pixels, bbox)? } else { pixels };
-        Ok(Some((bbox, Frame { id: self.id.clone(), image: image.into() })))
+        let text = self.text.as_ref().map(|text| Arc::new(if on_page { text.only(bbox) } else { text.part(bbox) }));
+        Ok(Some((bbox, Frame { text, ..Frame::new(self.id.clone(), image) })))
     }
 
     /// The page without its regions.
@@ -247,7 +250,9 @@ impl Page {
         let mut data = self.image.data().to_vec();
         self.regions().for_each(|(_, found)| blank(&mut data, &self.image, found));
         let image = ImageBuf::new(data, self.image.size(), self.image.format())?;
-        Ok(Frame { id: self.id.clone(), image: image.into() })
+        let boxes: Vec<[i32; 4]> = self.regions().map(|(_, found)| found.coordinate.map(|side| side as i32)).collect();
+        let text = self.text.as_ref().map(|text| Arc::new(text.without(&boxes)));
+        Ok(Frame { text, ..Frame::new(self.id.clone(), image) })
     }
 }
 
@@ -265,6 +270,7 @@ fn extend(ocr: &mut OcrResult, more: OcrResult) {
     ocr.dt_polys.extend(more.dt_polys);
     ocr.rec_text.extend(more.rec_text);
     ocr.rec_score.extend(more.rec_score);
+    ocr.rec_source.extend(more.rec_source);
 }
 
 fn block(layout_bbox: [f32; 4], content: BlockContent) -> Block {

@@ -6,15 +6,17 @@ use super::config::OcrConfig;
 use super::crew::Turn;
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
-use crate::image::{Frame, PictureRef, PointI, Resident};
+use crate::image::page_text::TextUse;
+use crate::image::{Frame, PageText, PictureRef, PointI, Resident};
 use crate::modules::batch::{self, Batch, BatchLimits, Padding};
 use crate::modules::network::Share;
 use crate::modules::text_detect::Detected;
 use crate::modules::text_recognise::{Line, Text};
 use crate::modules::{TextDetect, TextRecognise};
 use crate::ops::db::TextPolygon;
+use crate::ops::text_layer;
 use crate::ops::warp::curve::CurvePlan;
-use crate::result::{Header, OcrResult};
+use crate::result::{Header, OcrResult, TextSource};
 use crate::trace::StageTimes;
 use std::sync::Arc;
 
@@ -36,11 +38,15 @@ pub(super) struct TextReader {
     score_thresh: f32,
 }
 
-/// What detection found in one frame.
+/// What detection found in one frame, or the document knows of it.
+#[derive(Default)]
 struct Found {
     boxes: Vec<TextPolygon>,
+    /// The text of each box where it is known; of no box where none can be.
+    known: Vec<Option<String>>,
     /// The frame on the GPU, where that reads it; it goes when the texts are there.
     resident: Option<Arc<Resident>>,
+    /// Where the pixels are of boxes whose text is not known.
     crops: Vec<CurvePlan>,
     times: StageTimes,
 }
@@ -52,6 +58,20 @@ type Placed<'a> = (&'a Frame, Option<&'a Arc<Resident>>);
 struct Region {
     frame: usize,
     crop: CurvePlan,
+}
+
+impl Found {
+    /// The lines of `text` for which `keep` says so.
+    fn stated(text: &PageText, keep: impl Fn(&[PointI]) -> bool) -> Self {
+        let lines = text_layer::lines(&text.glyphs).into_iter().filter(|line| keep(&line.quad));
+        let (boxes, known) = lines.map(|line| (TextPolygon { points: line.quad.to_vec(), score: 1.0 }, Some(line.text))).unzip();
+        Self { boxes, known, ..Self::default() }
+    }
+}
+
+/// The text of `frame`, where that stands in for reading it.
+fn stated_lines(frame: &Frame) -> Option<&PageText> {
+    frame.text.as_deref().filter(|text| text.usage == TextUse::Lines)
 }
 
 fn on_gpu(recognise: &TextRecognise) -> bool {
@@ -84,9 +104,13 @@ impl TextReader {
         frames: &[Frame],
         keep: impl Fn(usize, &[PointI]) -> bool + Sync,
     ) -> Vec<Result<(OcrResult, StageTimes)>> {
-        let groups = self.detect.groups(frames.iter().map(Frame::size));
+        let (stated, seen): (Vec<usize>, Vec<usize>) = (0..frames.len()).partition(|&index| stated_lines(&frames[index]).is_some());
+        let mut groups = self.detect.groups(seen.iter().map(|&index| frames[index].size()));
+        groups.iter_mut().flatten().for_each(|place| *place = seen[*place]);
         let found = turn.each(&groups, |group, share| self.find(frames, group, share, &keep));
         let mut detected: Vec<(usize, Result<Found>)> = groups.into_iter().flatten().zip(found.into_iter().flatten()).collect();
+        let lines = |index: usize| stated_lines(&frames[index]).map(|text| (index, Ok(Found::stated(text, |line| keep(index, line)))));
+        detected.extend(stated.into_iter().filter_map(lines));
         detected.sort_by_key(|(index, _)| *index);
         let detected: Vec<Result<Found>> = detected.into_iter().map(|(_, found)| found).collect();
         let crops = |(frame, found): (usize, &Result<Found>)| {
@@ -117,8 +141,11 @@ impl TextReader {
         part.add_share(&times, 1.0 / group.len() as f64);
         let found = |(&index, Detected { regions: mut boxes, resident }): (&usize, Detected)| {
             boxes.retain(|found| keep(index, &found.points));
-            let crops = boxes.iter().map(|found| self.detect.crop(found, frames[index].size())).collect::<Result<_>>()?;
-            Ok(Found { boxes, resident, crops, times: part })
+            let Frame { text, .. } = &frames[index];
+            let known: Vec<_> = text.iter().flat_map(|text| boxes.iter().map(|b| text_layer::within(&text.glyphs, &b.points))).collect();
+            let unknown = boxes.iter().enumerate().filter(|(i, _)| known.get(*i).is_none_or(Option::is_none));
+            let crops = unknown.map(|(_, found)| self.detect.crop(found, frames[index].size())).collect::<Result<_>>()?;
+            Ok(Found { boxes, known, resident, crops, times: part })
         };
         group.iter().zip(detected).map(found).collect()
     }
@@ -204,11 +231,22 @@ impl TextReader {
     fn result(&self, frame: &Frame, found: Found, texts: Vec<Result<(Text, StageTimes)>>) -> Result<(OcrResult, StageTimes)> {
         let mut result = OcrResult { header: Header::new(&frame.id, &[]), ..OcrResult::default() };
         let mut times = found.times;
-        for (found, text) in found.boxes.into_iter().zip(texts) {
-            let (text, spent) = text?;
-            times.add_share(&spent, 1.0);
+        let (mut known, mut texts) = (found.known.into_iter(), texts.into_iter());
+        for found in found.boxes {
+            let (text, source) = match known.next().flatten() {
+                Some(text) => (Text { text, score: 1.0 }, TextSource::Pdf),
+                None => {
+                    let lost = || Error::internal("text recognition", "no answer for a line");
+                    let (text, spent) = texts.next().ok_or_else(lost)??;
+                    times.add_share(&spent, 1.0);
+                    (text, TextSource::Ocr)
+                }
+            };
             if text.score < self.score_thresh {
                 continue;
+            }
+            if frame.text.is_some() {
+                result.rec_source.push(source);
             }
             result.dt_polys.push(found.points);
             result.dt_scores.push(found.score);

@@ -113,6 +113,7 @@ impl TableRecognition {
             ocr.dt_polys.extend(text.dt_polys);
             ocr.rec_text.extend(text.rec_text);
             ocr.rec_score.extend(text.rec_score);
+            ocr.rec_source.extend(text.rec_source);
             ocr.dt_scores.clear();
             tables.push(table);
         }

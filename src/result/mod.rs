@@ -13,7 +13,7 @@ pub mod table;
 
 pub use classification::ClassificationResult;
 pub use detection::{DetectedBox, DetectionResult, InstanceResult, Mask};
-pub use ocr::OcrResult;
+pub use ocr::{OcrResult, TextSource};
 pub use page::PageResult;
 pub use seal::{Seal, SealResult};
 pub use segmentation::{LabelMap, SegmentationResult};

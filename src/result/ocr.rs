@@ -2,6 +2,7 @@
 
 use super::Header;
 use crate::image::PointI;
+use serde::Serialize;
 
 /// What an OCR pipeline found in one picture or page. All lists have one length and one order: reading order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,4 +17,16 @@ pub struct OcrResult {
     pub rec_text: Vec<String>,
     /// Recognition score of each region, 0..1.
     pub rec_score: Vec<f32>,
+    /// Where each text is from; empty where all are from the picture, because nothing else was to be used.
+    pub rec_source: Vec<TextSource>,
+}
+
+/// Where a text is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextSource {
+    /// The picture: it was recognised.
+    Ocr,
+    /// The text layer of the document.
+    Pdf,
 }

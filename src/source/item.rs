@@ -4,7 +4,7 @@ use super::pdf::Document;
 use super::url::Fetcher;
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
-use crate::image::{Frame, FrameId, ImageBuf};
+use crate::image::{Frame, FrameId, ImageBuf, PageText};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -76,24 +76,25 @@ impl InputItem {
     /// [`Error::Input`] with that name: nothing there, not a regular file, too large, unreachable, not decodable (see
     /// [`Decoder::decode`]), a page that cannot be rendered, or a single pixel.
     pub fn load(&self, decoder: &Decoder) -> Result<Frame> {
-        let image = self.pixels(decoder)?;
+        let (image, text) = self.pixels(decoder)?;
         if image.size().area() == 1 {
             return Err(Error::input(&self.name, "the picture is a single pixel: there is nothing to read"));
         }
-        Ok(Frame { id: self.frame_id(), image: image.into() })
+        Ok(Frame { text: text.map(Arc::new), ..Frame::new(self.frame_id(), image) })
     }
 
-    fn pixels(&self, decoder: &Decoder) -> Result<ImageBuf> {
+    /// The pixels, and what is known of their text.
+    fn pixels(&self, decoder: &Decoder) -> Result<(ImageBuf, Option<PageText>)> {
         let limit = decoder.limits.max_file_bytes;
         let refused = |reason| Error::input(&self.name, reason);
         let bytes = match &self.kind {
             InputKind::File(path) => read_file(path, limit).map_err(refused)?,
             InputKind::Url(fetcher) => fetcher.fetch(&self.name, limit).map_err(refused)?,
-            InputKind::Bytes(bytes) => return decoder.decode(bytes, &self.name),
+            InputKind::Bytes(bytes) => return Ok((decoder.decode(bytes, &self.name)?, None)),
             InputKind::Page { document, index } => return document.render(*index).map_err(refused),
             InputKind::Refused(reason) => return Err(refused(reason.clone())),
         };
-        decoder.decode(&bytes, &self.name)
+        Ok((decoder.decode(&bytes, &self.name)?, None))
     }
 }
 

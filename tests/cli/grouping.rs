@@ -20,7 +20,7 @@ fn frames() -> Vec<Frame> {
         let mut bytes = std::io::Cursor::new(Vec::new());
         picture.write_to(&mut bytes, image::ImageFormat::Png).expect("encoded");
         let image = Decoder::default().decode(bytes.get_ref(), "demo").expect("decoded");
-        Frame { id: FrameId { input_path: Some(index.to_string()), page_index: None }, image: image.into() }
+        Frame::new(FrameId { input_path: Some(index.to_string()), page_index: None }, image)
     });
     decoded.collect()
 }

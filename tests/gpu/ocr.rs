@@ -161,7 +161,7 @@ fn left_on_device(frame: &Frame, stream: &Stream, nv12: bool) -> Frame {
     };
     // SAFETY: the memory goes with the picture, and was written by the stream.
     let resident = unsafe { Resident::from_raw(stream, planes, size, memory) }.expect("a picture");
-    Frame { id: frame.id.clone(), image: resident.into() }
+    Frame::new(frame.id.clone(), resident)
 }
 
 /// Frames that a decoder left on the device are read there: nothing of them is uploaded, and none comes to the host.

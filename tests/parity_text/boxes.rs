@@ -79,7 +79,7 @@ fn compare(json: &Path) {
             problems.extend(difference(f, w).map(|d| format!("{label}, box {i}: {d}")));
         }
         if found == wanted || found.iter().zip(&wanted).all(|(f, w)| f.quad == w.quad) {
-            reading_order(&mut found);
+            reading_order(&mut found, |b| b.quad[0]);
             let order = case["order"].as_array().unwrap().iter().map(|i| int(i) as usize);
             for (f, at) in found.iter().zip(order) {
                 problems.extend(difference(f, &wanted[at]).map(|d| format!("{label}, reading order: {d}")));

@@ -44,7 +44,7 @@ pub fn pictured(case: &Value) -> ImageBuf {
 }
 
 pub fn frame(name: &str, image: ImageBuf) -> Frame {
-    Frame { id: FrameId { input_path: Some(name.into()), page_index: None }, image: image.into() }
+    Frame::new(FrameId { input_path: Some(name.into()), page_index: None }, image)
 }
 
 /// What a network was fed, run by run.

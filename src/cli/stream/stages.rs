@@ -110,7 +110,7 @@ impl Stages for FrameStages<'_> {
             Picture::Item(item) => item.load(&self.decoder).map_err(Output::Failed)?,
             Picture::Pixels(image) => {
                 let id = FrameId { input_path: Some(self.names[tag.stream].clone()), page_index: None };
-                Frame { id, image }
+                Frame::new(id, image)
             }
         };
         let Some(most) = self.carry_over else { return Ok(frame) };

@@ -185,7 +185,7 @@ impl TextDetect {
 }
 
 fn in_reading_order(mut boxes: Vec<TextBox>) -> Vec<TextPolygon> {
-    db::order::reading_order(&mut boxes);
+    db::order::reading_order(&mut boxes, |b| b.quad[0]);
     boxes.into_iter().map(|TextBox { quad, score }| TextPolygon { points: quad.to_vec(), score }).collect()
 }
 

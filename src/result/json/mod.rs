@@ -103,6 +103,9 @@ fn ocr<M: SerializeMap>(out: &mut M, result: &OcrResult, schema: Schema) -> Resu
     };
     out.serialize_entry(text, &result.rec_text)?;
     out.serialize_entry(score, &result.rec_score)?;
+    if !result.rec_source.is_empty() {
+        out.serialize_entry("rec_source", &result.rec_source)?;
+    }
     if schema == Schema::V3 {
         out.serialize_entry("rec_polys", &polys)?;
     }
@@ -169,6 +172,7 @@ mod tests {
             dt_scores: vec![0.74],
             rec_text: vec!["发票\"1\"".into()],
             rec_score: vec![0.8417],
+            rec_source: Vec::new(),
         };
         assert_eq!(
             to_line(&result.into(), Schema::V3Beta1),

@@ -4,16 +4,19 @@
 //! the one part of reading where a hostile file can loop, exhaust memory or break the renderer, so it happens in
 //! a worker that is watched: a process of its own where the program can start itself again, else a thread.
 
+mod glyphs;
 mod ranges;
 mod render;
+mod text;
 mod wire;
 mod worker;
 
 pub use ranges::PageRanges;
+pub use text::TextLayer;
 pub use wire::serve as serve_process;
 
-use crate::image::ImageBuf;
 use crate::image::decode::Limits;
+use crate::image::{ImageBuf, PageText};
 use render::{Answer, Setup};
 use std::fmt;
 use std::path::PathBuf;
@@ -31,6 +34,8 @@ pub struct PdfOptions {
     pub dpi: u32,
     /// Which pages.
     pub pages: PageRanges,
+    /// What text layers are used for.
+    pub text: TextLayer,
     /// Opens encrypted documents.
     pub password: Option<Password>,
     /// A document of which more pages are asked for is refused.
@@ -46,6 +51,7 @@ impl Default for PdfOptions {
         Self {
             dpi: 144,
             pages: PageRanges::default(),
+            text: TextLayer::default(),
             password: None,
             max_pages: 10_000,
             page_time: Duration::from_secs(60),
@@ -87,6 +93,7 @@ pub struct Document(Arc<Shared>);
 struct Shared {
     bytes: Arc<Vec<u8>>,
     setup: Setup,
+    text: TextLayer,
     page_time: Duration,
     isolation: Isolation,
     page_count: u32,
@@ -102,16 +109,18 @@ impl fmt::Debug for Document {
 impl Document {
     /// Opens the document in `bytes`. The error says in words why not: damaged, encrypted, too slow.
     pub fn open(bytes: Vec<u8>, options: &PdfOptions, limits: &Limits) -> Result<Self, String> {
-        let setup = Setup { dpi: options.dpi, password: options.password.clone().map(|p| p.0), max_pixels: limits.max_pixels };
+        let PdfOptions { dpi, text, page_time, .. } = *options;
+        let password = options.password.clone().map(|p| p.0);
+        let setup = Setup { dpi, password, max_pixels: limits.max_pixels, text: text != TextLayer::Ocr };
         let bytes = Arc::new(bytes);
         let mut worker = Worker::start(&bytes, &setup, &options.isolation)?;
-        let page_count = match worker.wait(options.page_time)? {
+        let page_count = match worker.wait(page_time)? {
             Answer::Pages(count) => count,
             Answer::Failed(reason) => return Err(reason),
-            Answer::Picture(_) => return Err("the renderer answered out of turn".into()),
+            Answer::Picture(..) => return Err("the renderer answered out of turn".into()),
         };
-        let (page_time, isolation) = (options.page_time, options.isolation.clone());
-        Ok(Self(Arc::new(Shared { bytes, setup, page_time, isolation, page_count, idle: Mutex::new(vec![worker]) })))
+        let isolation = options.isolation.clone();
+        Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, page_count, idle: Mutex::new(vec![worker]) })))
     }
 
     /// Number of pages in the document.
@@ -119,13 +128,14 @@ impl Document {
         self.0.page_count
     }
 
-    /// Renders the page of this index (from 0) to a BGR picture on white. The error says in words why not, and which page.
-    pub fn render(&self, index: u32) -> Result<ImageBuf, String> {
+    /// Renders the page of this index (from 0) to a BGR picture on white; with it comes what is used of its text layer. The
+    /// error says in words why not, and which page.
+    pub fn render(&self, index: u32) -> Result<(ImageBuf, Option<PageText>), String> {
         self.try_render(index).map_err(|reason| format!("page {}: {reason}", u64::from(index) + 1))
     }
 
-    fn try_render(&self, index: u32) -> Result<ImageBuf, String> {
-        let Shared { bytes, setup, page_time, isolation, idle, .. } = &*self.0;
+    fn try_render(&self, index: u32) -> Result<(ImageBuf, Option<PageText>), String> {
+        let Shared { bytes, setup, text, page_time, isolation, idle, .. } = &*self.0;
         let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
         let rested = lock().pop();
         let mut worker = match rested {
@@ -142,7 +152,7 @@ impl Document {
             lock().push(worker);
         }
         match answer {
-            Answer::Picture(image) => Ok(image),
+            Answer::Picture(image, layer) => Ok((image, layer.and_then(|layer| text.choose(layer)))),
             Answer::Failed(reason) => Err(reason),
             Answer::Pages(_) => Err("the renderer answered out of turn".into()),
         }

@@ -1,5 +1,7 @@
-//! One document, its pages rendered on demand: the only file that knows the renderer.
+//! One document, its pages rendered on demand: with `glyphs` the only files that know the renderer.
 
+use super::glyphs;
+use super::text::Layer;
 use crate::image::{ImageBuf, PixelFormat, Size};
 use hayro::hayro_interpret::util::TransformExt;
 use hayro::hayro_interpret::{InterpreterSettings, InterpreterWarning};
@@ -31,12 +33,14 @@ pub(super) struct Setup {
     pub password: Option<String>,
     /// Largest page in pixels.
     pub max_pixels: u64,
+    /// Whether text layers are wanted.
+    pub text: bool,
 }
 
 /// What a renderer says: first the number of pages, then one answer per page asked for.
 pub(super) enum Answer {
     Pages(u32),
-    Picture(ImageBuf),
+    Picture(ImageBuf, Option<Layer>),
     Failed(String),
 }
 
@@ -72,7 +76,7 @@ pub(super) fn serve(bytes: Arc<Vec<u8>>, setup: &Setup, pages: impl Iterator<Ite
             None => Err("there is no such page".into()),
         }));
         listening = answer(match rendered {
-            Ok(Ok(image)) => Answer::Picture(image),
+            Ok(Ok((image, layer))) => Answer::Picture(image, layer),
             Ok(Err(reason)) => Answer::Failed(reason),
             Err(_) => {
                 cache = RenderCache::new();
@@ -96,8 +100,8 @@ fn explain(error: LoadPdfError, setup: &Setup) -> String {
     }
 }
 
-/// Renders one page on white, with its rotation, cut to its crop box. Sides are rounded up as MuPDF rounds them.
-fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Result<ImageBuf, String> {
+/// Renders one page on white, with its rotation, cut to its crop box; its text layer where that is wanted. Sides are rounded up as MuPDF rounds them.
+fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Result<(ImageBuf, Option<Layer>), String> {
     let scale = f64::from(setup.dpi) / POINTS;
     let (width, height) = page.render_dimensions();
     let size = size_in_pixels(f64::from(width) * scale, f64::from(height) * scale, setup)?;
@@ -116,6 +120,7 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Res
     };
     let (columns, rows) = (size.width as u16, size.height as u16);
     let transform = Affine::scale(scale) * page.initial_transform(true).to_kurbo();
+    let layer = setup.text.then(|| glyphs::layer(page, &settings, transform, size)).transpose()?;
     let mut context = RenderContext::new(columns, rows);
     // Hinting fits glyphs to whole pixels; without it they look as PDFium and MuPDF draw them.
     let drawing = RenderSettings { hinting: false, ..RenderSettings::default() };
@@ -136,7 +141,7 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Res
     for &[r, g, b, _] in rgba.as_chunks::<4>().0 {
         bgr.extend([b, g, r]);
     }
-    ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(|e| e.to_string())
+    Ok((ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(|e| e.to_string())?, layer))
 }
 
 /// Whether there are bytes for the page's content, and nothing comes out of them.
@@ -178,7 +183,7 @@ mod tests {
 
     #[test]
     fn sides_are_rounded_up_and_bounded() {
-        let setup = Setup { dpi: 144, password: None, max_pixels: 10_000_000 };
+        let setup = Setup { dpi: 144, password: None, max_pixels: 10_000_000, text: false };
         let size = |w, h| size_in_pixels(w, h, &setup);
         assert_eq!(size(1190.55, 1683.78), Ok(Size::new(1191, 1684)));
         assert_eq!(size(1224.0005, 0.2), Ok(Size::new(1224, 1)));

@@ -1,7 +1,7 @@
 //! A renderer in a process of its own, and how one talks to it: lines of JSON, bytes after those that announce them.
 //!
 //! To the renderer: an [`Opening`], the document's bytes, then a page index a line. From it: a [`Header`] per answer, and
-//! after that of a picture its BGR samples. The end of its input ends it, so that it never outlives who started it.
+//! after that of a picture its BGR samples and its text layer. The end of its input ends it, so that it never outlives who started it.
 
 use super::render::{self, Answer, Setup};
 use super::worker::STACK;
@@ -27,7 +27,12 @@ struct Opening {
 #[derive(Serialize, Deserialize)]
 enum Header {
     Pages(u32),
-    Picture { width: u32, height: u32 },
+    /// `text`: length of the text layer, which follows the samples.
+    Picture {
+        width: u32,
+        height: u32,
+        text: Option<u64>,
+    },
     Failed(String),
 }
 
@@ -99,10 +104,12 @@ fn write_answer(to: &mut impl Write, answer: &Answer) -> io::Result<()> {
     match answer {
         Answer::Pages(count) => write_line(to, &Header::Pages(*count))?,
         Answer::Failed(reason) => write_line(to, &Header::Failed(reason.clone()))?,
-        Answer::Picture(image) => {
+        Answer::Picture(image, layer) => {
             let Size { width, height } = image.size();
-            write_line(to, &Header::Picture { width, height })?;
+            let layer = layer.as_ref().map(serde_json::to_vec).transpose()?;
+            write_line(to, &Header::Picture { width, height, text: layer.as_ref().map(|layer| layer.len() as u64) })?;
             to.write_all(image.data())?;
+            to.write_all(layer.as_deref().unwrap_or_default())?;
         }
     }
     to.flush()
@@ -114,14 +121,17 @@ fn read_answer(from: &mut impl BufRead, setup: &Setup) -> io::Result<Option<Answ
     Ok(Some(match header {
         Header::Pages(count) => Answer::Pages(count),
         Header::Failed(reason) => Answer::Failed(reason),
-        Header::Picture { width, height } => {
+        Header::Picture { width, height, text } => {
             let size = Size::new(width, height);
             if size.area() > setup.max_pixels {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             let mut bgr = vec![0; size.area() as usize * 3];
             from.read_exact(&mut bgr)?;
-            Answer::Picture(ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(io::Error::other)?)
+            let mut json = Vec::new();
+            from.take(text.unwrap_or(0)).read_to_end(&mut json)?;
+            let layer = text.map(|_| serde_json::from_slice(&json)).transpose()?;
+            Answer::Picture(ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(io::Error::other)?, layer)
         }
     }))
 }
@@ -142,25 +152,38 @@ fn read_line<T: for<'de> Deserialize<'de>>(from: &mut impl BufRead) -> io::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::PointF;
+    use crate::image::page_text::Glyph;
+    use crate::source::pdf::text::Layer;
 
     #[test]
     fn answers_survive_the_way() {
-        let setup = Setup { dpi: 144, password: None, max_pixels: 6 };
+        let setup = Setup { dpi: 144, password: None, max_pixels: 6, text: true };
         let image = ImageBuf::new((0..18).collect(), Size::new(3, 2), PixelFormat::Bgr).unwrap();
+        let glyph = Glyph { text: "ﬁ".into(), quad: [PointF::new(0.5, 1.5); 4], along: PointF::new(1.0, 0.0) };
+        let layer = Layer { glyphs: vec![(glyph, true)], pictures: 0.25 };
         let mut stream = Vec::new();
-        for answer in [Answer::Pages(7), Answer::Picture(image.clone()), Answer::Failed("a\nb".into())] {
+        for answer in [
+            Answer::Pages(7),
+            Answer::Picture(image.clone(), Some(layer.clone())),
+            Answer::Picture(image.clone(), None),
+            Answer::Failed("a\nb".into()),
+        ] {
             write_answer(&mut stream, &answer).unwrap();
         }
         let mut from = stream.as_slice();
         assert!(matches!(read_answer(&mut from, &setup).unwrap(), Some(Answer::Pages(7))));
-        assert!(matches!(read_answer(&mut from, &setup).unwrap(), Some(Answer::Picture(read)) if read == image));
+        assert!(
+            matches!(read_answer(&mut from, &setup).unwrap(), Some(Answer::Picture(read, Some(text))) if read == image && text == layer)
+        );
+        assert!(matches!(read_answer(&mut from, &setup).unwrap(), Some(Answer::Picture(read, None)) if read == image));
         assert!(matches!(read_answer(&mut from, &setup).unwrap(), Some(Answer::Failed(reason)) if reason == "a\nb"));
         assert!(read_answer(&mut from, &setup).unwrap().is_none());
     }
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        let setup = Setup { dpi: 144, password: None, max_pixels: 6 };
+        let setup = Setup { dpi: 144, password: None, max_pixels: 6, text: true };
         for stream in
             [&b"nonsense\n"[..], b"{\"Picture\":{\"width\":3,\"height\":2}}\nshort", b"{\"Picture\":{\"width\":9999,\"height\":9999}}\n"]
         {

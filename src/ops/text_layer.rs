@@ -1,0 +1,248 @@
+//! Lines of text from the glyphs that a document places on a page. Documents place glyphs, or words, in any order and mark
+//! spaces by gaps as often as by characters; what belongs together is told from places alone. Lengths are in em, the height of
+//! a glyph's box. Text runs from left to right in its own direction; turned and vertical lines are found as well.
+
+use super::db::order::reading_order;
+use crate::image::page_text::{Glyph, UNKNOWN};
+use crate::image::{PointF, PointI};
+use std::collections::BTreeMap;
+
+/// Lines whose directions differ by less are of one direction, in degrees.
+const SAME_DIRECTION: f32 = 3.0;
+/// Glyphs whose middles differ by less across the line stand in one row.
+const SAME_ROW: f32 = 0.35;
+/// Glyphs of one row are at most so many times as high as each other: figures above the line are, initials beside it are not.
+const SAME_HEIGHT: f32 = 2.0;
+/// Rows that a glyph may belong to: those whose middles lie highest and are still near.
+const NEAR_ROWS: usize = 8;
+/// A wider gap starts another line in the same row: the next column, or the next cell.
+const COLUMN_GAP: f32 = 1.2;
+/// A wider gap stands for a space, between letters and between characters that are written without spaces.
+const SPACE_GAP: (f32, f32) = (0.15, 0.5);
+/// A glyph that starts closer to an equal one, in parts of its own width, is its shadow.
+const SHADOW: f32 = 0.25;
+/// Most of the characters of a line that may be unknown, private or control characters.
+const MAX_UNREADABLE: f64 = 0.05;
+/// An outline around a line is longer than its glyphs by at most this, in its own heights: detectors leave a margin.
+const MARGIN: f32 = 1.0;
+/// An outline around a line is at most this high.
+const MAX_HEIGHT: f32 = 3.0;
+
+/// A line of text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextLine {
+    /// Its characters.
+    pub text: String,
+    /// Corners of its box, clockwise from its own top left.
+    pub quad: [PointI; 4],
+}
+
+/// The lines that `glyphs` make, in the order of [`reading_order`].
+pub fn lines(glyphs: &[Glyph]) -> Vec<TextLine> {
+    let mut lines: Vec<TextLine> = rows(glyphs).iter().flat_map(|row| row.split().filter_map(Row::line).collect::<Vec<_>>()).collect();
+    reading_order(&mut lines, |line| line.quad[0]);
+    lines
+}
+
+/// The text inside `outline`, when that is one line, readable, and as long as the outline: what a detector of text found there
+/// is then this text and nothing else.
+pub fn within(glyphs: &[Glyph], outline: &[PointI]) -> Option<String> {
+    let inside: Vec<Glyph> = glyphs.iter().filter(|glyph| !is_blank(&glyph.text) && contains(outline, glyph.middle())).cloned().collect();
+    let [row] = &rows(&inside)[..] else { return None };
+    let corners = outline.iter().map(|p| row.axes.place(p.to_f()));
+    let (along, across) = corners.fold((Span::NONE, Span::NONE), |(along, across), p| (along.with(p.x), across.with(p.y)));
+    let (glyphs, height) = (row.extent(), across.length().min(along.length()));
+    let fits = glyphs.0.length() + MARGIN * height >= along.length() && across.length() <= MAX_HEIGHT * glyphs.1.length();
+    Some(row.text()).filter(|text| fits && is_readable(text))
+}
+
+/// Whether nearly all characters of `text` are such as people read.
+pub fn is_readable(text: &str) -> bool {
+    let unreadable = |c: &char| matches!(*c, UNKNOWN | '\u{E000}'..='\u{F8FF}') || c.is_control();
+    let count = text.chars().count();
+    count > 0 && text.chars().filter(unreadable).count() as f64 <= count as f64 * MAX_UNREADABLE
+}
+
+fn is_blank(text: &str) -> bool {
+    text.chars().all(char::is_whitespace)
+}
+
+/// Whether `point` lies in `outline`, by the even-odd rule.
+fn contains(outline: &[PointI], point: PointF) -> bool {
+    let edges = outline.iter().zip(outline.iter().cycle().skip(1)).map(|(a, b)| (a.to_f(), b.to_f()));
+    let crossed = edges.filter(|(a, b)| (a.y > point.y) != (b.y > point.y) && point.x < (b.x - a.x) * (point.y - a.y) / (b.y - a.y) + a.x);
+    crossed.count() % 2 == 1
+}
+
+/// Coordinates along a direction of writing, and across it.
+#[derive(Clone, Copy)]
+struct Axes {
+    cos: f32,
+    sin: f32,
+}
+
+impl Axes {
+    fn place(self, p: PointF) -> PointF {
+        PointF::new(p.x * self.cos + p.y * self.sin, p.y * self.cos - p.x * self.sin)
+    }
+
+    fn pixel(self, along: f32, across: f32) -> PointI {
+        let (x, y) = (along * self.cos - across * self.sin, along * self.sin + across * self.cos);
+        PointI::new(x.round() as i32, y.round() as i32)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    from: f32,
+    to: f32,
+}
+
+impl Span {
+    const NONE: Self = Self { from: f32::MAX, to: f32::MIN };
+
+    fn with(self, v: f32) -> Self {
+        Self { from: self.from.min(v), to: self.to.max(v) }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { from: self.from.min(other.from), to: self.to.max(other.to) }
+    }
+
+    fn length(self) -> f32 {
+        (self.to - self.from).max(0.0)
+    }
+
+    fn middle(self) -> f32 {
+        (self.from + self.to) / 2.0
+    }
+}
+
+/// A glyph in the coordinates of its row.
+#[derive(Clone, Copy)]
+struct Placed<'a> {
+    text: &'a str,
+    along: Span,
+    across: Span,
+}
+
+/// Glyphs that stand in one row, in their order.
+struct Row<'a> {
+    axes: Axes,
+    /// Mean of the middles of its glyphs, across.
+    middle: f32,
+    glyphs: Vec<Placed<'a>>,
+}
+
+fn rows(glyphs: &[Glyph]) -> Vec<Row<'_>> {
+    let mut directions: BTreeMap<i32, Vec<&Glyph>> = BTreeMap::new();
+    let turns = (360.0 / SAME_DIRECTION) as i32;
+    for glyph in glyphs {
+        let angle = glyph.along.y.atan2(glyph.along.x).to_degrees();
+        directions.entry(((angle / SAME_DIRECTION).round() as i32).rem_euclid(turns)).or_default().push(glyph);
+    }
+    directions.into_values().flat_map(rows_of_direction).collect()
+}
+
+fn rows_of_direction(glyphs: Vec<&Glyph>) -> Vec<Row<'_>> {
+    let PointF { x, y } = glyphs.iter().fold(PointF::default(), |sum, g| {
+        let length = g.along.x.hypot(g.along.y).max(f32::MIN_POSITIVE);
+        PointF::new(sum.x + g.along.x / length, sum.y + g.along.y / length)
+    });
+    let length = x.hypot(y).max(f32::MIN_POSITIVE);
+    let axes = Axes { cos: x / length, sin: y / length };
+    let placed = |glyph: &'_ Glyph| {
+        let corners = glyph.quad.map(|p| axes.place(p));
+        corners.iter().fold((Span::NONE, Span::NONE), |(along, across), p| (along.with(p.x), across.with(p.y)))
+    };
+    let mut placed: Vec<Placed> = glyphs
+        .into_iter()
+        .map(|glyph| (glyph, placed(glyph)))
+        .map(|(g, (along, across))| Placed { text: &g.text, along, across })
+        .collect();
+    placed.sort_by(|a, b| a.across.middle().total_cmp(&b.across.middle()));
+    let mut rows: Vec<Row> = Vec::new();
+    for glyph in placed {
+        match rows.iter_mut().rev().take(NEAR_ROWS).find(|row| row.takes(&glyph)) {
+            Some(row) => row.add(glyph),
+            None => rows.push(Row { axes, middle: glyph.across.middle(), glyphs: vec![glyph] }),
+        }
+    }
+    for row in &mut rows {
+        row.glyphs.sort_by(|a, b| a.along.from.total_cmp(&b.along.from));
+        row.glyphs.dedup_by(|next, first| next.text == first.text && next.along.from - first.along.from < SHADOW * first.along.length());
+    }
+    rows
+}
+
+impl<'a> Row<'a> {
+    /// Whether `glyph` stands in it; its first glyph stands for the others.
+    fn takes(&self, glyph: &Placed) -> bool {
+        let heights = (glyph.across.length(), self.glyphs.first().map_or(0.0, |first| first.across.length()));
+        let (low, high) = (heights.0.min(heights.1), heights.0.max(heights.1));
+        high <= SAME_HEIGHT * low && (glyph.across.middle() - self.middle).abs() <= SAME_ROW * high
+    }
+
+    fn add(&mut self, glyph: Placed<'a>) {
+        self.glyphs.push(glyph);
+        self.middle += (glyph.across.middle() - self.middle) / self.glyphs.len() as f32;
+    }
+
+    /// Its lines: what stands between gaps that are wider than spaces. Blank glyphs bridge no gap.
+    fn split(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
+        let mut lines: Vec<Row> = Vec::new();
+        let mut end = f32::MIN;
+        for glyph in &self.glyphs {
+            let is_first = !is_blank(glyph.text) && glyph.along.from - end > COLUMN_GAP * glyph.across.length();
+            match lines.last_mut() {
+                Some(line) if !is_first => line.glyphs.push(*glyph),
+                _ => lines.push(Row { glyphs: vec![*glyph], axes: self.axes, middle: self.middle }),
+            }
+            if !is_blank(glyph.text) {
+                end = end.max(glyph.along.to);
+            }
+        }
+        lines.into_iter()
+    }
+
+    /// What its glyphs cover, along and across; blank ones cover nothing.
+    fn extent(&self) -> (Span, Span) {
+        let shown = self.glyphs.iter().filter(|glyph| !is_blank(glyph.text));
+        shown.fold((Span::NONE, Span::NONE), |(along, across), glyph| (along.and(glyph.along), across.and(glyph.across)))
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut end: Option<f32> = None;
+        for glyph in &self.glyphs {
+            let (last, next) = (text.chars().next_back(), glyph.text.chars().next());
+            if let (Some(last), Some(next), Some(end)) = (last, next, end) {
+                let gap = if is_unspaced(last) && is_unspaced(next) { SPACE_GAP.1 } else { SPACE_GAP.0 };
+                let is_space = next.is_whitespace() || glyph.along.from - end > gap * glyph.across.length();
+                if is_space && !last.is_whitespace() {
+                    text.push(' ');
+                }
+            }
+            if !is_blank(glyph.text) {
+                text.push_str(glyph.text);
+                end = Some(end.map_or(glyph.along.to, |end| end.max(glyph.along.to)));
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+
+    fn line(self) -> Option<TextLine> {
+        let text = self.text();
+        let (along, across) = self.extent();
+        let corner = |u, v| self.axes.pixel(u, v);
+        let quad =
+            [corner(along.from, across.from), corner(along.to, across.from), corner(along.to, across.to), corner(along.from, across.to)];
+        (!text.is_empty()).then_some(TextLine { text, quad })
+    }
+}
+
+/// Whether `c` belongs to a script that puts no spaces between words.
+fn is_unspaced(c: char) -> bool {
+    matches!(c, '\u{2E80}'..='\u{9FFF}' | '\u{F900}'..='\u{FAFF}' | '\u{FE30}'..='\u{FE4F}' | '\u{FF00}'..='\u{FFEF}' | '\u{20000}'..='\u{3FFFF}')
+}
