@@ -84,12 +84,24 @@ impl std::str::FromStr for BackendName {
 
     /// PaddleX's names, and the spellings of its later releases.
     fn from_str(s: &str) -> Result<Self> {
-        let known = Self::PUBLIC.iter().find(|name| name.as_str() == s);
-        match (known, s) {
+        let lower = s.to_ascii_lowercase();
+        let known = Self::PUBLIC.iter().find(|name| name.as_str() == lower);
+        match (known, &lower[..]) {
             (Some(name), _) => Ok(*name),
             (None, "onnxruntime") => Ok(Self::OnnxRuntime),
             (None, "paddle") => Ok(Self::PaddleInfer),
-            _ => Err(Error::config("backend", format!("`{s}` is not a backend; known: {}", Self::PUBLIC.map(Self::as_str).join(", ")))),
+            (None, word) => {
+                let meant = match word {
+                    "ort" | "onnx" => ", you may mean onnx_runtime",
+                    "trt" => ", you may mean tensorrt",
+                    "mkldnn" | "paddle_mkldnn" | "onednn" => ", you may mean paddle_infer with run_mode mkldnn in its hpi_config",
+                    _ => "",
+                };
+                Err(Error::config(
+                    "backend",
+                    format!("`{s}` is not a backend{meant}; known: {}", Self::PUBLIC.map(Self::as_str).join(", ")),
+                ))
+            }
         }
     }
 }
@@ -158,14 +170,6 @@ pub struct Parallelism {
     pub streams: usize,
     /// Threads inside one run.
     pub threads_per_stream: usize,
-}
-
-impl Parallelism {
-    /// The same on no more than `cores` cores (at least one): fewer streams first, then fewer threads in each.
-    pub fn at_most(self, cores: usize) -> Self {
-        let streams = self.streams.clamp(1, cores.max(1));
-        Self { streams, threads_per_stream: self.threads_per_stream.clamp(1, (cores / streams).max(1)) }
-    }
 }
 
 /// Name, element type and dimensions of one input or output; `None` marks a free dimension.
@@ -508,17 +512,11 @@ mod tests {
         }
         assert_eq!("paddle".parse::<BackendName>().unwrap(), BackendName::PaddleInfer);
         assert_eq!("onnxruntime".parse::<BackendName>().unwrap(), BackendName::OnnxRuntime);
-        let message = "OpenVINO".parse::<BackendName>().unwrap_err().to_string();
-        assert!(message.contains("paddle_infer, paddle_tensorrt, openvino, onnx_runtime, tensorrt"), "{message}");
-    }
-
-    #[test]
-    fn work_is_held_to_a_number_of_cores() {
-        let on = |streams, threads_per_stream| Parallelism { streams, threads_per_stream };
-        assert_eq!(on(8, 1).at_most(3), on(3, 1));
-        assert_eq!(on(1, 8).at_most(3), on(1, 3));
-        assert_eq!(on(2, 4).at_most(5), on(2, 2));
-        assert_eq!(on(4, 4).at_most(0), on(1, 1));
-        assert_eq!(on(2, 2).at_most(64), on(2, 2));
+        assert_eq!("OpenVINO".parse::<BackendName>().unwrap(), BackendName::OpenVino, "as those of devices, whatever the letters");
+        let message = "trt".parse::<BackendName>().unwrap_err().to_string();
+        assert!(
+            message.contains("you may mean tensorrt; known: paddle_infer, paddle_tensorrt, openvino, onnx_runtime, tensorrt"),
+            "{message}"
+        );
     }
 }

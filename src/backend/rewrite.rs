@@ -1,7 +1,7 @@
 //! Rewritten forms of a model: of a file, made once and kept in the cache folder under the model's content hash; else in memory.
 
 use super::{BackendName, LoadOptions, Onnx};
-use crate::cache::write_atomic;
+use crate::cache::{safe_name, write_atomic};
 use crate::error::Result;
 use crate::onnx::{Classifier, Model, OutputKind, REWRITE_VERSION, Target};
 use std::path::{Path, PathBuf};
@@ -74,7 +74,7 @@ struct Kept {
 impl Kept {
     fn new(options: &LoadOptions, target: Target, folder: &Path) -> Self {
         let key = options.model_sha256.get(..16).unwrap_or(&options.model_sha256);
-        Self { stem: folder.join(format!("{}-{key}-{target:?}{REWRITE_VERSION}-{:?}", options.model, options.cut)) }
+        Self { stem: folder.join(format!("{}-{key}-{target:?}{REWRITE_VERSION}-{:?}", safe_name(&options.model), options.cut)) }
     }
 
     fn path(&self, kind: &str) -> PathBuf {

@@ -123,10 +123,8 @@ impl Selector {
         let measuring = self.measuring.lock().unwrap_or_else(PoisonError::into_inner);
         let (engine, measured) = self.measure(&choice, probe)?;
         drop(measuring);
-        if let Some(measured) = measured {
-            tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
-            self.remember(&choice, &measured);
-        }
+        tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
+        self.remember(&choice, &measured);
         Ok(engine)
     }
 
@@ -212,7 +210,7 @@ impl Selector {
         Err(Error::backend("tensorrt", reason, "build its engine again, or report this"))
     }
 
-    fn measure(&self, choice: &Choice<'_>, probe: &[Probe]) -> Result<(Arc<dyn Engine>, Option<Measured>)> {
+    fn measure(&self, choice: &Choice<'_>, probe: &[Probe]) -> Result<(Arc<dyn Engine>, Measured)> {
         let options = choice.options;
         let mut milliseconds = BTreeMap::new();
         let mut best: Option<(f64, BackendName, Arc<dyn Engine>)> = None;
@@ -242,7 +240,7 @@ impl Selector {
                     tracing::warn!("{e}; this backend is left out");
                 }
                 let measured = Measured { backend, milliseconds, model: options.model.clone() };
-                Ok((engine, failures.is_empty().then_some(measured)))
+                Ok((engine, measured))
             }
             None => Err(failures.pop().unwrap_or_else(|| Error::internal("backend choice", "no candidates"))),
         }

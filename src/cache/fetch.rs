@@ -92,7 +92,7 @@ impl Cache {
     fn receive(&self, download: &Download<'_>, response: Response<Body>, partial: &Path) -> Result<()> {
         let mut file = OpenOptions::new().create(true).append(true).open(partial).map_err(|e| self.refused("create", partial, &e))?;
         let mut have = file.metadata().map_err(|e| self.refused("read", partial, &e))?.len();
-        let total = response.body().content_length().map(|length| have + length);
+        let total = response.body().content_length().map(|length| have.saturating_add(length));
         if total.is_some_and(|total| total > download.limit) {
             return Err(self.too_long(download, partial));
         }

@@ -30,6 +30,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+/// `name` as a part of file names: what file systems, and those who walk them, take for something else stands as `_`.
+pub fn safe_name(name: &str) -> String {
+    let safe = |c: char| if c.is_alphanumeric() || "-_.+".contains(c) { c } else { '_' };
+    name.chars().map(safe).collect()
+}
+
 /// Folders of what was fetched.
 const FETCHED: [&str; 4] = ["runtime", "official_models", "archives", "fonts"];
 

@@ -5,13 +5,16 @@
 use super::bench::BenchCommand;
 use super::engine::EngineCommand;
 use super::extract::ExtractCommand;
+use super::foreign;
 use super::model::ModelCommand;
 use super::pdf::PdfArgs;
 use super::runtime::RuntimeCommand;
 use super::stream::StreamArgs;
 use super::verify::VerifyArgs;
 use crate::backend::EngineBuild;
+use crate::model::LimitType;
 use crate::trace::LogFormat;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -45,7 +48,7 @@ impl Cli {
     /// What was typed to this program, which ends here where it makes no sense.
     pub fn typed() -> Self {
         let mut definition = Self::definition();
-        let matches = definition.get_matches_mut();
+        let matches = definition.try_get_matches_from_mut(std::env::args_os()).unwrap_or_else(|error| foreign::explained(error).exit());
         Self::from_arg_matches(&matches).unwrap_or_else(|e| e.format(&mut definition).exit())
     }
 
@@ -171,6 +174,23 @@ pub enum PaddingArg {
     Widest,
 }
 
+/// Yes or no, as PaddleX's users write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Truth {
+    /// Yes.
+    True,
+    /// No.
+    False,
+}
+
+/// Most of anything that is counted: cores, items of a batch, of a queue.
+const MOST: u64 = 4096;
+
+/// Reads a number that something is made for at once.
+pub(super) fn counted() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=MOST)
+}
+
 /// What the score of a box is the mean of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum ScoreModeArg {
@@ -206,7 +226,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
     /// Pictures that share a run of a pipeline with one network; results do not depend on it [default: the pipeline file's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = counted())]
     pub batch_size: Option<usize>,
     /// Classes that a classification names [default: the pipeline file's, else the model's]
     #[arg(long, value_name = "K")]
@@ -238,7 +258,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "MODEL")]
     pub text_rec_model: Option<String>,
     /// Lines that share a recognition run; results do not depend on it unless --text-rec-padding says so
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = counted())]
     pub text_rec_batch_size: Option<usize>,
     /// own: only lines of one width share a run. widest: as PaddleX 3.x, lines are padded to the widest of 6
     /// neighbours in aspect ratio (or of --text-rec-batch-size), which changes some texts
@@ -248,6 +268,24 @@ pub struct EngineArgs {
     /// which finds thin tilted lines that fast loses [default: the pipeline file's, else the model's]
     #[arg(long, value_name = "MODE")]
     pub text_det_score_mode: Option<ScoreModeArg>,
+    /// Side limit of the detector's input, in pixels; this and the next five win over the pipeline file, and that over the model
+    #[arg(long, value_name = "PIXELS", hide_short_help = true)]
+    pub text_det_limit_side_len: Option<u32>,
+    /// Which side that limits
+    #[arg(long, value_name = "SIDE", hide_short_help = true)]
+    pub text_det_limit_type: Option<LimitType>,
+    /// Probability from which a pixel is text, 0 to 1
+    #[arg(long, value_name = "P", hide_short_help = true)]
+    pub text_det_thresh: Option<f32>,
+    /// Least score of a text region, 0 to 1
+    #[arg(long, value_name = "SCORE", hide_short_help = true)]
+    pub text_det_box_thresh: Option<f64>,
+    /// Growth of text regions
+    #[arg(long, value_name = "RATIO", hide_short_help = true)]
+    pub text_det_unclip_ratio: Option<f64>,
+    /// Least score of a text, 0 to 1
+    #[arg(long, value_name = "SCORE", hide_short_help = true)]
+    pub text_rec_score_thresh: Option<f32>,
 }
 
 /// What is read, and how.
@@ -256,11 +294,11 @@ pub struct ReadArgs {
     /// Picture, PDF, folder, glob or URL; may be given several times. `-` reads one path a line from standard input
     #[arg(short, long, value_name = "PATH", num_args = 1..)]
     pub input: Vec<OsString>,
-    /// Folder for a JSON file and a picture per input
+    /// Folder for a JSON file and a picture per input; a name that ends in .json, .png or .jpg is the one file to write
     #[arg(long, value_name = "DIR")]
     pub save_path: Option<PathBuf>,
     /// Cores to work on, over all pools [default: all this process may use]
-    #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS", value_parser = counted())]
     pub threads: Option<usize>,
     /// Engines and models.
     #[command(flatten)]
@@ -269,7 +307,7 @@ pub struct ReadArgs {
     #[arg(long, value_name = "VERSION", default_value = "3.0-beta1")]
     pub schema: SchemaArg,
     /// Font for the texts in saved pictures [default: the system's, else one is installed]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "PADDLE_PDX_LOCAL_FONT_FILE_PATH")]
     pub font: Option<PathBuf>,
     /// JPEG decoder. zune is memory-safe and within 3 levels of the reference; turbo equals the reference
     #[arg(long, value_name = "NAME", default_value = "zune")]
@@ -304,22 +342,22 @@ pub struct PredictArgs {
     #[arg(long, value_name = "NAME")]
     pub get_pipeline_config: Option<String>,
     /// Accepted for compatibility: this program is always the accelerated one
-    #[arg(long, hide_short_help = true)]
-    pub use_hpip: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, hide_short_help = true, ignore_case = true)]
+    pub use_hpip: Option<Option<Truth>>,
     /// Accepted for compatibility: no licence is needed
     #[arg(long, value_name = "S", hide_short_help = true)]
     pub serial_number: Option<String>,
     /// Accepted for compatibility: no licence is needed
-    #[arg(long, hide_short_help = true)]
-    pub update_license: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, hide_short_help = true, ignore_case = true)]
+    pub update_license: Option<Option<Truth>>,
     /// Not in this version: serving over HTTP
     #[arg(long, hide_short_help = true)]
     pub serve: bool,
     /// Address for --serve
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0", hide_short_help = true)]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0", hide_short_help = true, requires = "serve")]
     pub host: String,
     /// Port for --serve
-    #[arg(long, value_name = "PORT", default_value_t = 8080, hide_short_help = true)]
+    #[arg(long, value_name = "PORT", default_value_t = 8080, hide_short_help = true, requires = "serve")]
     pub port: u16,
     /// Not in this version: PaddleX's plugin installer
     #[arg(long, value_name = "PLUGIN", num_args = 0.., hide_short_help = true)]
@@ -359,6 +397,12 @@ impl EngineArgs {
             ("--text-rec-batch-size", self.text_rec_batch_size.is_some()),
             ("--text-rec-padding", self.text_rec_padding != PaddingArg::default()),
             ("--text-det-score-mode", self.text_det_score_mode.is_some()),
+            ("--text-det-limit-side-len", self.text_det_limit_side_len.is_some()),
+            ("--text-det-limit-type", self.text_det_limit_type.is_some()),
+            ("--text-det-thresh", self.text_det_thresh.is_some()),
+            ("--text-det-box-thresh", self.text_det_box_thresh.is_some()),
+            ("--text-det-unclip-ratio", self.text_det_unclip_ratio.is_some()),
+            ("--text-rec-score-thresh", self.text_rec_score_thresh.is_some()),
         ])
     }
 

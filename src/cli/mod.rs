@@ -6,6 +6,7 @@ pub mod bench;
 pub mod doctor;
 pub mod engine;
 pub mod extract;
+mod foreign;
 mod listing;
 pub mod model;
 mod model_info;

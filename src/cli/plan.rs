@@ -51,7 +51,7 @@ impl Plan {
             None => device::available_threads(),
         };
         let backend = engine.backend.as_deref().map(str::parse).transpose()?;
-        let hpi = engine.hpi_config.as_deref().map_or(Ok(HpiConfig::default()), |json| HpiConfig::from_json(json, "--hpi-config"))?;
+        let hpi = engine.hpi_config.as_deref().map_or(Ok(HpiConfig::default()), |json| HpiConfig::from_flag(json, "--hpi-config"))?;
         let (fast, engine_build) = (engine.fast, engine.engine_build.unwrap_or_default());
         let loader = LoaderOptions { threads, backend, hpi, core_limits, fast, engine_build, ..LoaderOptions::default() };
         let file = Some(PathBuf::from(pipeline)).filter(|path| path.is_file());
@@ -99,7 +99,14 @@ impl EngineArgs {
                 ScoreModeArg::Slow => ScoreMode::Slow,
             });
         }
-        Ok(())
+        let detection = &mut config.detection;
+        detection.limit_side_len = self.text_det_limit_side_len.or(detection.limit_side_len);
+        detection.limit_type = self.text_det_limit_type.or(detection.limit_type);
+        detection.thresh = self.text_det_thresh.or(detection.thresh);
+        detection.box_thresh = self.text_det_box_thresh.or(detection.box_thresh);
+        detection.unclip_ratio = self.text_det_unclip_ratio.or(detection.unclip_ratio);
+        config.score_thresh = self.text_rec_score_thresh.unwrap_or(config.score_thresh);
+        config.check("command line")
     }
 
     fn apply_to_document(&self, config: &mut DocumentConfig) -> Result<()> {

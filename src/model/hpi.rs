@@ -4,7 +4,7 @@
 //! Two forms are read: PaddleX 3.0-beta1 (`selected_backends`, `supported_backends`, `backend_config`) and later releases
 //! (`backend_configs`); and [`HpiConfig`], the `hpi_config` of later releases' pipeline files.
 
-use super::yaml::Unknown;
+use super::yaml::{self, Unknown};
 use crate::backend::{BackendName, DynamicShapes, ShapeRange};
 use crate::error::{Error, Result};
 use serde::de::{Deserializer, Error as _, IgnoredAny};
@@ -219,19 +219,24 @@ impl HpiConfig {
         }
     }
 
-    /// Reads the JSON of a command-line flag named `place`.
+    /// Reads a command-line flag named `place`: JSON, or what PaddleX takes there, a mapping as Python writes it.
     ///
     /// # Errors
     /// [`Error::Config`] naming the flag.
-    pub fn from_json(text: &str, place: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| Error::config(place, e.to_string()))
+    pub fn from_flag(text: &str, place: &str) -> Result<Self> {
+        if !text.trim_start().starts_with('{') {
+            let reason =
+                format!("{text:?} is no mapping such as {{\"backend\": \"openvino\", \"backend_config\": {{\"cpu_num_threads\": 4}}}}");
+            return Err(Error::config(place, reason));
+        }
+        // Both are YAML, but for Python's word for nothing.
+        yaml::parse(&text.replace(": None", ": null"), place)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::yaml;
 
     fn read(text: &str) -> Result<HpiHints> {
         yaml::parse(text, "inference.yml")
@@ -280,10 +285,16 @@ backend_configs:
         let config: HpiConfig = yaml::parse("{backend: paddle, backend_config: {run_mode: mkldnn}}", "p").unwrap();
         assert_eq!(config.backend, Some(BackendName::PaddleInfer));
         assert_eq!(config.backend_config.unwrap().run_mode.as_deref(), Some("mkldnn"));
-        let json = HpiConfig::from_json(r#"{"backend": "onnxruntime", "auto_config": false}"#, "--hpi_config").unwrap();
+        let json = HpiConfig::from_flag(r#"{"backend": "onnxruntime", "auto_config": false}"#, "--hpi_config").unwrap();
         assert_eq!((json.backend, json.auto_config), (Some(BackendName::OnnxRuntime), Some(false)));
-        let message = HpiConfig::from_json("{backend}", "--hpi_config").unwrap_err().to_string();
-        assert!(message.starts_with("--hpi_config: "), "{message}");
+        let message = HpiConfig::from_flag("{backend: [}", "--hpi_config").unwrap_err().to_string();
+        assert!(message.starts_with("--hpi_config:"), "{message}");
+        let python = "{'backend': 'openvino', 'auto_config': False, 'backend_config': {'cpu_num_threads': '4', 'precision': None}}";
+        let python = HpiConfig::from_flag(python, "--hpi_config").unwrap();
+        assert_eq!((python.backend, python.auto_config), (Some(BackendName::OpenVino), Some(false)));
+        assert_eq!(python.backend_config.unwrap().cpu_num_threads, Some(4));
+        let message = HpiConfig::from_flag("openvino", "--hpi_config").unwrap_err().to_string();
+        assert!(message.contains("is no mapping such as {\"backend\""), "{message}");
     }
 
     #[test]

@@ -262,8 +262,9 @@ pub enum BoxType {
 }
 
 /// Which side of a picture a limit concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum LimitType {
     /// Shrink when the longer side is above the limit.
     Max,

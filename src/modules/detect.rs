@@ -173,8 +173,8 @@ impl Detect {
             _ if rows.is_empty() => vec![0; pictures],
             Some(counts) => counts.tensor()?.to_i64()?,
         };
-        let total: i64 = counts.iter().sum();
-        if counts.len() != pictures || counts.iter().any(|&count| count < 0) || total != rows.len() as i64 {
+        let total = counts.iter().try_fold(0i64, |sum, &count| sum.checked_add(count));
+        if counts.len() != pictures || counts.iter().any(|&count| count < 0) || total != Some(rows.len() as i64) {
             return Err(self.network.fault(format!("{} rows, counted {counts:?}, for {pictures} pictures", rows.len())));
         }
         Ok(Rows { rows: rows.to_vec(), counts: counts.into_iter().map(|count| count as usize).collect() })

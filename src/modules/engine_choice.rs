@@ -144,7 +144,7 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
     }
 
     fn config(json: &str) -> HpiConfig {
-        HpiConfig::from_json(json, "--hpi-config").unwrap()
+        HpiConfig::from_flag(json, "--hpi-config").unwrap()
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl<S: Default> Network<S> {
             let done = work(worker).inspect_err(|_| {
                 let _ = host::settle(&mut *worker.session);
             });
-            done.map_err(|error| if error.to_string().contains(&self.info().model) { error } else { error.during(model) })
+            done.map_err(|error| if error.to_string().contains(&model()) { error } else { error.during(model) })
         };
         match (share, &self.one_core) {
             (Share::OneCore, Some(workers)) => workers.with(work),

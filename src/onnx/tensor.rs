@@ -2,6 +2,11 @@
 
 use super::proto::{TensorProto, tensor_proto::DataType};
 
+/// Number of elements of a tensor; `None` when it is no number.
+pub(super) fn elements(dims: &[i64]) -> Option<usize> {
+    dims.iter().try_fold(1usize, |product, &side| product.checked_mul(side.try_into().ok()?))
+}
+
 /// Elements of a float32 tensor, row-major; `None` for another type, or when the data is not in the message.
 pub(super) fn floats(t: &TensorProto) -> Option<Vec<f32>> {
     if t.data_type != Some(DataType::Float as i32) {
@@ -11,7 +16,7 @@ pub(super) fn floats(t: &TensorProto) -> Option<Vec<f32>> {
         Some(raw) => raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         None => t.float_data.clone(),
     };
-    (values.len() as i64 == t.dims.iter().product::<i64>()).then_some(values)
+    (elements(&t.dims) == Some(values.len())).then_some(values)
 }
 
 /// Elements of an int64 tensor; `None` for another type, or when the data is not in the message.
@@ -23,7 +28,7 @@ pub(super) fn integers(t: &TensorProto) -> Option<Vec<i64>> {
         Some(raw) => raw.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect(),
         None => t.int64_data.clone(),
     };
-    (values.len() as i64 == t.dims.iter().product::<i64>()).then_some(values)
+    (elements(&t.dims) == Some(values.len())).then_some(values)
 }
 
 /// A float32 tensor.

@@ -43,11 +43,12 @@ impl DocPreprocessor {
             }
             found = Some(orientation);
         }
+        let upright = (found.is_some() && self.unwarp.is_some()).then(|| picture.clone());
         if let Some(unwarp) = &self.unwarp {
             picture = Arc::new(unwarp.flatten(picture.view().into(), share, times)?);
         }
         let is_unwarped = self.unwarp.is_some();
-        Ok((is_unwarped || found.is_some()).then_some(PreparedPage { picture, orientation: found, is_unwarped }))
+        Ok((is_unwarped || found.is_some()).then_some(PreparedPage { picture, orientation: found, is_unwarped, upright }))
     }
 }
 

@@ -31,6 +31,17 @@ impl PageLayout {
     fn frame(&self) -> Frame {
         Frame { text: self.text.clone(), ..Frame::new(self.id.clone(), self.image.clone()) }
     }
+
+    fn parts(&self, frame: usize, label: &str) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        for found in self.regions.iter().filter(|found| found.label.to_lowercase() == label) {
+            if let Some((bbox, pixels)) = cut(&self.image, found)? {
+                let text = self.text.as_ref().map(|text| Arc::new(text.part(bbox)));
+                parts.push(Part { frame, bbox, picture: Frame { text, ..Frame::new(self.id.clone(), pixels) } });
+            }
+        }
+        Ok(parts)
+    }
 }
 
 /// What was made of a frame.
@@ -73,19 +84,17 @@ pub(super) fn pages(frames: &[Frame], layouts: &[Layout]) -> Vec<Frame> {
 }
 
 /// The regions of class `label` (in small letters), frame by frame in the order of the layout. A region without pixels is
-/// left out; the reference fails on one.
-pub(super) fn parts(layouts: &[Layout], label: &str) -> Result<Vec<Part>> {
+/// left out; the reference fails on one. A frame whose regions cannot be cut out is done for.
+pub(super) fn parts(layouts: &mut [Layout], label: &str) -> Vec<Part> {
     let mut parts = Vec::new();
-    for (index, layout) in layouts.iter().enumerate() {
-        let Ok(PageLayout { id, image, text, regions, .. }) = layout else { continue };
-        for found in regions.iter().filter(|found| found.label.to_lowercase() == label) {
-            if let Some((bbox, pixels)) = cut(image, found)? {
-                let text = text.as_ref().map(|text| Arc::new(text.part(bbox)));
-                parts.push(Part { frame: index, bbox, picture: Frame { text, ..Frame::new(id.clone(), pixels) } });
-            }
+    for (index, layout) in layouts.iter_mut().enumerate() {
+        match layout.as_ref().map(|page| page.parts(index, label)) {
+            Ok(Ok(of_frame)) => parts.extend(of_frame),
+            Ok(Err(error)) => *layout = Err(error),
+            Err(_) => {}
         }
     }
-    Ok(parts)
+    parts
 }
 
 /// The pixels of a region, its sides cut to whole ones; `None` when there are none.

@@ -67,8 +67,3 @@ pub fn process_one(pipeline: &dyn Pipeline, frame: &Frame) -> Result<(PipelineRe
     let only = pipeline.process(std::slice::from_ref(frame)).pop();
     only.unwrap_or_else(|| Err(Error::internal("pipeline", "no result for a frame")))
 }
-
-/// A fault of the work that `count` frames share, as the outcome of each.
-fn all_failed<T>(count: usize, stage: &str, error: &Error) -> Vec<Result<T>> {
-    (0..count).map(|_| Err(Error::internal(stage, error.to_string()))).collect()
-}

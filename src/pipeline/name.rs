@@ -84,7 +84,10 @@ impl PipelineName {
         if let Some(found) = Self::ALL.into_iter().find(|known| known.as_str() == name) {
             return Ok(found);
         }
-        let reason = format!("the pipeline `{name}` does not exist; give a name ({}) or the path of a pipeline file", Self::known());
+        let plain = |name: &str| name.to_lowercase().replace(['-', ' '], "_");
+        let near = Self::ALL.into_iter().find(|known| plain(known.as_str()) == plain(name));
+        let meant = near.map_or(String::new(), |near| format!(", you may mean {near}"));
+        let reason = format!("the pipeline `{name}` does not exist{meant}; give a name ({}) or the path of a pipeline file", Self::known());
         Err(Error::config(place, reason))
     }
 

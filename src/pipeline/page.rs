@@ -1,6 +1,7 @@
 //! The visual step of PP-ChatOCRv3-doc: pages are set upright and made flat; then layout, the text of every region, seals, tables,
 //! the text outside of regions; all of it in reading order.
 
+use super::Pipeline;
 use super::config::DocumentConfig;
 use super::crew::{Crew, Turn};
 use super::doc_preprocessor::DocPreprocessor;
@@ -8,7 +9,6 @@ use super::layout::{self, PageLayout, Part};
 use super::reader::TextReader;
 use super::runs::Runs;
 use super::tables::{self, Found};
-use super::{Pipeline, all_failed};
 use crate::error::{Error, Result};
 use crate::image::{Frame, FrameId, ImageBuf, PageText, PointI};
 use crate::modules::{Classify, Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
@@ -96,19 +96,19 @@ impl Pages {
     /// As [`predict`](Self::predict), with the time each frame spent in each stage. The texts of all pages share the
     /// recognition batches.
     pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(PageResult, StageTimes)>> {
-        self.crew.run(frames.len(), |turn| self.pages(frames, turn).unwrap_or_else(|error| all_failed(frames.len(), "layout", &error)))
+        self.crew.run(frames.len(), |turn| self.pages(frames, turn))
     }
 
-    fn pages(&self, frames: &[Frame], turn: Turn) -> Result<Vec<Result<(PageResult, StageTimes)>>> {
-        let layouts = layout::find(turn, &self.preprocessor, Some(&self.layout), frames);
-        let seals = layout::parts(&layouts, "seal")?;
-        let tables = if self.structure.is_some() { layout::parts(&layouts, "table")? } else { Vec::new() };
+    fn pages(&self, frames: &[Frame], turn: Turn) -> Vec<Result<(PageResult, StageTimes)>> {
+        let mut layouts = layout::find(turn, &self.preprocessor, Some(&self.layout), frames);
+        let seals = layout::parts(&mut layouts, "seal");
+        let tables = if self.structure.is_some() { layout::parts(&mut layouts, "table") } else { Vec::new() };
         let mut pages: Vec<Result<Page>> = layouts.into_iter().map(|layout| layout.map(Page::new)).collect();
         self.read_regions(&mut pages, turn);
         self.read_seals(&mut pages, &seals, turn);
         self.read_rest(&mut pages, turn);
         self.read_tables(&mut pages, &tables, turn);
-        Ok(frames.iter().zip(pages).map(|(frame, page)| page.map(|page| self.result(frame, page))).collect())
+        frames.iter().zip(pages).map(|(frame, page)| page.map(|page| self.result(frame, page))).collect()
     }
 
     /// The text of each region. With recovery each is read on a white page of its own, as the reference does; its detector
@@ -192,11 +192,13 @@ impl Pages {
 
     fn result(&self, frame: &Frame, page: Page) -> (PageResult, StageTimes) {
         let Page { image, prepared, layout, blocks, ocr, seals, tables, times, .. } = page;
-        let (orientation, is_unwarped) =
-            prepared.map_or((None, false), |PreparedPage { orientation, is_unwarped, .. }| (orientation, is_unwarped));
+        let (orientation, is_unwarped, upright) = prepared.map_or((None, false, None), |page| {
+            let PreparedPage { orientation, is_unwarped, upright, .. } = page;
+            (orientation, is_unwarped, upright)
+        });
         let blocks = ordered(blocks, image.size().width);
         let header = self.runs.header(&frame.id, &times);
-        (PageResult { header, orientation, is_unwarped, layout, ocr, tables, seals, blocks, page: image }, times)
+        (PageResult { header, orientation, is_unwarped, upright, layout, ocr, tables, seals, blocks, page: image }, times)
     }
 }
 

@@ -161,22 +161,9 @@ impl TextReader {
             Padding::Widest => self.padded_batches(&live, &widths),
         };
         let read = turn.each(&batches, |batch, _| self.read_batch(frames, &live, batch));
-        for (batch, outcome) in batches.iter().zip(read) {
-            match outcome {
-                Ok((found, times)) => {
-                    let mut share = StageTimes::default();
-                    share.add_share(&times, 1.0 / found.len() as f64);
-                    for (&i, text) in batch.items.iter().zip(found) {
-                        texts[place[i]] = Ok((text, share));
-                    }
-                }
-                Err(e) => {
-                    // The error belongs to every frame of the batch; each names the same cause.
-                    let reason = e.to_string();
-                    for &i in &batch.items {
-                        texts[place[i]] = Err(Error::device(self.recognise.info().device.clone(), "text recognition", reason.clone()));
-                    }
-                }
+        for (batch, found) in batches.iter().zip(read) {
+            for (&i, text) in batch.items.iter().zip(found) {
+                texts[place[i]] = text;
             }
         }
         texts
@@ -198,14 +185,34 @@ impl TextReader {
         batches
     }
 
-    fn read_batch(&self, frames: &[Placed], regions: &[&Region], batch: &Batch) -> Result<(Vec<Text>, StageTimes)> {
+    /// Texts of a batch, with the time each took; where it fails for some lines together, of each alone: the fault may be one's.
+    fn read_batch(&self, frames: &[Placed], regions: &[&Region], batch: &Batch) -> Vec<Result<(Text, StageTimes)>> {
+        match self.read_together(frames, regions, &batch.items, batch.width) {
+            Ok((texts, times)) => {
+                let mut share = StageTimes::default();
+                share.add_share(&times, 1.0 / texts.len() as f64);
+                texts.into_iter().map(|text| Ok((text, share))).collect()
+            }
+            Err(error) if batch.items.len() == 1 => vec![Err(error)],
+            Err(error) => {
+                tracing::debug!("{} lines together: {error}; now one by one", batch.items.len());
+                let alone = |&item: &usize| {
+                    let (mut texts, times) = self.read_together(frames, regions, &[item], batch.width)?;
+                    Ok((texts.pop().unwrap_or_default(), times))
+                };
+                batch.items.iter().map(alone).collect()
+            }
+        }
+    }
+
+    fn read_together(&self, frames: &[Placed], regions: &[&Region], items: &[usize], width: u32) -> Result<(Vec<Text>, StageTimes)> {
         let line = |&i: &usize| {
             let (frame, resident) = frames[regions[i].frame];
             Line { image: frame.image.view(), resident, crop: &regions[i].crop }
         };
-        let lines: Vec<Line> = batch.items.iter().map(line).collect();
+        let lines: Vec<Line> = items.iter().map(line).collect();
         let mut times = StageTimes::default();
-        let texts = self.recognise.recognise(&lines, batch.width, &mut times)?;
+        let texts = self.recognise.recognise(&lines, width, &mut times)?;
         Ok((texts, times))
     }
 

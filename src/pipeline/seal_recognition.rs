@@ -67,16 +67,13 @@ impl SealRecognition {
     }
 
     fn predict_here(&self, frames: &[Frame], turn: Turn) -> Vec<Result<(SealResult, StageTimes)>> {
-        let layouts = layout::find(turn, &self.preprocessor, self.layout.as_ref(), frames);
+        let mut layouts = layout::find(turn, &self.preprocessor, self.layout.as_ref(), frames);
         let parts = match &self.layout {
-            Some(_) => layout::parts(&layouts, SEAL),
-            None => Ok(whole(&layout::pages(frames, &layouts))),
+            Some(_) => layout::parts(&mut layouts, SEAL),
+            None => whole(&layout::pages(frames, &layouts)),
         };
-        let parts = match parts {
-            Ok(parts) => parts,
-            Err(e) => return super::all_failed(frames.len(), "seals", &e),
-        };
-        let pictures: Vec<Frame> = parts.iter().map(|part| part.picture.clone()).collect();
+        // Seals are pictures, whatever a document says of the page around them.
+        let pictures: Vec<Frame> = parts.iter().map(|part| Frame { text: None, ..part.picture.clone() }).collect();
         let mut seals = parts.iter().zip(self.reader.read(turn, &pictures, |_, _| true)).peekable();
         let mut results = Vec::with_capacity(frames.len());
         for (index, (frame, layout)) in frames.iter().zip(layouts).enumerate() {

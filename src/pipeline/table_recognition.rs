@@ -76,11 +76,8 @@ impl TableRecognition {
     }
 
     fn predict_here(&self, frames: &[Frame], turn: Turn) -> Vec<Result<(TableResult, StageTimes)>> {
-        let layouts = layout::find(turn, &self.preprocessor, Some(&self.layout), frames);
-        let parts = match layout::parts(&layouts, TABLE) {
-            Ok(parts) => parts,
-            Err(e) => return super::all_failed(frames.len(), "tables", &e),
-        };
+        let mut layouts = layout::find(turn, &self.preprocessor, Some(&self.layout), frames);
+        let parts = layout::parts(&mut layouts, TABLE);
         // The reference reads all of the page, and then throws the lines away that lie on a table.
         let outside = |frame: usize, outline: &[_]| !parts.iter().any(|p| p.frame == frame && tables::overlaps(outline, p.bbox));
         let pages = self.reader.read(turn, &layout::pages(frames, &layouts), outside);

@@ -17,6 +17,8 @@ pub struct PageResult {
     pub orientation: Option<Orientation>,
     /// Whether the page was made flat.
     pub is_unwarped: bool,
+    /// The page upright and not yet flat, where it is both.
+    pub upright: Option<Arc<ImageBuf>>,
     /// All regions.
     pub layout: Vec<DetectedBox>,
     /// The text outside of tables and seals: of no region first, then of each.
@@ -38,6 +40,8 @@ pub struct PreparedPage {
     pub orientation: Option<Orientation>,
     /// Whether the page was made flat.
     pub is_unwarped: bool,
+    /// The page upright and not yet flat, where it is both.
+    pub upright: Option<Arc<ImageBuf>>,
 }
 
 /// The orientation of a picture.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// Which items of a source are worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropPolicy {
-    /// Every how manyth item is offered at all: item 0, this one, twice this one...
+    /// Only every Nth item is offered at all: item 0, item N, item 2N...
     pub every: NonZeroU64,
     /// What happens when the queue of the source is full.
     pub when_full: WhenFull,

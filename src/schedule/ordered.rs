@@ -25,7 +25,7 @@ impl Limits {
     /// The same for groups of up to `batch` items.
     #[must_use]
     pub fn with_batch(self, batch: usize) -> Self {
-        Self { batch, window: self.window.max(self.drivers * batch), ..self }
+        Self { batch, window: self.window.max(self.drivers.saturating_mul(batch)), ..self }
     }
 }
 

@@ -205,11 +205,13 @@ pub enum LogFormat {
 /// Sends log lines to standard error. `HPINFER_LOG`, else `RUST_LOG`, sets the level and wins over `default_level`.
 pub fn init_logging(format: LogFormat, default_level: &str) {
     use tracing_subscriber::EnvFilter;
-    let filter = ["HPINFER_LOG", "RUST_LOG"]
-        .iter()
-        .find_map(|v| std::env::var(v).ok())
-        .and_then(|v| EnvFilter::try_new(v).ok())
-        .unwrap_or_else(|| EnvFilter::new(format!("{default_level},ort=error")));
+    let given = ["HPINFER_LOG", "RUST_LOG"].iter().find_map(|variable| Some((variable, std::env::var(variable).ok()?)));
+    let (filter, refused) = match given.map(|(variable, level)| (variable, EnvFilter::try_new(level))) {
+        Some((_, Ok(filter))) => (Some(filter), None),
+        Some((variable, Err(reason))) => (None, Some((variable, reason))),
+        None => (None, None),
+    };
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(format!("{default_level},ort=error")));
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| AboveBars).with_ansi(colours).with_target(false);
     // A logger that the embedding program installed earlier stays.
@@ -217,6 +219,9 @@ pub fn init_logging(format: LogFormat, default_level: &str) {
         LogFormat::Text => builder.without_time().try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+    if let Some((variable, reason)) = refused {
+        tracing::warn!("{variable} is passed over: {reason}");
+    }
 }
 
 /// The one display of all progress bars: bars of several threads stand below each other, and what is written

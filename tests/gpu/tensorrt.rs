@@ -170,7 +170,7 @@ fn a_shape_outside_the_profiles_is_an_error_where_nothing_else_takes_it() {
     let loader = Loader::new(cache().with_engine_dir(&engine_dir(&double)), options).expect("a loader");
     let shapes = r#"{"backend_config": {"dynamic_shapes": {"x": [[1, 3, 32, 32], [1, 3, 64, 64], [1, 3, 64, 64]]}}}"#;
     let mut config = OcrConfig::default();
-    config.text_det_model.hpi = HpiConfig::from_json(shapes, "the test").expect("a configuration").into();
+    config.text_det_model.hpi = HpiConfig::from_flag(shapes, "the test").expect("a configuration").into();
     let ocr = Ocr::open(&config, &loader).expect("a pipeline");
     let mut found = ocr.predict(&[plain(Size::new(90, 40)), plain(Size::new(50, 60))]);
     assert!(found.pop().expect("two").is_ok());

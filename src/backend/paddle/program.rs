@@ -2,6 +2,7 @@
 //! Two forms of the program are read, of paddlepaddle 2.6.2 and 3.3.1: `framework.proto`, and the JSON of PIR.
 
 use crate::backend::{IoSpec, TensorSpec};
+use crate::cache::safe_name;
 use crate::device::available_memory;
 use crate::error::{Error, Result};
 use crate::tensor::DType;
@@ -62,8 +63,7 @@ impl PaddleFiles {
 
 /// The name under which something made of `model` is filed: safe for file systems, with the start of the hash `key`.
 pub(super) fn file_name(model: &str, key: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.+".contains(c) { c } else { '_' };
-    format!("{}-{}", model.chars().map(safe).collect::<String>(), &key[..16])
+    format!("{}-{}", safe_name(model), &key[..16])
 }
 
 /// Inputs and outputs that a program names.

@@ -13,6 +13,9 @@ use crate::image::decode::Decoder;
 use std::io::Write;
 use std::time::SystemTime;
 
+/// Least rate, bound and length of a measurement.
+const LEAST: f64 = 0.01;
+
 /// `hpinfer bench streams`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StreamsArgs {
@@ -34,10 +37,9 @@ pub(super) struct StreamsArgs {
 /// Runs the command.
 pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
     let aim = Aim { fps: args.fps, p99_ms: args.p99, seconds: args.seconds };
-    let within = |value: f64, most: f64| value > 0.0 && value <= most;
     for (flag, value, most) in [("--fps", aim.fps, 1e4), ("--p99", aim.p99_ms, 6e5), ("--seconds", aim.seconds, 3600.0)] {
-        if !within(value, most) {
-            return Err(Error::config(flag, format!("{value}; give more than 0 and at most {most}")));
+        if !(LEAST..=most).contains(&value) {
+            return Err(Error::config(flag, format!("{value}; give {LEAST} to {most}")));
         }
     }
     let (date, plan) = (utc(SystemTime::now()), args.subject.plan()?);

@@ -60,7 +60,7 @@ pub struct StreamArgs {
     #[arg(long, value_name = "POLICY")]
     drop: Option<String>,
     /// Frames of a stream that may wait [default: 1 where a stream drops its oldest, else 4]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::args::counted())]
     queue: Option<usize>,
     /// How long a frame may wait for others to share its batch, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]

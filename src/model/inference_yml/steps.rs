@@ -1,7 +1,7 @@
 //! Sections of the dialect that PaddleClas and PaddleOCR share: `PreProcess`, a list of steps named by their only key, and
 //! `PostProcess`. What changes results has a closed set of values; other keys are collected.
 
-use super::values::{channels, deviations, fraction, one_or_two_sides, positive, quotient, side, sides};
+use super::values::{channels, deviations, fraction, one_or_two_sides, quotient, side, sides, unclip};
 use crate::model::spec::{BoxType, LimitType};
 use crate::model::yaml::Unknown;
 use crate::ops::db::ScoreMode;
@@ -215,7 +215,7 @@ pub(super) struct PostProcess {
     pub thresh: Option<f32>,
     #[serde(default, deserialize_with = "fraction")]
     pub box_thresh: Option<f64>,
-    #[serde(default, deserialize_with = "positive")]
+    #[serde(default, deserialize_with = "unclip")]
     pub unclip_ratio: Option<f64>,
     pub max_candidates: Option<usize>,
     pub use_dilation: Option<bool>,

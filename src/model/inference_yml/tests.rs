@@ -245,7 +245,7 @@ fn errors_say_where_and_why() {
         (DET.replace("- 0.229", "- .nan"), "a number is expected for each channel"),
         (DET.replace("resize_long: 960", "resize_long: 0"), "a side length is 1 to 65536 pixels"),
         (DET.replace("resize_long: 960", "image_shape: [640, 0]"), "a side length is 1 to 65536 pixels"),
-        (DET.replace("unclip_ratio: 1.5", "unclip_ratio: .inf"), "must be a positive number"),
+        (DET.replace("unclip_ratio: 1.5", "unclip_ratio: .inf"), "an unclip ratio is above 0, and 100 at most"),
         (DET.replace("channel_first: false", "channel_first: true"), "channel_first must be false"),
         (DET.replace("name: DBPostProcess", "name: Other"), "m/inference.yml:35:9"),
         (DET.replace("  unclip_ratio", "  box_type: round\n  unclip_ratio"), "quad"),

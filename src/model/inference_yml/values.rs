@@ -1,6 +1,7 @@
 //! Values as the exporters write them, checked where they are read.
 
 use crate::image::Size;
+use crate::ops::db::MAX_UNCLIP;
 use crate::ops::resize_norm::Interpolation;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
@@ -64,9 +65,9 @@ pub(super) fn fraction<'de, D: Deserializer<'de>, T: Deserialize<'de> + Copy + I
     checked(deserializer, |value: &T| (0.0..=1.0).contains(&(*value).into()), "a threshold is within 0 to 1")
 }
 
-/// A number above zero.
-pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    checked(deserializer, |value: &f64| *value > 0.0 && value.is_finite(), "must be a positive number")
+/// How much boxes grow.
+pub(super) fn unclip<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    checked(deserializer, |value: &f64| *value > 0.0 && *value <= MAX_UNCLIP, "an unclip ratio is above 0, and 100 at most")
 }
 
 fn checked<'de, D: Deserializer<'de>, T: Deserialize<'de>>(

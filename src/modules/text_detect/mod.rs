@@ -5,16 +5,19 @@ mod gpu;
 
 use super::network::{Engines, Network, Share, Worker};
 use crate::backend::RunInfo;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::{ImageBuf, ImageView, PictureRef, PointI, Resident, Size};
 use crate::model::{BoxType, DetResize, LimitType, TextDetectionSpec};
-use crate::ops::db::{self, ProbabilityMap, ScoreMode, TextBox, TextPolygon};
+use crate::ops::db::{self, MAX_UNCLIP, ProbabilityMap, ScoreMode, TextBox, TextPolygon};
 use crate::ops::resize_norm::{self, Interpolation, Item, Params, Planes};
 use crate::ops::warp::CropPlan;
 use crate::ops::warp::curve::CurvePlan;
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
+
+/// Longest side that a limit can name, in pixels.
+const MAX_SIDE: u32 = 1 << 16;
 
 /// Settings that a pipeline file or flag puts in place of the model's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,6 +39,24 @@ pub struct DetectionOverrides {
 }
 
 impl DetectionOverrides {
+    /// Refuses numbers that make no sense; `place` names where they stand.
+    pub fn check(&self, place: &str) -> Result<()> {
+        let score = |value: Option<f64>| (value, 0.0..=1.0);
+        for (key, (value, range)) in [
+            ("limit_side_len", (self.limit_side_len.map(f64::from), 1.0..=f64::from(MAX_SIDE))),
+            ("max_side_limit", (self.max_side.map(f64::from), 1.0..=f64::from(MAX_SIDE))),
+            ("thresh", score(self.thresh.map(f64::from))),
+            ("box_thresh", score(self.box_thresh)),
+            ("unclip_ratio", (self.unclip_ratio, f64::MIN_POSITIVE..=MAX_UNCLIP)),
+        ] {
+            if let Some(value) = value.filter(|value| !range.contains(value)) {
+                let least = if *range.start() == f64::MIN_POSITIVE { "above 0" } else { &format!("from {}", range.start()) };
+                return Err(Error::config(place, format!("{key}: {value} is not {least} to {}", range.end())));
+            }
+        }
+        Ok(())
+    }
+
     /// `spec` with these settings in place.
     pub fn apply(&self, mut spec: TextDetectionSpec) -> TextDetectionSpec {
         if self.limit_side_len.is_some() || self.limit_type.is_some() {

@@ -37,18 +37,22 @@ fn to_initializer(graph: &mut Graph, id: NodeId) -> Option<()> {
 
 /// Dimensions after Reshape: 0 keeps a dimension, -1 takes what is left.
 fn reshaped(dims: &[i64], shape: &[i64], zero_is_zero: bool) -> Option<Vec<i64>> {
-    let total: i64 = dims.iter().product();
+    let total = product(dims.iter())?;
     let mut out = shape.to_vec();
     for (i, d) in out.iter_mut().enumerate().filter(|(_, d)| **d == 0 && !zero_is_zero) {
         *d = *dims.get(i)?;
     }
-    let known: i64 = out.iter().filter(|d| **d != -1).product();
+    let known = product(out.iter().filter(|d| **d != -1))?;
     match out.iter().filter(|d| **d == -1).count() {
         0 => {}
         1 if known != 0 => out.iter_mut().filter(|d| **d == -1).for_each(|d| *d = total / known),
         _ => return None,
     }
-    (out.iter().product::<i64>() == total).then_some(out)
+    (product(out.iter()) == Some(total)).then_some(out)
+}
+
+fn product<'a>(mut dims: impl Iterator<Item = &'a i64>) -> Option<i64> {
+    dims.try_fold(1i64, |product, side| product.checked_mul(*side))
 }
 
 fn bypass(graph: &mut Graph, id: NodeId) -> Option<()> {

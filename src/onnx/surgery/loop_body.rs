@@ -3,7 +3,7 @@
 use crate::onnx::graph::attribute;
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType};
 use crate::onnx::proto::{tensor_shape_proto::dimension::Value, type_proto};
-use crate::onnx::tensor::{floats, integers};
+use crate::onnx::tensor::{elements, floats, integers};
 use std::collections::HashMap;
 
 /// A body, of which constants are initializers.
@@ -138,5 +138,5 @@ fn integers_of(tensor: &TensorProto) -> Option<Vec<i64>> {
         Some(raw) => raw.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b).into()).collect(),
         None => tensor.int32_data.iter().map(|v| i64::from(*v)).collect(),
     };
-    (values.len() as i64 == tensor.dims.iter().product::<i64>()).then_some(values)
+    (elements(&tensor.dims) == Some(values.len())).then_some(values)
 }

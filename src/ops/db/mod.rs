@@ -74,6 +74,9 @@ pub struct TextPolygon {
     pub score: f32,
 }
 
+/// Most that boxes grow: beyond it every box is the picture.
+pub const MAX_UNCLIP: f64 = 100.0;
+
 /// A probability map and the picture it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbabilityMap<'a> {

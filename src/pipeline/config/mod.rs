@@ -6,6 +6,8 @@ mod document;
 mod nested;
 mod ocr;
 mod picture;
+#[cfg(test)]
+mod tests;
 
 pub use document::{DocumentConfig, Questions};
 pub use ocr::OcrConfig;
@@ -33,9 +35,33 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    fn of(text: &str) -> Self {
-        let nested = text.lines().any(|l| l.starts_with("SubModules:") || l.starts_with("pipeline_name:"));
-        if nested { Self::V3 } else { Self::V3Beta1 }
+    fn of(text: &str, place: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Keys {
+            pipeline_name: Option<IgnoredAny>,
+            #[serde(rename = "SubModules")]
+            modules: Option<IgnoredAny>,
+            #[serde(rename = "Global")]
+            global: Option<IgnoredAny>,
+            #[serde(rename = "PreProcess")]
+            model: Option<IgnoredAny>,
+        }
+        if text.trim().is_empty() {
+            return Err(Error::config(place, "the file is empty; --get_pipeline_config writes one to start from"));
+        }
+        let keys: Keys = read_yaml(text, place)?;
+        if keys.model.is_some() {
+            return Err(Error::config(
+                place,
+                "this describes a model, not a pipeline; give a pipeline's name, and the model's folder with --model",
+            ));
+        }
+        let is_nested = keys.modules.is_some() || keys.pipeline_name.is_some();
+        match (is_nested, keys.global) {
+            (true, _) => Ok(Self::V3),
+            (false, Some(_)) => Ok(Self::V3Beta1),
+            (false, None) => Err(Error::config(place, "this is no pipeline file: it has neither `Global` nor `pipeline_name`")),
+        }
     }
 }
 
@@ -77,7 +103,7 @@ impl PipelineConfig {
 
     /// Parses the text of a pipeline file; `place` names it in errors.
     pub fn parse(text: &str, place: &str) -> Result<(Self, Dialect)> {
-        let dialect = Dialect::of(text);
+        let dialect = Dialect::of(text, place)?;
         let config = match named_pipeline(text, dialect, place)? {
             PipelineName::Ocr => Self::Ocr(OcrConfig::parse(text, dialect, place)?),
             PipelineName::Picture(task) => Self::Picture(PictureConfig::parse(text, task, dialect, place)?),
@@ -86,18 +112,24 @@ impl PipelineConfig {
         Ok((config, dialect))
     }
 
-    /// `error`, and if it is about a model that is missing, with the key and the line by which the pipeline file `path` names that.
+    /// `error`, and if it is about a model that is missing, or of another kind, with the key and the line by which the pipeline file `path` names that.
     pub fn placed(error: Error, path: &Path) -> Error {
-        let Error::Missing { what, reason, next_step } = error else { return error };
+        let model = match &error {
+            Error::Missing { what, .. } => what.strip_prefix("model "),
+            Error::Config { place, .. } => Some(&place[..]),
+            _ => None,
+        };
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let named = text.lines().zip(1..).find_map(|(line, number)| {
             let (key, value) = line.split_once(':')?;
             let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
-            (what.strip_prefix("model ")? == value).then(|| (key.trim(), number))
+            (!value.is_empty() && model? == value).then(|| format!(" ({}, line {number}: `{}`)", path.display(), key.trim()))
         });
-        match named {
-            Some((key, line)) => Error::missing(format!("{what} ({}, line {line}: `{key}`)", path.display()), reason, next_step),
-            None => Error::Missing { what, reason, next_step },
+        let Some(place) = named else { return error };
+        match error {
+            Error::Missing { what, reason, next_step } => Error::missing(what + &place, reason, next_step),
+            Error::Config { place: model, reason } => Error::config(model + &place, reason),
+            other => other,
         }
     }
 
@@ -180,14 +212,24 @@ fn read_yaml<T: for<'de> Deserialize<'de>>(text: &str, place: &str) -> Result<T>
     serde_saphyr::from_str_with_options(text, options).map_err(|e| Error::config(place, e.to_string()))
 }
 
+/// A value, or its default where the file has `null`, as PaddleX reads it.
+fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Whether `name` is one of PaddleX's words for no model.
+fn is_no_name(name: &str) -> bool {
+    name.trim().is_empty() || name.eq_ignore_ascii_case("none")
+}
+
 /// `Global` of a 3.0-beta1 file; its name has been read.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Global {
     #[serde(rename = "pipeline_name")]
     _pipeline_name: IgnoredAny,
-    #[serde(rename = "input")]
-    _input: Option<String>,
+    #[serde(rename = "input", default)]
+    _input: IgnoredAny,
 }
 
 /// `pp_option` of a 3.0-beta1 file: how Paddle Inference runs where PaddleX's plugin does not.

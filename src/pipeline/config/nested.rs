@@ -1,15 +1,37 @@
 //! What pipeline files of PaddleX 3.x have in common: sections of networks, switches of steps, and refusals that name the line.
 
+use super::{is_no_name, or_default};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::modules::loader::ModelChoice;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
 /// A refusal of what stands at `value` in the file `place`.
 pub(super) fn refused<T>(place: &str, value: &Spanned<T>, reason: impl std::fmt::Display) -> Error {
     let at = value.referenced;
     Error::config(place, format!("line {}, column {}: {reason}", at.line(), at.column()))
+}
+
+/// A setting that this version does not have, with its place.
+pub(super) type Foreign = Option<Spanned<Given>>;
+
+/// Any value; PaddleX's files write `None` where nothing is set.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Given {
+    Text(String),
+    Other(IgnoredAny),
+}
+
+/// Refuses a setting that says something; `why` says what holds without it.
+pub(super) fn must_be_unset(key: &str, value: &Foreign, place: &str, why: &str) -> Result<()> {
+    match value {
+        None => Ok(()),
+        Some(Spanned { value: Given::Text(text), .. }) if is_no_name(text) => Ok(()),
+        Some(given) => Err(refused(place, given, format!("`{key}` is not in this version: leave it out, {why}"))),
+    }
 }
 
 /// A switch of a step, with its place.
@@ -80,7 +102,9 @@ pub(super) struct Module {
     // Results do not depend on how pictures share runs.
     #[serde(rename = "batch_size")]
     _batch_size: Option<usize>,
-    #[serde(default)]
+    #[serde(rename = "use_hpip")]
+    _use_hpip: Option<bool>,
+    #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
 }
 
@@ -93,5 +117,5 @@ impl Module {
 
 /// A folder wins over the official name beside it.
 pub(super) fn choice(name: String, dir: Option<String>, own: &HpiConfig, general: &HpiConfig) -> ModelChoice {
-    ModelChoice { name_or_dir: dir.unwrap_or(name), hpi: own.over(general).into() }
+    ModelChoice { name_or_dir: dir.filter(|dir| !is_no_name(dir)).unwrap_or(name), hpi: own.over(general).into() }
 }

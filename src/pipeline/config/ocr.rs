@@ -1,13 +1,17 @@
 //! Configuration of OCR.
 
-use super::{Dialect, HpiParams, PpOption, read_yaml};
-use crate::error::Result;
+use super::{Dialect, HpiParams, PpOption, or_default, read_yaml};
+use crate::error::{Error, Result};
 use crate::model::{HpiConfig, LimitType};
 use crate::modules::batch::{BatchLimits, Padding};
 use crate::modules::loader::ModelChoice;
 use crate::modules::text_detect::DetectionOverrides;
 use crate::ops::db::ScoreMode;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// Width of a line that batch sizes are thought for, in pixels: that of the reference's own input.
+const LINE_WIDTH: usize = 320;
 
 /// Configuration of the OCR pipeline.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,8 +65,10 @@ mod beta1 {
     pub struct File {
         #[serde(rename = "Global")]
         _global: super::super::Global,
-        #[serde(rename = "Pipeline", default)]
+        #[serde(rename = "Pipeline", default, deserialize_with = "or_default")]
         pipeline: Pipeline,
+        #[serde(rename = "Serving")]
+        _serving: Option<IgnoredAny>,
     }
 
     #[derive(Default, Deserialize)]
@@ -73,7 +79,7 @@ mod beta1 {
         text_rec_batch_size: Option<usize>,
         text_det_batch_size: Option<usize>,
         device: Option<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
         // Compatibility switches without an effect here: this program is the plugin, and needs no licence.
         #[serde(rename = "use_hpip")]
@@ -94,7 +100,7 @@ mod beta1 {
                     choice.name_or_dir = name;
                 }
             }
-            config.set_batch_size(p.text_rec_batch_size);
+            config.set_batch_size(p.text_rec_batch_size, place)?;
             if p.text_det_batch_size.is_some_and(|n| n > 1) {
                 tracing::warn!("{place}: text_det_batch_size above 1 has no effect: detection runs picture by picture");
             }
@@ -105,9 +111,8 @@ mod beta1 {
 }
 
 pub(super) mod v3 {
-    use super::super::nested::{Switch, choice, refused, step};
+    use super::super::nested::{Foreign, Switch, choice, must_be_unset, refused, step};
     use super::*;
-    use serde::de::IgnoredAny;
     use serde_saphyr::Spanned;
 
     /// Limit of the longer side of a detector's input, in files that give none.
@@ -127,12 +132,14 @@ pub(super) mod v3 {
         #[serde(rename = "SubPipelines")]
         pipelines: Option<SubPipelines>,
         device: Option<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
         #[serde(rename = "use_hpip")]
         _use_hpip: Option<bool>,
         #[serde(rename = "batch_size")]
         _batch_size: Option<usize>,
+        #[serde(rename = "Serving")]
+        _serving: Option<IgnoredAny>,
     }
 
     #[derive(Deserialize)]
@@ -169,7 +176,13 @@ pub(super) mod v3 {
         box_thresh: Option<f64>,
         unclip_ratio: Option<f64>,
         score_mode: Option<ScoreMode>,
-        #[serde(default)]
+        input_shape: Foreign,
+        // Detection runs picture by picture.
+        #[serde(rename = "batch_size")]
+        _batch_size: Option<usize>,
+        #[serde(rename = "use_hpip")]
+        _use_hpip: Option<bool>,
+        #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
     }
 
@@ -182,7 +195,11 @@ pub(super) mod v3 {
         model_dir: Option<String>,
         batch_size: Option<usize>,
         score_thresh: Option<f32>,
-        #[serde(default)]
+        input_shape: Foreign,
+        return_word_box: Switch,
+        #[serde(rename = "use_hpip")]
+        _use_hpip: Option<bool>,
+        #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
     }
 
@@ -202,6 +219,10 @@ pub(super) mod v3 {
                 return Err(refused(place, &other, reason));
             }
             let (d, r) = (self.modules.detection, self.modules.recognition);
+            for input_shape in [&d.input_shape, &r.input_shape] {
+                must_be_unset("input_shape", input_shape, place, "inputs have the sizes that the model's inference.yml says")?;
+            }
+            step("return_word_box", &r.return_word_box, "", false).must_be_off(place)?;
             let general = self.hpi_config.over(general);
             let max_side = match d.max_side_limit {
                 Some(given) if given.value == 0 => return Err(refused(place, &given, "`max_side_limit` is 0 pixels; give 1 or more")),
@@ -223,7 +244,8 @@ pub(super) mod v3 {
                 device: self.device,
                 ..OcrConfig::default()
             };
-            config.set_batch_size(r.batch_size);
+            config.set_batch_size(r.batch_size, place)?;
+            config.check(place)?;
             Ok(config)
         }
     }
@@ -232,9 +254,20 @@ pub(super) mod v3 {
 impl OcrConfig {
     /// A batch size of 1 is the files' default and the reference's only working one; results do not depend on it,
     /// so only a greater one replaces our own limits.
-    pub(super) fn set_batch_size(&mut self, size: Option<usize>) {
-        if let Some(items) = size.filter(|&n| n > 1) {
-            self.batch = Some(BatchLimits { items, cost: items * 320 });
+    pub(super) fn set_batch_size(&mut self, size: Option<usize>, place: &str) -> Result<()> {
+        match size {
+            Some(0) => return Err(Error::config(place, "text_rec_batch_size: 0 lines a run; give 1 or more")),
+            Some(items) if items > 1 => self.batch = Some(BatchLimits { items, cost: items.saturating_mul(LINE_WIDTH) }),
+            _ => {}
         }
+        Ok(())
+    }
+
+    /// Refuses numbers that make no sense; `place` names where they stand.
+    pub fn check(&self, place: &str) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.score_thresh) {
+            return Err(Error::config(place, format!("score_thresh: {} is not within 0 to 1", self.score_thresh)));
+        }
+        self.detection.check(place)
     }
 }

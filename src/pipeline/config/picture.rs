@@ -1,12 +1,15 @@
 //! Configuration of the pipelines with one network.
 
-use super::{Dialect, HpiParams, PpOption, read_yaml};
+use super::{Dialect, HpiParams, PpOption, or_default, read_yaml};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::modules::loader::ModelChoice;
 use crate::pipeline::Task;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+
+/// Most pictures that share a run.
+const MAX_BATCH: usize = 4096;
 
 /// Configuration of a pipeline with one network.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,8 +48,8 @@ impl PictureConfig {
     /// Refuses numbers that make no sense; `place` names where they stand.
     pub fn check(&self, place: &str) -> Result<()> {
         let refuse = |reason: String| Err(Error::config(place, reason));
-        if self.batch_size == 0 {
-            return refuse("batch_size: 0 pictures a run; give 1 or more".into());
+        if !(1..=MAX_BATCH).contains(&self.batch_size) {
+            return refuse(format!("batch_size: {} pictures a run; give 1 to {MAX_BATCH}", self.batch_size));
         }
         if self.topk == Some(0) {
             return refuse("topk: 0 classes; give 1 or more".into());
@@ -70,8 +73,10 @@ mod beta1 {
     pub struct File {
         #[serde(rename = "Global")]
         _global: super::super::Global,
-        #[serde(rename = "Pipeline", default)]
+        #[serde(rename = "Pipeline", default, deserialize_with = "or_default")]
         pipeline: Pipeline,
+        #[serde(rename = "Serving")]
+        _serving: Option<IgnoredAny>,
     }
 
     #[derive(Default, Deserialize)]
@@ -82,7 +87,7 @@ mod beta1 {
         topk: Option<usize>,
         threshold: Option<f32>,
         device: Option<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
         // Compatibility switches without an effect here: this program is the plugin, and needs no licence.
         #[serde(rename = "use_hpip")]
@@ -110,8 +115,10 @@ mod beta1 {
 }
 
 mod v3 {
-    use super::super::nested::choice;
+    use super::super::is_no_name;
+    use super::super::nested::{Foreign, Given, choice, must_be_unset, refused};
     use super::*;
+    use serde_saphyr::Spanned;
 
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -121,10 +128,12 @@ mod v3 {
         #[serde(rename = "SubModules")]
         modules: SubModules,
         device: Option<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
         #[serde(rename = "use_hpip")]
         _use_hpip: Option<bool>,
+        #[serde(rename = "Serving")]
+        _serving: Option<IgnoredAny>,
     }
 
     #[derive(Deserialize)]
@@ -140,6 +149,14 @@ mod v3 {
         instances: Option<Module>,
     }
 
+    /// What stands in the place of a score.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Score {
+        One(f32),
+        Other(Given),
+    }
+
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Module {
@@ -149,10 +166,12 @@ mod v3 {
         model_dir: Option<String>,
         batch_size: Option<usize>,
         topk: Option<usize>,
-        threshold: Option<f32>,
-        img_size: Option<IgnoredAny>,
-        target_size: Option<IgnoredAny>,
-        #[serde(default)]
+        threshold: Option<Spanned<Score>>,
+        img_size: Foreign,
+        target_size: Foreign,
+        #[serde(rename = "use_hpip")]
+        _use_hpip: Option<bool>,
+        #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
     }
 
@@ -166,19 +185,24 @@ mod v3 {
             };
             let module = module.ok_or_else(|| Error::config(place, format!("SubModules has no `{key}`")))?;
             for (key, value) in [("img_size", &module.img_size), ("target_size", &module.target_size)] {
-                if value.is_some() {
-                    let reason =
-                        format!("`{key}` is not in this version: leave it out, pictures are resized as the model's inference.yml says");
-                    return Err(Error::config(place, reason));
-                }
+                must_be_unset(key, value, place, "pictures are resized as the model's inference.yml says")?;
             }
+            let threshold = match &module.threshold {
+                None => None,
+                Some(Spanned { value: Score::One(score), .. }) => Some(*score),
+                Some(Spanned { value: Score::Other(Given::Text(text)), .. }) if is_no_name(text) => None,
+                Some(other) => {
+                    let reason = "`threshold` is one number from 0 to 1 for all classes; a number for each class is not in this version";
+                    return Err(refused(place, other, reason));
+                }
+            };
             let defaults = PictureConfig::new(task);
             Ok(PictureConfig {
                 task,
                 model: choice(module.model_name, module.model_dir, &module.hpi_config, &self.hpi_config),
                 batch_size: module.batch_size.unwrap_or(defaults.batch_size),
                 topk: module.topk,
-                threshold: module.threshold,
+                threshold,
                 device: self.device,
             })
         }

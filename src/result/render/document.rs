@@ -7,7 +7,7 @@ use super::ocr::{closed, draw_ocr};
 use super::{html, markdown, xlsx};
 use crate::error::Result;
 use crate::image::{ImageBuf, ImageView, PointI};
-use crate::result::page::{Orientation, PreparedPage};
+use crate::result::page::PreparedPage;
 use crate::result::{PageResult, SealResult, Table, TableResult};
 use tiny_skia::Stroke;
 
@@ -63,11 +63,11 @@ pub fn table_files(image: ImageView<'_>, result: &TableResult, fonts: &Fonts) ->
     Ok(parts)
 }
 
-/// `_uvdoc.jpg` for a page that was made flat, else `_oricls.jpg` for one that was turned, `_layout.jpg`, `_ocr.jpg`, `_curve_<i>.jpg` for each seal,
+/// `_oricls.jpg` for a page that was set upright, `_uvdoc.jpg` for one that was made flat, `_layout.jpg`, `_ocr.jpg`, `_curve_<i>.jpg` for each seal,
 /// the files of tables, and the page as `.md`.
 pub fn page_files(result: &PageResult, fonts: &Fonts) -> Result<Vec<Part>> {
     let image = result.page.view();
-    let mut parts = preparations(image, result.orientation.as_ref(), result.is_unwarped)?;
+    let mut parts = preparations(image, result.orientation.is_some(), result.is_unwarped, result.upright.as_deref())?;
     parts.push(Part::picture("_layout.jpg", boxes_over(image, &result.layout, fonts)?));
     parts.push(Part::picture("_ocr.jpg", draw_ocr(image, &result.ocr, fonts)?));
     for (index, seal) in result.seals.iter().enumerate() {
@@ -84,17 +84,15 @@ pub fn page_files(result: &PageResult, fonts: &Fonts) -> Result<Vec<Part>> {
 fn as_read<'a>(image: ImageView<'a>, prepared: Option<&'a PreparedPage>) -> Result<(ImageView<'a>, Vec<Part>)> {
     let Some(page) = prepared else { return Ok((image, Vec::new())) };
     let image = page.picture.view();
-    Ok((image, preparations(image, page.orientation.as_ref(), page.is_unwarped)?))
+    Ok((image, preparations(image, page.orientation.is_some(), page.is_unwarped, page.upright.as_deref())?))
 }
 
-/// The file of a page that was turned or made flat.
-fn preparations(image: ImageView<'_>, orientation: Option<&Orientation>, is_unwarped: bool) -> Result<Vec<Part>> {
-    let ending = match (orientation, is_unwarped) {
-        (_, true) => "_uvdoc.jpg",
-        (Some(_), false) => "_oricls.jpg",
-        (None, false) => return Ok(Vec::new()),
-    };
-    Ok(vec![Part::picture(ending, Canvas::new(image)?.finish()?)])
+/// The files of what was made of a page before it was read as `image`.
+fn preparations(image: ImageView<'_>, is_upright: bool, is_unwarped: bool, upright: Option<&ImageBuf>) -> Result<Vec<Part>> {
+    let upright = if is_unwarped { upright.map(ImageBuf::view) } else { Some(image) };
+    let pictures = [("_oricls.jpg", upright.filter(|_| is_upright)), ("_uvdoc.jpg", Some(image).filter(|_| is_unwarped))];
+    let made = pictures.into_iter().filter_map(|(ending, picture)| Some((ending, picture?)));
+    made.map(|(ending, picture)| Ok(Part::picture(ending, Canvas::new(picture)?.finish()?))).collect()
 }
 
 pub(super) fn files_of_tables(image: ImageView<'_>, tables: &[Table], parts: &mut Vec<Part>) -> Result<()> {

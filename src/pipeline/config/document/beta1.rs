@@ -1,12 +1,13 @@
 //! Files of PaddleX 3.0-beta1 for documents.
 
-use super::{DocumentConfig, NONE, Questions};
+use super::{DocumentConfig, Questions};
 use crate::error::{Error, Result};
 use crate::extract::{LlmParams, LlmSettings};
 use crate::model::HpiConfig;
 use crate::pipeline::DocumentTask;
-use crate::pipeline::config::{Global, HpiParams, PpOption, read_yaml};
+use crate::pipeline::config::{Global, HpiParams, PpOption, is_no_name, or_default, read_yaml};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::path::PathBuf;
 
 pub(super) fn parse(text: &str, task: DocumentTask, place: &str) -> Result<DocumentConfig> {
@@ -18,8 +19,10 @@ pub(super) fn parse(text: &str, task: DocumentTask, place: &str) -> Result<Docum
 struct File {
     #[serde(rename = "Global")]
     _global: Global,
-    #[serde(rename = "Pipeline", default)]
+    #[serde(rename = "Pipeline", default, deserialize_with = "or_default")]
     pipeline: Section,
+    #[serde(rename = "Serving")]
+    _serving: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -52,7 +55,7 @@ struct Section {
     #[serde(rename = "doc_image_unwarp_batch_size")]
     _doc_image_unwarp_batch_size: Option<usize>,
     device: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
     // Compatibility switches without an effect here: this program is the plugin, and needs no licence.
     #[serde(rename = "use_hpip")]
@@ -89,7 +92,7 @@ impl File {
                 return Err(Error::config(place, format!("{task} has no `{key}`; leave it out")));
             }
         }
-        let file = |name: Option<String>| name.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(NONE)).map(PathBuf::from);
+        let file = |name: Option<String>| name.filter(|name| !is_no_name(name)).map(PathBuf::from);
         let llm = LlmSettings {
             llm_name: section.llm_name.unwrap_or(config.questions.llm.llm_name),
             params: section.llm_params.unwrap_or_default(),
@@ -103,7 +106,7 @@ impl File {
                 choice.name_or_dir = name;
             }
         }
-        text.set_batch_size(section.text_rec_batch_size);
+        text.set_batch_size(section.text_rec_batch_size, place)?;
         text.device = section.device;
         let choices = [&mut text.text_det_model, &mut text.text_rec_model];
         let steps = [

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::model::HpiConfig;
 use crate::ops::layout::regions::{Merge, MergeMode, RegionRules, Unclip};
 use crate::pipeline::config::nested::{choice, refused};
+use crate::pipeline::config::or_default;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
@@ -19,11 +20,13 @@ pub(super) struct Layout {
     model_dir: Option<String>,
     #[serde(rename = "batch_size")]
     _batch_size: Option<usize>,
+    #[serde(rename = "use_hpip")]
+    _use_hpip: Option<bool>,
     threshold: Option<Spanned<Threshold>>,
     layout_nms: Option<bool>,
     layout_unclip_ratio: Option<Spanned<Ratio>>,
     layout_merge_bboxes_mode: Option<Spanned<Mode>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
 }
 

@@ -8,7 +8,7 @@ mod questions;
 mod tests;
 mod v3;
 
-use super::{Dialect, OcrConfig};
+use super::{Dialect, OcrConfig, is_no_name};
 use crate::error::{Error, Result};
 use crate::extract::{LlmSettings, TaskWords};
 use crate::modules::loader::ModelChoice;
@@ -16,9 +16,6 @@ use crate::modules::text_detect::DetectionOverrides;
 use crate::ops::layout::regions::RegionRules;
 use crate::pipeline::DocumentTask;
 use std::path::PathBuf;
-
-/// Name in the place of a model that leaves its step out.
-const NONE: &str = "none";
 
 /// Configuration of a pipeline for documents.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +98,7 @@ impl DocumentConfig {
     /// [`Error::Config`] when the pipeline has no such model, or cannot do without it.
     pub fn set_model(&mut self, key: &str, name: Option<&str>, place: &str) -> Result<()> {
         let task = self.task;
-        let name = name.filter(|name| *name != NONE);
+        let name = name.filter(|name| !is_no_name(name));
         let refused = |reason: &str| Err(Error::config(place, format!("{task} {reason}")));
         let (slot, needed) = match (key, task) {
             ("layout_model", _) => (&mut self.layout_model, task != DocumentTask::Seals),

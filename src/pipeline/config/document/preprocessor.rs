@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::model::HpiConfig;
 use crate::modules::loader::ModelChoice;
 use crate::pipeline::config::nested::{Module, Switch, step};
+use crate::pipeline::config::or_default;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -17,7 +18,9 @@ pub(super) struct Preprocessor {
     modules: PreprocessorModules,
     #[serde(rename = "batch_size")]
     _batch_size: Option<usize>,
-    #[serde(default)]
+    #[serde(rename = "use_hpip")]
+    _use_hpip: Option<bool>,
+    #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
 }
 

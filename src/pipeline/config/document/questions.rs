@@ -1,8 +1,9 @@
 //! The sections of a PaddleX 3.x file that say how a language model is asked.
 
-use super::{NONE, Questions};
+use super::Questions;
 use crate::error::Result;
 use crate::extract::{ApiType, LlmParams, LlmSettings, Secret, TaskWords};
+use crate::pipeline::config::is_no_name;
 use crate::pipeline::config::nested::refused;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -75,7 +76,7 @@ impl Sections {
             let differs = |own: Option<&str>, other: Option<&str>| own.is_some_and(|own| Some(own) != other);
             let other_service = differs(service(base_url.as_deref(), *api_type), service(params.base_url.as_deref(), params.api_type));
             let own_key = key(api_key.clone());
-            if *model_name != NONE && (other_service || (own_key.is_some() && own_key != params.api_key)) {
+            if !is_no_name(model_name) && (other_service || (own_key.is_some() && own_key != params.api_key)) {
                 let reason = "LLM_Retriever has another service or key than LLM_Chat, one answers and embeds in this version; give both the same, or `model_name: none` to embed nothing";
                 return Err(refused(place, &section, reason));
             }

@@ -199,7 +199,7 @@ fn a_missing_model_is_named_by_key_and_line() {
     let missing = |what: &str| Error::missing(what, "unknown", "name another");
     let message = PipelineConfig::placed(missing("model lay"), &path).to_string();
     assert!(message.contains("line 3: `model_name`") && message.ends_with("name another"), "{message}");
-    for error in [missing("model layout"), missing("lay"), Error::config("lay", "unknown")] {
+    for error in [missing("model layout"), missing("lay"), Error::config("layout", "unknown")] {
         let before = error.to_string();
         assert_eq!(PipelineConfig::placed(error, &path).to_string(), before);
     }

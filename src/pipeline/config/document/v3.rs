@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::pipeline::DocumentTask;
 use crate::pipeline::config::nested::{Module, Switch, step};
+use crate::pipeline::config::or_default;
 use crate::pipeline::config::{ocr, read_yaml};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -37,10 +38,12 @@ struct Seals {
     #[serde(rename = "SubPipelines")]
     pipelines: SealPipelines,
     device: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
     #[serde(rename = "use_hpip")]
     _use_hpip: Option<bool>,
+    #[serde(rename = "Serving")]
+    _serving: Option<IgnoredAny>,
     #[serde(rename = "batch_size")]
     _batch_size: Option<usize>,
 }
@@ -68,10 +71,12 @@ struct Tables {
     #[serde(rename = "SubPipelines", default)]
     pipelines: TablePipelines,
     device: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
     #[serde(rename = "use_hpip")]
     _use_hpip: Option<bool>,
+    #[serde(rename = "Serving")]
+    _serving: Option<IgnoredAny>,
     #[serde(rename = "batch_size")]
     _batch_size: Option<usize>,
 }
@@ -106,10 +111,12 @@ struct Pages {
     #[serde(rename = "SubPipelines", default)]
     pipelines: PagePipelines,
     device: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
     #[serde(rename = "use_hpip")]
     _use_hpip: Option<bool>,
+    #[serde(rename = "Serving")]
+    _serving: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -134,7 +141,7 @@ struct Parser {
     modules: LayoutOnly,
     #[serde(rename = "SubPipelines")]
     pipelines: ParserPipelines,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
 }
 
