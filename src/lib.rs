@@ -1,4 +1,4 @@
-//! Runs PaddleX's pipelines on inference engines opened at run time. This version has OCR on the processor:
+//! Runs PaddleX's eight pipelines on inference engines opened at run time. Text of a picture, for one:
 //!
 //! ```no_run
 //! use hpinfer::{image::decode::Decoder, modules::Loader, pipeline::{Ocr, OcrConfig}, source::{Source, SourceOptions}};

@@ -33,7 +33,7 @@ Step by step, the first without a language model:
 #[command(after_help = EXAMPLES)]
 pub enum ExtractCommand {
     /// Read the pages of a document (all inputs together) and write what the other steps need; no language model is asked
-    Visual(VisualArgs),
+    Visual(Box<VisualArgs>),
     /// Make the text ready: short text stays text, long text becomes a store of embedded chunks
     BuildVector(BuildVectorArgs),
     /// Take the text that is nearest to each key

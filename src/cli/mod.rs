@@ -32,11 +32,14 @@ pub const SOME_FAILED: u8 = 1;
 /// Exit code: nothing ran.
 pub const NOTHING_RAN: u8 = 2;
 
+/// Target of log lines that are shown unless `--quiet` is given.
+const NOTE: &str = "hpinfer::note";
+
 /// Runs what was typed; returns the exit code.
 pub fn run(cli: Cli) -> Result<u8> {
     let level = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => "error",
-        (false, 0) => "warn",
+        (false, 0) => "hpinfer::note=info,warn",
         (false, 1) => "hpinfer=info,warn",
         (false, _) => "debug",
     };

@@ -6,6 +6,7 @@ use crate::cache::{Cache, Network};
 use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
+use super::NOTE;
 use crate::modules::batch::{BatchLimits, Padding};
 use crate::modules::{CoreLimits, LoaderOptions};
 use crate::ops::db::ScoreMode;
@@ -155,7 +156,7 @@ pub(super) fn pipeline_config(name_or_file: &str) -> Result<PipelineConfig> {
     let path = Path::new(name_or_file);
     if path.is_file() {
         let (config, dialect) = PipelineConfig::read(path)?;
-        tracing::info!("{name_or_file}: read as a {dialect} pipeline file");
+        tracing::info!(target: NOTE, "{name_or_file}: read as a {dialect} pipeline file");
         return Ok(config);
     }
     PipelineName::find(name_or_file, "--pipeline").map(PipelineConfig::of)

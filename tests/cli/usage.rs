@@ -49,7 +49,7 @@ fn what_makes_no_sense_is_refused_before_any_work() {
 fn flags_of_the_reference_are_taken_as_typed() {
     let out = tempfile::tempdir().expect("a folder");
     let save_path = out.path().to_str().expect("UTF-8");
-    let reference = ["--save_path", save_path, "--use_hpip", "--serial_number", "X", "--update_license", "--device", "cpu"];
+    let reference = ["--save_path", save_path, "--use_hpip", "True", "--serial_number", "X", "--update_license", "--device", "cpu"];
     for spelling in
         [reference.map(str::to_owned), reference.map(|arg| if arg.starts_with("--") { arg.replace('_', "-") } else { arg.into() })]
     {
@@ -130,7 +130,8 @@ fn engines_are_chosen_on_the_command_line_then_in_hpi_config() {
     let (chosen, said) = engines(&["--hpi_config", config, "--backend", "openvino"]);
     assert_eq!(chosen, ["openvino"; 2], "{said}");
     for (flags, says) in [
-        (&["--hpi-config", "{backend}"][..], "--hpi-config: "),
+        (&["--hpi-config", "{backend: [}"][..], "--hpi-config:1:"),
+        (&["--text-det-box-thresh", "2"], "box_thresh: 2 is not from 0 to 1"),
         (&["--hpi-config", r#"{"backend": "onnx"}"#], "`onnx` is not a backend"),
         (&["--backend", "paddle_tensorrt"], "backend tensorrt: "),
     ] {

@@ -24,8 +24,18 @@ pub enum Schema {
     V3,
 }
 
+impl Schema {
+    /// What results call it, under `schema_version`.
+    pub const fn version(self) -> &'static str {
+        match self {
+            Self::V3Beta1 => "3.0-beta1",
+            Self::V3 => "3.x",
+        }
+    }
+}
+
 /// One result as one line without a line feed, for JSON Lines: `input_path`, `page_index` (inputs with pages only), what
-/// was found under the reference's keys; then `run` (what ran, per model) and, when measured, `timings_ms`.
+/// was found under the reference's keys; then `schema_version`, `run` (what ran, per model) and, when measured, `timings_ms`.
 pub fn to_line(result: &PipelineResult, schema: Schema) -> String {
     let mut out = Vec::new();
     // Keys are strings and a `Vec` takes every byte: nothing here can fail.
@@ -83,6 +93,7 @@ impl Serialize for Json<'_> {
             PipelineResult::Page(result) => document::page(&mut out, result, self.schema)?,
             PipelineResult::Tables(result) => document::tables(&mut out, result, self.schema)?,
         }
+        out.serialize_entry("schema_version", self.schema.version())?;
         out.serialize_entry("run", run)?;
         if let Some(timings) = timings_ms {
             out.serialize_entry("timings_ms", &Timings(timings))?;
@@ -176,7 +187,7 @@ mod tests {
         };
         assert_eq!(
             to_line(&result.into(), Schema::V3Beta1),
-            r#"{"input_path":"图 1.png","dt_polys":[[[5,12],[88,10],[88,29],[5,31]]],"dt_scores":[0.74],"rec_text":["发票\"1\""],"rec_score":[0.8417],"run":[]}"#
+            r#"{"input_path":"图 1.png","dt_polys":[[[5,12],[88,10],[88,29],[5,31]]],"dt_scores":[0.74],"rec_text":["发票\"1\""],"rec_score":[0.8417],"schema_version":"3.0-beta1","run":[]}"#
         );
         let classes = ClassificationResult {
             header: of("a.jpg"),
@@ -186,21 +197,21 @@ mod tests {
         };
         assert_eq!(
             to_line(&classes.into(), Schema::V3),
-            r#"{"input_path":"a.jpg","class_ids":[296,170],"scores":[0.62736,0.03752],"label_names":["ice bear, polar bear","Irish wolfhound"],"run":[]}"#
+            r#"{"input_path":"a.jpg","class_ids":[296,170],"scores":[0.62736,0.03752],"label_names":["ice bear, polar bear","Irish wolfhound"],"schema_version":"3.x","run":[]}"#
         );
         let boxes = vec![DetectedBox { cls_id: 49, label: "orange".into(), score: 0.8188097, coordinate: [661.0, 93.5, 870.0, 305.25] }];
         let found = r#""boxes":[{"cls_id":49,"label":"orange","score":0.8188097,"coordinate":[661.0,93.5,870.0,305.25]}]"#;
         let detection = DetectionResult { header: of("b.png"), boxes: boxes.clone() };
-        assert_eq!(to_line(&detection.into(), Schema::V3Beta1), format!(r#"{{"input_path":"b.png",{found},"run":[]}}"#));
+        assert_eq!(to_line(&detection.into(), Schema::V3Beta1), format!(r#"{{"input_path":"b.png",{found},"schema_version":"3.0-beta1","run":[]}}"#));
         let mask = Mask::new(Size::new(3, 2), vec![0, 1, 1, 1, 0, 0]).expect("a mask");
         let instances = InstanceResult { header: of("c.png"), boxes, masks: vec![mask] };
         assert_eq!(
             to_line(&instances.into(), Schema::V3Beta1),
-            format!(r#"{{"input_path":"c.png",{found},"masks":[[[0,1,1],[1,0,0]]],"run":[]}}"#)
+            format!(r#"{{"input_path":"c.png",{found},"masks":[[[0,1,1],[1,0,0]]],"schema_version":"3.0-beta1","run":[]}}"#)
         );
         let pred = LabelMap::new(Size::new(2, 3), vec![0, 18, 7, 149, 5, 5]).expect("a map");
         let segmentation = SegmentationResult { header: of("d.png"), pred };
-        assert_eq!(to_line(&segmentation.into(), Schema::V3Beta1), r#"{"input_path":"d.png","pred":[[[0,18],[7,149],[5,5]]],"run":[]}"#);
+        assert_eq!(to_line(&segmentation.into(), Schema::V3Beta1), r#"{"input_path":"d.png","pred":[[[0,18],[7,149],[5,5]]],"schema_version":"3.0-beta1","run":[]}"#);
     }
 
     #[test]
@@ -225,7 +236,7 @@ mod tests {
             to_line(&OcrResult { header, ..OcrResult::default() }.into(), Schema::V3),
             concat!(
                 r#"{"input_path":null,"page_index":2,"dt_polys":[],"dt_scores":[],"rec_texts":[],"rec_scores":[],"rec_polys":[],"#,
-                r#""run":[{"model":"det","backend":"openvino","version":"2026.4.1","device":"cpu","precision":"float32"}],"#,
+                r#""schema_version":"3.x","run":[{"model":"det","backend":"openvino","version":"2026.4.1","device":"cpu","precision":"float32"}],"#,
                 r#""timings_ms":{"decode":1.235,"crop":0.25,"total":3.0}}"#
             )
         );
@@ -249,6 +260,7 @@ mod tests {
     ],
     "rec_text": [],
     "rec_score": [],
+    "schema_version": "3.0-beta1",
     "run": []
 }
 "#;
@@ -262,6 +274,7 @@ mod tests {
             [7,149]
         ]
     ],
+    "schema_version": "3.0-beta1",
     "run": []
 }
 "#;
