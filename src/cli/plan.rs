@@ -1,12 +1,12 @@
 //! What the flags mean here: the validated plan of a run. Flags win over the pipeline file, the file over defaults.
 
+use super::NOTE;
 use super::args::{EngineArgs, GlobalArgs, PaddingArg, ScoreModeArg};
 use crate::backend::EngineBuild;
 use crate::cache::{Cache, Network};
 use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
-use super::NOTE;
 use crate::modules::batch::{BatchLimits, Padding};
 use crate::modules::{CoreLimits, LoaderOptions};
 use crate::ops::db::ScoreMode;

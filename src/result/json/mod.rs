@@ -202,7 +202,10 @@ mod tests {
         let boxes = vec![DetectedBox { cls_id: 49, label: "orange".into(), score: 0.8188097, coordinate: [661.0, 93.5, 870.0, 305.25] }];
         let found = r#""boxes":[{"cls_id":49,"label":"orange","score":0.8188097,"coordinate":[661.0,93.5,870.0,305.25]}]"#;
         let detection = DetectionResult { header: of("b.png"), boxes: boxes.clone() };
-        assert_eq!(to_line(&detection.into(), Schema::V3Beta1), format!(r#"{{"input_path":"b.png",{found},"schema_version":"3.0-beta1","run":[]}}"#));
+        assert_eq!(
+            to_line(&detection.into(), Schema::V3Beta1),
+            format!(r#"{{"input_path":"b.png",{found},"schema_version":"3.0-beta1","run":[]}}"#)
+        );
         let mask = Mask::new(Size::new(3, 2), vec![0, 1, 1, 1, 0, 0]).expect("a mask");
         let instances = InstanceResult { header: of("c.png"), boxes, masks: vec![mask] };
         assert_eq!(
@@ -211,7 +214,10 @@ mod tests {
         );
         let pred = LabelMap::new(Size::new(2, 3), vec![0, 18, 7, 149, 5, 5]).expect("a map");
         let segmentation = SegmentationResult { header: of("d.png"), pred };
-        assert_eq!(to_line(&segmentation.into(), Schema::V3Beta1), r#"{"input_path":"d.png","pred":[[[0,18],[7,149],[5,5]]],"schema_version":"3.0-beta1","run":[]}"#);
+        assert_eq!(
+            to_line(&segmentation.into(), Schema::V3Beta1),
+            r#"{"input_path":"d.png","pred":[[[0,18],[7,149],[5,5]]],"schema_version":"3.0-beta1","run":[]}"#
+        );
     }
 
     #[test]
