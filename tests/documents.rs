@@ -5,7 +5,8 @@
 mod shared;
 
 use hpinfer::backend::fake::{FakeEngine, Input, Output};
-use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
+use hpinfer::image::page_text::{Glyph, TextUse};
+use hpinfer::image::{Frame, ImageBuf, PageText, PixelFormat, PointF, Size};
 use hpinfer::model::{
     BoxType, CellScale, ClassResize, ClassificationSpec, DetResize, LimitType, TableSpec, TextDetectionSpec, TextRecognitionSpec,
     UnwarpingSpec,
@@ -17,11 +18,11 @@ use hpinfer::ops::db::DbParams;
 use hpinfer::ops::layout::regions::{Merge, MergeMode, RegionRules};
 use hpinfer::ops::resize_norm::{Interpolation, Normalize};
 use hpinfer::pipeline::{DocPreprocessor, DocumentConfig, DocumentTask, PageModules, Pages, SealRecognition, TableRecognition};
-use hpinfer::result::PipelineResult;
 use hpinfer::result::json::{Schema, to_line};
 use hpinfer::result::page::VisualInfo;
 use hpinfer::result::render::font::Fonts;
 use hpinfer::result::render::save::Saver;
+use hpinfer::result::{PipelineResult, TextSource};
 use hpinfer::tensor::Shape;
 use serde_json::Value;
 use std::path::Path;
@@ -264,6 +265,38 @@ fn seal() -> Frame {
         }
     }
     Frame::from_image(ImageBuf::new(data, PAGE, PixelFormat::Bgr).expect("a page"))
+}
+
+#[test]
+fn text_that_is_known_goes_where_it_stands() {
+    let bars = [(32, 16, 80, 20, 80), (110, 72, 80, 20, 40), (70, 124, 60, 20, 0), (180, 124, 60, 20, 80)];
+    let known = |usage, words: &[&str]| {
+        let word = |(&text, &(x, y, width, height, _)): (&&str, &(u32, u32, u32, u32, u8))| {
+            let corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)];
+            let quad = corners.map(|(x, y)| PointF::new(x as f32, y as f32));
+            Glyph { text: text.into(), quad, along: PointF::new(1.0, 0.0) }
+        };
+        let glyphs = words.iter().zip(&bars).map(word).collect();
+        Frame { text: Some(Arc::new(PageText { glyphs, usage })), ..page(&bars) }
+    };
+    let read = |frame: Frame| {
+        let result = tables(&[[1.0, 64.0, 64.0, 256.0, 160.0]]).predict(&[frame]).pop().expect("one").expect("a result");
+        (result.ocr.rec_text, result.tables[0].texts.clone(), result.ocr.rec_source)
+    };
+    let (all, cells, sources) = read(known(TextUse::Lines, &["outside", "head", "left", "right"]));
+    assert_eq!(
+        (&all[..], &cells[..]),
+        (&["outside", "head", "left", "right"].map(String::from)[..], &["head", "left", "right"].map(String::from)[..])
+    );
+    assert_eq!(sources, [TextSource::Pdf; 4]);
+    let (all, cells, sources) = read(known(TextUse::Check, &["outside", "head"]));
+    assert_eq!(
+        (&all[..], &cells[..]),
+        (&["outside", "head", "one", "three"].map(String::from)[..], &["head", "one", "three"].map(String::from)[..])
+    );
+    assert_eq!(sources, [TextSource::Pdf, TextSource::Pdf, TextSource::Ocr, TextSource::Ocr]);
+    let (all, _, sources) = read(known(TextUse::Lines, &[]));
+    assert!(all.is_empty() && sources.is_empty(), "a page without text is not read: {all:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Damaged pictures and documents: every one gives frames or an error that names it, none crashes or hangs.
 
 use hpinfer::image::decode::{Decoder, Limits};
-use hpinfer::source::pdf::Isolation;
+use hpinfer::source::pdf::{Isolation, TextLayer};
 use hpinfer::source::{PdfOptions, Source, SourceOptions};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ fn run(count: usize, seed: u64) {
     let limits = Limits { max_pixels: 20_000_000, max_file_bytes: 16 << 20 };
     let decoder = Decoder { limits, ..Decoder::default() };
     let isolation = Isolation::Process { program: env!("CARGO_BIN_EXE_hpinfer").into(), arguments: vec!["render-pdf".into()] };
-    let pdf = PdfOptions { isolation, ..PdfOptions::default() };
+    let pdf = PdfOptions { isolation, text: TextLayer::Geometric, ..PdfOptions::default() };
     let options = SourceOptions { offline: true, limits, pdf, ..SourceOptions::default() };
     let (mut frames, mut errors, mut slowest, mut documents) = (0, 0, Duration::ZERO, 0);
     let mut random = Random(seed);

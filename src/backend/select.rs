@@ -123,8 +123,10 @@ impl Selector {
         let measuring = self.measuring.lock().unwrap_or_else(PoisonError::into_inner);
         let (engine, measured) = self.measure(&choice, probe)?;
         drop(measuring);
-        tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
-        self.remember(&choice, &measured);
+        if let Some(measured) = measured {
+            tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
+            self.remember(&choice, &measured);
+        }
         Ok(engine)
     }
 
@@ -210,7 +212,7 @@ impl Selector {
         Err(Error::backend("tensorrt", reason, "build its engine again, or report this"))
     }
 
-    fn measure(&self, choice: &Choice<'_>, probe: &[Probe]) -> Result<(Arc<dyn Engine>, Measured)> {
+    fn measure(&self, choice: &Choice<'_>, probe: &[Probe]) -> Result<(Arc<dyn Engine>, Option<Measured>)> {
         let options = choice.options;
         let mut milliseconds = BTreeMap::new();
         let mut best: Option<(f64, BackendName, Arc<dyn Engine>)> = None;
@@ -231,18 +233,24 @@ impl Selector {
                 }
                 // Its library cannot be used, whatever the model.
                 Err(e) if self.backends.is_named(name) && self.backends.open(name).is_err() => return Err(e),
-                Err(e) => failures.push(e),
+                Err(e) => failures.push((name, e)),
             }
         }
         match best {
             Some((_, backend, engine)) => {
-                for e in &failures {
-                    tracing::warn!("{e}; this backend is left out");
+                for (name, e) in &failures {
+                    // Engines say what fails over many lines, and give up at the first.
+                    let said = e.to_string();
+                    let first = said.lines().next().unwrap_or_default();
+                    tracing::warn!("{}: {name} is left out (-vv says all of it): {first}", options.model);
+                    tracing::debug!("{said}");
                 }
                 let measured = Measured { backend, milliseconds, model: options.model.clone() };
-                Ok((engine, measured))
+                // An engine of TensorRT may be built again and be right then; what another library cannot load stays so.
+                let is_for_good = failures.iter().all(|(name, _)| *name != BackendName::TensorRt);
+                Ok((engine, is_for_good.then_some(measured)))
             }
-            None => Err(failures.pop().unwrap_or_else(|| Error::internal("backend choice", "no candidates"))),
+            None => Err(failures.pop().map(|(_, e)| e).unwrap_or_else(|| Error::internal("backend choice", "no candidates"))),
         }
     }
 
