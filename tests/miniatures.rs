@@ -277,3 +277,17 @@ fn a_size_that_the_network_refuses_fails_its_picture_alone() {
         assert!(["segment_sly", "1x3x6x10"].iter().all(|word| error.contains(word)), "{backend}: {error}");
     }
 }
+
+#[test]
+fn a_classifier_of_anything_else_sets_no_page_upright() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("page.bmp");
+    std::fs::write(&input, "").expect("written");
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+    command.env_remove("HPINFER_THREADS").env("HPINFER_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"));
+    command.args(["--pipeline", "seal_recognition", "--layout-model", "none", "--backend", "onnx_runtime", "--doc-image-ori-cls-model"]);
+    let ran = command.arg(model("classify")).arg("--input").arg(&input).output().expect("the command starts");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!((ran.status.code(), ran.stdout.len()), (Some(2), 0), "before any input: {said}");
+    assert!(said.contains("miniature_classify") && said.contains("is no angle in quarter turns"), "{said}");
+}

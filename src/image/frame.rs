@@ -53,7 +53,8 @@ impl ImageView<'_> {
         }
         let bytes = self.format.bytes();
         let rows = self.data.chunks_exact(self.size.width as usize * bytes).skip(top).take(bottom - top);
-        let data = rows.flat_map(|row| &row[left * bytes..right * bytes]).copied().collect();
+        let mut data = Vec::with_capacity((right - left) * bytes * (bottom - top));
+        rows.for_each(|row| data.extend_from_slice(&row[left * bytes..right * bytes]));
         ImageBuf::new(data, Size::new((right - left) as u32, (bottom - top) as u32), self.format).map(Some)
     }
 }

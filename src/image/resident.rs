@@ -152,7 +152,8 @@ impl Resident {
             Planes::Interleaved(format, plane) => {
                 let row = width as usize * format.bytes();
                 let rows = download(self.rows(plane, row, height), &self.stream, transfers)?;
-                let data = rows.on_host()?.chunks(plane.pitch as usize).flat_map(|line| &line[..row]).copied().collect();
+                let mut data = Vec::with_capacity(row * height as usize);
+                rows.on_host()?.chunks(plane.pitch as usize).for_each(|line| data.extend_from_slice(&line[..row]));
                 ImageBuf::new(data, self.size, format)?
             }
             Planes::Nv12 { luma, chroma, colours } => {

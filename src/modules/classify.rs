@@ -55,6 +55,11 @@ impl Classify {
         Ok(Self { spec, network })
     }
 
+    /// Names of the classes; none when the model names none.
+    pub fn labels(&self) -> &[String] {
+        &self.spec.labels
+    }
+
     /// Size of a picture of size `picture` after the resize, and the part of it that is fed.
     ///
     /// The reference (PaddleX 3.0-beta1) refuses pictures that are not larger than the crop on at least one side, even one of

@@ -22,7 +22,8 @@ pub struct DocPreprocessor {
 impl DocPreprocessor {
     /// Finds, fetches and opens the networks of `config`.
     pub(super) fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
-        let orientation = config.doc_image_ori_cls_model.as_ref().map(|choice| loader.classify(choice, Some(1))).transpose()?;
+        let orientation =
+            config.doc_image_ori_cls_model.as_ref().map(|choice| loader.classify(choice, Some(1)).and_then(of_angles)).transpose()?;
         let unwarp = config.doc_image_unwarp_model.as_ref().map(|choice| loader.unwarp(choice)).transpose()?;
         Ok(Self { orientation, unwarp })
     }
@@ -52,12 +53,28 @@ impl DocPreprocessor {
     }
 }
 
+/// `classify`, if its classes are angles.
+fn of_angles(classify: Classify) -> Result<Classify> {
+    match classify.labels().iter().find(|label| quarters(label).is_none()) {
+        None => Ok(classify),
+        Some(other) => {
+            let reason =
+                format!("its class `{other}` is no angle in quarter turns; give a model of page orientation as doc_image_ori_cls_model");
+            Err(Error::config(&classify.info().model, reason))
+        }
+    }
+}
+
+/// The quarter turns that a class stands for.
+fn quarters(label: &str) -> Option<u32> {
+    label.parse().ok().filter(|angle: &u32| angle.is_multiple_of(90)).map(|angle| angle / 90)
+}
+
 /// How `picture` is turned, and by how many quarters counter-clockwise it gets upright.
 fn orientation(classify: &Classify, picture: &ImageBuf, share: Share, times: &mut StageTimes) -> Result<(Orientation, u32)> {
     let classes = classify.predict(&[picture.view().into()], share, times)?.into_iter().next();
     let classes = classes.ok_or_else(|| Error::internal("orientation", "no answer for a page"))?;
-    let angle: Option<u32> = classes.label_names.first().and_then(|name| name.parse().ok());
-    let angle = angle.filter(|angle| angle.is_multiple_of(90)).ok_or_else(|| {
+    let turns = classes.label_names.first().and_then(|name| quarters(name)).ok_or_else(|| {
         let names = classes.label_names.join(", ");
         Error::config(
             "doc_image_ori_cls_model",
@@ -65,5 +82,5 @@ fn orientation(classify: &Classify, picture: &ImageBuf, share: Share, times: &mu
         )
     })?;
     let (class_ids, scores, label_names) = (classes.class_ids, classes.scores, classes.label_names);
-    Ok((Orientation { class_ids, scores, label_names }, angle / 90))
+    Ok((Orientation { class_ids, scores, label_names }, turns))
 }
