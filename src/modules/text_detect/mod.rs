@@ -116,7 +116,7 @@ impl TextDetect {
     /// How the line in `region` is cut out of the picture of size `picture` it was found in.
     ///
     /// # Errors
-    /// [`Error::Input`](crate::Error::Input) for a side of more than 32767 pixels.
+    /// [`Error::Input`] for a side of more than 32767 pixels.
     pub fn crop(&self, region: &TextPolygon, picture: Size) -> Result<CurvePlan> {
         match (self.spec.boxes, <&[PointI; 4]>::try_from(region.points.as_slice())) {
             (BoxType::Quad, Ok(quad)) => CropPlan::from_quad(quad).map(CurvePlan::Rectangle),
