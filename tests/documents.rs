@@ -127,9 +127,14 @@ fn structure() -> TableStructure {
     TableStructure::new(Arc::new(FakeEngine::with_io("table", &[("x", &[None; 4])], 2, network)), spec)
 }
 
-fn tables(regions: &[[f32; 5]]) -> TableRecognition {
+fn prepared_tables(preprocessor: DocPreprocessor, regions: &[[f32; 5]]) -> TableRecognition {
     let config = DocumentConfig::new(DocumentTask::Tables);
-    TableRecognition::new(layout(regions), structure(), detector(BoxType::Quad), recogniser(), &config, 2).expect("a pipeline")
+    TableRecognition::new(preprocessor, layout(regions), structure(), detector(BoxType::Quad), recogniser(), &config, 2)
+        .expect("a pipeline")
+}
+
+fn tables(regions: &[[f32; 5]]) -> TableRecognition {
+    prepared_tables(DocPreprocessor::default(), regions)
 }
 
 fn json(result: PipelineResult) -> Value {
@@ -183,7 +188,8 @@ fn no_line_of_a_page_is_read_twice() {
     let config = DocumentConfig::new(DocumentTask::Tables);
     let recogniser = counting_recogniser(lines.clone());
     let pipeline =
-        TableRecognition::new(layout(&[table]), structure(), detector(BoxType::Quad), recogniser, &config, 2).expect("a pipeline");
+        TableRecognition::new(DocPreprocessor::default(), layout(&[table]), structure(), detector(BoxType::Quad), recogniser, &config, 2)
+            .expect("a pipeline");
     let result = pipeline.predict(std::slice::from_ref(&frame)).pop().expect("one").expect("a result");
     assert_eq!(
         (result.ocr.rec_text.len(), lines.load(Ordering::SeqCst)),
@@ -303,7 +309,8 @@ fn text_that_is_known_goes_where_it_stands() {
 fn curved_text_of_a_seal_is_read_in_pixels_of_the_seal() {
     let config = DocumentConfig::new(DocumentTask::Seals);
     let layout = layout(&[[0.0, 5.0, 5.0, 60.0, 20.0], [2.0, 112.0, 64.0, 304.0, 256.0]]);
-    let pipeline = SealRecognition::new(Some(layout), detector(BoxType::Poly), recogniser(), &config, 2).expect("a pipeline");
+    let pipeline = SealRecognition::new(DocPreprocessor::default(), Some(layout), detector(BoxType::Poly), recogniser(), &config, 2)
+        .expect("a pipeline");
     let frame = seal();
     let result = pipeline.predict(std::slice::from_ref(&frame)).pop().expect("one").expect("a result");
     assert_eq!((result.layout.len(), result.seals.len()), (2, 1));
@@ -324,7 +331,8 @@ fn curved_text_of_a_seal_is_read_in_pixels_of_the_seal() {
 #[test]
 fn without_a_layout_a_picture_is_one_seal() {
     let config = DocumentConfig { layout_model: None, ..DocumentConfig::new(DocumentTask::Seals) };
-    let pipeline = SealRecognition::new(None, detector(BoxType::Poly), recogniser(), &config, 1).expect("a pipeline");
+    let pipeline =
+        SealRecognition::new(DocPreprocessor::default(), None, detector(BoxType::Poly), recogniser(), &config, 1).expect("a pipeline");
     for result in pipeline.predict(&[seal(), page(&[])]).into_iter().zip([1, 0]) {
         let (result, texts) = (result.0.expect("a result"), result.1);
         assert_eq!((result.layout.len(), result.seals.len(), result.seals[0].text.rec_text.len()), (0, 1, texts));
@@ -337,7 +345,7 @@ fn the_longer_side_of_a_detectors_input_has_a_limit() {
     for (limit, expected) in [(None, [1, 3, 320, 416]), (Some(416), [1, 3, 320, 416]), (Some(200), [1, 3, 160, 192])] {
         let last = Arc::<Mutex<Vec<usize>>>::default();
         let detect = limited_detector(BoxType::Quad, limit, last.clone());
-        let pipeline = SealRecognition::new(None, detect, recogniser(), &config, 1).expect("a pipeline");
+        let pipeline = SealRecognition::new(DocPreprocessor::default(), None, detect, recogniser(), &config, 1).expect("a pipeline");
         let result = pipeline.predict(&[page(&[(60, 60, 160, 40, 80)])]).pop().expect("one").expect("a result");
         assert_eq!(result.seals[0].text.rec_text, ["three"], "places are in pixels of the picture");
         assert_eq!(*last.lock().expect("a shape"), expected, "{limit:?}");
@@ -484,7 +492,7 @@ fn pages_of_tables_and_seals_are_prepared_first() {
     };
     let upright = page(&[(32, 16, 80, 20, 80), (110, 72, 80, 20, 40)]);
     let lying = turned(&upright);
-    let found = tables(&[[1.0, 64.0, 64.0, 256.0, 160.0]]).with_preprocessor(preprocessor(None)).predict(std::slice::from_ref(&lying));
+    let found = prepared_tables(preprocessor(None), &[[1.0, 64.0, 64.0, 256.0, 160.0]]).predict(std::slice::from_ref(&lying));
     let result = found.into_iter().next().expect("one").expect("a result");
     let prepared = result.prepared.as_ref().expect("a prepared page");
     assert!(prepared.picture.data() == upright.image.view().pixels().unwrap().data && !prepared.is_unwarped, "upright");
@@ -500,8 +508,9 @@ fn pages_of_tables_and_seals_are_prepared_first() {
     let lying = turned(&upright);
     for regions in [Some([[2.0, 112.0, 64.0, 304.0, 256.0]]), None] {
         let layout = regions.map(|regions| layout(&regions));
-        let pipeline = SealRecognition::new(layout, detector(BoxType::Poly), recogniser(), &config, 2).expect("a pipeline");
-        let found = pipeline.with_preprocessor(preprocessor(Some(flat()))).predict(std::slice::from_ref(&lying));
+        let preprocessor = preprocessor(Some(flat()));
+        let pipeline = SealRecognition::new(preprocessor, layout, detector(BoxType::Poly), recogniser(), &config, 2).expect("a pipeline");
+        let found = pipeline.predict(std::slice::from_ref(&lying));
         let result = found.into_iter().next().expect("one").expect("a result");
         assert_eq!(result.seals[0].text.rec_text, ["<script>&"]);
         assert_eq!(result.seals[0].bbox, regions.map_or([0, 0, 416, 320], |_| [112, 64, 304, 256]));
@@ -517,7 +526,8 @@ fn options_say_which_regions_are_used() {
     let config = DocumentConfig::new(DocumentTask::Seals);
     let boxes = |rules: Option<RegionRules>| {
         let layout = layout(&regions).with_rules(rules).expect("rules on its classes");
-        let pipeline = SealRecognition::new(Some(layout), detector(BoxType::Poly), recogniser(), &config, 1).expect("a pipeline");
+        let pipeline = SealRecognition::new(DocPreprocessor::default(), Some(layout), detector(BoxType::Poly), recogniser(), &config, 1)
+            .expect("a pipeline");
         let result = pipeline.predict(&[seal()]).pop().expect("one").expect("a result");
         result.seals.iter().map(|seal| seal.bbox).collect::<Vec<_>>()
     };

@@ -1,10 +1,9 @@
 //! What networks hold on to after a run. One test in a process of its own: its memory is what is measured.
 
 use hpinfer::backend::select::{Libraries, Selector};
-use hpinfer::backend::{BackendName, DynamicShapes, LoadOptions, Onnx, Parallelism, Precision};
+use hpinfer::backend::{BackendName, LoadOptions, Onnx, Parallelism};
 use hpinfer::cache::Cache;
 use hpinfer::model::Store;
-use hpinfer::onnx::Cut;
 use hpinfer::tensor::Shape;
 use std::path::Path;
 
@@ -22,17 +21,10 @@ fn networks_of_onnx_runtime_share_what_a_run_needs() {
     let selector = Selector::new(cache, Libraries::default());
     let run = |threads_per_stream: usize| {
         let options = LoadOptions {
-            model: model.name.clone(),
-            kind: Default::default(),
             onnx: model.files.onnx.clone().map(Onnx::File),
-            paddle: None,
             model_sha256: model.sha256().expect("a digest"),
-            rewrite: true,
-            precision: Precision::Float32,
             parallelism: Parallelism { streams: 1, threads_per_stream },
-            cut: Cut::Nothing,
-            shapes: DynamicShapes::new(),
-            cache_dir: None,
+            ..LoadOptions::new(&model.name)
         };
         let engine = selector.load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine");
         let mut session = engine.session().expect("a session");

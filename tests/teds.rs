@@ -17,7 +17,7 @@ use hpinfer::modules::loader::ModelChoice;
 use hpinfer::modules::text_detect::DetectionOverrides;
 use hpinfer::modules::{Classify, Detect, Loader, LoaderOptions, TableStructure};
 use hpinfer::ops::resize_norm::{Interpolation, Normalize};
-use hpinfer::pipeline::{DocumentConfig, DocumentTask, PageModules, Pages, TableRecognition};
+use hpinfer::pipeline::{DocPreprocessor, DocumentConfig, DocumentTask, PageModules, Pages, TableRecognition};
 use hpinfer::result::json::Schema;
 use hpinfer::result::render::font::Fonts;
 use hpinfer::result::render::html;
@@ -115,7 +115,8 @@ fn result(page: &Page, frame: Frame, loader: &Loader) -> PipelineResult {
     let recognise = loader.text_recognise(&model("PP-OCRv4_mobile_rec")).expect("a recogniser");
     if page.turns == 0 {
         let config = DocumentConfig::new(DocumentTask::Tables);
-        let pipeline = TableRecognition::new(layout(page), structure(page), detect(), recognise, &config, 1).expect("a pipeline");
+        let pipeline = TableRecognition::new(DocPreprocessor::default(), layout(page), structure(page), detect(), recognise, &config, 1)
+            .expect("a pipeline");
         return pipeline.predict(&[frame]).pop().expect("one").expect("a result").into();
     }
     let modules = PageModules {

@@ -318,6 +318,24 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
+    /// A network called `model`, to be named still: in float32 by one stream of one thread, rewritten, whole, in any shape,
+    /// and nothing of it kept.
+    pub fn new(model: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            kind: NetworkKind::default(),
+            onnx: None,
+            paddle: None,
+            model_sha256: String::new(),
+            rewrite: true,
+            precision: Precision::Float32,
+            parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
+            cut: Cut::Nothing,
+            shapes: DynamicShapes::new(),
+            cache_dir: None,
+        }
+    }
+
     /// The network as ONNX, which `backend` needs.
     fn require_onnx(&self, backend: BackendName) -> Result<&Onnx> {
         self.onnx.as_ref().ok_or_else(|| {

@@ -120,8 +120,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{DynamicShapes, Parallelism, Precision};
-    use crate::onnx::{Cut, sample};
+    use crate::onnx::sample;
     use std::cell::Cell;
 
     #[test]
@@ -129,17 +128,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let original = folder.path().join("inference.onnx");
         let options = LoadOptions {
-            model: "sample".into(),
-            kind: Default::default(),
             onnx: Some(Onnx::File(original.clone())),
-            paddle: None,
             model_sha256: "0123456789abcdef".into(),
-            rewrite: true,
-            precision: Precision::Float32,
-            parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
-            cut: Cut::Nothing,
-            shapes: DynamicShapes::new(),
             cache_dir: Some(folder.path().join("compiled")),
+            ..LoadOptions::new("sample")
         };
         let tries = Cell::new(0);
         let open = || {

@@ -6,11 +6,11 @@ use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::backend::select::{BACKENDS, Libraries, Selector};
 use crate::backend::tensorrt::find;
-use crate::backend::{BackendName, Format, LoadOptions, Onnx, Parallelism, Precision};
-use crate::cache::Cache;
+use crate::backend::{BackendName, Format, LoadOptions, Parallelism};
 use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
-use crate::model::{ModelSpec, ResolvedModel, Store};
+use crate::model::{ModelSpec, Store};
+use crate::modules::loader::load_options;
 use crate::onnx::Cut;
 use crate::verify::compare::{Difference, Share};
 use crate::verify::report::{Feed, ModelReport, RunReport, Verdict, verify};
@@ -77,7 +77,7 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
             verify(
                 &selector,
                 &backends,
-                &LoadOptions { cut, ..options(&cache, &model, threads)? },
+                &LoadOptions { cut, ..load_options(&cache, &model, Parallelism { streams: 1, threads_per_stream: threads })? },
                 &Feed::Random { usual, seed },
                 args.repeat,
             )
@@ -103,22 +103,6 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
         write_text(out, &format!("\n{good} of {} models agree on {}\n", models.len(), names(&backends)))?;
     }
     Ok(if good == models.len() { ALL_DONE } else { SOME_FAILED })
-}
-
-pub(super) fn options(cache: &Cache, model: &ResolvedModel, threads: usize) -> Result<LoadOptions> {
-    Ok(LoadOptions {
-        model: model.name.clone(),
-        kind: model.kind(),
-        onnx: model.files.onnx.clone().map(Onnx::File),
-        paddle: model.files.paddle.clone().map(Into::into),
-        model_sha256: model.sha256()?,
-        rewrite: true,
-        precision: Precision::Float32,
-        parallelism: Parallelism { streams: 1, threads_per_stream: threads },
-        cut: Cut::Nothing,
-        shapes: Default::default(),
-        cache_dir: Some(cache.subdir("compiled")?),
-    })
 }
 
 /// Height and width of a picture for a network that takes any: what pages and photographs are brought to, or nearly.

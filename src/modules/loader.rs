@@ -9,7 +9,7 @@ use super::text_recognise::WidthRule;
 use super::{Classify, Detect, Segment, SegmentInstances, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::backend::record::Recording;
 use crate::backend::select::{Libraries, Probe, Selector, Wanted};
-use crate::backend::{BackendName, DynamicShapes, Engine, EngineBuild, LoadOptions, Onnx, Parallelism, Precision};
+use crate::backend::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, Parallelism, Precision};
 use crate::cache::Cache;
 use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
@@ -148,11 +148,12 @@ impl Loader {
         let cut = if on_gpu || bfloat16 { Cut::Softmax } else { Cut::Classifier };
         let parallelism = Parallelism { streams: self.options.threads, threads_per_stream: 1 };
         let wanted = self.wanted(choice, &model)?;
-        let mut engine = self.engine(wanted.clone(), &self.load_options(&model, precision, cut, parallelism)?, &probe)?;
+        let mut engine =
+            self.engine(wanted.clone(), &LoadOptions { precision, cut, ..load_options(&self.cache, &model, parallelism)? }, &probe)?;
         if bfloat16 && engine.info().precision == Precision::Float32 {
             // It was the faster one with the whole network, as both were measured.
             let wanted = wanted.as_in(engine.info());
-            engine = self.engine(wanted, &self.load_options(&model, Precision::Float32, Cut::Classifier, parallelism)?, &[])?;
+            engine = self.engine(wanted, &LoadOptions { cut: Cut::Classifier, ..load_options(&self.cache, &model, parallelism)? }, &[])?;
         }
         let classes = match engine.output_kind() {
             OutputKind::Features(classifier) => Some(classifier.classes()),
@@ -243,7 +244,7 @@ impl Loader {
             ModelSpec::Detection(_) if self.options.device.gpu().is_some() => Cut::Detections,
             _ => Cut::Nothing,
         };
-        let mut options = self.load_options(model, Precision::Float32, cut, Parallelism { streams: 1, threads_per_stream: threads })?;
+        let mut options = LoadOptions { cut, ..load_options(&self.cache, model, Parallelism { streams: 1, threads_per_stream: threads })? };
         let wanted = self.wanted(choice, model)?;
         let whole = self.engine(wanted.clone(), &options, probe)?;
         // An engine of TensorRT has no use for cores.
@@ -256,22 +257,6 @@ impl Loader {
         let (selector, recording) = (self.selector.clone(), self.options.recording.clone());
         let load = move || Ok(recorded(selector.load(wanted.clone(), &options, &[])?, recording.as_ref()));
         Ok(Engines { whole, one_core: Some(Box::new(load)) })
-    }
-
-    fn load_options(&self, model: &ResolvedModel, precision: Precision, cut: Cut, parallelism: Parallelism) -> Result<LoadOptions> {
-        Ok(LoadOptions {
-            model: model.name.clone(),
-            kind: model.kind(),
-            onnx: model.files.onnx.clone().map(Onnx::File),
-            paddle: model.files.paddle.clone().map(Into::into),
-            model_sha256: model.sha256()?,
-            rewrite: true,
-            precision,
-            parallelism,
-            cut,
-            shapes: DynamicShapes::new(),
-            cache_dir: Some(self.cache.subdir("compiled")?),
-        })
     }
 
     fn wanted(&self, choice: &ModelChoice, model: &ResolvedModel) -> Result<Wanted> {
@@ -317,6 +302,22 @@ fn described(model: &ResolvedModel, error: Error) -> Error {
         Error::Config { reason, .. } => Error::config(format!("{} (model {})", model.described_by, model.name), reason),
         other => other,
     }
+}
+
+/// How `model` is loaded: in float32, whole, its rewritten forms kept in `cache`.
+///
+/// # Errors
+/// When its files cannot be read, or the cache takes nothing.
+pub fn load_options(cache: &Cache, model: &ResolvedModel, parallelism: Parallelism) -> Result<LoadOptions> {
+    Ok(LoadOptions {
+        kind: model.kind(),
+        onnx: model.files.onnx.clone().map(Onnx::File),
+        paddle: model.files.paddle.clone().map(Into::into),
+        model_sha256: model.sha256()?,
+        parallelism,
+        cache_dir: Some(cache.subdir("compiled")?),
+        ..LoadOptions::new(&model.name)
+    })
 }
 
 fn wrong_kind(model: &ResolvedModel, wanted: &str) -> Error {

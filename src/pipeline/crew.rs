@@ -13,7 +13,7 @@ pub(super) struct Crew {
 
 /// A call among those that a crew works for.
 #[derive(Clone, Copy)]
-pub(super) struct Turn<'a> {
+pub struct Turn<'a> {
     crew: &'a Crew,
     share: Share,
 }

@@ -1,7 +1,7 @@
 //! Pipelines by PaddleX name: a struct of modules and straight-line steps over a batch of frames, run on one
 //! pool of workers. [`Pipeline`] is what they have in common, `config` reads pipeline files. There is one file per pipeline;
 //! those with one network share `picture`, `divided` is any of them on several devices; those for documents share `doc_preprocessor` (pages),
-//! `layout` (regions), `reader` (text) and `tables`. All work through `crew`; `runs` says which engines made a result.
+//! `layout` (regions), `reader` (text) and `tables`. All are `staffed`: they work through a `crew`, and `runs` says which engines made a result.
 
 pub mod config;
 mod crew;
@@ -19,6 +19,7 @@ mod reader;
 mod runs;
 mod seal_recognition;
 mod semantic_segmentation;
+mod staffed;
 mod table_recognition;
 mod tables;
 
@@ -34,6 +35,7 @@ pub use page::{PageModules, Pages};
 pub use picture::{PictureModuleResult, PicturePipeline};
 pub use seal_recognition::SealRecognition;
 pub use semantic_segmentation::SemanticSegmentation;
+pub use staffed::{Staffed, Steps};
 pub use table_recognition::TableRecognition;
 
 use crate::error::{Error, Result};

@@ -1,21 +1,22 @@
 //! The visual step of PP-ChatOCRv3-doc: pages are set upright and made flat; then layout, the text of every region, seals, tables,
 //! the text outside of regions; all of it in reading order.
 
-use super::Pipeline;
 use super::config::DocumentConfig;
-use super::crew::{Crew, Turn};
+use super::crew::Turn;
 use super::doc_preprocessor::DocPreprocessor;
 use super::layout::{self, PageLayout, Part};
 use super::reader::TextReader;
 use super::runs::Runs;
+use super::staffed::{Staffed, Steps};
 use super::tables::{self, Found};
+use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::{Frame, FrameId, ImageBuf, PageText, PointI};
 use crate::modules::{Classify, Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::ops::layout::{Columns, reading_order};
 use crate::result::page::{Block, BlockContent, PageResult, PreparedPage};
 use crate::result::table::Table;
-use crate::result::{DetectedBox, OcrResult, PipelineResult, RunRecord, Seal};
+use crate::result::{DetectedBox, OcrResult, Seal};
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
 
@@ -24,17 +25,18 @@ const PICTURES: [&str; 4] = ["image", "figure", "img", "fig"];
 /// Regions that are read at once: each is a picture of the size of the page.
 const REGIONS_AT_ONCE: usize = 4;
 
-/// A loaded pipeline for pages. Calls from several threads share its workers.
-pub struct Pages {
+/// The steps of the pipeline for pages.
+pub struct PageSteps {
     preprocessor: DocPreprocessor,
     layout: Detect,
     structure: Option<TableStructure>,
     reader: TextReader,
     seal_reader: Option<TextReader>,
     recovery: bool,
-    crew: Crew,
-    runs: Runs,
 }
+
+/// A loaded pipeline for pages.
+pub type Pages = Staffed<PageSteps>;
 
 /// The networks of the pipeline for pages.
 pub struct PageModules {
@@ -81,36 +83,12 @@ impl Pages {
         let recognise = Arc::new(recognise);
         let seal_reader = seals.map(|detect| TextReader::new(detect, recognise.clone(), &config.text));
         let reader = TextReader::new(text, recognise, &config.text);
-        let seals = seal_reader.iter().map(|reader| reader.infos()).map(|[detector, _]| detector);
-        let regions = [layout.info()].into_iter().chain(structure.iter().map(|m| m.info()));
-        let runs = Runs::of(preprocessor.infos().chain(regions).chain(reader.infos()).chain(seals));
-        let (recovery, crew) = (config.recovery, Crew::new(threads)?);
-        Ok(Self { preprocessor, layout, structure, reader, seal_reader, recovery, crew, runs })
+        let recovery = config.recovery;
+        Self::with(PageSteps { preprocessor, layout, structure, reader, seal_reader, recovery }, threads)
     }
+}
 
-    /// What `frames` (BGR) hold, in their order. A frame that fails leaves the others untouched.
-    pub fn predict(&self, frames: &[Frame]) -> Vec<Result<PageResult>> {
-        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, _)| result)).collect()
-    }
-
-    /// As [`predict`](Self::predict), with the time each frame spent in each stage. The texts of all pages share the
-    /// recognition batches.
-    pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(PageResult, StageTimes)>> {
-        self.crew.run(frames.len(), |turn| self.pages(frames, turn))
-    }
-
-    fn pages(&self, frames: &[Frame], turn: Turn) -> Vec<Result<(PageResult, StageTimes)>> {
-        let mut layouts = layout::find(turn, &self.preprocessor, Some(&self.layout), frames);
-        let seals = layout::parts(&mut layouts, "seal");
-        let tables = if self.structure.is_some() { layout::parts(&mut layouts, "table") } else { Vec::new() };
-        let mut pages: Vec<Result<Page>> = layouts.into_iter().map(|layout| layout.map(Page::new)).collect();
-        self.read_regions(&mut pages, turn);
-        self.read_seals(&mut pages, &seals, turn);
-        self.read_rest(&mut pages, turn);
-        self.read_tables(&mut pages, &tables, turn);
-        frames.iter().zip(pages).map(|(frame, page)| page.map(|page| self.result(frame, page))).collect()
-    }
-
+impl PageSteps {
     /// The text of each region. With recovery each is read on a white page of its own, as the reference does; its detector
     /// then sees it in its place and size.
     fn read_regions(&self, pages: &mut [Result<Page>], turn: Turn) {
@@ -189,17 +167,57 @@ impl Pages {
             });
         }
     }
+}
 
-    fn result(&self, frame: &Frame, page: Page) -> (PageResult, StageTimes) {
-        let Page { image, prepared, layout, blocks, ocr, seals, tables, times, .. } = page;
-        let (orientation, is_unwarped, upright) = prepared.map_or((None, false, None), |page| {
-            let PreparedPage { orientation, is_unwarped, upright, .. } = page;
-            (orientation, is_unwarped, upright)
-        });
-        let blocks = ordered(blocks, image.size().width);
-        let header = self.runs.header(&frame.id, &times);
-        (PageResult { header, orientation, is_unwarped, upright, layout, ocr, tables, seals, blocks, page: image }, times)
+impl Steps for PageSteps {
+    type Result = PageResult;
+    const STAGES: &'static [Stage] = &Stage::DOCUMENT;
+
+    fn infos(&self) -> Vec<&RunInfo> {
+        let regions = [self.layout.info()].into_iter().chain(self.structure.iter().map(|m| m.info()));
+        let seals = self.seal_reader.iter().map(|reader| reader.infos()).map(|[detector, _]| detector);
+        self.preprocessor.infos().chain(regions).chain(self.reader.infos()).chain(seals).collect()
     }
+
+    fn results(&self, frames: &[Frame], turn: Turn, runs: &Runs) -> Vec<Result<(PageResult, StageTimes)>> {
+        let mut layouts = layout::find(turn, &self.preprocessor, Some(&self.layout), frames);
+        let seals = layout::parts(&mut layouts, "seal");
+        let tables = if self.structure.is_some() { layout::parts(&mut layouts, "table") } else { Vec::new() };
+        let mut pages: Vec<Result<Page>> = layouts.into_iter().map(|layout| layout.map(Page::new)).collect();
+        self.read_regions(&mut pages, turn);
+        self.read_seals(&mut pages, &seals, turn);
+        self.read_rest(&mut pages, turn);
+        self.read_tables(&mut pages, &tables, turn);
+        frames.iter().zip(pages).map(|(frame, page)| page.map(|page| result(frame, page, runs))).collect()
+    }
+
+    fn batch_size(&self) -> usize {
+        self.reader.frames_at_once()
+    }
+}
+
+fn result(frame: &Frame, page: Page, runs: &Runs) -> (PageResult, StageTimes) {
+    let Page { image, prepared, layout, blocks, ocr, seals, tables, times, .. } = page;
+    let (orientation, is_unwarped, upright) = prepared.map_or((None, false, None), |page| {
+        let PreparedPage { orientation, is_unwarped, upright, .. } = page;
+        (orientation, is_unwarped, upright)
+    });
+    let blocks = ordered(blocks, image.size().width);
+    (
+        PageResult {
+            header: runs.header(&frame.id, &times),
+            orientation,
+            is_unwarped,
+            upright,
+            layout,
+            ocr,
+            tables,
+            seals,
+            blocks,
+            page: image,
+        },
+        times,
+    )
 }
 
 /// A page while it is read.
@@ -319,27 +337,5 @@ fn blank(data: &mut [u8], page: &ImageBuf, found: &DetectedBox) {
         if left < right {
             data[(row + left) * bytes..(row + right) * bytes].fill(255);
         }
-    }
-}
-
-impl Pipeline for Pages {
-    fn process(&self, frames: &[Frame]) -> Vec<Result<(PipelineResult, StageTimes)>> {
-        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, times)| (result.into(), times))).collect()
-    }
-
-    fn run_records(&self) -> &[RunRecord] {
-        self.runs.records()
-    }
-
-    fn workers(&self) -> &rayon::ThreadPool {
-        self.crew.workers()
-    }
-
-    fn stages(&self) -> &'static [Stage] {
-        &Stage::DOCUMENT
-    }
-
-    fn batch_size(&self) -> usize {
-        self.reader.frames_at_once()
     }
 }

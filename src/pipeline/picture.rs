@@ -1,14 +1,15 @@
 //! Pipelines with one network on whole pictures: group the frames that can share a run, run the groups side by side,
 //! give every frame its own result. Grouping changes no result.
 
-use super::Pipeline;
-use super::crew::Crew;
+use super::crew::Turn;
 use super::runs::Runs;
+use super::staffed::{Staffed, Steps};
+use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::{Frame, PictureRef, Size};
 use crate::modules::PictureModule;
 use crate::modules::network::Share;
-use crate::result::{Header, PipelineResult, RunRecord};
+use crate::result::{Header, PipelineResult};
 use crate::trace::{Stage, StageTimes};
 
 /// A module whose output is the result of a pipeline.
@@ -20,13 +21,14 @@ pub trait PictureModuleResult: PictureModule {
     fn result(header: Header, output: Self::Output) -> Self::Result;
 }
 
-/// A loaded pipeline with one network. Calls from several threads share its workers.
-pub struct PicturePipeline<M> {
+/// The steps of a pipeline with one network.
+pub struct PictureSteps<M> {
     module: M,
-    crew: Crew,
     batch_size: usize,
-    runs: Runs,
 }
+
+/// A loaded pipeline with one network.
+pub type PicturePipeline<M> = Staffed<PictureSteps<M>>;
 
 /// A frame's output with its times, or why there is none.
 type Outcome<M> = Result<(<M as PictureModule>::Output, StageTimes)>;
@@ -34,28 +36,12 @@ type Outcome<M> = Result<(<M as PictureModule>::Output, StageTimes)>;
 impl<M: PictureModuleResult> PicturePipeline<M> {
     /// A pipeline over a loaded module that works on `threads` cores; at most `batch_size` frames share a run.
     pub fn new(module: M, batch_size: usize, threads: usize) -> Result<Self> {
-        let runs = Runs::of([module.info()]);
         let batch_size = batch_size.clamp(1, module.max_batch());
-        Ok(Self { module, crew: Crew::new(threads)?, batch_size, runs })
+        Self::with(PictureSteps { module, batch_size }, threads)
     }
+}
 
-    /// Results for `frames` (BGR), in their order. A frame that fails leaves the others untouched.
-    pub fn predict(&self, frames: &[Frame]) -> Vec<Result<M::Result>> {
-        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, _)| result)).collect()
-    }
-
-    /// As [`predict`](Self::predict), with the time each frame spent in each stage.
-    pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(M::Result, StageTimes)>> {
-        let (groups, mut outcomes) = self.groups(frames);
-        let ran = self.crew.run(frames.len(), |turn| turn.each(&groups, |group, share| self.run_group(frames, group, share)));
-        for (group, of_group) in groups.into_iter().zip(ran) {
-            for (index, outcome) in group.into_iter().zip(of_group) {
-                outcomes[index] = Some(outcome);
-            }
-        }
-        frames.iter().zip(outcomes).map(|(frame, outcome)| self.result(frame, outcome)).collect()
-    }
-
+impl<M: PictureModuleResult> PictureSteps<M> {
     /// Frames that share a run, as indices; and the outcomes of frames that no network can take.
     fn groups(&self, frames: &[Frame]) -> (Vec<Vec<usize>>, Vec<Option<Outcome<M>>>) {
         let mut groups: Vec<(Size, Vec<usize>)> = Vec::new();
@@ -91,10 +77,10 @@ impl<M: PictureModuleResult> PicturePipeline<M> {
         }
     }
 
-    fn result(&self, frame: &Frame, outcome: Option<Outcome<M>>) -> Result<(M::Result, StageTimes)> {
+    fn result(frame: &Frame, outcome: Option<Outcome<M>>, runs: &Runs) -> Result<(M::Result, StageTimes)> {
         let outcome = outcome.unwrap_or_else(|| Err(Error::internal("pipeline", "a frame was left out")));
         match outcome {
-            Ok((output, times)) => Ok((M::result(self.runs.header(&frame.id, &times), output), times)),
+            Ok((output, times)) => Ok((M::result(runs.header(&frame.id, &times), output), times)),
             // A module does not know what its picture is called.
             Err(Error::Input { item, reason }) => Err(Error::input(frame.id.input_path.clone().unwrap_or(item), reason)),
             Err(e) => Err(e),
@@ -102,21 +88,23 @@ impl<M: PictureModuleResult> PicturePipeline<M> {
     }
 }
 
-impl<M: PictureModuleResult> Pipeline for PicturePipeline<M> {
-    fn process(&self, frames: &[Frame]) -> Vec<Result<(PipelineResult, StageTimes)>> {
-        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, times)| (result.into(), times))).collect()
+impl<M: PictureModuleResult> Steps for PictureSteps<M> {
+    type Result = M::Result;
+    const STAGES: &'static [Stage] = &Stage::ONE_NETWORK;
+
+    fn infos(&self) -> Vec<&RunInfo> {
+        vec![self.module.info()]
     }
 
-    fn run_records(&self) -> &[RunRecord] {
-        self.runs.records()
-    }
-
-    fn workers(&self) -> &rayon::ThreadPool {
-        self.crew.workers()
-    }
-
-    fn stages(&self) -> &'static [Stage] {
-        &Stage::ONE_NETWORK
+    fn results(&self, frames: &[Frame], turn: Turn, runs: &Runs) -> Vec<Result<(M::Result, StageTimes)>> {
+        let (groups, mut outcomes) = self.groups(frames);
+        let ran = turn.each(&groups, |group, share| self.run_group(frames, group, share));
+        for (group, of_group) in groups.into_iter().zip(ran) {
+            for (index, outcome) in group.into_iter().zip(of_group) {
+                outcomes[index] = Some(outcome);
+            }
+        }
+        frames.iter().zip(outcomes).map(|(frame, outcome)| Self::result(frame, outcome, runs)).collect()
     }
 
     fn batch_size(&self) -> usize {

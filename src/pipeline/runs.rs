@@ -6,7 +6,7 @@ use crate::result::{Header, RunRecord};
 use crate::trace::StageTimes;
 
 /// A record for each network of a pipeline, in the order of its work.
-pub(super) struct Runs {
+pub struct Runs {
     records: Vec<RunRecord>,
     /// For each, what may run in its place.
     stand_ins: Vec<Option<Box<StandIn>>>,

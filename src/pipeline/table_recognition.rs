@@ -1,32 +1,34 @@
 //! Table recognition: the layout and the text of every page, the structure of every table in it, texts in cells.
 
-use super::Pipeline;
 use super::config::DocumentConfig;
-use super::crew::{Crew, Turn};
+use super::crew::Turn;
 use super::doc_preprocessor::DocPreprocessor;
 use super::layout::{self, Layout, PageLayout};
 use super::reader::TextReader;
 use super::runs::Runs;
+use super::staffed::{Staffed, Steps};
 use super::tables::{self, Found};
+use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::Frame;
 use crate::modules::{Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise};
-use crate::result::{OcrResult, PipelineResult, RunRecord, TableResult};
+use crate::result::{OcrResult, TableResult};
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
 
 /// Class of the regions that are tables.
 const TABLE: &str = "table";
 
-/// A loaded table recognition pipeline. Calls from several threads share its workers.
-pub struct TableRecognition {
+/// The steps of table recognition.
+pub struct TableSteps {
     preprocessor: DocPreprocessor,
     layout: Detect,
     structure: TableStructure,
     reader: TextReader,
-    crew: Crew,
-    runs: Runs,
 }
+
+/// A loaded table recognition pipeline.
+pub type TableRecognition = Staffed<TableSteps>;
 
 impl TableRecognition {
     /// Finds, fetches and opens the networks of `config`.
@@ -40,11 +42,12 @@ impl TableRecognition {
         let structure = loader.table(config.table_model.as_ref().ok_or_else(|| missing("table_model"))?)?;
         let detect = loader.text_detect(&config.text.text_det_model, &config.text.detection)?;
         let recognise = loader.text_recognise(&config.text.text_rec_model)?;
-        Ok(Self::new(layout, structure, detect, recognise, config, loader.threads())?.with_preprocessor(preprocessor))
+        Self::new(preprocessor, layout, structure, detect, recognise, config, loader.threads())
     }
 
     /// A pipeline over loaded modules that works on `threads` cores.
     pub fn new(
+        preprocessor: DocPreprocessor,
         layout: Detect,
         structure: TableStructure,
         detect: TextDetect,
@@ -53,29 +56,20 @@ impl TableRecognition {
         threads: usize,
     ) -> Result<Self> {
         let reader = TextReader::new(detect, Arc::new(recognise), &config.text);
-        let (crew, preprocessor) = (Crew::new(threads)?, DocPreprocessor::default());
-        let made = Self { preprocessor, layout, structure, reader, crew, runs: Runs::of([]) };
-        Ok(made.with_preprocessor(DocPreprocessor::default()))
+        Self::with(TableSteps { preprocessor, layout, structure, reader }, threads)
     }
+}
 
-    /// The same, with pages prepared first.
-    pub fn with_preprocessor(self, preprocessor: DocPreprocessor) -> Self {
+impl Steps for TableSteps {
+    type Result = TableResult;
+    const STAGES: &'static [Stage] = &Stage::DOCUMENT;
+
+    fn infos(&self) -> Vec<&RunInfo> {
         let regions = [self.layout.info(), self.structure.info()];
-        let runs = Runs::of(preprocessor.infos().chain(regions).chain(self.reader.infos()));
-        Self { preprocessor, runs, ..self }
+        self.preprocessor.infos().chain(regions).chain(self.reader.infos()).collect()
     }
 
-    /// The tables of `frames` (BGR), in their order. A frame that fails leaves the others untouched.
-    pub fn predict(&self, frames: &[Frame]) -> Vec<Result<TableResult>> {
-        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, _)| result)).collect()
-    }
-
-    /// As [`predict`](Self::predict), with the time each frame spent in each stage.
-    pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(TableResult, StageTimes)>> {
-        self.crew.run(frames.len(), |turn| self.predict_here(frames, turn))
-    }
-
-    fn predict_here(&self, frames: &[Frame], turn: Turn) -> Vec<Result<(TableResult, StageTimes)>> {
+    fn results(&self, frames: &[Frame], turn: Turn, runs: &Runs) -> Vec<Result<(TableResult, StageTimes)>> {
         let mut layouts = layout::find(turn, &self.preprocessor, Some(&self.layout), frames);
         let parts = layout::parts(&mut layouts, TABLE);
         // The reference reads all of the page, and then throws the lines away that lie on a table.
@@ -88,54 +82,36 @@ impl TableRecognition {
             while let Some((_, table)) = found.next_if(|(part, _)| part.frame == index) {
                 of_frame.push(table);
             }
-            results.push(self.result(frame, layout, page, of_frame));
+            results.push(result(frame, layout, page, of_frame, runs));
         }
         results
-    }
-
-    fn result(
-        &self,
-        frame: &Frame,
-        layout: Layout,
-        page: Result<(OcrResult, StageTimes)>,
-        found: Vec<Result<Found>>,
-    ) -> Result<(TableResult, StageTimes)> {
-        let PageLayout { prepared, regions: layout, mut times, .. } = layout?;
-        let (mut ocr, spent) = page?;
-        times.add_share(&spent, 1.0);
-        let mut tables = Vec::with_capacity(found.len());
-        for found in found {
-            let Found { table, text, times: spent } = found?;
-            times.add_share(&spent, 1.0);
-            ocr.dt_polys.extend(text.dt_polys);
-            ocr.rec_text.extend(text.rec_text);
-            ocr.rec_score.extend(text.rec_score);
-            ocr.rec_source.extend(text.rec_source);
-            ocr.dt_scores.clear();
-            tables.push(table);
-        }
-        Ok((TableResult { header: self.runs.header(&frame.id, &times), prepared, layout, ocr, tables }, times))
-    }
-}
-
-impl Pipeline for TableRecognition {
-    fn process(&self, frames: &[Frame]) -> Vec<Result<(PipelineResult, StageTimes)>> {
-        self.predict_timed(frames).into_iter().map(|r| r.map(|(result, times)| (result.into(), times))).collect()
-    }
-
-    fn run_records(&self) -> &[RunRecord] {
-        self.runs.records()
-    }
-
-    fn workers(&self) -> &rayon::ThreadPool {
-        self.crew.workers()
-    }
-
-    fn stages(&self) -> &'static [Stage] {
-        &Stage::DOCUMENT
     }
 
     fn batch_size(&self) -> usize {
         self.reader.frames_at_once()
     }
+}
+
+fn result(
+    frame: &Frame,
+    layout: Layout,
+    page: Result<(OcrResult, StageTimes)>,
+    found: Vec<Result<Found>>,
+    runs: &Runs,
+) -> Result<(TableResult, StageTimes)> {
+    let PageLayout { prepared, regions: layout, mut times, .. } = layout?;
+    let (mut ocr, spent) = page?;
+    times.add_share(&spent, 1.0);
+    let mut tables = Vec::with_capacity(found.len());
+    for found in found {
+        let Found { table, text, times: spent } = found?;
+        times.add_share(&spent, 1.0);
+        ocr.dt_polys.extend(text.dt_polys);
+        ocr.rec_text.extend(text.rec_text);
+        ocr.rec_score.extend(text.rec_score);
+        ocr.rec_source.extend(text.rec_source);
+        ocr.dt_scores.clear();
+        tables.push(table);
+    }
+    Ok((TableResult { header: runs.header(&frame.id, &times), prepared, layout, ocr, tables }, times))
 }

@@ -1,7 +1,7 @@
 //! A network on the stand-in's device: run by an engine of the processor, on memory of the device, which is memory of the host.
 
 use hpinfer::backend::select::{Libraries, Selector};
-use hpinfer::backend::{BackendName, DynamicShapes, Engine, EngineSpec, GpuSession, LoadOptions, Onnx, Parallelism, Precision, Session};
+use hpinfer::backend::{BackendName, Engine, EngineSpec, GpuSession, LoadOptions, Onnx, Parallelism, Session};
 use hpinfer::cache::Cache;
 use hpinfer::device::{DeviceBuffer, DeviceSliceMut, Gpu, Stream};
 use hpinfer::model::ResolvedModel;
@@ -19,17 +19,11 @@ pub fn cache() -> Cache {
 /// A model on ONNX Runtime, on the processor.
 pub fn on_processor(model: &ResolvedModel, cut: Cut) -> Arc<dyn Engine> {
     let options = LoadOptions {
-        model: model.name.clone(),
-        kind: Default::default(),
         onnx: model.files.onnx.clone().map(Onnx::File),
-        paddle: None,
         model_sha256: model.sha256().expect("a digest"),
-        rewrite: true,
-        precision: Precision::Float32,
         parallelism: Parallelism { streams: 2, threads_per_stream: 1 },
         cut,
-        shapes: DynamicShapes::new(),
-        cache_dir: None,
+        ..LoadOptions::new(&model.name)
     };
     Selector::new(cache(), Libraries::default()).load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine")
 }

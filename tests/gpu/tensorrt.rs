@@ -7,13 +7,12 @@ use crate::double::{Double, Form, RunTensor};
 use hpinfer::Result;
 use hpinfer::backend::select::{Libraries, Selector};
 use hpinfer::backend::tensorrt::selftest;
-use hpinfer::backend::{BackendName, DynamicShapes, Engine, LoadOptions, Onnx, Parallelism, Precision};
+use hpinfer::backend::{BackendName, Engine, LoadOptions, Onnx, Parallelism};
 use hpinfer::cache::Cache;
 use hpinfer::device::{Device, Gpu};
 use hpinfer::image::Size;
 use hpinfer::model::HpiConfig;
 use hpinfer::modules::{Loader, LoaderOptions};
-use hpinfer::onnx::Cut;
 use hpinfer::pipeline::{Ocr, OcrConfig};
 use hpinfer::tensor::Shape;
 use std::collections::BTreeMap;
@@ -51,17 +50,9 @@ impl Processor {
         let mut engines = self.engines.lock().expect("no panic");
         let load = || {
             let options = LoadOptions {
-                model: "of an engine".into(),
-                kind: Default::default(),
                 onnx: Some(Onnx::Bytes(Arc::new(onnx.to_vec()))),
-                paddle: None,
-                model_sha256: String::new(),
-                rewrite: true,
-                precision: Precision::Float32,
                 parallelism: Parallelism { streams: 1, threads_per_stream: 2 },
-                cut: Cut::Nothing,
-                shapes: DynamicShapes::new(),
-                cache_dir: None,
+                ..LoadOptions::new("of an engine")
             };
             self.selector.load(Some(BackendName::OnnxRuntime), &options, &[]).expect("it loads")
         };

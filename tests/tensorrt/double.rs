@@ -2,9 +2,9 @@
 
 use hpinfer::backend::onnxruntime::OnnxRuntime;
 use hpinfer::backend::tensorrt::ffi::Library;
-use hpinfer::backend::{Backend, Engine, LoadOptions, Onnx, Parallelism, Precision};
+use hpinfer::backend::{Backend, Engine, LoadOptions, Onnx};
 use hpinfer::cache::{Cache, sha256};
-use hpinfer::onnx::{Cut, sample};
+use hpinfer::onnx::sample;
 use hpinfer::runtime::{self, Found};
 use hpinfer::tensor::Shape;
 use std::ffi::{CString, c_char, c_void};
@@ -36,19 +36,7 @@ impl Form {
 /// The sample network for a backend.
 pub fn sample_options() -> LoadOptions {
     let bytes = sample::bytes();
-    LoadOptions {
-        model: "sample".into(),
-        kind: Default::default(),
-        model_sha256: sha256(&bytes),
-        onnx: Some(Onnx::Bytes(Arc::new(bytes))),
-        paddle: None,
-        rewrite: true,
-        precision: Precision::Float32,
-        parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
-        cut: Cut::Nothing,
-        shapes: Default::default(),
-        cache_dir: None,
-    }
+    LoadOptions { model_sha256: sha256(&bytes), onnx: Some(Onnx::Bytes(Arc::new(bytes))), ..LoadOptions::new("sample") }
 }
 
 /// ONNX Runtime, installed once for all tests.

@@ -4,11 +4,10 @@
 use super::store::{CheckValues, Zoo};
 use super::table::Row;
 use hpinfer::backend::select::{Libraries, Selector};
-use hpinfer::backend::{BackendName, LoadOptions, Onnx, Parallelism, Precision};
+use hpinfer::backend::{BackendName, LoadOptions, Onnx, Parallelism};
 use hpinfer::cache::Cache;
 use hpinfer::device;
 use hpinfer::model::Store;
-use hpinfer::onnx::Cut;
 use hpinfer::verify::Output;
 use hpinfer::verify::compare::{Difference, Kind};
 use hpinfer::verify::report::{Feed, ONNX_RUNTIME_TOLERANCE, RunReport, Verdict, verify};
@@ -23,19 +22,8 @@ const ROWS_TOLERANCE: f64 = 2e-2;
 
 /// How a model of the zoo is loaded, but for its network: in one stream on all cores, outputs as they are, nothing kept.
 pub fn options(name: &str, model_sha256: String) -> LoadOptions {
-    LoadOptions {
-        model: name.to_owned(),
-        kind: Default::default(),
-        onnx: None,
-        paddle: None,
-        model_sha256,
-        rewrite: false,
-        precision: Precision::Float32,
-        parallelism: Parallelism { streams: 1, threads_per_stream: device::available_threads() },
-        cut: Cut::Nothing,
-        shapes: Default::default(),
-        cache_dir: None,
-    }
+    let parallelism = Parallelism { streams: 1, threads_per_stream: device::available_threads() };
+    LoadOptions { model_sha256, rewrite: false, parallelism, ..LoadOptions::new(name) }
 }
 
 /// Runs a model of the zoo on every backend and says in a row of the table what came of it. Times go to standard output.

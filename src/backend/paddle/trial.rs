@@ -169,8 +169,6 @@ fn runs(io: &IoSpec, size: FixedSize) -> Vec<Vec<Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{NetworkKind, Parallelism, Precision};
-    use crate::onnx::Cut;
     use crate::tensor::DType;
     use std::process::Command;
 
@@ -195,19 +193,7 @@ mod tests {
     }
 
     fn options() -> LoadOptions {
-        LoadOptions {
-            model: "m".into(),
-            kind: NetworkKind::default(),
-            onnx: None,
-            paddle: None,
-            model_sha256: "0".into(),
-            rewrite: true,
-            precision: Precision::Float32,
-            parallelism: Parallelism { streams: 1, threads_per_stream: 1 },
-            cut: Cut::Nothing,
-            shapes: Default::default(),
-            cache_dir: None,
-        }
+        LoadOptions { model_sha256: "0".into(), ..LoadOptions::new("m") }
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use super::ffi::{BuildOptions, Range};
 use super::recipe;
-use crate::backend::{Backend, Engine, LoadOptions, NetworkKind, Onnx, Parallelism, Precision, host};
+use crate::backend::{Backend, Engine, LoadOptions, Onnx, Parallelism, host};
 use crate::error::{Error, Result};
+use crate::onnx::Model;
 use crate::onnx::proto::{ModelProto, TensorProto, tensor_proto::DataType};
-use crate::onnx::{Cut, Model};
 use crate::tensor::{Data, Shape, TensorRef};
 use crate::trace::Transfers;
 use std::sync::Arc;
@@ -36,17 +36,10 @@ pub fn run<T>(
 /// What the library says.
 pub fn load(name: &str, model: &Model, reference: &dyn Backend) -> Result<Arc<dyn Engine>> {
     reference.load(&LoadOptions {
-        model: name.to_owned(),
-        kind: NetworkKind::default(),
         onnx: Some(Onnx::Bytes(model.to_bytes().into())),
-        paddle: None,
-        model_sha256: String::new(),
         rewrite: false,
-        precision: Precision::Float32,
         parallelism: Parallelism { streams: 1, threads_per_stream: crate::device::available_threads() },
-        cut: Cut::Nothing,
-        shapes: Default::default(),
-        cache_dir: None,
+        ..LoadOptions::new(name)
     })
 }
 

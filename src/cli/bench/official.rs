@@ -1,8 +1,8 @@
 //! `hpinfer bench official`: networks beside the times published of them.
 
 use super::ReportFiles;
-use crate::backend::LoadOptions;
 use crate::backend::select::{Libraries, Selector};
+use crate::backend::{LoadOptions, Parallelism};
 use crate::bench::machine::{Machine, utc};
 use crate::bench::official::{GPU_TIMES, OfficialReport, Row, comparable, environment};
 use crate::bench::{csv, page, table};
@@ -10,11 +10,12 @@ use crate::cache::Cache;
 use crate::cli::args::GlobalArgs;
 use crate::cli::plan;
 use crate::cli::table::{write_table, write_text};
-use crate::cli::verify::{backends_of, cut_on, options, usual_size};
+use crate::cli::verify::{backends_of, cut_on, usual_size};
 use crate::cli::{ALL_DONE, SOME_FAILED};
 use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::model::{ModelStatus, Store};
+use crate::modules::loader::load_options;
 use crate::verify::report::{Feed, RunReport, verify};
 use std::io::Write;
 use std::time::SystemTime;
@@ -105,7 +106,8 @@ impl Networks<'_> {
     fn fastest(&self, model: &ModelStatus) -> Result<Row> {
         let resolved = self.store.resolve(&model.name)?;
         let feed = Feed::Random { usual: usual_size(&resolved.spec), seed: SEED };
-        let options = LoadOptions { cut: cut_on(self.device), ..options(self.cache, &resolved, self.threads)? };
+        let parallelism = Parallelism { streams: 1, threads_per_stream: self.threads };
+        let options = LoadOptions { cut: cut_on(self.device), ..load_options(self.cache, &resolved, parallelism)? };
         let report = verify(&self.selector, &backends_of(self.device), &options, &feed, self.repeat)?;
         let timed = |run: &RunReport| Some((run.run_ms?, run.ran.clone()?));
         let fastest = report.runs.iter().filter_map(timed).min_by(|a, b| a.0.total_cmp(&b.0));
