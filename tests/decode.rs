@@ -1,7 +1,11 @@
 //! Decoding against OpenCV 4.10 on small files of every kind (`tests/fixtures/decode/make.py`), and on damaged ones.
 
+#[path = "inputs/random.rs"]
+mod random;
+
 use hpinfer::image::decode::{Decoder, JpegDecoder, Limits};
 use hpinfer::image::{ImageBuf, Size};
+use random::Random;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -195,15 +199,8 @@ fn damaged_files_never_panic() {
         true => seen.lock().unwrap().push(info.to_string()),
         false => before(info),
     }));
-    // Splitmix64.
-    let mut state = seed;
-    let mut random = move |below: usize| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) % below.max(1) as u64) as usize
-    };
+    let mut numbers = Random::new(seed);
+    let mut random = |count: usize| numbers.place(count);
     let limits = Limits { max_pixels: 1 << 20, ..Limits::default() };
     let mut ours = Vec::new();
     for Fixture { name, bytes, .. } in fixtures() {

@@ -2,11 +2,13 @@
 //! `tests/device/emulation.h` and compared with the CPU form of its operation, whole outputs on fixtures and fresh
 //! random inputs. The launches are those of `ops/*/cuda.rs`; only the queue is another.
 
+#[path = "inputs/random.rs"]
+mod random;
+
 mod device {
     mod ctc;
     mod db;
     mod emulator;
-    mod inputs;
     mod library;
     mod mask;
     mod nms;

@@ -1,30 +1,17 @@
 //! Damaged pictures and documents: every one gives frames or an error that names it, none crashes or hangs.
 
+#[path = "inputs/random.rs"]
+mod random;
+
 use hpinfer::image::decode::{Decoder, Limits};
 use hpinfer::source::pdf::{Isolation, TextLayer};
 use hpinfer::source::{PdfOptions, Source, SourceOptions};
+use random::Random;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Longest time one input may take before it counts as hung.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// Small deterministic random numbers (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-}
 
 /// The committed pictures and documents.
 fn originals() -> Vec<PathBuf> {
@@ -41,17 +28,17 @@ fn originals() -> Vec<PathBuf> {
 
 /// Bytes flipped, replaced by extremes, cut off, doubled or moved.
 fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
-    for _ in 0..=random.below(6) {
+    for _ in 0..=random.place(6) {
         let length = bytes.len();
-        let at = random.below(length);
-        let end = (at + 1 + random.below(64)).min(length);
-        match random.below(6) {
-            0 if length > 0 => bytes[at] ^= 1 << random.below(8),
-            1 if length > 0 => bytes[at] = [0, 0xff, 0x7f, 0x80, b'9'][random.below(5)],
+        let at = random.place(length);
+        let end = (at + 1 + random.place(64)).min(length);
+        match random.place(6) {
+            0 if length > 0 => bytes[at] ^= 1 << random.place(8),
+            1 if length > 0 => bytes[at] = [0, 0xff, 0x7f, 0x80, b'9'][random.place(5)],
             2 => bytes.truncate(at),
             3 => {
                 let piece = bytes[at..end].to_vec();
-                let to = random.below(length);
+                let to = random.place(length);
                 bytes.splice(to..to, piece);
             }
             4 => drop(bytes.drain(at..end)),
@@ -70,9 +57,9 @@ fn run(count: usize, seed: u64) {
     let pdf = PdfOptions { isolation, text: TextLayer::Geometric, ..PdfOptions::default() };
     let options = SourceOptions { offline: true, limits, pdf, ..SourceOptions::default() };
     let (mut frames, mut errors, mut slowest, mut documents) = (0, 0, Duration::ZERO, 0);
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     for case in 0..count {
-        let original = &originals[random.below(originals.len())];
+        let original = &originals[random.place(originals.len())];
         let mut bytes = std::fs::read(original).expect("a fixture");
         damage(&mut bytes, &mut random);
         let name = format!("{case}.{}", original.extension().and_then(|e| e.to_str()).expect("a suffix"));

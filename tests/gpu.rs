@@ -4,6 +4,8 @@
 
 #[path = "device/library.rs"]
 mod library;
+#[path = "inputs/random.rs"]
+mod random;
 
 #[path = "tensorrt/double.rs"]
 #[allow(dead_code, reason = "the tests of TensorRT use all of it")]

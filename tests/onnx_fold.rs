@@ -1,6 +1,9 @@
 //! Graph rewrites: small graphs with fresh random numbers, checked for the form they take and, in ONNX Runtime, for
 //! equal results. The reference is the graph as it was, run without optimisation.
 
+#[path = "inputs/random.rs"]
+mod random;
+
 use hpinfer::cache::Cache;
 use hpinfer::onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
@@ -14,30 +17,12 @@ use hpinfer::runtime::{self, Library};
 use ort::environment::Environment;
 use ort::session::{Session, builder::GraphOptimizationLevel};
 use ort::value::Tensor;
+use random::Random;
 use std::path::Path;
 use std::sync::OnceLock;
 
 /// Greatest difference allowed, relative to the greatest reference value: float32 sums in another order.
 const TOLERANCE: f32 = 1e-5;
-
-/// xorshift64*: random numbers without a dependency; the seed is printed, and read from `TEST_SEED`.
-struct Random(u64);
-
-impl Random {
-    fn new(test: &str) -> Self {
-        let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64 | 1);
-        let seed = std::env::var("TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(clock);
-        println!("{test}: TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    fn uniform(&mut self, low: f32, high: f32) -> f32 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        low + (high - low) * ((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40) as f32 / (1u64 << 24) as f32)
-    }
-}
 
 /// A graph under construction with one float input `x` and one output `y`.
 struct Builder {
@@ -62,7 +47,7 @@ impl Builder {
     fn new(test: &str, input: &[i64], output_rank: usize) -> Self {
         let outputs = vec![value("y", &vec![-1; output_rank])];
         let graph = GraphProto { name: Some(test.into()), input: vec![value("x", input)], output: outputs, ..Default::default() };
-        Self { graph, random: Random::new(test), input: input.to_vec(), opset: 13 }
+        Self { graph, random: Random::fresh(test), input: input.to_vec(), opset: 13 }
     }
 
     fn weight(&mut self, name: &str, dims: &[i64]) -> &mut Self {
@@ -135,7 +120,7 @@ impl Builder {
     fn run(&mut self, model: &ModelProto, plain: bool) -> Vec<f32> {
         let environment = onnxruntime();
         let dims: Vec<i64> = self.input.iter().map(|d| if *d < 0 { 7 } else { *d }).collect();
-        let mut random = Random(0x9E37_79B9_7F4A_7C15);
+        let mut random = Random::new(1);
         let x: Vec<f32> = (0..dims.iter().product::<i64>()).map(|_| random.uniform(-4.0, 4.0)).collect();
         let level = if plain { GraphOptimizationLevel::Disable } else { GraphOptimizationLevel::All };
         let bytes = Model::from_proto(model.clone(), "test").to_bytes();

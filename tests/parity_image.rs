@@ -1,6 +1,9 @@
 //! Resize, normalise and crop against OpenCV and NumPy (fixtures of `fixtures/image/make.py`), and the fast forms
 //! against slow, obvious ones on fresh random pictures.
 
+#[path = "inputs/random.rs"]
+mod random;
+
 use hpinfer::image::nv12::{self, Nv12View, YuvColours};
 use hpinfer::image::{ImageBuf, ImageView, PixelFormat, PointF, PointI, Size};
 use hpinfer::ops::resize_norm::cpu::{self as resize_norm, Scratch as ResizeScratch};
@@ -8,40 +11,11 @@ use hpinfer::ops::resize_norm::{Interpolation, Item, Normalize, Params, Planes, 
 use hpinfer::ops::simd::Isa;
 use hpinfer::ops::warp::CropPlan;
 use hpinfer::ops::warp::cpu::{self as warp, Scratch as WarpScratch};
+use random::Random;
 use serde_json::Value;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 
 /// IPP filters in float with its own order of additions; ties of the rounding fall differently.
 const CUBIC_TOLERANCE: i32 = 1;
-
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn fresh(test: &str) -> Self {
-        let seed = RandomState::new().build_hasher().finish();
-        println!("{test}: seed {seed}");
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u32) -> u32 {
-        (self.next() % u64::from(n)) as u32
-    }
-
-    fn picture(&mut self, size: Size, format: PixelFormat) -> ImageBuf {
-        let count = size.area() as usize * format.bytes();
-        let mut data: Vec<u8> = (0..count.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
-        data.truncate(count);
-        ImageBuf::new(data, size, format).unwrap()
-    }
-}
 
 fn index() -> Value {
     serde_json::from_str(include_str!("fixtures/image/index.json")).unwrap()
@@ -58,7 +32,7 @@ fn size(v: &Value) -> Size {
 fn source(case: &Value) -> ImageBuf {
     let spec = &case["source"];
     let format = if number(spec, "channels") == 3 { PixelFormat::Bgr } else { PixelFormat::Gray };
-    let picture = SplitMix(number(spec, "seed")).picture(size(spec), format);
+    let picture = Random::new(number(spec, "seed")).picture(size(spec), format);
     if spec["kind"] == "bytes" {
         return picture;
     }
@@ -212,7 +186,7 @@ fn gold_linear(src: ImageView, dst: Size) -> Vec<u8> {
 
 #[test]
 fn resize_equals_its_definition_on_random_pictures() {
-    let mut random = SplitMix::fresh("resize");
+    let mut random = Random::fresh("resize");
     for round in 0..300 {
         let mut side = |most| 1 + random.below(most);
         let src_size = Size::new(side(150), side(60));
@@ -234,14 +208,14 @@ fn resize_equals_its_definition_on_random_pictures() {
 }
 
 /// A part of a picture of `of`, small enough for `canvas`.
-fn window(random: &mut SplitMix, of: Size, canvas: Size) -> Window {
+fn window(random: &mut Random, of: Size, canvas: Size) -> Window {
     let size = Size::new(1 + random.below(of.width.min(canvas.width)), 1 + random.below(of.height.min(canvas.height)));
     Window { x: random.below(of.width - size.width + 1), y: random.below(of.height - size.height + 1), size }
 }
 
 #[test]
 fn a_batch_is_resize_then_cut_then_reorder_then_normalise_then_pad() {
-    let mut random = SplitMix::fresh("batch");
+    let mut random = Random::fresh("batch");
     let canvas = Size::new(97, 48);
     let normalize = Normalize { scale: Scale::Over(255.0), mean: [0.1, 0.2, 0.3], std: [0.5, 0.25, 0.7] };
     for round in 0..8 {
@@ -287,8 +261,8 @@ fn a_batch_is_resize_then_cut_then_reorder_then_normalise_then_pad() {
 
 #[test]
 fn bad_items_are_named_by_their_index() {
-    let picture = SplitMix(1).picture(Size::new(4, 4), PixelFormat::Bgr);
-    let grey = SplitMix(1).picture(Size::new(4, 4), PixelFormat::Gray);
+    let picture = Random::new(1).picture(Size::new(4, 4), PixelFormat::Bgr);
+    let grey = Random::new(1).picture(Size::new(4, 4), PixelFormat::Gray);
     let good = Item::whole(picture.view(), Size::new(8, 8));
     let params = Params {
         canvas: Size::new(8, 8),
@@ -319,7 +293,7 @@ fn bad_items_are_named_by_their_index() {
 
 #[test]
 fn fast_crops_equal_portable_ones_on_random_quads() {
-    let mut random = SplitMix::fresh("crop");
+    let mut random = Random::fresh("crop");
     for round in 0..200 {
         let size = Size::new(1 + random.below(130), 1 + random.below(90));
         let src = random.picture(size, PixelFormat::Bgr);
@@ -369,7 +343,7 @@ fn assert_upright(src: &ImageBuf, p: PointI, q: PointI, plan: &CropPlan, crop: &
 
 #[test]
 fn degenerate_quads_give_no_pixels_and_absurd_ones_an_error() {
-    let src = SplitMix(3).picture(Size::new(8, 8), PixelFormat::Bgr);
+    let src = Random::new(3).picture(Size::new(8, 8), PixelFormat::Bgr);
     let mut out = vec![9; 4];
     for quad in [[PointI::new(3, 3); 4], [PointI::new(1, 1), PointI::new(6, 1), PointI::new(6, 1), PointI::new(1, 1)]] {
         let size = warp::crop_quad(src.view(), &quad, &mut out, &mut WarpScratch::default()).unwrap();
@@ -379,7 +353,7 @@ fn degenerate_quads_give_no_pixels_and_absurd_ones_an_error() {
     assert!(CropPlan::from_quad(&far).unwrap_err().to_string().contains("32767"));
     let nan = [PointF::new(f32::NAN, 0.0), PointF::new(5.0, 0.0), PointF::new(5.0, f32::NAN), PointF::new(0.0, f32::NAN)];
     let _ = CropPlan::from_corners(&nan);
-    let grey = SplitMix(1).picture(Size::new(4, 4), PixelFormat::Gray);
+    let grey = Random::new(1).picture(Size::new(4, 4), PixelFormat::Gray);
     let plan = CropPlan::from_quad(&[PointI::new(0, 0), PointI::new(3, 0), PointI::new(3, 3), PointI::new(0, 3)]).unwrap();
     assert!(warp::warp(grey.view(), &plan, &mut out, &mut WarpScratch::default()).is_err());
 }
@@ -390,7 +364,7 @@ fn nv12_equals_opencv() {
     for case in cases.as_array().unwrap() {
         let size = size(case);
         let (width, height) = (size.width as usize, size.height as usize);
-        let planes = SplitMix(number(case, "seed")).picture(Size::new(size.width, size.height * 3 / 2), PixelFormat::Gray);
+        let planes = Random::new(number(case, "seed")).picture(Size::new(size.width, size.height * 3 / 2), PixelFormat::Gray);
         let (luma, chroma) = planes.data().split_at(width * height);
         let picture =
             nv12::to_bgr(Nv12View { luma, luma_pitch: width, chroma, chroma_pitch: width, size, colours: YuvColours::default() }).unwrap();

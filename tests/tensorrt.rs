@@ -1,6 +1,9 @@
 //! TensorRT without a GPU: the binding against a double of the library in each of its binary forms, against NVIDIA's headers,
 //! and, where they can be had, against the real builder of TensorRT-RTX.
 
+#[path = "inputs/random.rs"]
+mod random;
+
 mod tensorrt {
     pub mod allocations;
     pub mod background;

@@ -10,13 +10,12 @@ use super::tensorrt::cache::EngineCache;
 use super::tensorrt::reference::{self, difference};
 use super::tensorrt::session::Prepared;
 use super::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Precision};
-use crate::cache::Cache;
+use crate::cache::{Cache, sha256};
 use crate::device::{CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::onnx::Cut;
 use crate::runtime::{self, Library};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -272,7 +271,6 @@ impl Selector {
     /// Where the measurement is kept. The name holds all it depends on: model, candidates, arithmetic, threads,
     /// processor, libraries, and the engine of TensorRT. Locating a library is a look at the file system; nothing is opened.
     fn file(&self, Choice { wanted, options, names, built }: &Choice<'_>) -> Result<PathBuf> {
-        let mut hash = Sha256::new();
         let threads: Vec<_> = names.iter().map(|&name| wanted.adjusted(name, options).parallelism).collect();
         let key = (
             &options.model_sha256,
@@ -283,14 +281,12 @@ impl Selector {
             (self.backends.device.identity(), CpuInfo::read().model),
             env!("CARGO_PKG_VERSION"),
         );
-        hash.update(format!("{key:?}"));
-        hash.update(built.as_ref().map_or("", |(_, filed)| filed));
+        let mut parts = format!("{key:?}{}", built.as_ref().map_or("", |(_, filed)| filed));
         for library in [Library::OnnxRuntime, Library::OpenVino] {
             let found = runtime::locate(library, &self.backends.cache, self.backends.libraries.named(library))?;
-            hash.update(format!("{:?}", found.map(|f| (f.version, f.path))));
+            parts.push_str(&format!("{:?}", found.map(|f| (f.version, f.path))));
         }
-        let name: String = hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect();
-        Ok(self.backends.cache.subdir(CHOICES)?.join(format!("{name}.json")))
+        Ok(self.backends.cache.subdir(CHOICES)?.join(format!("{}.json", &sha256(parts.as_bytes())[..32])))
     }
 }
 

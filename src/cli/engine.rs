@@ -285,8 +285,7 @@ fn one(cache: &Cache, engines: &EngineCache, name: &str) -> Result<Entry> {
     let path = Path::new(name);
     let mut found = match path.is_file() {
         true => {
-            let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-            vec![Entry::read(path).ok_or_else(|| Error::input(folder.join(name).display().to_string(), "it cannot be read"))?]
+            vec![Entry::read(path).ok_or_else(|| Error::input(name, "it cannot be read"))?]
         }
         false => engines.list(&known_folders(cache)?).into_iter().filter(|e| e.name().starts_with(name)).collect(),
     };

@@ -1,7 +1,7 @@
 //! `kernels/ctc.cu` against `ops/ctc/cpu.rs`: classes are equal, scores within the stated tolerance.
 
 use super::emulator::{Emulator, Memory};
-use super::inputs::Random;
+use crate::random::Random;
 use hpinfer::ops::ctc::cuda::{self, Batch, SCORE_TOLERANCE, Scratch};
 use hpinfer::ops::ctc::{Decoded, ScoreKind, cpu};
 

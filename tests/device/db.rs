@@ -2,7 +2,7 @@
 //! within the stated tolerance. Where rectangles have nearly equal areas another one may be taken, and such boxes are few.
 
 use super::emulator::{Emulator, Memory};
-use super::inputs::Random;
+use crate::random::Random;
 use hpinfer::device::DeviceSliceMut;
 use hpinfer::image::Size;
 use hpinfer::ops::db::cuda::{self, Plan, SCORE_TOLERANCE};

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use super::inputs::Random;
 use super::library::kernels;
+use crate::random::Random;
 
 type Emulate = unsafe extern "C" fn(*const c_char, *const u32, *const u32, usize, *const u8, usize, u64) -> *const c_char;
 

@@ -1,7 +1,7 @@
 //! `kernels/mask.cu` against `ops/mask/cpu.rs`, which equals Paddle and NumPy on the fixtures of `parity_detect`.
 
 use super::emulator::{Emulator, Memory};
-use super::inputs::Random;
+use crate::random::Random;
 use hpinfer::image::Size;
 use hpinfer::ops::mask::{MaskLogits, Window, cpu, cuda};
 

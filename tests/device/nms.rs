@@ -1,7 +1,7 @@
 //! `kernels/nms.cu` against `ops/nms/cpu.rs`, which equals Paddle on the fixtures of `parity_detect`: rows are equal.
 
 use super::emulator::{Emulator, Memory};
-use super::inputs::Random;
+use crate::random::Random;
 use hpinfer::ops::nms::cuda::{self, Batch, Classes, Scratch};
 use hpinfer::ops::nms::{Candidates, Kept, NmsParams, cpu};
 

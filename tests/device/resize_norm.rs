@@ -1,7 +1,7 @@
 //! `kernels/resize_norm.cu` against `ops/resize_norm/cpu.rs`: all bits are equal.
 
 use super::emulator::{Emulator, Memory};
-use super::inputs::Random;
+use crate::random::Random;
 use hpinfer::device::FloatsMut;
 use hpinfer::image::nv12::{self, Nv12View, YuvColours, YuvMatrix};
 use hpinfer::image::{ImageBuf, PixelFormat, Size, Surface, SurfaceFormat};

@@ -1,7 +1,7 @@
 //! `kernels/warp.cu` against `ops/warp/cpu.rs` and `ops/resize_norm/cpu.rs`, one after the other: all bits are equal.
 
 use super::emulator::{Emulator, Memory};
-use super::inputs::Random;
+use crate::random::Random;
 use hpinfer::device::FloatsMut;
 use hpinfer::image::{ImageBuf, ImageView, PixelFormat, PointF, PointI, Size, Surface, SurfaceFormat};
 use hpinfer::ops::resize_norm::{self, Interpolation, Item, Normalize, Params, Planes};

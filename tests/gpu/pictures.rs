@@ -3,6 +3,7 @@
 
 use super::emulated::{Emulated, cache, on_processor};
 use super::stub::Loaded;
+use crate::random::Random;
 use hpinfer::Result;
 use hpinfer::backend::Engine;
 use hpinfer::backend::fake::{FakeEngine, Output};
@@ -18,33 +19,11 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Pictures of random pixels.
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64 | 1);
-        let seed = std::env::var("TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(clock);
-        println!("TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32
-    }
-
-    fn unit(&mut self) -> f32 {
-        self.next() as f32 / (1u64 << 32) as f32
-    }
-
-    fn frame(&mut self, size: Size) -> Frame {
-        let base = self.next();
-        let data = (0..size.area() * 3).map(|i| ((base >> (8 * (i % 3))) as u8 / 2).saturating_add(self.next() as u8 / 4)).collect();
-        Frame::from_image(ImageBuf::new(data, size, PixelFormat::Bgr).expect("a picture"))
-    }
+/// A picture of random pixels.
+fn frame(random: &mut Random, size: Size) -> Frame {
+    let base = random.next();
+    let data = (0..size.area() * 3).map(|i| ((base >> (8 * (i % 3))) as u8 / 2).saturating_add(random.next() as u8 / 4)).collect();
+    Frame::from_image(ImageBuf::new(data, size, PixelFormat::Bgr).expect("a picture"))
 }
 
 fn miniature(name: &str) -> ResolvedModel {
@@ -87,8 +66,8 @@ fn detection(model: &ResolvedModel) -> hpinfer::model::DetectionSpec {
 #[test]
 fn classes_and_boxes_are_those_of_the_processor() {
     let _turn = Loaded::turn();
-    let mut random = Random::new();
-    let frames = [random.frame(Size::new(33, 21)), random.frame(Size::new(12, 40))];
+    let mut random = Random::fresh("pictures");
+    let frames = [frame(&mut random, Size::new(33, 21)), frame(&mut random, Size::new(12, 40))];
     let model = miniature("classify");
     let ModelSpec::Classification(spec) = &model.spec else { panic!("a classifier") };
     let moved = same_on_both(engine(&model), |engine| Classify::new(engine, spec.clone()), &frames);
@@ -104,7 +83,7 @@ fn classes_and_boxes_are_those_of_the_processor() {
 #[test]
 fn boxes_are_suppressed_on_the_device() {
     let _turn = Loaded::turn();
-    let mut random = Random::new();
+    let mut random = Random::fresh("pictures");
     let (anchors, classes) = (700, 3);
     let boxes: Vec<f32> = (0..2 * anchors)
         .flat_map(|_| {
@@ -118,7 +97,7 @@ fn boxes_are_suppressed_on_the_device() {
     let mut fake = FakeEngine::with_io("candidates", &inputs, 2, move |_| Ok(outputs.clone()));
     fake.declare_output(0, &[Some(2), Some(anchors), Some(4)]);
     fake.declare_output(1, &[Some(2), Some(classes), Some(anchors)]);
-    let frames = [random.frame(Size::new(40, 40)), random.frame(Size::new(44, 41))];
+    let frames = [frame(&mut random, Size::new(40, 40)), frame(&mut random, Size::new(44, 41))];
     let spec = detection(&miniature("detect_cut"));
     let moved = same_on_both(Arc::new(fake), |engine| Detect::new(engine, spec.clone()), &frames);
     assert_eq!(moved.downloads, 1.0, "the boxes that stay: {moved:?}");
@@ -127,9 +106,9 @@ fn boxes_are_suppressed_on_the_device() {
 #[test]
 fn classes_of_pixels_are_those_of_the_processor() {
     let _turn = Loaded::turn();
-    let mut random = Random::new();
+    let mut random = Random::fresh("pictures");
     let size = Size::new(70, 37);
-    let frames = [random.frame(size), random.frame(size)];
+    let frames = [frame(&mut random, size), frame(&mut random, size)];
     for (name, bytes_a_pixel) in [("segment", 4.0), ("segment_int64", 8.0), ("segment_scores", 1.0)] {
         let model = miniature(name);
         let ModelSpec::Segmentation(spec) = &model.spec else { panic!("a segmenter") };
@@ -142,9 +121,9 @@ fn classes_of_pixels_are_those_of_the_processor() {
 #[test]
 fn masks_are_those_of_the_processor() {
     let _turn = Loaded::turn();
-    let mut random = Random::new();
+    let mut random = Random::fresh("pictures");
     let model = miniature("instances");
-    let frames = [random.frame(Size::new(61, 33))];
+    let frames = [frame(&mut random, Size::new(61, 33))];
     same_on_both(engine(&model), |engine| SegmentInstances::new(engine, detection(&model)), &frames);
 
     let size = Size::new(90, 70);
@@ -153,7 +132,7 @@ fn masks_are_those_of_the_processor() {
     let outputs = vec![Output::f32(&[3, 6], rows), Output::i32(&[1], vec![3]), Output::f32(&[1, 3, 20, 16], logits)];
     let inputs: [(&str, &[Option<usize>]); 3] = [("im_shape", &[None; 2]), ("image", &[None; 4]), ("scale_factor", &[None; 2])];
     let fake = FakeEngine::with_io("logits", &inputs, 3, move |_| Ok(outputs.clone()));
-    let frames = [random.frame(size)];
+    let frames = [frame(&mut random, size)];
     let moved = same_on_both(Arc::new(fake), |engine| SegmentInstances::new(engine, detection(&model)), &frames);
     assert!(moved.downloaded_bytes < size.area() as f64, "the pixels of two boxes: {moved:?}");
 }
@@ -162,10 +141,10 @@ fn masks_are_those_of_the_processor() {
 #[test]
 fn pages_and_tables_are_those_of_the_processor() {
     let _turn = Loaded::turn();
-    let mut random = Random::new();
+    let mut random = Random::fresh("pictures");
     Loaded::get();
     let gpu = Gpu::open(None).expect("the stand-in opens");
-    let frame = random.frame(Size::new(75, 52));
+    let frame = frame(&mut random, Size::new(75, 52));
     let flat: Arc<dyn Engine> =
         Arc::new(FakeEngine::new("flat", |inputs| Ok((inputs[0].0, inputs[0].1.iter().map(|v| 0.9 * v + 0.05).collect()))));
     let normalize = Normalize { scale: Scale::Times(1.0 / 255.0), ..Normalize::NONE };

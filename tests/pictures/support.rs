@@ -1,5 +1,6 @@
 //! Pictures both sides can make, the fixtures, and networks that remember what they were fed.
 
+use crate::random::Random;
 use hpinfer::backend::fake::{FakeEngine, Input, Output};
 use hpinfer::error::Result;
 use hpinfer::image::{Frame, FrameId, ImageBuf, PixelFormat, Size};
@@ -22,20 +23,9 @@ pub fn floats(v: &Value) -> Vec<f32> {
     v.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number") as f32).collect()
 }
 
-/// Output `k` of splitmix64.
-fn splitmix(seed: u64, k: u64) -> u64 {
-    let z = seed.wrapping_add((k + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 /// A BGR picture of noise.
 pub fn picture(seed: u64, size: Size) -> ImageBuf {
-    let count = size.area() as usize * 3;
-    let mut data: Vec<u8> = (0..count.div_ceil(8) as u64).flat_map(|k| splitmix(seed, k).to_le_bytes()).collect();
-    data.truncate(count);
-    ImageBuf::new(data, size, PixelFormat::Bgr).expect("sizes fit")
+    Random::new(seed).picture(size, PixelFormat::Bgr)
 }
 
 /// The picture of a fixture.

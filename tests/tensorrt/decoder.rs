@@ -2,7 +2,8 @@
 
 use super::double::{Double, Form, compute, in_onnx_runtime, onnx_runtime, sample_options};
 use super::session::backend;
-use super::surgery::{Random, floats, int, integers, ints, model, node, run, value};
+use super::surgery::{floats, int, integers, ints, model, node, run, value};
+use crate::random::Random;
 use hpinfer::backend::onnxruntime::OnnxRuntime;
 use hpinfer::backend::tensorrt::session::TensorRt;
 use hpinfer::backend::{Backend, Engine, LoadOptions, NetworkKind, Onnx};
@@ -196,7 +197,7 @@ fn computes_every_network(double: &Double) {
 
 #[test]
 fn a_network_that_decodes_in_a_loop_runs_step_by_step() {
-    let mut random = Random::new("decoder");
+    let mut random = Random::fresh("decoder");
     for late in [true, false] {
         // One that never ends by itself, and one that ends with the token of the third step of some picture.
         let (endless, x, tokens) = loop {
@@ -256,7 +257,7 @@ fn steps_like_the_whole(random: &mut Random, original: &ModelProto, end: i64, la
 
 #[test]
 fn other_loops_are_left_as_they_are() {
-    let mut random = Random::new("loops that stay");
+    let mut random = Random::fresh("loops that stay");
     let original = recurrent(&mut random, 2, true);
     let spoil = |change: fn(&mut GraphProto, usize)| {
         let mut other = original.clone();

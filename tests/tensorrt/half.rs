@@ -1,7 +1,8 @@
 //! Half precision: what is converted and what is not, the comparison before a build, and what the builder then gets.
 
 use super::double::{Double, Form, in_onnx_runtime, onnx_runtime, sample_options};
-use super::surgery::{Random, floats, int, integers, model, node, operators, run, value};
+use super::surgery::{floats, int, integers, model, node, operators, run, value};
+use crate::random::Random;
 use hpinfer::backend::onnxruntime::OnnxRuntime;
 use hpinfer::backend::tensorrt::builder::Builder;
 use hpinfer::backend::tensorrt::cache::EngineCache;
@@ -57,7 +58,7 @@ fn network(random: &mut Random) -> ModelProto {
 
 #[test]
 fn work_goes_to_half_precision_and_what_would_lose_by_it_stays() {
-    let mut random = Random::new("half");
+    let mut random = Random::fresh("half");
     let original = network(&mut random);
     let converted = convert(&original, &Keep::default());
     let graph = converted.model.graph.as_ref().unwrap();
@@ -99,7 +100,7 @@ fn work_goes_to_half_precision_and_what_would_lose_by_it_stays() {
 #[test]
 fn constants_and_types_decide() {
     // A weight that float16 cannot hold; a product of whole numbers is no float; a body of If reads what it always read.
-    let mut random = Random::new("half constants");
+    let mut random = Random::fresh("half constants");
     let nodes = vec![
         node("MatMul", &["x", "w"], &["a"], vec![]),
         node("MatMul", &["a", "huge"], &["b"], vec![]),
@@ -172,7 +173,7 @@ fn built_as(form: Form, options: &LoadOptions) -> hpinfer::Result<(Arc<dyn Engin
 
 /// Two products; what is between them is `factor` large.
 fn two_products(factor: f32) -> ModelProto {
-    let mut random = Random::new("two products");
+    let mut random = Random::fresh("two products");
     let nodes = vec![
         node("MatMul", &["x", "w"], &["a"], vec![]),
         node("Mul", &["a", "up"], &["b"], vec![]),
@@ -202,7 +203,7 @@ fn the_builder_gets_what_its_version_takes() {
 /// On TensorRT 10 too, whose flag needs no other graph.
 #[test]
 fn a_detector_in_half_precision_ends_before_its_suppression() {
-    let mut random = Random::new("detector");
+    let mut random = Random::fresh("detector");
     let nodes = vec![
         node("Reshape", &["x", "box shape"], &["boxes"], vec![]),
         node("MatMul", &["x", "w"], &["s"], vec![]),
@@ -240,7 +241,7 @@ fn numbers_too_large_for_half_precision_stay_in_full() {
 #[test]
 fn a_model_that_loses_too_much_is_refused() {
     // What is left of a difference of nearly equal numbers.
-    let mut random = Random::new("cancellation");
+    let mut random = Random::fresh("cancellation");
     let nodes = vec![
         node("MatMul", &["x", "w"], &["a"], vec![]),
         node("Add", &["a", "much"], &["b"], vec![]),
@@ -288,7 +289,7 @@ fn text_networks_keep_what_they_say() {
     for (name, shape) in [("PP-OCRv4_mobile_det", [1, 3, 96, 160]), ("PP-OCRv4_mobile_rec", [1, 3, 48, 160])] {
         let Some(original) = installed(name) else { continue };
         let converted = convert(&original, &Keep::default());
-        let mut random = Random::new(name);
+        let mut random = Random::fresh(name);
         let x = random.floats(shape.iter().product());
         let once = |model: &ModelProto| {
             let engine = in_onnx_runtime(model.encode_to_vec());

@@ -3,9 +3,10 @@
 
 use super::decoder::recurrent;
 use super::half::installed;
-use super::surgery::{Random, apply};
+use super::surgery::apply;
 use super::surgery_samples::deformable;
 use super::surgery_sequences::{at_two_shapes, shifted};
+use crate::random::Random;
 use hpinfer::backend::tensorrt::ffi::{Abi, BuildOptions, Library, Range};
 use hpinfer::cache::{Cache, Folder, Member, Package, Wheel};
 use hpinfer::onnx::half::{Keep, convert};
@@ -96,7 +97,7 @@ fn the_real_builder_builds_for_other_gpus_after_what_it_needs_changed() {
 
 /// Graphs with operators that the library has not.
 fn what_it_refuses_builds_after_its_change(library: &Arc<Library>) {
-    let mut random = Random::new("refused operators");
+    let mut random = Random::fresh("refused operators");
     let range = |input: &str, dims: &[i64]| {
         let most = [&[8], &dims[1..]].concat();
         Range { input: input.into(), min: dims.to_vec(), opt: dims.to_vec(), max: most }
@@ -119,7 +120,7 @@ fn what_it_refuses_builds_after_its_change(library: &Arc<Library>) {
 
 /// A network that decodes in a Loop, in its two parts.
 fn decoders_build_in_two_parts(library: &Arc<Library>) {
-    let original = recurrent(&mut Random::new("decoder"), 3, true);
+    let original = recurrent(&mut Random::fresh("decoder"), 3, true);
     let range = |input: &str, dims: &[i64]| {
         let [min, max] = [1, 4].map(|batch| [&[batch], &dims[1..]].concat());
         Range { input: input.into(), opt: min.clone(), min, max }

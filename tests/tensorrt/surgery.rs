@@ -2,6 +2,7 @@
 //! what the original gave, and what was cut off is the value that stood there.
 
 use super::double::in_onnx_runtime;
+use crate::random::Random;
 use hpinfer::onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     attribute_proto::AttributeType, tensor_proto::DataType, tensor_shape_proto, type_proto,
@@ -14,27 +15,6 @@ use prost::Message;
 const SAME: f32 = 1e-5;
 /// Products of numbers with 11 bits of mantissa, relative to the greatest result.
 const HALF: f32 = 4e-3;
-
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(test: &str) -> Self {
-        let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64 | 1);
-        let seed = std::env::var("TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(clock);
-        println!("{test}: TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    pub fn floats(&mut self, count: usize) -> Vec<f32> {
-        let mut next = || {
-            self.0 ^= self.0 >> 12;
-            self.0 ^= self.0 << 25;
-            self.0 ^= self.0 >> 27;
-            (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
-}
 
 pub fn value(name: &str, dtype: DataType, dims: &[i64]) -> ValueInfoProto {
     use tensor_shape_proto::{Dimension, dimension::Value};
@@ -146,7 +126,7 @@ fn products(random: &mut Random) -> ModelProto {
 
 #[test]
 fn products_with_constants_become_convolutions_of_the_same_numbers() {
-    let mut random = Random::new("gemm as conv");
+    let mut random = Random::fresh("gemm as conv");
     products_become_convolutions(&products(&mut random), &mut random);
     // Before operator set 10 Slice had attributes in the place of inputs.
     let mut old = products(&mut random);
@@ -167,7 +147,7 @@ fn products_become_convolutions(original: &ModelProto, random: &mut Random) {
 
 #[test]
 fn other_products_are_done_in_half_precision() {
-    let mut random = Random::new("gemm in half");
+    let mut random = Random::fresh("gemm in half");
     let original = products(&mut random);
     let new = changed(&original, Surgery::GemmInHalf, 3);
     assert!(apply(&mut new.clone(), &[Surgery::GemmInHalf]).is_empty(), "a second pass finds nothing");
@@ -182,7 +162,7 @@ fn other_products_are_done_in_half_precision() {
 
 #[test]
 fn turing_gets_convolutions_first_and_half_precision_for_the_rest() {
-    let mut random = Random::new("turing");
+    let mut random = Random::fresh("turing");
     let original = products(&mut random);
     let mut new = original.clone();
     let applied = apply(&mut new, Surgery::for_tensorrt_rtx(75));
@@ -195,7 +175,7 @@ fn turing_gets_convolutions_first_and_half_precision_for_the_rest() {
 
 #[test]
 fn a_detector_ends_where_its_suppression_begins() {
-    let mut random = Random::new("nms tail");
+    let mut random = Random::fresh("nms tail");
     let original = model(
         vec![
             node("Mul", &["x", "scale"], &["boxes"], vec![]),
@@ -233,7 +213,7 @@ fn a_detector_ends_where_its_suppression_begins() {
 
 #[test]
 fn masks_end_before_a_resize_to_a_size_that_is_fed() {
-    let mut random = Random::new("mask resize");
+    let mut random = Random::fresh("mask resize");
     let tail = |sizes: Vec<NodeProto>| {
         let mut nodes = vec![node("Relu", &["x"], &["logits"], vec![])];
         nodes.extend(sizes);

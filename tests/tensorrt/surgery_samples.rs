@@ -1,6 +1,7 @@
 //! Deformable convolutions as samples: in ONNX Runtime, on fresh random inputs, the numbers of the original.
 
-use super::surgery::{Random, apply, assert_near, changed, floats, int, ints, model, node, operators, run, value};
+use super::surgery::{apply, assert_near, changed, floats, int, ints, model, node, operators, run, value};
+use crate::random::Random;
 use hpinfer::onnx::proto::{AttributeProto, ModelProto, tensor_proto::DataType};
 use hpinfer::onnx::surgery::Surgery;
 
@@ -25,7 +26,7 @@ pub fn deformable(random: &mut Random, optional: &[&str], attributes: Vec<Attrib
 
 #[test]
 fn deformable_convolutions_become_samples_and_convolutions() {
-    let mut random = Random::new("deformable convolution");
+    let mut random = Random::fresh("deformable convolution");
     let far = || vec![ints("strides", &[2, 1]), ints("dilations", &[1, 2]), ints("pads", &[1, 2, 0, 1])];
     for (optional, attributes, group) in [(&["bias", "mask"][..], far(), 1), (&["", "mask"][..], far(), 2), (&["bias"][..], Vec::new(), 1)]
     {
@@ -53,7 +54,7 @@ fn deformable_convolutions_become_samples_and_convolutions() {
 
 #[test]
 fn offsets_that_differ_by_channel_stay() {
-    let mut random = Random::new("offset groups");
+    let mut random = Random::fresh("offset groups");
     let mut model = deformable(&mut random, &["bias"], vec![int("offset_group", 2)], 1);
     assert!(apply(&mut model, &[Surgery::DeformConvAsSamples]).is_empty());
 }

@@ -1,6 +1,7 @@
 //! Tensors made with sequences: constants where they are the same at all shapes of an engine, and left where they are not.
 
-use super::surgery::{Random, apply, floats, int, integers, ints, model, node, operators, run, value};
+use super::surgery::{apply, floats, int, integers, ints, model, node, operators, run, value};
+use crate::random::Random;
 use hpinfer::onnx::proto::{ModelProto, TensorProto, tensor_proto::DataType};
 use hpinfer::onnx::surgery::{self, Surgery};
 
@@ -42,7 +43,7 @@ pub fn at_two_shapes(part: &ModelProto) -> hpinfer::Result<Vec<Vec<TensorProto>>
 
 #[test]
 fn what_shapes_make_with_sequences_becomes_a_constant() {
-    let mut random = Random::new("sequences");
+    let mut random = Random::fresh("sequences");
     let original = shifted(&mut random, 1);
     let mut new = original.clone();
     let applied = surgery::apply(&mut new, &[Surgery::SequencesAsConstants], &at_two_shapes).unwrap();
@@ -60,7 +61,7 @@ fn what_shapes_make_with_sequences_becomes_a_constant() {
 
 #[test]
 fn what_changes_with_the_shape_or_the_elements_stays() {
-    let mut random = Random::new("sequences that stay");
+    let mut random = Random::fresh("sequences that stay");
     let original = shifted(&mut random, 0);
     let mut same = original.clone();
     assert!(surgery::apply(&mut same, &[Surgery::SequencesAsConstants], &at_two_shapes).unwrap().is_empty());

@@ -91,7 +91,7 @@ impl Backend for OnnxRuntime {
     fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
         if options.precision != Precision::Float32 {
             let next_step = "leave the precision out, or choose openvino";
-            return Err(Error::backend("onnx_runtime", format!("{} is not to be had on the CPU", options.precision), next_step));
+            return Err(Error::backend("onnx_runtime", format!("it runs float32 only, not {}", options.precision), next_step));
         }
         rewrite::load(options, Target::OnnxRuntime, |graph| self.engine(options, graph))
     }

@@ -11,7 +11,7 @@
 use super::file::{self, Refusal};
 use super::fit::Fit;
 use super::outside::Outside;
-use crate::cache::{Cache, lock_file, sha256};
+use crate::cache::{Cache, lock_file, safe_name, sha256};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -79,8 +79,7 @@ impl EngineKey {
 
     /// What its engine is called.
     pub fn name(&self) -> String {
-        let safe: String = self.model.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-        format!("{safe}-{}", &self.digest()[..16])
+        format!("{}-{}", safe_name(&self.model), &self.digest()[..16])
     }
 
     fn file_name(&self) -> String {

@@ -1,4 +1,5 @@
 //! Random inputs. Seeds are fresh in every run, and printed.
+#![allow(dead_code)] // each test takes what it needs
 
 use hpinfer::image::{ImageBuf, PixelFormat, Size};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -31,6 +32,11 @@ impl Random {
         (self.next() % u64::from(n)) as u32
     }
 
+    /// A place in a list of `count`; 0 for an empty one.
+    pub fn place(&mut self, count: usize) -> usize {
+        (self.next() % count.max(1) as u64) as usize
+    }
+
     /// A number of the range.
     pub fn within(&mut self, range: std::ops::RangeInclusive<u32>) -> u32 {
         range.start() + self.below(range.end() - range.start() + 1)
@@ -39,6 +45,16 @@ impl Random {
     /// A number of 0..1 in steps of 2^-24.
     pub fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1 << 24) as f32
+    }
+
+    /// A number of `low..high`.
+    pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
+        low + (high - low) * self.unit()
+    }
+
+    /// Numbers of -1..1.
+    pub fn floats(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.uniform(-1.0, 1.0)).collect()
     }
 
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
