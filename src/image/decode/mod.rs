@@ -24,7 +24,8 @@ pub enum JpegDecoder {
     /// `zune-jpeg`: differs from OpenCV in up to 2 % of the samples, by at most 3 levels.
     #[default]
     Zune,
-    /// `libjpeg-turbo-rs`, a port of the library OpenCV uses: the same samples, and faster.
+    /// `libjpeg-turbo-rs`, a port of the library OpenCV uses: the same samples, and faster. Files with stray bytes between segments,
+    /// or with RGB that only the names of components tell, it does not read as that does; [`Zune`](Self::Zune) takes these.
     Turbo,
 }
 
