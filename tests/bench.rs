@@ -343,13 +343,14 @@ fn the_variables_of_paddlex_make_a_run_a_measurement() {
     let folder = tempfile::tempdir().expect("a folder");
     let [picture, _] = two_pictures(folder.path());
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify");
-    let run = |asked: &str, rounds: &str| {
+    let run_by = |variable: &str, asked: &str, rounds: &str| {
         let mut command = Command::cargo_bin("hpinfer").expect("the binary is built");
-        command.env("PADDLE_PDX_INFER_BENCHMARK", asked).env("PADDLE_PDX_INFER_BENCHMARK_ITER", rounds);
+        command.env(variable, asked).env("PADDLE_PDX_INFER_BENCHMARK_ITER", rounds);
         command.env("PADDLE_PDX_INFER_BENCHMARK_WARMUP", "0").env("PADDLE_PDX_INFER_BENCHMARK_OUTPUT_DIR", folder.path().join("out"));
         command.args(["--threads", "1", "--pipeline", "image_classification", "--backend", "onnx_runtime", "--model"]).arg(&model);
         command.arg("--input").arg(&picture).output().expect("it runs")
     };
+    let run = |asked: &str, rounds: &str| run_by("PADDLE_PDX_INFER_BENCHMARK", asked, rounds);
     let output = run("True", "2");
     let (text, said) = (String::from_utf8_lossy(&output.stdout), stderr(&output));
     assert!(output.status.success() && text.contains("2 rounds after 0 of warm-up"), "{text}{said}");
@@ -360,6 +361,8 @@ fn the_variables_of_paddlex_make_a_run_a_measurement() {
     let refused = run("1", "many");
     assert!(refused.status.code() == Some(2) && stderr(&refused).contains("_ITER: `many` is no number"), "{}", stderr(&refused));
     assert!(String::from_utf8_lossy(&run("False", "2").stdout).contains("class_ids"), "a plain run");
+    let of_pipelines = run_by("PADDLE_PDX_PIPELINE_BENCHMARK", "True", "1");
+    assert!(String::from_utf8_lossy(&of_pipelines.stdout).contains("1 rounds after 0 of warm-up"), "{}", stderr(&of_pipelines));
 }
 
 #[test]

@@ -21,7 +21,13 @@ pub enum CoreLimits {
 ///
 /// # Errors
 /// [`Error::Config`] for a wish of the user's that cannot be met. A hint of the model's that cannot is left out.
-pub(super) fn wanted(model: &ResolvedModel, flag: Option<BackendName>, config: &HpiConfig, limits: CoreLimits) -> Result<Wanted> {
+pub(super) fn wanted(
+    model: &ResolvedModel,
+    flag: Option<BackendName>,
+    config: &HpiConfig,
+    limits: CoreLimits,
+    on_gpu: bool,
+) -> Result<Wanted> {
     let asked = Asked::of(&model.name, config)?;
     let mut backend = flag.or(asked.backend);
     if config.auto_paddle2onnx == Some(false) && model.files.onnx.is_none() {
@@ -42,7 +48,7 @@ pub(super) fn wanted(model: &ResolvedModel, flag: Option<BackendName>, config: &
     Ok(Wanted {
         backend,
         format: None,
-        hint: model.hpi.selected.cpu,
+        hint: if on_gpu { model.hpi.selected.gpu.map(engine_of) } else { model.hpi.selected.cpu },
         adjustments: adjustments.into_iter().filter(|(_, adjustment)| *adjustment != Adjustment::default()).collect(),
     })
 }
@@ -71,6 +77,9 @@ impl<'a> Asked<'a> {
             Some("trt_fp32") => backend = Some(BackendName::PaddleTensorRt),
             Some("trt_fp16") => (backend, float16) = (Some(BackendName::PaddleTensorRt), true),
             Some(mode) => return refused(format!("run_mode `{mode}` is unknown; known: paddle, mkldnn, trt_fp32, trt_fp16")),
+        }
+        if options.is_some_and(|options| options.max_batch_size.is_some()) {
+            return refused("max_batch_size is not in this version: dynamic_shapes say how large batches get; leave it out".into());
         }
         if options.and_then(|options| options.cpu_num_threads) == Some(0) {
             return refused("cpu_num_threads: 0 threads; give 1 or more, or leave it out".into());
@@ -151,7 +160,7 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
     fn the_users_word_comes_before_the_models() {
         use BackendName::{OnnxRuntime, OpenVino, PaddleInfer, PaddleTensorRt, TensorRt};
         let model = model("inference.onnx");
-        let choose = |flag, json| wanted(&model, flag, &config(json), CoreLimits::Heeded).unwrap();
+        let choose = |flag, json| wanted(&model, flag, &config(json), CoreLimits::Heeded, false).unwrap();
         let none = choose(None, "{}");
         assert_eq!((none.backend, none.hint), (None, Some(OpenVino)));
         assert_eq!(none.adjustments[&OpenVino].most_threads, Some(8));
@@ -164,7 +173,7 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
         assert_eq!((choose(None, own).backend, choose(Some(OnnxRuntime), own).backend), (Some(OpenVino), Some(OnnxRuntime)));
         assert_eq!(choose(None, own).adjustments[&OpenVino].most_threads, Some(3));
         assert!(!choose(Some(OnnxRuntime), own).adjustments.contains_key(&OnnxRuntime), "options stay with their engine");
-        let overruled = wanted(&model, None, &config(own), CoreLimits::Overruled).unwrap();
+        let overruled = wanted(&model, None, &config(own), CoreLimits::Overruled, false).unwrap();
         assert!(!overruled.adjustments.contains_key(&OpenVino));
 
         let any = choose(None, r#"{"backend_config": {"cpu_num_threads": 2}}"#);
@@ -198,8 +207,9 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
             (r#"{"backend": "paddle", "backend_config": {"run_mode": "trt_int8"}}"#, "known: paddle, mkldnn"),
             (r#"{"backend": "openvino", "backend_config": {"run_mode": "paddle"}}"#, "Paddle Inference"),
             (r#"{"backend_config": {"cpu_num_threads": 0}}"#, "0 threads"),
+            (r#"{"backend": "tensorrt", "backend_config": {"max_batch_size": 8}}"#, "dynamic_shapes say how large"),
         ] {
-            let message = wanted(&model, None, &config(json), CoreLimits::Heeded).unwrap_err().to_string();
+            let message = wanted(&model, None, &config(json), CoreLimits::Heeded, false).unwrap_err().to_string();
             assert!(message.contains(says) && message.contains("model m"), "{message}");
         }
     }
@@ -207,11 +217,11 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
     #[test]
     fn without_conversion_paddle_infer_remains() {
         let model = model("inference.json");
-        let choose = |flag| wanted(&model, flag, &config(r#"{"auto_paddle2onnx": false}"#), CoreLimits::Heeded);
+        let choose = |flag| wanted(&model, flag, &config(r#"{"auto_paddle2onnx": false}"#), CoreLimits::Heeded, false);
         assert_eq!(choose(None).unwrap().backend, Some(BackendName::PaddleInfer));
         assert!(choose(Some(BackendName::OpenVino)).unwrap_err().to_string().contains("auto_paddle2onnx"));
         let model = self::model("inference.pdmodel");
-        let choose = |flag| wanted(&model, flag, &config(r#"{"auto_paddle2onnx": false}"#), CoreLimits::Heeded);
+        let choose = |flag| wanted(&model, flag, &config(r#"{"auto_paddle2onnx": false}"#), CoreLimits::Heeded, false);
         assert_eq!(choose(Some(BackendName::OpenVino)).unwrap().backend, Some(BackendName::OpenVino), "it reads the program itself");
         assert!(choose(Some(BackendName::OnnxRuntime)).unwrap_err().to_string().contains("auto_paddle2onnx"));
     }

@@ -261,7 +261,10 @@ impl Loader {
 
     fn wanted(&self, choice: &ModelChoice, model: &ResolvedModel) -> Result<Wanted> {
         let config = self.options.hpi.over(&choice.hpi);
-        engine_choice::wanted(model, self.options.backend, &config, self.options.core_limits)
+        {
+            let LoaderOptions { backend, core_limits, device, .. } = &self.options;
+            engine_choice::wanted(model, *backend, &config, *core_limits, device.gpu().is_some())
+        }
     }
 
     fn engine(&self, wanted: Wanted, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {

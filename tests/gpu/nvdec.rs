@@ -140,6 +140,7 @@ fn decoded_pictures_are_read_without_a_frame_on_the_host() {
     for (found, expected) in read.into_iter().zip(networks.on_cpu().predict(&copies)) {
         let (found, times) = found.expect("a result");
         compare(&found, &expected.expect("a result"));
-        assert!(times.transfers.frames == 0.0 && times.transfers.downloaded_bytes < 20_000.0, "{:?}", times.transfers);
+        // Room for a thousand boxes, and a few characters.
+        assert!(times.transfers.frames == 0.0 && times.transfers.downloaded_bytes < 40_000.0, "{:?}", times.transfers);
     }
 }

@@ -40,10 +40,10 @@ impl TensorRt {
     /// # Errors
     /// [`Error::Backend`] that says why it cannot be used.
     pub fn open(device: Device, library: Option<&Path>, cache: Cache) -> Result<Self> {
+        // First, as the library takes the GPU that is current, or starts another one.
+        device.gpu().map(|gpu| gpu.make_current()).transpose()?;
         let library = find::open(library)?;
-        if let Some(gpu) = device.gpu() {
-            gpu.make_current()?;
-        } else if !library.versions().host_memory {
+        if device.gpu().is_none() && !library.versions().host_memory {
             return Err(needs_gpu());
         }
         let number = device.gpu().map_or(0, |gpu| gpu.info().number);

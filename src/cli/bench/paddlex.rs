@@ -1,4 +1,4 @@
-//! PaddleX's benchmark by its variables: where `PADDLE_PDX_INFER_BENCHMARK` is set, a run measures as `hpinfer bench` does and gives
+//! PaddleX's benchmark by its variables: where `PADDLE_PDX_INFER_BENCHMARK` or `PADDLE_PDX_PIPELINE_BENCHMARK` is set, a run measures as `hpinfer bench` does and gives
 //! no results. Two of them have another name in later releases.
 
 use super::{DEFAULT_REPEAT, DEFAULT_WARMUP, MeasureArgs, ReportFiles, measured};
@@ -9,14 +9,15 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-const ASKED: &str = "PADDLE_PDX_INFER_BENCHMARK";
+const ASKED: [&str; 2] = ["PADDLE_PDX_INFER_BENCHMARK", "PADDLE_PDX_PIPELINE_BENCHMARK"];
 const ITERS: &[&str] = &["PADDLE_PDX_INFER_BENCHMARK_ITER", "PADDLE_PDX_INFER_BENCHMARK_ITERS"];
 const WARMUP: &[&str] = &["PADDLE_PDX_INFER_BENCHMARK_WARMUP"];
 const OUTPUT_DIR: &[&str] = &["PADDLE_PDX_INFER_BENCHMARK_OUTPUT", "PADDLE_PDX_INFER_BENCHMARK_OUTPUT_DIR"];
 
 /// Whether the variables ask for a benchmark.
 pub fn asked() -> bool {
-    std::env::var(ASKED).is_ok_and(|value| ["true", "1"].contains(&value.to_ascii_lowercase().as_str()))
+    let is_set = |variable| std::env::var(variable).is_ok_and(|value| ["true", "1"].contains(&value.to_ascii_lowercase().as_str()));
+    ASKED.into_iter().any(is_set)
 }
 
 /// Measures what `args` would run.
@@ -39,7 +40,9 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs, out: &mut impl Write) -> Res
         engine: args.read.engine.clone(),
     };
     let (repeat, warmup) = (measure.repeat, measure.warmup);
-    tracing::warn!("{ASKED} is set: measuring as `hpinfer bench --repeat {repeat} --warmup {warmup}` does; no results are given or saved");
+    tracing::warn!(
+        "PaddleX's benchmark variable is set: measuring as `hpinfer bench --repeat {repeat} --warmup {warmup}` does; no results are given or saved"
+    );
     measured(&measure, global, out)
 }
 

@@ -13,7 +13,10 @@ use cudarc::driver::{CudaEvent, CudaStream, DriverError, result, sys};
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+/// Whether every launch is waited for, so that a fault is told where it happens. Races do not show then.
+static WAITS: LazyLock<bool> = LazyLock::new(|| std::env::var_os("HPINFER_CUDA_WAIT").is_some());
 
 /// A stream of work. Clones are the same one.
 #[derive(Clone)]
@@ -206,8 +209,8 @@ impl Queue for Stream {
         };
         let stage = || format!("kernel {} on a grid of {gx} x {gy} x {gz}", kernel.name());
         launched.map_err(|e| gpu.fault(stage(), e))?;
-        if cfg!(debug_assertions) {
-            stream.synchronize().map_err(|e| gpu.fault(stage(), e))?; // a fault is told where it happens
+        if *WAITS {
+            stream.synchronize().map_err(|e| gpu.fault(stage(), e))?;
         }
         Ok(())
     }

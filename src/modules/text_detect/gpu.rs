@@ -3,7 +3,7 @@
 
 use super::{Detected, TextDetect, canvas_of, in_reading_order};
 use crate::backend::GpuSession;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::{PictureRef, Resident, Size};
 use crate::model::BoxType;
 use crate::modules::feed::{Placed, prepare_on_gpu};
@@ -12,10 +12,13 @@ use crate::ops::db::cuda::{self as db, Plan};
 use crate::ops::db::{ProbabilityMap, ScoreMode, TextPolygon};
 use crate::tensor::storage::{download, stage};
 use crate::trace::{Stage, StageTimes};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
-/// Boxes a picture that come with the first copy; a second is made where there are more.
-const FIRST_BOXES: usize = 256;
+/// Says once that boxes are found by the processor, and why.
+fn told_once(reason: &Error) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| tracing::warn!("boxes of such pictures are found by the processor: {reason}"));
+}
 
 impl TextDetect {
     pub(super) fn detect_on_gpu(
@@ -32,7 +35,7 @@ impl TextDetect {
             let residents: Vec<Arc<Resident>> = brought.collect::<Result<_>>()?;
             let placed: Vec<_> = residents.iter().map(|resident| Placed::whole(&**resident, canvas)).collect();
             prepare_on_gpu(session, 0, &placed, &self.preparation(canvas), transfers)?;
-            Ok::<_, crate::Error>(residents)
+            Ok::<_, Error>(residents)
         })?;
         times.measure(Stage::DetInfer, || session.run())?;
         let regions: Vec<Vec<TextPolygon>> = times.moving(Stage::DetPost, |transfers| {
@@ -40,7 +43,7 @@ impl TextDetect {
             self.check(&output.shape, count, canvas)?;
             let originals: Vec<Size> = residents.iter().map(|resident| Ok(resident.canvas()?.size())).collect::<Result<_>>()?;
             let is_for_host = self.spec.boxes == BoxType::Poly || self.spec.db.score_mode == ScoreMode::Slow;
-            let plan = (!is_for_host).then(|| Plan::new(count, canvas, &self.spec.db)).and_then(Result::ok);
+            let plan = (!is_for_host).then(|| Plan::new(count, canvas, &self.spec.db)).and_then(|plan| plan.inspect_err(told_once).ok());
             let Some(plan) = plan else {
                 let copy = output.download(&stream, transfers)?;
                 let maps = copy.on_host()?.as_f32()?.chunks(canvas.area() as usize).zip(originals);
@@ -50,16 +53,9 @@ impl TextDetect {
             let originals = stage(&originals, &stream)?.upload(&stream, transfers)?;
             let (mut scratch, mut out) = (stream.alloc(plan.scratch())?, stream.alloc(plan.out())?);
             db::boxes(&stream, &plan, output.as_f32()?, originals.on_device()?, &mut scratch.slice_mut(), &mut out.slice_mut())?;
-            let first = plan.out_for(count * FIRST_BOXES).min(plan.out());
-            let head = download(out.slice().part(0..first)?, &stream, transfers)?;
-            let values = head.on_host()?; // waits for all of the above
-            let found: usize = values.iter().skip(1).take(count).map(|&boxes| boxes as usize).sum();
-            let needed = plan.out_for(found).min(plan.out());
-            let boxes = match needed <= first {
-                true => db::read(values, &plan)?,
-                false => db::read(download(out.slice().part(0..needed)?, &stream, transfers)?.on_host()?, &plan)?,
-            };
-            Ok(boxes.into_iter().map(in_reading_order).collect())
+            // All there is room for, 36 KB a picture: to ask how much is used takes longer.
+            let boxes = download(out.slice(), &stream, transfers)?;
+            Ok(db::read(boxes.on_host()?, &plan)?.into_iter().map(in_reading_order).collect()) // waits for all of the above
         })?;
         Ok(regions.into_iter().zip(residents).map(|(regions, resident)| Detected { regions, resident: Some(resident) }).collect())
     }

@@ -67,7 +67,7 @@ impl Plan {
         let plan = Self { maps, size, params: *params, rows, words, candidates, chain, hull, ring };
         let fits = size.width.max(size.height) <= MAX_SIDE && extent + growth <= 16_383.0 && plan.shared_bytes() <= MAX_SHARED;
         if !fits || maps > MAX_GRID || candidates > i32::MAX as usize {
-            let reason = format!("{maps} maps of {size} that grow by {growth} pixels are too large for the GPU; use device `cpu`");
+            let reason = format!("{maps} maps of {size} that grow by {growth} pixels are too large for the GPU");
             return Err(Error::config("text detection", reason));
         }
         Ok(plan)
@@ -80,15 +80,10 @@ impl Plan {
         self.maps * (plane * (planes + 32) + self.rows + 2 + self.candidates * (CANDIDATE + FOUND))
     }
 
-    /// Values of the output: faults, the number of boxes of each map, and room for all boxes. The boxes lie
-    /// one behind the other, so that its first part is enough to copy for most batches.
+    /// Values of the output: faults, the number of boxes of each map, and room for all boxes, which lie one
+    /// behind the other.
     pub fn out(&self) -> usize {
         1 + self.maps + self.maps * self.candidates * BOX
-    }
-
-    /// Values of the output that hold everything when there are `boxes` boxes in all.
-    pub fn out_for(&self, boxes: usize) -> usize {
-        1 + self.maps + boxes * BOX
     }
 
     fn shared_bytes(&self) -> usize {
@@ -212,8 +207,8 @@ pub fn boxes(
     unsafe { queue.launch(gather) }
 }
 
-/// The boxes of each map, out of what [`boxes`] wrote, once it is in host memory: all of it, or as many values
-/// from the front as [`Plan::out_for`] says. Order as that of [`super::cpu::boxes`].
+/// The boxes of each map, out of what [`boxes`] wrote, once it is in host memory. Order as that of
+/// [`super::cpu::boxes`].
 ///
 /// # Errors
 /// [`Error::Internal`] when values are missing or the kernels report that their memory did not suffice.

@@ -11,6 +11,7 @@ use crate::onnx::OutputKind;
 use crate::tensor::device::DeviceTensor;
 use crate::tensor::{Shape, TensorRef};
 use ort::environment::Environment;
+use ort::ep::ArenaExtendStrategy;
 use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::Session as OrtSession;
 use ort::session::builder::GraphOptimizationLevel;
@@ -82,6 +83,8 @@ impl Recipe {
             .with_device_id(self.gpu.info().number as i32)
             // Lines and pages bring new shapes for ever, and a search over all algorithms takes seconds for each.
             .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
+            // As much as is asked for: several sessions share the memory with TensorRT and our own pools.
+            .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
             // float32 throughout, as on the processor.
             .with_tf32(false);
         let provider = ffi::in_stream(cuda, &stream).build().error_on_failure();
