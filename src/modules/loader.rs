@@ -261,10 +261,8 @@ impl Loader {
 
     fn wanted(&self, choice: &ModelChoice, model: &ResolvedModel) -> Result<Wanted> {
         let config = self.options.hpi.over(&choice.hpi);
-        {
-            let LoaderOptions { backend, core_limits, device, .. } = &self.options;
-            engine_choice::wanted(model, *backend, &config, *core_limits, device.gpu().is_some())
-        }
+        let LoaderOptions { backend, core_limits, device, .. } = &self.options;
+        engine_choice::wanted(model, *backend, &config, *core_limits, device.gpu().is_some())
     }
 
     fn engine(&self, wanted: Wanted, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
