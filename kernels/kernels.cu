@@ -5,3 +5,4 @@
 #include "nms.cu"
 #include "resize_norm.cu"
 #include "warp.cu"
+#include "whiten.cu"

@@ -14,4 +14,5 @@ mod device {
     mod nms;
     mod resize_norm;
     mod warp;
+    mod whiten;
 }

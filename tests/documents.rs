@@ -47,7 +47,7 @@ fn page(bars: &[(u32, u32, u32, u32, u8)]) -> Frame {
 }
 
 fn layout(regions: &[[f32; 5]]) -> Detect {
-    shared::layout(&["Text", "Table", "Seal", "Figure"], regions)
+    Detect::new(Arc::new(shared::network(regions)), shared::spec(&["Text", "Table", "Seal", "Figure"])).expect("a layout detector")
 }
 
 /// Text wherever there is ink.

@@ -13,6 +13,7 @@ mod double;
 
 mod gpu {
     mod bench;
+    mod documents;
     mod emulated;
     mod graphs;
     mod memory;

@@ -29,11 +29,12 @@ pub enum Kernel {
     DbExtents,
     DbBoxes,
     DbGather,
+    WhitenRegions,
 }
 
 impl Kernel {
     /// Every kernel, in the order of its number.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::ResizeNormLinearF32,
         Self::ResizeNormLinearF16,
         Self::ResizeNormCubicF32,
@@ -59,6 +60,7 @@ impl Kernel {
         Self::DbExtents,
         Self::DbBoxes,
         Self::DbGather,
+        Self::WhitenRegions,
     ];
 
     /// Its name in the images.
@@ -89,6 +91,7 @@ impl Kernel {
             Self::DbExtents => "db_extents",
             Self::DbBoxes => "db_boxes",
             Self::DbGather => "db_gather",
+            Self::WhitenRegions => "whiten_regions",
         }
     }
 }

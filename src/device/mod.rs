@@ -15,7 +15,7 @@ mod spec;
 mod unavailable;
 
 pub use cpu::{CpuInfo, available_threads};
-pub use cuda::{DeviceBuffer, Gpu, Graph, Pinned, Stopwatch, Stream};
+pub use cuda::{DeviceBuffer, Gpu, Graph, Mark, Pinned, Stopwatch, Stream};
 pub use images::{Image, image_for};
 pub use kernels::Kernel;
 pub use memory::available_memory;

@@ -44,13 +44,9 @@ impl ImageView<'_> {
     ///
     /// # Errors
     /// Those of [`ImageBuf::new`], when the pixels do not fit the size.
-    pub fn part(&self, [left, top, right, bottom]: [i32; 4]) -> Result<Option<ImageBuf>> {
-        let inside = |v: i32, side: u32| (v.max(0) as u32).min(side) as usize;
-        let (left, right) = (inside(left, self.size.width), inside(right, self.size.width));
-        let (top, bottom) = (inside(top, self.size.height), inside(bottom, self.size.height));
-        if left >= right || top >= bottom {
-            return Ok(None);
-        }
+    pub fn part(&self, region: [i32; 4]) -> Result<Option<ImageBuf>> {
+        let Some(inside) = self.size.inside(region) else { return Ok(None) };
+        let [left, top, right, bottom] = inside.map(|side| side as usize);
         let bytes = self.format.bytes();
         let rows = self.data.chunks_exact(self.size.width as usize * bytes).skip(top).take(bottom - top);
         let mut data = Vec::with_capacity((right - left) * bytes * (bottom - top));

@@ -23,6 +23,15 @@ impl Size {
     pub const fn area(self) -> u64 {
         self.width as u64 * self.height as u64
     }
+
+    /// What lies of a region in a picture of this size: left, top, right, bottom, of which the last two are not part of it; `None`
+    /// when nothing does.
+    pub fn inside(self, [left, top, right, bottom]: [i32; 4]) -> Option<[u32; 4]> {
+        let cut = |side: i32, limit: u32| side.max(0).unsigned_abs().min(limit);
+        let [left, right] = [left, right].map(|side| cut(side, self.width));
+        let [top, bottom] = [top, bottom].map(|side| cut(side, self.height));
+        (left < right && top < bottom).then_some([left, top, right, bottom])
+    }
 }
 
 impl std::fmt::Display for Size {

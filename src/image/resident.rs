@@ -5,7 +5,7 @@ use super::geometry::Size;
 use super::nv12::{self, Nv12View, YuvColours};
 use super::picture::PictureRef;
 use super::surface::{Surface, SurfaceFormat};
-use crate::device::{DeviceSlice, Gpu, Stream};
+use crate::device::{DeviceBuffer, DeviceSlice, Gpu, Mark, Stream};
 use crate::error::{Error, Result};
 use crate::tensor::storage::{Storage, download};
 use crate::trace::Transfers;
@@ -40,8 +40,10 @@ pub enum Planes {
 
 /// A picture in the memory of a GPU, and the canvas it stands on.
 pub struct Resident {
-    /// Behind whose work the pixels are there.
+    /// Of the work that puts the pixels there.
     stream: Stream,
+    /// The end of that work.
+    there: Mark,
     planes: Planes,
     size: Size,
     /// At least `size`; what is right and below of the picture is black.
@@ -63,20 +65,66 @@ impl Resident {
     /// Until `owner` is dropped the planes are memory of that device with all rows of the picture. What wrote them is done, or
     /// was put into `stream`, and nothing writes to them any more.
     pub unsafe fn from_raw(stream: &Stream, planes: Planes, size: Size, owner: impl Any + Send + Sync) -> Result<Self> {
-        let picture = Self { stream: stream.clone(), planes, size, canvas: size, copy: OnceLock::new(), _owner: Box::new(owner) };
+        let picture = Self::new(stream, planes, [size; 2], owner)?;
         picture.surface()?;
         Ok(picture)
     }
 
+    /// A picture of packed rows, written by the work so far of `stream`, which its memory belongs to.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when there are too few samples.
+    pub fn of(pixels: DeviceBuffer<u8>, format: PixelFormat, size: Size, stream: &Stream) -> Result<Self> {
+        let row = size.width as usize * format.bytes();
+        if pixels.len() < row * size.height as usize {
+            return Err(Error::input("picture", format!("{} bytes for {size} {format:?} pixels", pixels.len())));
+        }
+        let plane = Plane { address: pixels.slice().address(), pitch: row as u32 };
+        Self::new(stream, Planes::Interleaved(format, plane), [size; 2], pixels)
+    }
+
+    /// Whether all samples of a pixel lie together.
+    pub fn is_interleaved(&self) -> bool {
+        matches!(self.planes, Planes::Interleaved(..))
+    }
+
+    /// Columns `left..right` of the rows `top..bottom`, where they lie.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for what does not lie in the picture, and for pixels that do not lie on their own.
+    pub fn part(self: &Arc<Self>, [left, top, right, bottom]: [u32; 4]) -> Result<Self> {
+        let inside = left < right && right <= self.size.width && top < bottom && bottom <= self.size.height;
+        let Planes::Interleaved(format, plane) = self.planes else {
+            return Err(Error::internal("picture", format!("a part of {self:?}")));
+        };
+        if !inside {
+            return Err(Error::internal("picture", format!("columns {left} to {right} of rows {top} to {bottom} of {self:?}")));
+        }
+        let before = u64::from(top) * u64::from(plane.pitch) + u64::from(left) * format.bytes() as u64;
+        let planes = Planes::Interleaved(format, Plane { address: plane.address + before, ..plane });
+        let (size, owner) = (Size::new(right - left, bottom - top), Box::new(self.clone()));
+        let (stream, there) = (self.stream.clone(), self.there.clone());
+        Ok(Self { stream, there, planes, size, canvas: size, copy: OnceLock::new(), _owner: owner })
+    }
+
+    fn new(stream: &Stream, planes: Planes, [size, canvas]: [Size; 2], owner: impl Any + Send + Sync) -> Result<Self> {
+        let (there, owner) = (stream.mark()?, Box::new(owner));
+        Ok(Self { stream: stream.clone(), there, planes, size, canvas, copy: OnceLock::new(), _owner: owner })
+    }
+
     /// `picture` on the device of `stream`, in the top-left corner of a black canvas. One in host memory is brought there by one
-    /// transfer, which `transfers` counts. Pixels are there for the work that is put into the stream from now on.
+    /// transfer, which `transfers` counts, beside the work of `stream`. Pixels are there for what is put into that from now on.
     ///
     /// # Errors
     /// [`Error::Device`] when its memory does not suffice; [`Error::Input`] for a picture that lies on another GPU, and for one
     /// that lies on this one without such a canvas.
     pub fn bring(picture: PictureRef<'_>, canvas: Size, stream: &Stream, transfers: &mut Transfers) -> Result<Arc<Self>> {
         let resident = match picture {
-            PictureRef::Host(image) => return Self::upload(image, canvas, stream, transfers).map(Arc::new),
+            PictureRef::Host(image) => {
+                let resident = Self::upload(image, canvas, stream.gpu().pictures()?, transfers)?;
+                stream.after(&resident.there)?;
+                return Ok(Arc::new(resident));
+            }
             PictureRef::Gpu(resident) => resident,
         };
         if !Arc::ptr_eq(resident.gpu(), stream.gpu()) {
@@ -88,7 +136,7 @@ impl Resident {
                 format!("{} pixels in memory of {} are too few for this network: {canvas} at least", resident.size, resident.gpu());
             return Err(Error::input("picture", reason));
         }
-        stream.follow(&resident.stream)?;
+        stream.after(&resident.there)?;
         Ok(resident.clone())
     }
 
@@ -109,8 +157,7 @@ impl Resident {
         let pixels = Storage::Pinned(staged).upload(stream, transfers)?;
         transfers.frames += 1.0;
         let plane = Plane { address: pixels.on_device()?.address(), pitch: canvas.width * bytes as u32 };
-        let planes = Planes::Interleaved(image.format, plane);
-        Ok(Self { stream: stream.clone(), planes, size, canvas, copy: OnceLock::new(), _owner: Box::new(pixels) })
+        Self::new(stream, Planes::Interleaved(image.format, plane), [size, canvas], pixels)
     }
 
     /// The device.
@@ -128,7 +175,7 @@ impl Resident {
     /// # Errors
     /// Those of [`Surface::new`].
     pub fn surface(&self) -> Result<Surface<'_>> {
-        self.part(self.size)
+        self.surface_of(self.size)
     }
 
     /// The picture with its canvas.
@@ -136,7 +183,7 @@ impl Resident {
     /// # Errors
     /// Those of [`Surface::new`].
     pub fn canvas(&self) -> Result<Surface<'_>> {
-        self.part(self.canvas)
+        self.surface_of(self.canvas)
     }
 
     /// The picture in host memory, as [`Picture::on_host`](super::Picture::on_host).
@@ -175,7 +222,7 @@ impl Resident {
         unsafe { DeviceSlice::from_raw(plane.address, len) }
     }
 
-    fn part(&self, size: Size) -> Result<Surface<'_>> {
+    fn surface_of(&self, size: Size) -> Result<Surface<'_>> {
         let Size { width, height } = size;
         match self.planes {
             Planes::Interleaved(format, plane) => {

@@ -37,6 +37,11 @@ impl Batch {
     fn cost(&self) -> usize {
         self.items.len() * self.width as usize
     }
+
+    /// The same in batches of at most `most` items.
+    pub fn in_parts(&self, most: usize) -> impl Iterator<Item = Self> {
+        self.items.chunks(most.max(1)).map(|items| Self { width: self.width, items: items.to_vec() })
+    }
 }
 
 /// Groups items of these `widths` into batches of one width within `limits` (a lone item may exceed the cost),

@@ -2,12 +2,13 @@
 
 use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
+use super::page_picture::PagePicture;
 use super::picture::PictureModule;
 use super::suppress;
 use crate::backend::{IoSpec, RunInfo};
 use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
-use crate::image::{PictureRef, Size};
+use crate::image::{ImageBuf, Picture, PictureRef, Size};
 use crate::model::{Canvas, DetectionSpec};
 use crate::ops::layout::regions::{RegionRules, Row};
 use crate::ops::nms::NmsParams;
@@ -15,6 +16,7 @@ use crate::ops::resize_norm::{self, Normalize, Params, Planes};
 use crate::result::DetectedBox;
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes, Transfers};
+use std::sync::Arc;
 
 /// A loaded detector, shared by workers.
 pub struct Detect {
@@ -102,6 +104,14 @@ impl Detect {
             return Err(Error::config(format!("model {}", self.network.info().model), reason));
         }
         Ok(Self { rules, ..self })
+    }
+
+    /// `picture`, of which `image` is what lies on the host, as a page whose parts are read where this network runs.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn page(&self, picture: &Picture, image: Arc<ImageBuf>, share: Share, times: &mut StageTimes) -> Result<PagePicture> {
+        PagePicture::place(&self.network, picture, image, share, times)
     }
 
     /// The network.

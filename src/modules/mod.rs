@@ -1,6 +1,6 @@
 //! Networks with their two halves: *prepare* (pictures to an input tensor) and *interpret* (output tensor to
 //! typed values), both read from the model's specification. A module is shared by workers; each call takes an
-//! idle session with its buffers (`network`), and `feed` brings it pictures and gets its outputs, on the processor and on a GPU alike. `picture` is what modules for whole pictures have in common, `batch` decides
+//! idle session with its buffers (`network`), and `feed` brings it pictures and gets its outputs, on the processor and on a GPU alike. `picture` is what modules for whole pictures have in common, `page_picture` pages whose parts are read, `batch` decides
 //! which lines share a run, `loader` finds and opens networks.
 
 pub mod batch;
@@ -12,6 +12,7 @@ pub mod instances;
 pub mod loader;
 mod masks;
 pub mod network;
+mod page_picture;
 pub mod picture;
 pub mod segment;
 mod suppress;
@@ -25,6 +26,7 @@ pub use detect::Detect;
 pub use engine_choice::CoreLimits;
 pub use instances::SegmentInstances;
 pub use loader::{Loader, LoaderOptions};
+pub use page_picture::PagePicture;
 pub use picture::PictureModule;
 pub use segment::Segment;
 pub use table::TableStructure;

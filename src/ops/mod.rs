@@ -15,3 +15,4 @@ pub mod simd;
 pub mod table;
 pub mod text_layer;
 pub mod warp;
+pub mod whiten;

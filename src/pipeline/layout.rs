@@ -4,8 +4,8 @@ use super::config::DocumentConfig;
 use super::crew::Turn;
 use super::doc_preprocessor::DocPreprocessor;
 use crate::error::Result;
-use crate::image::{Frame, FrameId, ImageBuf, PageText};
-use crate::modules::{Detect, Loader, PictureModule};
+use crate::image::{Frame, FrameId, PageText};
+use crate::modules::{Detect, Loader, PagePicture, PictureModule};
 use crate::result::DetectedBox;
 use crate::result::page::PreparedPage;
 use crate::trace::StageTimes;
@@ -16,7 +16,7 @@ pub(super) struct PageLayout {
     /// Identity of the page.
     pub id: FrameId,
     /// The page as it is read.
-    pub image: Arc<ImageBuf>,
+    pub page: PagePicture,
     /// What is known of its text.
     pub text: Option<Arc<PageText>>,
     /// What was done to the picture before.
@@ -29,13 +29,14 @@ pub(super) struct PageLayout {
 
 impl PageLayout {
     fn frame(&self) -> Frame {
-        Frame { text: self.text.clone(), ..Frame::new(self.id.clone(), self.image.clone()) }
+        Frame { text: self.text.clone(), ..Frame::new(self.id.clone(), self.page.picture()) }
     }
 
     fn parts(&self, frame: usize, label: &str) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         for found in self.regions.iter().filter(|found| found.label.to_lowercase() == label) {
-            if let Some((bbox, pixels)) = cut(&self.image, found)? {
+            let bbox = found.coordinate.map(|side| side as i32);
+            if let Some(pixels) = self.page.part(bbox)? {
                 let text = self.text.as_ref().map(|text| Arc::new(text.part(bbox)));
                 parts.push(Part { frame, bbox, picture: Frame { text, ..Frame::new(self.id.clone(), pixels) } });
             }
@@ -67,14 +68,17 @@ pub(super) fn open(config: &DocumentConfig, loader: &Loader) -> Result<Option<De
 pub(super) fn find(turn: Turn, preprocessor: &DocPreprocessor, layout: Option<&Detect>, frames: &[Frame]) -> Vec<Layout> {
     turn.each(frames, |frame, share| {
         let mut times = StageTimes::default();
-        let picture = frame.image.on_host(&mut times.transfers)?; // regions are cut out there
+        let picture = frame.image.on_host(&mut times.transfers)?; // for the picture that is saved
         let prepared = preprocessor.page(&picture, share, &mut times)?;
         let image = prepared.as_ref().map_or_else(|| picture.clone(), |prepared| prepared.picture.clone());
         // Text that is known is where the pixels were.
         let text = frame.text.clone().filter(|_| Arc::ptr_eq(&image, &picture));
-        let regions = layout.map(|layout| layout.predict(&[image.view().into()], share, &mut times)).transpose()?;
+        let given = if prepared.is_some() { image.clone().into() } else { frame.image.clone() };
+        let page = layout.map(|layout| layout.page(&given, image.clone(), share, &mut times)).transpose()?;
+        let page = page.unwrap_or_else(|| PagePicture::on_host(image));
+        let regions = layout.map(|layout| layout.predict(&[page.picture().view()], share, &mut times)).transpose()?;
         let regions = regions.into_iter().flatten().flatten().collect();
-        Ok(PageLayout { id: frame.id.clone(), image, text, prepared, regions, times })
+        Ok(PageLayout { id: frame.id.clone(), page, text, prepared, regions, times })
     })
 }
 
@@ -95,10 +99,4 @@ pub(super) fn parts(layouts: &mut [Layout], label: &str) -> Vec<Part> {
         }
     }
     parts
-}
-
-/// The pixels of a region, its sides cut to whole ones; `None` when there are none.
-pub(super) fn cut(image: &ImageBuf, found: &DetectedBox) -> Result<Option<([i32; 4], ImageBuf)>> {
-    let bbox = found.coordinate.map(|side| side as i32);
-    Ok(image.view().part(bbox)?.map(|pixels| (bbox, pixels)))
 }

@@ -11,9 +11,10 @@ use super::staffed::{Staffed, Steps};
 use super::tables::{self, Found};
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
-use crate::image::{Frame, FrameId, ImageBuf, PageText, PointI};
-use crate::modules::{Classify, Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
+use crate::image::{Frame, FrameId, PageText, PointI};
+use crate::modules::{Classify, Detect, Loader, PagePicture, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::ops::layout::{Columns, reading_order};
+use crate::ops::whiten::White;
 use crate::result::page::{Block, BlockContent, PageResult, PreparedPage};
 use crate::result::table::Table;
 use crate::result::{DetectedBox, OcrResult, Seal};
@@ -100,7 +101,7 @@ impl PageSteps {
         for regions in regions.chunks(REGIONS_AT_ONCE) {
             let mut pictures = Vec::with_capacity(regions.len());
             for (index, label, found) in regions {
-                match pages[*index].as_ref().map_or(Ok(None), |page| page.region(found, self.recovery)) {
+                match pages[*index].as_mut().map_or(Ok(None), |page| page.region(found, self.recovery)) {
                     Ok(Some((bbox, picture))) => pictures.push((*index, label, found, bbox, picture)),
                     Ok(None) => {}
                     Err(error) => put(pages, *index, Err::<(), _>(error), |_, ()| {}),
@@ -139,7 +140,7 @@ impl PageSteps {
     fn read_rest(&self, pages: &mut [Result<Page>], turn: Turn) {
         let mut rests = Vec::with_capacity(pages.len());
         for index in 0..pages.len() {
-            match pages[index].as_ref().map(Page::rest) {
+            match pages[index].as_mut().map(Page::rest) {
                 Ok(Ok(rest)) => rests.push((index, rest)),
                 Ok(Err(error)) => put(pages, index, Err::<(), _>(error), |_, ()| {}),
                 Err(_) => {}
@@ -197,12 +198,12 @@ impl Steps for PageSteps {
 }
 
 fn result(frame: &Frame, page: Page, runs: &Runs) -> (PageResult, StageTimes) {
-    let Page { image, prepared, layout, blocks, ocr, seals, tables, times, .. } = page;
+    let Page { page, prepared, layout, blocks, ocr, seals, tables, times, .. } = page;
     let (orientation, is_unwarped, upright) = prepared.map_or((None, false, None), |page| {
         let PreparedPage { orientation, is_unwarped, upright, .. } = page;
         (orientation, is_unwarped, upright)
     });
-    let blocks = ordered(blocks, image.size().width);
+    let blocks = ordered(blocks, page.size().width);
     (
         PageResult {
             header: runs.header(&frame.id, &times),
@@ -214,7 +215,7 @@ fn result(frame: &Frame, page: Page, runs: &Runs) -> (PageResult, StageTimes) {
             tables,
             seals,
             blocks,
-            page: image,
+            page: page.image().clone(),
         },
         times,
     )
@@ -223,7 +224,7 @@ fn result(frame: &Frame, page: Page, runs: &Runs) -> (PageResult, StageTimes) {
 /// A page while it is read.
 struct Page {
     id: FrameId,
-    image: Arc<ImageBuf>,
+    page: PagePicture,
     text: Option<Arc<PageText>>,
     prepared: Option<PreparedPage>,
     layout: Vec<DetectedBox>,
@@ -235,9 +236,9 @@ struct Page {
 }
 
 impl Page {
-    fn new(PageLayout { id, image, text, prepared, regions, times }: PageLayout) -> Self {
+    fn new(PageLayout { id, page, text, prepared, regions, times }: PageLayout) -> Self {
         let (blocks, ocr, seals, tables) = Default::default();
-        Self { id, image, text, prepared, layout: regions, blocks, ocr, seals, tables, times }
+        Self { id, page, text, prepared, layout: regions, blocks, ocr, seals, tables, times }
     }
 
     /// Regions that hold something of their own, by class in small letters.
@@ -258,19 +259,23 @@ impl Page {
     }
 
     /// The pixels of a region and where they are, alone on a white page where that is asked for; `None` when there are none.
-    fn region(&self, found: &DetectedBox, on_page: bool) -> Result<Option<([i32; 4], Frame)>> {
-        let Some((bbox, pixels)) = layout::cut(&self.image, found)? else { return Ok(None) };
-        let image = if on_page { alone(&self.image, &pixels, bbox)? } else { pixels };
+    fn region(&mut self, found: &DetectedBox, on_page: bool) -> Result<Option<([i32; 4], Frame)>> {
+        let bbox = found.coordinate.map(|side| side as i32);
+        let image = if on_page {
+            let seen = self.page.size().inside(bbox);
+            seen.map(|_| self.page.whitened(&[bbox], White::Outside, &mut self.times.transfers)).transpose()?
+        } else {
+            self.page.part(bbox)?
+        };
+        let Some(image) = image else { return Ok(None) };
         let text = self.text.as_ref().map(|text| Arc::new(if on_page { text.only(bbox) } else { text.part(bbox) }));
         Ok(Some((bbox, Frame { text, ..Frame::new(self.id.clone(), image) })))
     }
 
     /// The page without its regions.
-    fn rest(&self) -> Result<Frame> {
-        let mut data = self.image.data().to_vec();
-        self.regions().for_each(|(_, found)| blank(&mut data, &self.image, found));
-        let image = ImageBuf::new(data, self.image.size(), self.image.format())?;
+    fn rest(&mut self) -> Result<Frame> {
         let boxes: Vec<[i32; 4]> = self.regions().map(|(_, found)| found.coordinate.map(|side| side as i32)).collect();
+        let image = self.page.whitened(&boxes, White::Inside, &mut self.times.transfers)?;
         let text = self.text.as_ref().map(|text| Arc::new(text.without(&boxes)));
         Ok(Frame { text, ..Frame::new(self.id.clone(), image) })
     }
@@ -313,29 +318,4 @@ fn ordered(mut blocks: Vec<Block>, page_width: u32) -> Vec<Block> {
 fn bounds(polygon: &[PointI]) -> [f32; 4] {
     let start = [f32::MAX, f32::MAX, f32::MIN, f32::MIN];
     polygon.iter().map(|p| p.to_f()).fold(start, |[a, b, c, d], p| [a.min(p.x), b.min(p.y), c.max(p.x), d.max(p.y)])
-}
-
-/// A white page of the size of `page` with `pixels` at the top left of `bbox`.
-fn alone(page: &ImageBuf, pixels: &ImageBuf, bbox: [i32; 4]) -> Result<ImageBuf> {
-    let bytes = page.format().bytes();
-    let row = pixels.size().width as usize * bytes;
-    let mut data = vec![255; page.data().len()];
-    for (y, from) in (bbox[1].max(0) as usize..).zip(pixels.data().chunks_exact(row)) {
-        let at = (y * page.size().width as usize + bbox[0].max(0) as usize) * bytes;
-        data[at..at + row].copy_from_slice(from);
-    }
-    ImageBuf::new(data, page.size(), page.format())
-}
-
-/// Paints a region of `page` white in `data`, its samples.
-fn blank(data: &mut [u8], page: &ImageBuf, found: &DetectedBox) {
-    let (size, bytes) = (page.size(), page.format().bytes());
-    let [left, top, right, bottom] = found.coordinate.map(|side| side.max(0.0) as usize);
-    let (right, bottom) = (right.min(size.width as usize), bottom.min(size.height as usize));
-    for y in top..bottom {
-        let row = y * size.width as usize;
-        if left < right {
-            data[(row + left) * bytes..(row + right) * bytes].fill(255);
-        }
-    }
 }

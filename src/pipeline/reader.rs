@@ -160,6 +160,8 @@ impl TextReader {
             Padding::Own => batch::plan(&widths, self.limits),
             Padding::Widest => self.padded_batches(&live, &widths),
         };
+        let together = |batch: &Batch| batch.in_parts(self.recognise.together(batch.items.len(), batch.width)).collect::<Vec<_>>();
+        let batches: Vec<Batch> = batches.iter().flat_map(together).collect();
         let read = turn.each(&batches, |batch, _| self.read_batch(frames, &live, batch));
         for (batch, found) in batches.iter().zip(read) {
             for (&i, text) in batch.items.iter().zip(found) {

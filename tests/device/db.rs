@@ -153,6 +153,29 @@ fn boxes_of_the_fixtures_equal_the_cpu_form() {
     assert!(tally.boxes > 300 && tally.others * 200 <= tally.boxes, "{tally:?}");
 }
 
+/// What fills a map grows most: upright, on a corner, and as a ring whose hole is as large.
+#[test]
+fn boxes_that_fill_their_map_fit_into_the_plan() {
+    let queue = Emulator::new(3);
+    let mut tally = Tally::default();
+    for (width, height) in [(300, 300), (400, 30), (20, 400), (257, 128), (3, 900)] {
+        let (w, h) = (f64::from(width), f64::from(height));
+        let away = |x: u32, y: u32| ((f64::from(x) + 0.5 - w / 2.0).abs() / w, (f64::from(y) + 0.5 - h / 2.0).abs() / h);
+        let shapes: [&dyn Fn(f64, f64) -> bool; 3] = [&|_, _| true, &|x, y| x + y <= 0.5, &|x, y| x > 0.45 || y > 0.45];
+        for (number, shape) in shapes.iter().enumerate() {
+            let pixels = (0..height).flat_map(|y| (0..width).map(move |x| away(x, y)));
+            let map: Vec<f32> = pixels.map(|(x, y)| if shape(x, y) { 0.9 } else { 0.1 }).collect();
+            for unclip_ratio in [0.4, 1.5, 6.0] {
+                let params = DbParams { box_thresh: 0.05, unclip_ratio, ..DbParams::default() };
+                let label = format!("shape {number}, {width} x {height}, {unclip_ratio}");
+                tally.compare(&queue, &map, &[[width, height]], Size::new(width, height), &params, &label);
+            }
+        }
+    }
+    println!("{tally:?}");
+    assert!(tally.boxes > 40 && tally.others * 20 <= tally.boxes, "{tally:?}");
+}
+
 #[test]
 fn blank_tiny_and_unreadable_maps_are_answered() {
     let queue = Emulator::new(2);

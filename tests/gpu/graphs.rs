@@ -127,5 +127,25 @@ fn where_nothing_can_be_recorded_runs_go_on() {
         (0..30).for_each(|seed| run(session, 8, seed));
         stub.words(DEVICES);
         assert_eq!(stub.counts().graph_launches, before, "{function}");
+        (0..30).for_each(|seed| run(session, 8, seed));
+        assert_eq!(stub.counts().graph_launches, before, "{function}: it has failed too often");
     }
+}
+
+/// What another thread does to the device may spoil what is recorded meanwhile.
+#[test]
+fn after_one_failure_runs_are_recorded_all_the_same() {
+    let _turn = Loaded::turn();
+    let (double, home) = (Double::new(Form::Ten), tempfile::tempdir().expect("a folder"));
+    let engine = engine(&double, home.path());
+    let mut session = engine.session().expect("a session");
+    let session = session.on_gpu().expect("on the device");
+    let stub = Loaded::get();
+    let before = stub.counts().graph_launches;
+    stub.words(&format!("{DEVICES} fail=cuStreamEndCapture code=901"));
+    (0..BEFORE as usize + 1).for_each(|seed| run(session, 8, seed));
+    stub.words(DEVICES);
+    assert_eq!(stub.counts().graph_launches, before);
+    (0..20).for_each(|seed| run(session, 8, seed));
+    assert!(stub.counts().graph_launches - before >= 10, "{}", stub.counts().graph_launches - before);
 }

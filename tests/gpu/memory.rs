@@ -1,6 +1,6 @@
 //! Memory, transfers and faults of a device.
 
-use super::stub::Loaded;
+use super::stub::{DEVICES, Loaded};
 use hpinfer::device::{Device, DeviceSpec, Gpu, Kernel, Launch, Queue, Stream};
 use hpinfer::tensor::storage::{Place, Storage, download, stage};
 use hpinfer::trace::Transfers;
@@ -68,6 +68,21 @@ fn a_stopwatch_runs_in_the_stream() {
     let _turn = Loaded::turn();
     let stream = Stream::new(&gpu()).unwrap();
     assert!(stream.stopwatch().unwrap().stop_ms().unwrap() > 0.0);
+}
+
+/// What one stream keeps for later another gets when the device has no more.
+#[test]
+fn idle_memory_goes_where_it_is_needed() {
+    let _turn = Loaded::turn();
+    let (stub, gpu) = (Loaded::get(), gpu());
+    let (first, second) = (Stream::new(&gpu).unwrap(), Stream::new(&gpu).unwrap());
+    let [free, all] = gpu.memory().unwrap();
+    stub.words(&format!("{DEVICES} memory={}", all - free + (96 << 20)));
+    let most = first.alloc::<u8>(64 << 20).unwrap();
+    assert!(second.alloc::<u8>(64 << 20).is_err(), "in use");
+    drop(most);
+    assert!(second.alloc::<u8>(64 << 20).is_ok(), "kept by a stream that does not use it");
+    stub.words(DEVICES);
 }
 
 /// What fails says which device, which step and why; what is not touched by it goes on.

@@ -2,6 +2,7 @@
 //! device is the emulation; only the networks themselves are run by ONNX Runtime on the processor, on the memory of the device.
 
 use super::emulated::{Emulated, cache, on_processor};
+use super::stand_in::Narrow;
 use super::stub::{DEVICES, Loaded};
 use hpinfer::Result;
 use hpinfer::backend::fake::FakeEngine;
@@ -32,7 +33,7 @@ const SCORE_TOLERANCE: f32 = 1e-4;
 
 /// The two networks of OCR with what is known of them.
 pub struct Networks {
-    engines: [Arc<dyn Engine>; 2],
+    pub engines: [Arc<dyn Engine>; 2],
     specs: [ModelSpec; 2],
 }
 
@@ -52,6 +53,16 @@ impl Networks {
     }
 
     fn pipeline_with(&self, engines: [Arc<dyn Engine>; 2], threads: usize, change: impl Fn(&mut TextDetectionSpec)) -> Ocr {
+        let (detect, recognise) = self.text_with(engines, change);
+        Ocr::new(detect, recognise, &OcrConfig::default(), threads).expect("a pipeline")
+    }
+
+    /// A detector and a recogniser over two engines.
+    pub fn text(&self, engines: [Arc<dyn Engine>; 2]) -> (TextDetect, TextRecognise) {
+        self.text_with(engines, |_| ())
+    }
+
+    fn text_with(&self, engines: [Arc<dyn Engine>; 2], change: impl Fn(&mut TextDetectionSpec)) -> (TextDetect, TextRecognise) {
         let [det, rec] = engines;
         let (ModelSpec::TextDetection(det_spec), ModelSpec::TextRecognition(rec_spec)) = (&self.specs[0], &self.specs[1]) else {
             panic!("specifications of text networks")
@@ -59,7 +70,7 @@ impl Networks {
         let recognise = TextRecognise::new(rec, rec_spec.clone(), WidthRule::Reference);
         let mut det_spec = det_spec.clone();
         change(&mut det_spec);
-        Ocr::new(TextDetect::new(det, det_spec), recognise, &OcrConfig::default(), threads).expect("a pipeline")
+        (TextDetect::new(det, det_spec), recognise)
     }
 
     pub fn on_cpu(&self) -> Ocr {
@@ -75,7 +86,7 @@ impl Networks {
         self.pipeline(self.emulated(gpu), threads)
     }
 
-    fn emulated(&self, gpu: &Arc<Gpu>) -> [Arc<dyn Engine>; 2] {
+    pub fn emulated(&self, gpu: &Arc<Gpu>) -> [Arc<dyn Engine>; 2] {
         self.engines.clone().map(|engine| Emulated::on(engine, gpu))
     }
 }
@@ -254,6 +265,30 @@ fn frames_of_one_size_share_runs_of_detection() {
     }
 }
 
+/// Lines of one width come in as many at once as the network's own engine takes, not in more that another has to run.
+#[test]
+fn lines_share_runs_as_far_as_their_engine_takes_them() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    Loaded::get();
+    let gpu = Gpu::open(None).expect("the stand-in opens");
+    let [det, rec] = networks.emulated(&gpu);
+    let whole = picture("demo/delivery_note.png");
+    let part = whole.image.view().pixels().unwrap().part([560, 310, whole.size().width as i32, 520]).expect("pixels").expect("some");
+    let frames = [Frame::from_image(part)];
+    let expected = networks.on_cpu().predict(&frames);
+    let recording = Recording::default();
+    let most_in_a_run = |rec| {
+        recording.start();
+        let found = networks.pipeline([det.clone(), recording.wrap(rec)], 1).predict(&frames);
+        compare(found[0].as_ref().expect("a result"), expected[0].as_ref().expect("a result"));
+        recording.stop().iter().map(|run| run.inputs()[0].0.dims()[0]).max().expect("runs")
+    };
+    let narrow: Arc<dyn Engine> = Arc::new(Narrow { engine: rec.clone(), passed_on: Arc::default() });
+    let [free, bound] = [rec, narrow].map(most_in_a_run);
+    assert!(free > 2 && bound == 2, "{free} and {bound} lines in a run");
+}
+
 /// Outlines of curved text, and scores of exact polygons, are found by the processor in what the network on the device gave.
 #[test]
 fn curved_text_and_slow_scores_are_those_of_the_processor() {
@@ -303,10 +338,10 @@ fn maps_too_large_for_the_kernels_are_read_by_the_processor() {
     let gpu = Gpu::open(None).expect("the stand-in opens");
     let part = picture("demo/delivery_note.png");
     let part = part.image.view().pixels().unwrap().part([40, 100, 740, 420]).expect("pixels").expect("some");
-    let (size, width) = (Size::new(4480, 640), 4480 * 3);
+    let (size, width) = (Size::new(8256, 640), 8256 * 3);
     let mut page = vec![255; size.area() as usize * 3];
     for (y, row) in part.view().data.chunks(part.view().size.width as usize * 3).enumerate() {
-        for x in [10, 3600] {
+        for x in [10, 7400] {
             page[(y + 150) * width + x * 3..][..row.len()].copy_from_slice(row);
         }
     }

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Takes up to two rows.
-struct Narrow {
-    engine: Arc<dyn Engine>,
-    passed_on: Arc<AtomicUsize>,
+pub struct Narrow {
+    pub engine: Arc<dyn Engine>,
+    pub passed_on: Arc<AtomicUsize>,
 }
 
 impl Engine for Narrow {

@@ -4,7 +4,7 @@
 use super::ffi::Twin;
 use super::worker::Worker;
 use crate::device::Stream;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
 /// Variable that says `off` where runs are not to be recorded.
@@ -17,14 +17,18 @@ const MOST: usize = 16;
 /// Most shapes whose runs are counted.
 const MOST_COUNTED: usize = 256;
 
+/// Failures after which nothing is recorded any more. Before, it is tried again: a library that makes the whole device wait in
+/// another thread, as it does when it loads a network, spoils what is recorded meanwhile.
+const MOST_FAILURES: u32 = 3;
+
 /// What is recorded in a session.
 pub(super) struct Graphs {
     /// Shapes of inputs and how often they came.
     counted: Vec<(Vec<Shape>, u32)>,
     /// Latest used last.
     recorded: Vec<Recorded>,
-    /// Whether the driver or the library has refused.
-    refused: bool,
+    /// How often the driver or the library has refused.
+    failures: u32,
 }
 
 struct Recorded {
@@ -37,7 +41,7 @@ impl Graphs {
     /// Nothing yet; `None` where the user wants none.
     pub fn wanted() -> Option<Self> {
         let off = std::env::var_os(VARIABLE).is_some_and(|value| value == "off");
-        (!off).then(|| Self { counted: Vec::new(), recorded: Vec::new(), refused: false })
+        (!off).then(|| Self { counted: Vec::new(), recorded: Vec::new(), failures: 0 })
     }
 
     /// Puts a run of `worker` into its stream.
@@ -49,26 +53,29 @@ impl Graphs {
                 if let Some(known) = self.recorded.last_mut() {
                     match worker.run_twin(&mut known.twin, &known.outputs) {
                         Ok(()) => return Ok(()),
-                        Err(e) => {
-                            tracing::warn!("{}: runs are not recorded any more: {e}", worker.model());
-                            self.refused = true;
-                        }
+                        Err(e) => self.failed(worker, &e),
                     }
                 }
             }
             self.forget(worker); // memory has moved for all of them
         }
         worker.enqueue()?;
-        if !self.refused && self.is_often(worker) {
+        if self.failures < MOST_FAILURES && self.is_often(worker) {
             match worker.twin() {
                 Ok(twin) => self.add(worker, twin),
-                Err(e) => {
-                    tracing::warn!("{}: runs are not recorded: {e}", worker.model());
-                    self.refused = true;
-                }
+                Err(e) => self.failed(worker, &e),
             }
         }
         Ok(())
+    }
+
+    fn failed(&mut self, worker: &Worker<Stream>, error: &Error) {
+        self.failures += 1;
+        self.counted.clear();
+        match self.failures {
+            MOST_FAILURES => tracing::warn!("{}: runs are not recorded any more: {error}", worker.model()),
+            _ => tracing::debug!("{}: a run was not recorded: {error}", worker.model()),
+        }
     }
 
     fn add(&mut self, worker: &Worker<Stream>, twin: Twin) {

@@ -1,5 +1,6 @@
 //! A graphics processor in use: its primary context, which ONNX Runtime and TensorRT share, and the kernels of this program.
 
+use super::stream::{Shared, Stream};
 use crate::device::images::{Image, image_for};
 use crate::device::kernels::Kernel;
 use crate::device::probe::{GpuInfo, probe};
@@ -9,13 +10,15 @@ use cudarc::driver::{CudaContext, DriverError, result, sys};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// An opened graphics processor. It stays open until the process ends.
 pub struct Gpu {
     info: GpuInfo,
     pub(super) context: Arc<CudaContext>,
     functions: Vec<Function>,
+    streams: Mutex<Vec<Weak<Shared>>>,
+    pictures: OnceLock<Stream>,
 }
 
 /// A kernel as the driver knows it, loaded for as long as the process runs.
@@ -52,7 +55,7 @@ impl Gpu {
         // SAFETY: buffers here belong to one stream each, and what crosses streams is waited for (see `Stream`).
         unsafe { context.disable_event_tracking() };
         let functions = load(info).map_err(|(name, e)| failed(&format!("loading the kernels ({name})"), e))?;
-        Ok(Self { info: info.clone(), context, functions })
+        Ok(Self { info: info.clone(), context, functions, streams: Mutex::default(), pictures: OnceLock::new() })
     }
 
     /// What it is.
@@ -74,6 +77,31 @@ impl Gpu {
     /// [`Error::Device`].
     pub fn make_current(&self) -> Result<()> {
         self.context.bind_to_thread().map_err(|e| self.fault("making it the device of a thread", e))
+    }
+
+    /// The stream in which pictures are brought here, beside the work of the networks. None of its work is recorded as a graph.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn pictures(self: &Arc<Self>) -> Result<&Stream> {
+        if self.pictures.get().is_none() {
+            let _ = self.pictures.set(Stream::new(self)?); // another thread's is as good
+        }
+        self.pictures.get().ok_or_else(|| Error::internal("pictures", "no stream for them"))
+    }
+
+    /// Takes notice of a stream.
+    pub(super) fn add(&self, stream: &Arc<Shared>) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.retain(|known| known.strong_count() > 0);
+        streams.push(Arc::downgrade(stream));
+    }
+
+    /// Has all streams free the memory that nobody uses, for one that finds none.
+    pub(super) fn trim(&self) {
+        let streams: Vec<Arc<Shared>> =
+            self.streams.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
+        streams.iter().for_each(|stream| stream.trim());
     }
 
     pub(super) fn function(&self, kernel: Kernel) -> sys::CUfunction {

@@ -10,4 +10,4 @@ mod stream;
 pub use gpu::Gpu;
 pub use graph::Graph;
 pub use memory::{DeviceBuffer, Pinned};
-pub use stream::{Stopwatch, Stream};
+pub use stream::{Mark, Stopwatch, Stream};

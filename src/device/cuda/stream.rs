@@ -1,7 +1,7 @@
 //! Work of a device in order, with the memory that it uses.
 //!
 //! A stream keeps the memory that was given back and lends it again, without a wait: what is done with it next stands behind
-//! what was done with it before. Work on memory of another stream has to begin after [`Stream::wait`] on that one, and
+//! what was done with it before. Work on memory of another stream has to begin [`after`](Stream::after) a [`Mark`] of that one, and
 //! [`Stream::wait`] on this one comes before the memory goes back.
 
 use super::gpu::Gpu;
@@ -10,13 +10,16 @@ use crate::device::queue::{DeviceSlice, DeviceSliceMut, Launch, Queue};
 use crate::error::{Error, Result};
 use bytemuck::Pod;
 use cudarc::driver::{CudaEvent, CudaStream, DriverError, result, sys};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// Whether every launch is waited for, so that a fault is told where it happens. Races do not show then.
 static WAITS: LazyLock<bool> = LazyLock::new(|| std::env::var_os("HPINFER_CUDA_WAIT").is_some());
+
+/// Page-locked memory of one size that transfers may use after it was given back; then they are waited for.
+const MOST_BUSY_BYTES: usize = 64 << 20;
 
 /// A stream of work. Clones are the same one.
 #[derive(Clone)]
@@ -28,6 +31,8 @@ pub(super) struct Shared {
     /// Numbers of the transfer put in last and of the last that is known to be done.
     put_in: AtomicU64,
     done: AtomicU64,
+    /// Marks that may not have been reached, each with the number of the transfer before it.
+    marks: Mutex<VecDeque<(u64, Mark)>>,
     idle: Mutex<Idle>,
 }
 
@@ -47,7 +52,9 @@ impl Stream {
     pub fn new(gpu: &Arc<Gpu>) -> Result<Self> {
         let stream = gpu.context.new_stream().map_err(|e| gpu.fault("making a stream", e))?;
         let (put_in, done) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self(Arc::new(Shared { gpu: gpu.clone(), stream, put_in, done, idle: Mutex::default() })))
+        let shared = Arc::new(Shared { gpu: gpu.clone(), stream, put_in, done, marks: Mutex::default(), idle: Mutex::default() });
+        gpu.add(&shared);
+        Ok(Self(shared))
     }
 
     /// The device.
@@ -142,15 +149,24 @@ impl Stream {
         copied.map_err(|e| gpu.fault(format!("copying {bytes} bytes within the device"), e))
     }
 
-    /// Has the work that comes next begin when that of `other` so far is done.
+    /// The work so far, for other streams to wait for.
     ///
     /// # Errors
     /// [`Error::Device`].
-    pub fn follow(&self, other: &Self) -> Result<()> {
-        if Arc::ptr_eq(&self.0, &other.0) {
-            return Ok(());
-        }
-        self.0.stream.join(&other.0.stream).map_err(|e| self.0.gpu.fault("waiting for another stream", e))
+    pub fn mark(&self) -> Result<Mark> {
+        let put_in = self.0.put_in.load(Ordering::Relaxed);
+        let event = self.0.stream.record_event(None).map_err(|e| self.0.gpu.fault("recording an event", e))?;
+        let mark = Mark(Arc::new(event));
+        self.0.look_at_marks().push_back((put_in, mark.clone()));
+        Ok(mark)
+    }
+
+    /// Has the work that comes next begin when that before `mark`, of whichever stream of the device, is done.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn after(&self, mark: &Mark) -> Result<()> {
+        self.0.stream.wait(&mark.0).map_err(|e| self.0.gpu.fault("waiting for another stream", e))
     }
 
     /// Waits until all work is done.
@@ -177,6 +193,10 @@ fn bytes_of<T>(len: usize) -> Result<usize> {
     let bytes = len.checked_mul(size_of::<T>()).filter(|bytes| *bytes <= isize::MAX as usize / 2);
     bytes.ok_or_else(|| Error::internal("device memory", format!("{len} elements of {} bytes", size_of::<T>())))
 }
+
+/// A point of a stream. Clones are the same one.
+#[derive(Clone)]
+pub struct Mark(Arc<CudaEvent>);
 
 /// Time of the device between two points of a stream.
 pub struct Stopwatch {
@@ -249,6 +269,17 @@ impl Shared {
         if work > self.done.load(Ordering::Relaxed) { self.wait() } else { Ok(()) }
     }
 
+    /// Takes note of the marks that were reached; those that were not.
+    fn look_at_marks(&self) -> MutexGuard<'_, VecDeque<(u64, Mark)>> {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        while marks.front().is_some_and(|(_, mark)| mark.0.is_complete())
+            && let Some((work, _)) = marks.pop_front()
+        {
+            self.done.fetch_max(work, Ordering::Relaxed);
+        }
+        marks
+    }
+
     fn timed_event(&self) -> Result<CudaEvent> {
         let flags = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
         self.gpu.context.new_event(flags).map_err(|e| self.gpu.fault("making an event", e))
@@ -267,7 +298,7 @@ impl Shared {
         let alloc = || unsafe { self.bound(|| result::malloc_sync(class)) };
         let address = match alloc() {
             Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
-                self.trim();
+                self.gpu.trim();
                 alloc()
             }
             other => other,
@@ -281,11 +312,15 @@ impl Shared {
 
     fn pinned_block(&self, bytes: usize) -> Result<Block> {
         let class = size_class(bytes);
-        let done = self.done.load(Ordering::Relaxed);
-        if let Some(free) = self.idle().pinned.get_mut(&class)
-            && let Some(at) = free.iter().position(|(_, busy_until)| *busy_until <= done)
-        {
-            return Ok(free.swap_remove(at).0);
+        if let Some(block) = self.idle_pinned(class) {
+            return Ok(block);
+        }
+        let busy = self.idle().pinned.get(&class).map_or(0, Vec::len);
+        if busy * class >= MOST_BUSY_BYTES {
+            self.wait()?;
+            if let Some(block) = self.idle_pinned(class) {
+                return Ok(block);
+            }
         }
         // SAFETY: freed with the stream. The kind is not write-combined: results are read from it.
         let made = unsafe { self.bound(|| result::malloc_host(class, 0)) };
@@ -293,6 +328,16 @@ impl Shared {
         // SAFETY: it is ours and has these bytes.
         unsafe { std::ptr::write_bytes(address.cast::<u8>(), 0, class) };
         Ok(Block { address: address as u64, bytes: class })
+    }
+
+    /// A block that no transfer uses any more.
+    fn idle_pinned(&self, class: usize) -> Option<Block> {
+        drop(self.look_at_marks());
+        let done = self.done.load(Ordering::Relaxed);
+        let mut idle = self.idle();
+        let blocks = idle.pinned.get_mut(&class)?;
+        let at = blocks.iter().position(|(_, busy_until)| *busy_until <= done)?;
+        Some(blocks.swap_remove(at).0)
     }
 
     pub(super) fn give_back_device(&self, block: Block) {
@@ -304,7 +349,7 @@ impl Shared {
     }
 
     /// Frees what nobody uses.
-    fn trim(&self) {
+    pub(super) fn trim(&self) {
         let blocks = std::mem::take(&mut self.idle().device);
         for block in blocks.into_values().flatten() {
             // SAFETY: allocated here and lent to nobody; freeing waits for work of the device. What cannot be freed is lost.

@@ -215,7 +215,7 @@ fn input_shape(pictures: usize, size: Size) -> Shape {
 }
 
 /// Size of the canvas a picture is put on: pictures whose sides sum to less than 64 on one of at least 32 x 32 (reference rule).
-fn canvas_of(picture: Size) -> Size {
+pub(super) fn canvas_of(picture: Size) -> Size {
     let Size { width, height } = picture;
     if width + height >= 64 { picture } else { Size::new(width.max(32), height.max(32)) }
 }

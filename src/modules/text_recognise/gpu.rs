@@ -8,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::image::Resident;
 use crate::ops::ctc::cuda::{self as ctc, Batch};
 use crate::ops::warp::cuda::{self as warp, Item, Table};
-use crate::tensor::Shape;
 use crate::tensor::storage::{Storage, download, stage};
 use crate::trace::{Stage, StageTimes, Transfers};
 use std::sync::Arc;
@@ -42,8 +41,7 @@ impl TextRecognise {
                 // Once for the worker: not of these lines.
                 none => none.insert(stage(&warp::weights(), &stream)?.upload(&stream, &mut Transfers::default())?),
             };
-            let shape = Shape::new(&[lines.len(), 3, params.canvas.height as usize, params.canvas.width as usize]);
-            let input = session.input(0, shape)?;
+            let input = session.input(0, self.input_shape(lines.len(), width))?;
             warp::run(&stream, &table, rows.on_device()?, strips, taps.on_device()?, &FloatsMut::F32(input))
         })?;
         self.read_on_gpu(session, lines.len(), times)

@@ -70,7 +70,7 @@ pub struct Text {
 pub struct TextRecognise {
     spec: TextRecognitionSpec,
     rule: WidthRule,
-    info: RunInfo,
+    engine: Arc<dyn Engine>,
     ending: Ending,
     workers: Pool<Worker>,
 }
@@ -102,20 +102,19 @@ struct Scratch {
 impl TextRecognise {
     /// A recogniser that runs `engine` by the rules of `spec`.
     pub fn new(engine: Arc<dyn Engine>, spec: TextRecognitionSpec, rule: WidthRule) -> Self {
-        let info = engine.info().clone();
         let ending = match engine.output_kind() {
             OutputKind::Original => Ending::Decode(ScoreKind::Probabilities),
             OutputKind::Logits => Ending::Decode(ScoreKind::Logits),
             OutputKind::Features(classifier) => Ending::Head(Head::new(&classifier.weights, &classifier.bias)),
         };
-        let most = engine.most_sessions();
-        let make = move || Ok(Worker { session: engine.session()?, scratch: Scratch::default() });
-        Self { spec, rule, info, ending, workers: Pool::with_most(most, make) }
+        let (most, own) = (engine.most_sessions(), engine.clone());
+        let make = move || Ok(Worker { session: own.session()?, scratch: Scratch::default() });
+        Self { spec, rule, engine, ending, workers: Pool::with_most(most, make) }
     }
 
     /// What runs.
     pub fn info(&self) -> &RunInfo {
-        &self.info
+        self.engine.info()
     }
 
     /// Width of the network input for a crop of this size.
@@ -123,12 +122,23 @@ impl TextRecognise {
         self.rule.width(self.spec.image_shape, crop)
     }
 
+    /// Most of `lines` lines that share an input of the width `width` on the network's own engine; all of them where that runs
+    /// none so wide, but another in its place.
+    pub fn together(&self, lines: usize, width: u32) -> usize {
+        let own = |count: &usize| self.engine.runs_itself(&[self.input_shape(*count, width)]);
+        (1..=lines).rev().find(own).unwrap_or(lines)
+    }
+
+    fn input_shape(&self, lines: usize, width: u32) -> Shape {
+        Shape::new(&[lines, 3, self.spec.image_shape[1] as usize, width as usize])
+    }
+
     /// Reads `lines` in inputs of the width `width`, at the right of which narrower lines are padded; texts come in their order.
     pub fn recognise(&self, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
         self.workers.with(|worker| {
             let texts = match worker.session.on_gpu() {
                 Some(session) => {
-                    let what = || format!("model {}, {} lines of width {width}", self.info.model, lines.len());
+                    let what = || format!("model {}, {} lines of width {width}", self.info().model, lines.len());
                     let texts = self.recognise_on_gpu(session, &mut worker.scratch, lines, width, times);
                     texts.map_err(|error| error.during(what))
                 }
@@ -144,10 +154,10 @@ impl TextRecognise {
 
     fn recognise_on_cpu(&self, worker: &mut Worker, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
         let params = self.params(width);
-        let (canvas, height) = (params.canvas, params.canvas.height);
+        let canvas = params.canvas;
         let plane = 3 * canvas.area() as usize;
         let Worker { session, scratch } = worker;
-        let input = session.input(0, Shape::new(&[lines.len(), 3, height as usize, width as usize]))?;
+        let input = session.input(0, self.input_shape(lines.len(), width))?;
         for (line, out) in lines.iter().zip(input.chunks_exact_mut(plane)) {
             let image = line.image.pixels()?;
             times.measure(Stage::Crop, || curve::warp(image, line.crop, &mut scratch.crop, &mut scratch.warp))?;
@@ -225,7 +235,7 @@ impl TextRecognise {
     }
 
     fn fault(&self, found: String) -> Error {
-        Error::device(self.info.device.clone(), format!("model {}", self.info.model), found)
+        Error::device(self.info().device.clone(), format!("model {}", self.info().model), found)
     }
 }
 

@@ -21,8 +21,10 @@ const BOX: usize = 9;
 /// Values of `Candidate` and `Box` in `kernels/db.cu`.
 const CANDIDATE: usize = 5;
 const FOUND: usize = 10;
-/// Longest side of a map: grown boxes have to stay within 14 bits.
+/// Longest side of a map.
 const MAX_SIDE: u32 = 8192;
+/// Grown boxes have to stay within 14 bits and a sign.
+const MAX_COORDINATE: f64 = 16_383.0;
 /// The most blocks of a grid in y.
 const MAX_GRID: usize = 65_535;
 /// Shared memory every device has for a block, less what the kernel uses itself.
@@ -57,15 +59,19 @@ impl Plan {
         let (width, height) = (size.width as usize, size.height as usize);
         let (rows, words) = (height + 2, (width + 2).div_ceil(32));
         let candidates = params.max_candidates.min(width * height);
-        // A rectangle of least area around a part of the map grows by at most this; one of a whole map by half of it.
-        let growth = params.unclip_ratio.max(0.0) * (width + height) as f64 / 2.0;
-        let step = (1.0 - 0.25 / growth.max(1.0)).acos();
-        let ring = (2.0 * std::f64::consts::PI / step) as usize + 32;
-        let (chain, extent) = (rows.max(ring), (width + height) as f64 + 2.0 * growth);
+        // A rectangle of least area around a part of the map has at most the area of the map, and grows by area x ratio / perimeter:
+        // none of that area by more than a square.
+        let growth = params.unclip_ratio.max(0.0) * ((width * height) as f64).sqrt() / 4.0 + 1.0;
+        let ring = (2.0 * std::f64::consts::PI / (1.0 - 0.25 / growth).acos()) as usize + 32;
+        // Each of its corners lies on a circle over two points of the map.
+        let (side, diagonal) = (width.max(height) as f64, (width as f64).hypot(height as f64));
+        let (chain, extent) = (rows.max(ring), side + diagonal + 2.0 * growth);
         // A convex polygon of whole coordinates has few vertices: 3.6 times the side to the power of 2/3.
         let hull = (4.0 * extent.powf(2.0 / 3.0)) as usize + 16;
         let plan = Self { maps, size, params: *params, rows, words, candidates, chain, hull, ring };
-        let fits = size.width.max(size.height) <= MAX_SIDE && extent + growth <= 16_383.0 && plan.shared_bytes() <= MAX_SHARED;
+        let fits = size.width.max(size.height) <= MAX_SIDE
+            && side + diagonal / 2.0 + growth <= MAX_COORDINATE
+            && plan.shared_bytes() <= MAX_SHARED;
         if !fits || maps > MAX_GRID || candidates > i32::MAX as usize {
             let reason = format!("{maps} maps of {size} that grow by {growth} pixels are too large for the GPU");
             return Err(Error::config("text detection", reason));
@@ -242,10 +248,12 @@ mod tests {
     #[test]
     fn what_the_kernels_do_not_do_is_said() {
         let params = DbParams::default();
-        assert!(Plan::new(8, Size::new(960, 960), &params).is_ok());
+        for size in [Size::new(960, 960), Size::new(2496, 3520), Size::new(4096, 4096)] {
+            assert!(Plan::new(8, size, &params).is_ok(), "{size}");
+        }
         let slow = DbParams { score_mode: ScoreMode::Slow, ..params };
         assert!(Plan::new(1, Size::new(32, 32), &slow).unwrap_err().to_string().contains("score_mode"));
-        for (size, params) in [(Size::new(9000, 32), params), (Size::new(960, 960), DbParams { unclip_ratio: 20.0, ..params })] {
+        for (size, params) in [(Size::new(9000, 32), params), (Size::new(960, 960), DbParams { unclip_ratio: 80.0, ..params })] {
             let error = Plan::new(1, size, &params).unwrap_err().to_string();
             assert!(error.contains("too large for the GPU"), "{error}");
         }
