@@ -50,3 +50,8 @@ struct Nv12 {
                  saturate((luma + s.v_to_red * v + half) >> 20)}};
     }
 };
+
+/// A pixel of a picture of any format.
+FN Pixel sample(const Surface& s, i32 x, i32 y) {
+    return s.format == NV12 ? Nv12::at(s, x, y) : s.format == GREY ? Grey::at(s, x, y) : Colour::at(s, x, y);
+}

@@ -19,10 +19,6 @@ struct Args {
 };
 static_assert(sizeof(Args) == 88, "Args in src/ops/whiten/cuda.rs");
 
-FN Pixel sample(const Surface& page, i32 x, i32 y) {
-    return page.format == NV12 ? Nv12::at(page, x, y) : page.format == GREY ? Grey::at(page, x, y) : Colour::at(page, x, y);
-}
-
 }  // namespace whiten
 
 /// x over groups of neighbouring pixels, which may go on in the next row.
@@ -54,7 +50,7 @@ KERNEL(whiten::THREADS) whiten_regions(const whiten::Args args) {
     for (i32 k = 0; k < whiten::PIXELS; k++) {
         Pixel pixel = {{255, 255, 255}};
         if (first + k < pixels && !(white >> k & 1)) {
-            pixel = whiten::sample(page, xs[k], ys[k]);
+            pixel = sample(page, xs[k], ys[k]);
         }
         for (i32 c = 0; c < 3; c++) {
             words[(3 * k + c) / 4] |= (u32)pixel.c[c] << (3 * k + c) % 4 * 8;

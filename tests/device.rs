@@ -8,6 +8,7 @@ mod random;
 mod device {
     mod ctc;
     mod db;
+    mod difference;
     mod emulator;
     mod library;
     mod mask;

@@ -57,7 +57,7 @@ fn read<T: for<'de> Deserialize<'de>>(name: &str) -> T {
 /// A layout network that finds the tables of `page`.
 fn layout(page: &Page) -> Detect {
     let regions: Vec<_> = page.tables.iter().map(|Drawn { region: [x1, y1, x2, y2], .. }| [0.0, *x1, *y1, *x2, *y2]).collect();
-    shared::layout(&["Table"], &regions)
+    Detect::new(Arc::new(shared::network(&regions)), shared::spec(&["Table"])).expect("a layout detector")
 }
 
 /// A structure network that gives the tables of `page` one after the other; one worker asks it.

@@ -30,11 +30,12 @@ pub enum Kernel {
     DbBoxes,
     DbGather,
     WhitenRegions,
+    DifferenceTiles,
 }
 
 impl Kernel {
     /// Every kernel, in the order of its number.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ResizeNormLinearF32,
         Self::ResizeNormLinearF16,
         Self::ResizeNormCubicF32,
@@ -61,6 +62,7 @@ impl Kernel {
         Self::DbBoxes,
         Self::DbGather,
         Self::WhitenRegions,
+        Self::DifferenceTiles,
     ];
 
     /// Its name in the images.
@@ -92,6 +94,7 @@ impl Kernel {
             Self::DbBoxes => "db_boxes",
             Self::DbGather => "db_gather",
             Self::WhitenRegions => "whiten_regions",
+            Self::DifferenceTiles => "difference_tiles",
         }
     }
 }

@@ -83,6 +83,15 @@ impl Resident {
         Self::new(stream, Planes::Interleaved(format, plane), [size; 2], pixels)
     }
 
+    /// Whether `other` is of the same size and format, on the same GPU.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let format = |planes: Planes| match planes {
+            Planes::Interleaved(format, _) => (Some(format), None),
+            Planes::Nv12 { colours, .. } => (None, Some(colours)),
+        };
+        Arc::ptr_eq(self.gpu(), other.gpu()) && self.size == other.size && format(self.planes) == format(other.planes)
+    }
+
     /// Whether all samples of a pixel lie together.
     pub fn is_interleaved(&self) -> bool {
         matches!(self.planes, Planes::Interleaved(..))

@@ -26,7 +26,7 @@ const Entry ENTRIES[] = {
     ENTRY(nms_gather), ENTRY(mask_cut), ENTRY(mask_argmax), ENTRY(mask_colour),
     ENTRY(db_threshold), ENTRY(db_dilate), ENTRY(db_label), ENTRY(db_merge),
     ENTRY(db_flatten), ENTRY(db_number), ENTRY(db_extents), ENTRY(db_boxes),
-    ENTRY(db_gather), ENTRY(whiten_regions),
+    ENTRY(db_gather), ENTRY(whiten_regions), ENTRY(difference_tiles),
 };
 
 }  // namespace

@@ -149,7 +149,7 @@ fn ocr_on_a_gpu_reads_what_the_processor_reads() {
 }
 
 /// The picture of `frame` as a decoder leaves it on the device, rows longer than they need be: as it is, or as NV12.
-fn left_on_device(frame: &Frame, stream: &Stream, nv12: bool) -> Frame {
+pub fn left_on_device(frame: &Frame, stream: &Stream, nv12: bool) -> Frame {
     let (image, size) = (frame.image.view().pixels().expect("on the host"), frame.size());
     let (width, height) = (size.width as usize, size.height as usize);
     let pitch = (width * 3).next_multiple_of(256);

@@ -2,17 +2,19 @@
 //! are prepared, boxes suppressed, masks cut and classes chosen by the kernels; see `ocr` for the rest.
 
 use super::emulated::{Emulated, cache, on_processor};
+use super::ocr::left_on_device;
 use super::stub::Loaded;
 use crate::random::Random;
 use hpinfer::Result;
 use hpinfer::backend::Engine;
 use hpinfer::backend::fake::{FakeEngine, Output};
-use hpinfer::device::Gpu;
-use hpinfer::image::{Frame, ImageBuf, PixelFormat, Size};
+use hpinfer::device::{Gpu, Stream};
+use hpinfer::image::{Frame, ImageBuf, Picture, PixelFormat, Size};
 use hpinfer::model::{CellScale, ModelSpec, ResolvedModel, Store, TableSpec, UnwarpingSpec};
 use hpinfer::modules::network::Share;
 use hpinfer::modules::{Classify, Detect, PictureModule, Segment, SegmentInstances, TableStructure, Unwarp};
 use hpinfer::onnx::Cut;
+use hpinfer::ops::difference::largest_of_tiles;
 use hpinfer::ops::resize_norm::{Normalize, Scale};
 use hpinfer::trace::{StageTimes, Transfers};
 use std::fmt::Debug;
@@ -169,4 +171,27 @@ fn pages_and_tables_are_those_of_the_processor() {
     };
     let ((expected, _), (found, moved)) = (table(fake.clone()), table(Emulated::on(fake, &gpu)));
     assert_eq!((found, moved.downloads), (expected, 2.0));
+}
+
+/// Frames of a video that lie on a device are compared there, with one number as the answer.
+#[test]
+fn frames_are_compared_where_they_lie() {
+    let _turn = Loaded::turn();
+    let mut random = Random::fresh("frames");
+    Loaded::get();
+    let stream = Stream::new(&Gpu::open(None).expect("the stand-in opens")).expect("a stream");
+    let (first, second) = (frame(&mut random, Size::new(75, 52)), frame(&mut random, Size::new(75, 52)));
+    let other = frame(&mut random, Size::new(52, 75));
+    for nv12 in [false, true] {
+        let [a, b, c] = [&first, &second, &other].map(|frame| left_on_device(frame, &stream, nv12).image);
+        let mut moved = Transfers::default();
+        let [found, none] = [&b, &c].map(|other| largest_of_tiles(&a, other, &mut moved).expect("compared"));
+        assert_eq!((moved.frames, moved.uploads, moved.downloads, moved.downloaded_bytes), (0.0, 0.0, 1.0, 4.0));
+        assert_eq!((largest_of_tiles(&a, &a, &mut moved).expect("compared"), none), (Some(0.0), None));
+        let [a, b] = [&a, &b].map(|picture| Picture::from(picture.on_host(&mut moved).expect("a copy")));
+        assert_eq!(found, largest_of_tiles(&a, &b, &mut moved).expect("compared"));
+        assert!(found.is_some_and(|levels| levels > 20.0), "{found:?}");
+    }
+    let [here, there] = [first.image.clone(), left_on_device(&first, &stream, false).image];
+    assert_eq!(largest_of_tiles(&here, &there, &mut Transfers::default()).expect("compared"), None, "nothing is copied unasked");
 }

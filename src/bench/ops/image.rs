@@ -9,7 +9,6 @@ use crate::ops::resize_norm::{self, Interpolation, Normalize, Params, Planes, Wi
 use crate::ops::warp::cuda::Taps;
 use crate::ops::warp::curve::{self, CurvePlan};
 use crate::ops::warp::{self, CropPlan};
-use crate::ops::whiten::{self, White};
 use crate::tensor::storage::{Storage, download, stage};
 use crate::trace::Transfers;
 use std::borrow::Cow;
@@ -77,12 +76,12 @@ fn half_to_f32(bits: u16) -> f32 {
     if sign == 1 { -size } else { size }
 }
 
-fn page(size: Size) -> Result<ImageBuf> {
+pub(super) fn page(size: Size) -> Result<ImageBuf> {
     let mut noise = Noise(1);
     ImageBuf::new((0..size.area() * 3).map(|_| noise.next() as u8).collect(), size, PixelFormat::Bgr)
 }
 
-fn resident(image: &ImageBuf, stream: &Stream) -> Result<Arc<Resident>> {
+pub(super) fn resident(image: &ImageBuf, stream: &Stream) -> Result<Arc<Resident>> {
     Resident::bring(image.view().into(), image.size(), stream, &mut Transfers::default())
 }
 
@@ -307,55 +306,6 @@ impl Op for Crops {
     }
 }
 
-/// A page without some regions.
-struct Whiten {
-    page: ImageBuf,
-    resident: Arc<Resident>,
-    regions: Vec<[i32; 4]>,
-    placed: Storage<[i32; 4]>,
-    out: DeviceBuffer<u8>,
-    expected: Option<ImageBuf>,
-}
-
-impl Whiten {
-    fn new(stream: &Stream) -> Result<Self> {
-        let page = page(Size::new(2480, 3508))?;
-        let regions: Vec<[i32; 4]> = (0..10).map(|n| [100 + n * 7, 60 + n * 340, 2300 - n * 90, 320 + n * 340]).collect();
-        let placed = stage(&regions, stream)?.upload(stream, &mut Transfers::default())?;
-        let out = stream.alloc(page.data().len())?;
-        Ok(Self { resident: resident(&page, stream)?, page, regions, placed, out, expected: None })
-    }
-}
-
-impl Op for Whiten {
-    fn name(&self) -> &'static str {
-        "whiten"
-    }
-
-    fn case(&self) -> String {
-        format!("{} regions of {}", self.regions.len(), self.page.size())
-    }
-
-    fn bytes(&self) -> u64 {
-        self.page.size().area() * 6
-    }
-
-    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
-        whiten::cuda::run(stream, &self.resident.surface()?, self.placed.on_device()?, White::Inside, &mut self.out.slice_mut())
-    }
-
-    fn on_cpu(&mut self) -> Result<()> {
-        self.expected = Some(whiten::cpu::run(self.page.view(), &self.regions, White::Inside)?);
-        Ok(())
-    }
-
-    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
-        let found = download(self.out.slice(), stream, &mut Transfers::default())?;
-        let expected = self.expected.as_ref().map_or(&[][..], ImageBuf::data);
-        Ok([found.on_host()?.iter().zip(expected).filter(|(a, b)| a != b).count(), expected.len()])
-    }
-}
-
 /// At 640, 1080p and 4K, and a batch of unlike crops.
 pub(super) fn all() -> Vec<Recipe> {
     let mut ops = Vec::new();
@@ -378,7 +328,6 @@ pub(super) fn all() -> Vec<Recipe> {
     ops.push(recipe("crops-f32", |stream| Crops::new(stream, false, false)));
     ops.push(recipe("crops-f16", |stream| Crops::new(stream, true, false)));
     ops.push(recipe("crops-curved-f32", |stream| Crops::new(stream, false, true)));
-    ops.push(recipe("whiten", Whiten::new));
     ops
 }
 

@@ -2,6 +2,7 @@
 //! that is, whether results equal those of the processor, and the time of the same operation on one core of it.
 
 mod decode;
+mod frames;
 mod image;
 mod run;
 
@@ -31,7 +32,7 @@ type Recipe = (String, Box<dyn Fn(&Stream) -> Result<Box<dyn Op>>>);
 
 /// The operations that are measured.
 fn all() -> Vec<Recipe> {
-    image::all().into_iter().chain(decode::all()).collect()
+    image::all().into_iter().chain(frames::all()).chain(decode::all()).collect()
 }
 
 /// A recipe for what `make` makes.

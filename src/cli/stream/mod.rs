@@ -131,10 +131,9 @@ impl StreamArgs {
     /// The GPUs that networks run on, and who decodes.
     fn decoders(&self, plan: &Plan) -> Result<(Vec<Arc<Gpu>>, Decoders)> {
         let gpus: Vec<Arc<Gpu>> = plan.devices.iter().filter_map(Device::gpu).cloned().collect();
-        let hindrance = match (gpus.is_empty(), self.carry_over) {
-            (true, _) => Some(Error::config("--decode gpu", "networks run on the processor; give --device gpu:0 as well")),
-            (_, Some(_)) => Some(Error::config("--decode gpu", "--carry-over compares frames on the host; leave one of the two out")),
-            _ => VideoDecoder::available().err(),
+        let hindrance = match gpus.is_empty() {
+            true => Some(Error::config("--decode gpu", "networks run on the processor; give --device gpu:0 as well")),
+            false => VideoDecoder::available().err(),
         };
         let decoders = match (self.decode, hindrance) {
             (DecodeArg::Host, _) => Decoders::Host,

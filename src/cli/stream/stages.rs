@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
 use crate::image::{Frame, FrameId, ImageBuf, Picture as Pixels};
-use crate::ops::difference::cpu::largest_tile_difference;
+use crate::ops::difference::largest_of_tiles;
 use crate::pipeline::Pipeline;
 use crate::result::PipelineResult;
 use crate::result::render::draw;
@@ -14,7 +14,7 @@ use crate::source::InputItem;
 use crate::source::video::Moment;
 use crate::trace::{StageTimes, Transfers};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// A frame of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ pub(super) struct Looked {
 }
 
 /// The last frame of a stream that was looked at.
-type Reference = Mutex<Option<(u64, Arc<ImageBuf>)>>;
+type Reference = Mutex<Option<(u64, Pixels)>>;
 
 /// A pipeline and what is done around it.
 pub(super) struct FrameStages<'a> {
@@ -80,14 +80,15 @@ impl<'a> FrameStages<'a> {
 
     /// The earlier frame whose result holds for `image` as well, as it differs by at most `most`; else this one becomes the one
     /// to compare with.
-    fn same_as(&self, tag: &Tag, image: &Arc<ImageBuf>, most: f32) -> Option<u64> {
+    fn same_as(&self, tag: &Tag, image: &Pixels, most: f32) -> Result<Option<u64>> {
         let mut reference = self.references[tag.stream].lock().unwrap_or_else(PoisonError::into_inner);
-        let same = reference.as_ref().filter(|(_, of)| largest_tile_difference(of.view(), image.view()).is_some_and(|d| d <= most));
-        let same = same.map(|(frame_id, _)| *frame_id);
-        if same.is_none() {
-            *reference = Some((tag.moment.frame_id, image.clone()));
+        if let Some((frame_id, known)) = &*reference
+            && largest_of_tiles(known, image, &mut Transfers::default())?.is_some_and(|difference| difference <= most)
+        {
+            return Ok(Some(*frame_id));
         }
-        same
+        *reference = Some((tag.moment.frame_id, image.clone()));
+        Ok(None)
     }
 
     fn save((saver, folder): &(Saver, &Path), tag: &Tag, frame: &Frame, result: &PipelineResult) -> Result<()> {
@@ -114,8 +115,8 @@ impl Stages for FrameStages<'_> {
             }
         };
         let Some(most) = self.carry_over else { return Ok(frame) };
-        let image = frame.image.on_host(&mut Transfers::default()).map_err(Output::Failed)?;
-        self.same_as(tag, &image, most).map_or(Ok(frame), |earlier| Err(Output::SameAs(earlier)))
+        let same = self.same_as(tag, &frame.image, most).map_err(Output::Failed)?;
+        same.map_or(Ok(frame), |earlier| Err(Output::SameAs(earlier)))
     }
 
     fn cost(&self, frame: &Frame) -> u64 {

@@ -1,0 +1,119 @@
+//! From frames to frames.
+
+use super::image::{page, resident};
+use super::{Op, Recipe, recipe};
+use crate::device::{DeviceBuffer, Stream};
+use crate::error::Result;
+use crate::image::{ImageBuf, PixelFormat, Resident, Size};
+use crate::ops::difference;
+use crate::ops::whiten::{self, White};
+use crate::tensor::storage::{Storage, download, stage};
+use crate::trace::Transfers;
+use std::sync::Arc;
+
+/// A page without some regions.
+struct Whiten {
+    page: ImageBuf,
+    resident: Arc<Resident>,
+    regions: Vec<[i32; 4]>,
+    placed: Storage<[i32; 4]>,
+    out: DeviceBuffer<u8>,
+    expected: Option<ImageBuf>,
+}
+
+impl Whiten {
+    fn new(stream: &Stream) -> Result<Self> {
+        let page = page(Size::new(2480, 3508))?;
+        let regions: Vec<[i32; 4]> = (0..10).map(|n| [100 + n * 7, 60 + n * 340, 2300 - n * 90, 320 + n * 340]).collect();
+        let placed = stage(&regions, stream)?.upload(stream, &mut Transfers::default())?;
+        let out = stream.alloc(page.data().len())?;
+        Ok(Self { resident: resident(&page, stream)?, page, regions, placed, out, expected: None })
+    }
+}
+
+impl Op for Whiten {
+    fn name(&self) -> &'static str {
+        "whiten"
+    }
+
+    fn case(&self) -> String {
+        format!("{} regions of {}", self.regions.len(), self.page.size())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.page.size().area() * 6
+    }
+
+    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
+        whiten::cuda::run(stream, &self.resident.surface()?, self.placed.on_device()?, White::Inside, &mut self.out.slice_mut())
+    }
+
+    fn on_cpu(&mut self) -> Result<()> {
+        self.expected = Some(whiten::cpu::run(self.page.view(), &self.regions, White::Inside)?);
+        Ok(())
+    }
+
+    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
+        let found = download(self.out.slice(), stream, &mut Transfers::default())?;
+        let expected = self.expected.as_ref().map_or(&[][..], ImageBuf::data);
+        Ok([found.on_host()?.iter().zip(expected).filter(|(a, b)| a != b).count(), expected.len()])
+    }
+}
+
+/// Two frames of a video.
+struct Difference {
+    frames: [ImageBuf; 2],
+    residents: [Arc<Resident>; 2],
+    out: DeviceBuffer<u32>,
+    expected: Option<f32>,
+}
+
+impl Difference {
+    fn new(stream: &Stream, size: Size) -> Result<Self> {
+        let first = page(size)?;
+        let mut data = first.data().to_vec();
+        data[size.area() as usize..].iter_mut().take(3000).for_each(|v| *v ^= 3);
+        let frames = [first, ImageBuf::new(data, size, PixelFormat::Bgr)?];
+        let residents = [resident(&frames[0], stream)?, resident(&frames[1], stream)?];
+        Ok(Self { frames, residents, out: stream.alloc(1)?, expected: None })
+    }
+}
+
+impl Op for Difference {
+    fn name(&self) -> &'static str {
+        "difference"
+    }
+
+    fn case(&self) -> String {
+        format!("two of {}", self.frames[0].size())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.frames[0].size().area() * 6
+    }
+
+    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
+        let [a, b] = &self.residents;
+        difference::cuda::run(stream, &a.surface()?, &b.surface()?, &mut self.out.slice_mut())
+    }
+
+    fn on_cpu(&mut self) -> Result<()> {
+        let [a, b] = &self.frames;
+        self.expected = difference::cpu::largest_tile_difference(a.view(), b.view());
+        Ok(())
+    }
+
+    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
+        let found = download(self.out.slice(), stream, &mut Transfers::default())?;
+        let found = found.on_host()?.first().map(|bits| f32::from_bits(*bits));
+        Ok([usize::from(found != self.expected), 1])
+    }
+}
+
+/// A page, and frames at 1080p and 4K.
+pub(super) fn all() -> Vec<Recipe> {
+    let pair = |(name, width, height): (&str, u32, u32)| {
+        recipe(format!("difference-{name}"), move |stream| Difference::new(stream, Size::new(width, height)))
+    };
+    [recipe("whiten", Whiten::new)].into_iter().chain([("1080p", 1920, 1080), ("4k", 3840, 2160)].map(pair)).collect()
+}
