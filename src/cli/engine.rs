@@ -3,6 +3,7 @@
 use super::model::onnx_of;
 use super::plan::pipeline_config;
 use super::table::{write_json, write_table, write_text};
+use crate::backend::onnxruntime::OnnxRuntime;
 use crate::backend::paddle::convert::{self, Converted};
 use crate::backend::tensorrt::builder::{Builder, Source};
 use crate::backend::tensorrt::cache::{EngineCache, Entry, Origin};
@@ -19,6 +20,7 @@ use crate::model::{ResolvedModel, Store};
 use crate::onnx::Model;
 use crate::pipeline::PipelineConfig;
 use crate::result::RunRecord;
+use crate::runtime;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -166,7 +168,8 @@ impl EngineCommand {
             }
             Self::Selftest { library, device } => {
                 let library = find::open(library.as_deref())?;
-                write_json(out, &selftest::run(&library, &opened(&library, device)?)?)
+                let reference = || OnnxRuntime::on_processor(&runtime::ensure(runtime::Library::OnnxRuntime, cache, None)?);
+                write_json(out, &selftest::run(&library, &opened(&library, device)?, reference)?)
             }
         }
     }

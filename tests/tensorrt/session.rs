@@ -1,7 +1,8 @@
 //! Engines as backends: built by a recipe, cached, run through the common seam, on the double.
 
-use super::double::{Double, Form, sample_options};
+use super::double::{Double, Form, onnx_runtime, sample_options};
 use super::engines::{logged, warnings};
+use hpinfer::backend::onnxruntime::OnnxRuntime;
 use hpinfer::backend::tensorrt::builder::{Builder, Source};
 use hpinfer::backend::tensorrt::cache::{EngineCache, Gpu};
 use hpinfer::backend::tensorrt::ffi::BuildOptions;
@@ -110,9 +111,15 @@ fn the_selftest_passes_on_the_double_and_finds_a_wrong_result() {
     for form in Form::ALL {
         let double = Double::new(form);
         double.computes_sample();
-        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap(), &Device::Cpu).unwrap();
-        assert!(report.passed && report.greatest_difference == Some(0.0), "{report:?}");
-        assert_eq!(report.steps.iter().map(|s| s.step).collect::<Vec<_>>(), ["build", "load from the cache", "context", "run"]);
+        let test = || {
+            let reference = || OnnxRuntime::on_processor(&onnx_runtime());
+            hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap(), &Device::Cpu, reference).unwrap()
+        };
+        let report = test();
+        assert!(report.passed && report.greatest_difference.unwrap() < 1e-6, "{report:?}");
+        assert_eq!(report.reference.as_deref(), Some("onnx_runtime 1.31.1"));
+        let steps = report.steps.iter().map(|s| s.step).collect::<Vec<_>>();
+        assert_eq!(steps, ["build", "load from the cache", "context", "run", "onnx_runtime"]);
         let runs = AtomicUsize::new(0);
         double.on_run(move |_, inputs, outputs| {
             let rows = inputs[0].shape()[0];
@@ -123,10 +130,10 @@ fn the_selftest_passes_on_the_double_and_finds_a_wrong_result() {
             }
             Ok(())
         });
-        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap(), &Device::Cpu).unwrap();
+        let report = test();
         assert!(!report.passed && report.greatest_difference == Some(f32::INFINITY), "{report:?}");
         double.knobs("build_null");
-        let report = hpinfer::backend::tensorrt::selftest::run(&double.open().unwrap(), &Device::Cpu).unwrap();
+        let report = test();
         let failed = report.steps.last().unwrap();
         assert!(!report.passed && failed.step == "build" && failed.error.as_ref().unwrap().contains("no implementation was found"));
     }

@@ -1,16 +1,17 @@
 //! Proof that the binding works with the library at hand: a tiny network is built, loaded, and run, and the result compared
-//! with the one computed here. What could not be done on this machine is said, not passed over.
+//! with that of ONNX Runtime. What could not be done on this machine is said, not passed over.
 
 use super::builder::{Builder, Source};
 use super::cache::EngineCache;
 use super::ffi::{BuildOptions, Library, Range};
 use super::recipe::Arithmetic;
+use super::reference::{self, Feed};
 use super::session::session;
-use crate::backend::{Onnx, Session};
+use crate::backend::{Backend, Onnx, Session};
 use crate::cache::{Cache, sha256};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::onnx::sample;
+use crate::onnx::{Model, sample};
 use crate::tensor::Shape;
 use crate::tensor::storage::stage;
 use crate::trace::Transfers;
@@ -33,7 +34,9 @@ pub struct Report {
     pub memory: &'static str,
     /// Steps in their order, with milliseconds; the last one may have failed.
     pub steps: Vec<Step>,
-    /// The greatest difference between the engine's output and the expected one.
+    /// What the engine's output was compared with.
+    pub reference: Option<String>,
+    /// The greatest difference between the two.
     pub greatest_difference: Option<f32>,
     /// Whether everything was done and right.
     pub passed: bool,
@@ -53,11 +56,15 @@ pub struct Step {
 /// Full float32 on both sides of a network of two steps.
 const TOLERANCE: f32 = 1e-5;
 
-/// Runs the test with `library` on `device`, in a cache of its own; the processor is for test doubles of the library.
+/// Rows of the inputs. A shape that comes often gets a context of its own, and is recorded.
+const ROWS: [usize; 17] = [2, 8, 1, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 8, 4];
+
+/// Runs the test with `library` on `device`, in a cache of its own, against what `reference` opens; the processor is for test doubles
+/// of the library.
 ///
 /// # Errors
 /// [`Error::Backend`] when there is no GPU to run it on; a step that fails is part of the report.
-pub fn run(library: &Arc<Library>, device: &Device) -> Result<Report> {
+pub fn run(library: &Arc<Library>, device: &Device, reference: impl FnOnce() -> Result<Arc<dyn Backend>>) -> Result<Report> {
     let versions = *library.versions();
     let folder = tempfile::tempdir().map_err(Error::io("create", &std::env::temp_dir()))?;
     if let Some(gpu) = device.gpu() {
@@ -72,17 +79,44 @@ pub fn run(library: &Arc<Library>, device: &Device) -> Result<Report> {
         gpu: builder.gpu().to_string(),
         memory: if device.gpu().is_some() { "device" } else { "host" },
         steps: Vec::new(),
+        reference: None,
         greatest_difference: None,
         passed: false,
     };
-    if let Some(difference) = steps(&builder, device, &mut report.steps) {
+    let feeds: Vec<Feed> = ROWS.map(feed).into();
+    let found = steps(&builder, device, &feeds, &mut report.steps);
+    let expected = found.as_ref().and_then(|_| step(&mut report.steps, "onnx_runtime", || expected(&*reference()?, &feeds)));
+    if let (Some(found), Some((version, expected))) = (found, expected) {
+        let difference = difference(&found, &expected);
+        report.reference = Some(version);
         report.greatest_difference = Some(difference);
         report.passed = difference <= TOLERANCE;
     }
     Ok(report)
 }
 
-fn steps(builder: &Builder, device: &Device, steps: &mut Vec<Step>) -> Option<f32> {
+fn feed(rows: usize) -> Feed {
+    let values = (0..rows * 4).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
+    vec![(sample::INPUT.to_owned(), Shape::new(&[rows, 4]), values)]
+}
+
+/// What `reference` is, and its outputs for `feeds`.
+fn expected(reference: &dyn Backend, feeds: &[Feed]) -> Result<(String, Vec<Vec<f32>>)> {
+    let engine = reference::load("selftest", &Model::decode(&sample::bytes(), "selftest")?, reference)?;
+    let outputs = reference::outputs(&*engine, feeds, |_, tensor| tensor.as_f32().map(<[f32]>::to_vec))?;
+    let outputs = outputs.into_iter().flatten().collect::<Result<_>>()?;
+    Ok((format!("{} {}", engine.info().backend, engine.info().version), outputs))
+}
+
+fn difference(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
+    let is_like = found.iter().map(Vec::len).eq(expected.iter().map(Vec::len));
+    let differences = found.iter().flatten().zip(expected.iter().flatten()).map(|(a, b)| (a - b).abs());
+    let start = if is_like { 0.0 } else { f32::INFINITY };
+    differences.fold(start, |worst, d| if d.is_nan() { f32::INFINITY } else { worst.max(d) })
+}
+
+/// The outputs of an engine for `feeds`.
+fn steps(builder: &Builder, device: &Device, feeds: &[Feed], steps: &mut Vec<Step>) -> Option<Vec<Vec<f32>>> {
     let range = Range { input: sample::INPUT.into(), min: vec![1, 4], opt: vec![2, 4], max: vec![8, 4] };
     let options = BuildOptions { profiles: vec![vec![range]], ..BuildOptions::default() };
     let bytes = sample::bytes();
@@ -91,21 +125,7 @@ fn steps(builder: &Builder, device: &Device, steps: &mut Vec<Step>) -> Option<f3
     step(steps, "build", engine)?;
     let made = step(steps, "load from the cache", engine)?;
     let mut session = step(steps, "context", || session(&made.engine, device, "selftest"))?;
-    step(steps, "run", || {
-        let mut worst = 0.0f32;
-        // A shape that comes often gets a context of its own, and is recorded.
-        for rows in [2, 8, 1].into_iter().chain([4; 12]).chain([8, 4]) {
-            let x: Vec<f32> = (0..rows * 4).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
-            let y = run_once(&mut *session, Shape::new(&[rows, 4]), &x)?;
-            let expected = sample::expected(&x);
-            if y.len() != expected.len() {
-                return Err(Error::internal("selftest", format!("{} outputs, {} expected", y.len(), expected.len())));
-            }
-            worst =
-                y.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(worst, |w, d| if d.is_nan() { f32::INFINITY } else { w.max(d) });
-        }
-        Ok(worst)
-    })
+    step(steps, "run", || feeds.iter().flatten().map(|(_, shape, values)| run_once(&mut *session, *shape, values)).collect())
 }
 
 /// The output for one input, on whichever memory the session works.
