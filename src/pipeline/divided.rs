@@ -48,6 +48,24 @@ impl Divided {
         self.parts.iter().find(|part| part.device == gpu && !part.lost.load(Ordering::Relaxed))
     }
 
+    /// Which part takes which of the `open` ones of `frames`. One that none can take keeps the error that it has, or gets one.
+    fn deal(&self, frames: &[Frame], mut open: Vec<usize>, outcomes: &mut [Option<Outcome>]) -> Vec<(&Part, Vec<usize>)> {
+        let mut shares = Vec::new();
+        while let Some(&first) = open.first() {
+            let Some(part) = self.part_for(&frames[first]) else {
+                let stage = gpu_of(&frames[first]).map_or("choosing one for a frame".into(), |gpu| format!("a frame in memory of {gpu}"));
+                outcomes[first].get_or_insert_with(|| Err(Error::device("every device", stage, "none of them can take it and answers")));
+                open.remove(0);
+                continue;
+            };
+            let fits = |&i: &usize| gpu_of(&frames[i]).is_none_or(|gpu| gpu == part.device);
+            let (mine, left): (Vec<usize>, Vec<usize>) = open.into_iter().partition(fits);
+            shares.push((part, mine));
+            open = left;
+        }
+        shares
+    }
+
     /// The part with the fewest frames under way, of equal ones the next in turn.
     fn idlest(&self) -> Option<&Part> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -55,6 +73,17 @@ impl Divided {
         let there = from.iter().chain(before).filter(|part| !part.lost.load(Ordering::Relaxed));
         there.min_by_key(|part| part.under_way.load(Ordering::Relaxed))
     }
+}
+
+/// What `work` makes of each of `shares`, of the first in this thread and of each other in one of its own.
+fn side_by_side<S: Sync, R: Send>(shares: &[S], work: impl Fn(&S) -> R + Sync) -> Vec<R> {
+    let Some((first, others)) = shares.split_first() else { return Vec::new() };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = others.iter().map(|share| scope.spawn(|| work(share))).collect();
+        let first = work(first);
+        let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        [first].into_iter().chain(joined).collect()
+    })
 }
 
 /// The GPU in whose memory `frame` lies.
@@ -94,31 +123,22 @@ impl Pipeline for Divided {
     fn process(&self, frames: &[Frame]) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = frames.iter().map(|_| None).collect();
         let mut open: Vec<usize> = (0..frames.len()).collect();
-        while let Some(&first) = open.first() {
-            let Some(part) = self.part_for(&frames[first]) else {
-                let stage = gpu_of(&frames[first]).map_or("choosing one for a frame".into(), |gpu| format!("a frame in memory of {gpu}"));
-                outcomes[first].get_or_insert_with(|| Err(Error::device("every device", stage, "none of them can take it and answers")));
-                open.remove(0);
-                continue;
-            };
-            let fits = |&i: &usize| gpu_of(&frames[i]).is_none_or(|gpu| gpu == part.device);
-            let (mine, mut left): (Vec<usize>, Vec<usize>) = open.into_iter().partition(fits);
-            let again: Vec<Frame>;
-            let of_part = if mine.len() == frames.len() {
-                frames
-            } else {
-                again = mine.iter().map(|&i| frames[i].clone()).collect();
-                &again
-            };
-            let found = part.process(of_part);
-            let lost = part.is_lost(&found);
-            for (i, outcome) in mine.into_iter().zip(found) {
-                if lost && matches!(outcome, Err(Error::Device { .. })) {
-                    left.push(i);
+        while !open.is_empty() {
+            let shares = self.deal(frames, open, &mut outcomes);
+            let found = side_by_side(&shares, |(part, mine)| {
+                let of_part: Vec<Frame> = mine.iter().map(|&i| frames[i].clone()).collect();
+                part.process(&of_part)
+            });
+            open = Vec::new();
+            for ((part, mine), found) in shares.into_iter().zip(found) {
+                let lost = part.is_lost(&found);
+                for (i, outcome) in mine.into_iter().zip(found) {
+                    if lost && matches!(outcome, Err(Error::Device { .. })) {
+                        open.push(i);
+                    }
+                    outcomes[i] = Some(outcome);
                 }
-                outcomes[i] = Some(outcome);
             }
-            open = left;
         }
         outcomes.into_iter().flatten().collect()
     }
