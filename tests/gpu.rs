@@ -17,6 +17,8 @@ mod gpu {
     mod graphs;
     mod memory;
     mod nvdec;
+    mod nvjpeg;
+    mod nvjpeg_header;
     #[cfg(feature = "nvtx")]
     mod nvtx;
     mod ocr;

@@ -5,7 +5,7 @@ use super::geometry::Size;
 use super::nv12::{self, Nv12View, YuvColours};
 use super::picture::PictureRef;
 use super::surface::{Surface, SurfaceFormat};
-use crate::device::{DeviceSlice, Gpu, Stream};
+use crate::device::{DeviceBuffer, DeviceSlice, Gpu, Stream};
 use crate::error::{Error, Result};
 use crate::tensor::storage::{Storage, download};
 use crate::trace::Transfers;
@@ -66,6 +66,20 @@ impl Resident {
         let picture = Self { stream: stream.clone(), planes, size, canvas: size, copy: OnceLock::new(), _owner: Box::new(owner) };
         picture.surface()?;
         Ok(picture)
+    }
+
+    /// A picture whose rows of BGR lie in `memory`, one behind the other. What wrote them is done, or was put into its stream.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a zero side, and where the memory is too small for the picture.
+    pub fn from_rows(memory: DeviceBuffer<u8>, size: Size) -> Result<Self> {
+        let format = PixelFormat::Bgr;
+        if size.area() * format.bytes() as u64 > memory.len() as u64 {
+            return Err(Error::input("picture", format!("{} bytes for {size} pixels", memory.len())));
+        }
+        let plane = Plane { address: memory.slice().address(), pitch: size.width.saturating_mul(format.bytes() as u32) };
+        // SAFETY: the memory has all rows and goes with the picture; nobody else has it.
+        unsafe { Self::from_raw(&memory.stream(), Planes::Interleaved(format, plane), size, memory) }
     }
 
     /// `picture` on the device of `stream`, in the top-left corner of a black canvas. One in host memory is brought there by one

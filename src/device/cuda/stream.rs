@@ -50,6 +50,10 @@ impl Stream {
         Ok(Self(Arc::new(Shared { gpu: gpu.clone(), stream, put_in, done, idle: Mutex::default() })))
     }
 
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
     /// The device.
     pub fn gpu(&self) -> &Arc<Gpu> {
         &self.0.gpu
