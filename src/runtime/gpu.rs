@@ -310,19 +310,27 @@ impl CudaRelease {
         self.parts().2.in_cache(cache).next().filter(|path| path.is_file())
     }
 
+    /// Installs [`jpeg_library`](Self::jpeg_library) where it is not in the cache. No network needs it.
+    ///
+    /// # Errors
+    /// Those of [`install`](Self::install).
+    pub fn install_jpeg_library(self, cache: &Cache) -> Result<()> {
+        self.parts().2.install(cache)
+    }
+
     /// Installs what is not in the cache.
     ///
     /// # Errors
     /// [`Error::Missing`] when it cannot be downloaded; [`Error::Config`] when the cache cannot be written.
     pub fn install(self, cache: &Cache) -> Result<GpuRuntime> {
-        let (library, cuda, jpeg) = self.parts();
+        let (library, cuda, _) = self.parts();
         if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
             let host = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
             let reason = format!("this program brings no copy for {host}");
             let next_step = format!("install it yourself and set {} to its path", Library::OnnxRuntime.variable());
             return Err(Error::missing("ONNX Runtime for the GPU", reason, next_step));
         }
-        for part in cuda.iter().chain([jpeg, library]) {
+        for part in cuda.iter().chain([library]) {
             part.install(cache)?;
         }
         let version = library.wheel.version;

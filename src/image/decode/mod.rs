@@ -4,7 +4,7 @@
 //!
 //! Equal to OpenCV in every sample: PNG, BMP, WebP, TIFF, and JPEG with [`JpegDecoder::Turbo`]. A truncated
 //! file, and damage that a decoder notices, is an error here also where OpenCV warns and returns what it could read; some damage
-//! within the data of a JPEG goes unnoticed.
+//! within the data of a JPEG goes unnoticed. What [`Decoder::nvjpeg`] decodes stays on its GPU, and was compared with nothing yet.
 
 mod bmp;
 mod jpeg;
