@@ -18,6 +18,7 @@ mod gpu {
     mod memory;
     mod nvdec;
     mod nvjpeg;
+    mod nvjpeg_cli;
     mod nvjpeg_header;
     #[cfg(feature = "nvtx")]
     mod nvtx;

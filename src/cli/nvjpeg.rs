@@ -18,6 +18,6 @@ pub(super) fn available(cache: &Cache) -> Result<()> {
 }
 
 /// The library in the cache for the driver of this machine.
-fn installed(cache: &Cache) -> Option<PathBuf> {
+pub(super) fn installed(cache: &Cache) -> Option<PathBuf> {
     device::probe().ok().and_then(|gpus| CudaRelease::for_driver(gpus.cuda.major()).jpeg_library(cache))
 }

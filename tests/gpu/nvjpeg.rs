@@ -1,11 +1,13 @@
 //! JPEG files decoded by a stand-in for nvJPEG (nvjpeg.cpp), which has the pixels that a test gives it for a file.
 
+use super::nvdec::{events, options};
 use super::ocr::{Networks, compare};
 use super::stub::{self, Loaded};
 use crate::random::Random;
 use hpinfer::device::{Gpu, NvJpeg};
 use hpinfer::image::decode::{Decoder, JpegDecoder, Limits};
 use hpinfer::image::{Frame, ImageBuf, Picture, PixelFormat, Size};
+use hpinfer::source::video::{VideoEvent, VideoOptions};
 use hpinfer::trace::Transfers;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, RgbImage};
@@ -254,4 +256,48 @@ fn decoded_files_are_read_without_a_frame_on_the_host() {
     let (found, times) = networks.on_gpu(2).predict_timed(&[frame]).pop().expect("one").expect("a result");
     compare(&found, &expected);
     assert!(!found.rec_text.is_empty() && times.transfers.frames == 0.0, "{:?}", times.transfers);
+}
+
+#[test]
+fn motion_jpeg_is_decoded_frame_by_frame() {
+    let _turn = Loaded::turn();
+    let (stub, mut random) = (NvJpegStub::get(), Random::fresh("nvjpeg"));
+    let gpu = Gpu::open(None).expect("the stand-in opens");
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        path.display().to_string()
+    };
+    let files = [Size::new(96, 64), Size::new(96, 64), Size::new(81, 49)].map(|size| file(&mut random, size));
+    let expected = files.each_ref().map(|file| stub.know(file));
+    let [one, two, three] = ["1.jpg", "2.jpg", "3.jpg"].map(|name| folder.path().join(name).display().to_string());
+    for (path, file) in [&one, &two, &three].into_iter().zip(&files) {
+        std::fs::write(path, file).expect("written");
+    }
+    let cut = written("cut.jpg", &files[0][..files[0].len() / 2]);
+    // What is damaged, or not to be seen, is left out.
+    let host = "frame 96 64 0\nframe 96 64 0.04\n";
+    let script = format!("stream mjpeg\nfile {one} 0\nfile {cut} 40\nfile {two} 80\nfile {one} 120 , F=0x4\nfile {three} 160\n{host}");
+    let found = events(&script, options(&gpu));
+    assert_eq!(found.len(), 3, "{found:?}");
+    for (index, ((event, expected), time)) in found.iter().zip(&expected).zip([0.0, 80.0, 160.0]).enumerate() {
+        let VideoEvent::Frame(moment, picture @ Picture::Gpu(_)) = event else { panic!("{event:?}") };
+        assert_eq!((moment.frame_id, moment.timestamp_ms), (index as u64, time));
+        assert!(*picture.on_host(&mut Transfers::default()).expect("a copy") == *expected, "frame {index}");
+    }
+    // A whole file that nvJPEG does not take is the end of it: the stream is decoded by ffmpeg, and no frame comes twice.
+    let unknown = written("unknown.jpg", &file(&mut random, Size::new(97, 64)));
+    let interlaced = written("interlaced.jpg", &[&files[0][..], &files[1][..]].concat());
+    for (other, reason) in [(unknown, "nvJPEG does not decode its pictures"), (interlaced, "its pictures are interlaced")] {
+        let script = format!("stream mjpeg\nfile {one} 0\nfile {other} 40\n{host}");
+        let found = events(&script, options(&gpu));
+        let [VideoEvent::Frame(_, Picture::Gpu(_)), VideoEvent::Frame(moment, Picture::Host(_))] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((moment.frame_id, moment.timestamp_ms), (1, 40.0));
+        let found = events(&script, VideoOptions { gpu_only: true, ..options(&gpu) });
+        let [VideoEvent::Frame(..), VideoEvent::Fault(_, error)] = &found[..] else { panic!("{found:?}") };
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    drop(found);
+    assert_eq!(stub.counts()[0], 0, "something of the library was left open");
 }
