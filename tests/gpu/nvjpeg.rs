@@ -4,7 +4,7 @@ use super::nvdec::{events, options};
 use super::ocr::{Networks, compare};
 use super::stub::{self, Loaded};
 use crate::random::Random;
-use hpinfer::device::{Gpu, NvJpeg};
+use hpinfer::device::{Gpu, GpuId, NvJpeg};
 use hpinfer::image::decode::{Decoder, JpegDecoder, Limits};
 use hpinfer::image::{Frame, ImageBuf, Picture, PixelFormat, Size};
 use hpinfer::source::video::{VideoEvent, VideoOptions};
@@ -120,6 +120,20 @@ fn pixels_are_made_on_the_device_from_one_upload() {
     assert_eq!((open, decoded > 0), (2, true), "a handle and a state");
     drop(decoder);
     assert_eq!(stub.counts()[0], 0, "something of the library was left open");
+}
+
+#[test]
+fn a_picture_lies_on_the_gpu_of_its_decoder() {
+    let _turn = Loaded::turn();
+    let (stub, mut random) = (NvJpegStub::get(), Random::fresh("nvjpeg"));
+    let bytes = file(&mut random, Size::new(64, 64));
+    stub.know(&bytes);
+    for number in [0, 1] {
+        let gpu = Gpu::open(Some(&GpuId::Number(number))).expect("the stand-in opens");
+        let decoder = Decoder { nvjpeg: Some(NvJpeg::open(&gpu, None).expect("the library opens")), ..Decoder::default() };
+        let Ok(Picture::Gpu(resident)) = decoder.picture(&bytes, "a.jpg") else { panic!("on the host") };
+        assert_eq!(resident.gpu().to_string(), format!("gpu:{number}"));
+    }
 }
 
 #[test]
