@@ -99,15 +99,18 @@ fi
 # End to end.
 step bench_ocr 150 "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend onnx_runtime --json "$out/ocr.json" --input "${pictures[@]}"
 
-# A video whose frames ffmpeg decodes, and one that the GPU does: the same texts, and no frame from the host.
-video=$out/video.mp4
-make=(ffmpeg -v error -y -loop 1 -framerate 5 -t 4 -i "${pictures[0]}" -vf 'scale=1280:-2' -c:v libx264 -pix_fmt yuv420p "$video")
-if step video_make 60 "${make[@]}"; then
+# Videos and a JPEG file that the host decodes, and that the GPU does: the same texts, and no frame from the host.
+step nvjpeg_install 300 "$binary" "${flags[@]}" runtime install gpu
+for kind in 'video.mp4 -c:v libx264 -pix_fmt yuv420p' 'motion.mp4 -c:v mjpeg -q:v 2 -pix_fmt yuvj420p' 'page.jpg -frames:v 1 -update 1 -q:v 2'; do
+    read -ra words <<< "$kind"
+    name=${words[0]%.*} file=$out/${words[0]}
+    make=(ffmpeg -v error -y -loop 1 -framerate 5 -t 4 -i "${pictures[0]}" -vf 'scale=1280:-2' "${words[@]:1}" "$file")
+    step "${name}_make" 60 "${make[@]}" || continue
     for decode in host auto; do
-        stream=("$binary" stream "${flags[@]}" --pipeline OCR --backend onnx_runtime --device "$device" --decode "$decode" --input "$video")
-        step "stream_$decode" 90 bash -c '"${@:2}" > "$1"' _ "$out/stream_$decode.jsonl" "${stream[@]}"
+        stream=("$binary" stream "${flags[@]}" --pipeline OCR --backend onnx_runtime --device "$device" --decode "$decode" --input "$file")
+        step "${name}_$decode" 90 bash -c '"${@:2}" > "$1"' _ "$out/${name}_$decode.jsonl" "${stream[@]}"
     done
-    step stream_parity 20 python3 - "$device" "$out/stream_host.jsonl" "$out/stream_auto.jsonl" << 'PY'
+    step "${name}_parity" 20 python3 - "$device" "$out/${name}_host.jsonl" "$out/${name}_auto.jsonl" << 'PY'
 import itertools, json, sys
 host, auto = ([json.loads(line) for line in open(path)] for path in sys.argv[2:4])
 texts = [(x, y) for a, b in zip(host, auto) for x, y in itertools.zip_longest(a["rec_text"], b["rec_text"])]
@@ -115,7 +118,7 @@ same, decoded = sum(x == y for x, y in texts), sorted({line.get("decode", "host"
 print(json.dumps({"frames": [len(host), len(auto)], "lines": len(texts), "same_text": same, "decode": decoded}))
 sys.exit(not (len(host) == len(auto) > 0 and same >= 0.98 * len(texts) > 0 and decoded == [sys.argv[1].split(":")[0].replace("cpu", "host")]))
 PY
-fi
+done
 
 # The pipelines with one network: results but for what ran, and time.
 alike=$(cat << 'PY'

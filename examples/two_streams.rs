@@ -19,7 +19,7 @@ impl Stages for Read {
     type Out = hpinfer::Result<OcrResult>;
     type Worker = ();
 
-    fn decode(&self, _: &f64, frame: Frame) -> Result<Frame, Self::Out> {
+    fn decode(&self, _: &mut f64, frame: Frame) -> Result<Frame, Self::Out> {
         Ok(frame)
     }
     fn cost(&self, frame: &Frame) -> u64 {

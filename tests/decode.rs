@@ -220,7 +220,7 @@ fn damaged_files_never_panic() {
                 damaged.truncate(random(damaged.len()) + 1);
             }
             for jpeg in JpegDecoder::ALL {
-                let _ = Decoder { jpeg, limits }.decode(&damaged, &name);
+                let _ = Decoder { jpeg, limits, nvjpeg: None }.decode(&damaged, &name);
                 for message in panics.lock().unwrap().drain(..) {
                     ours.push(format!("{name}, {}: {message}", jpeg.name()));
                 }

@@ -18,6 +18,9 @@ mod gpu {
     mod graphs;
     mod memory;
     mod nvdec;
+    mod nvjpeg;
+    mod nvjpeg_cli;
+    mod nvjpeg_header;
     #[cfg(feature = "nvtx")]
     mod nvtx;
     mod ocr;

@@ -170,7 +170,7 @@ impl Stages for Frames<'_> {
     type Out = Result<()>;
     type Worker = ();
 
-    fn decode(&self, _: &Instant, frame: Frame) -> Result<Frame, Self::Out> {
+    fn decode(&self, _: &mut Instant, frame: Frame) -> Result<Frame, Self::Out> {
         Ok(frame)
     }
 

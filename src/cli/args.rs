@@ -162,6 +162,8 @@ pub enum JpegArg {
     Zune,
     /// Equal to libjpeg-turbo, and so to the reference, in every sample; a young crate with unsafe vector code.
     Turbo,
+    /// NVIDIA's library, on the GPU that the networks run on. Not run on hardware yet.
+    Nvjpeg,
 }
 
 /// How lines of unlike width share a recognition run.
@@ -309,7 +311,8 @@ pub struct ReadArgs {
     /// Font for the texts in saved pictures [default: the system's, else one is installed]
     #[arg(long, value_name = "FILE", env = "PADDLE_PDX_LOCAL_FONT_FILE_PATH")]
     pub font: Option<PathBuf>,
-    /// JPEG decoder. zune is memory-safe and within 3 levels of the reference; turbo equals the reference
+    /// JPEG decoder. zune is memory-safe and within 3 levels of the reference; turbo equals the reference; nvjpeg decodes on the GPU of
+    /// --device, where the picture stays, and leaves what it does not take (CMYK, RGB, pictures to be turned) to zune
     #[arg(long, value_name = "NAME", default_value = "zune")]
     pub jpeg_decoder: JpegArg,
     /// Refuse pictures and pages with more pixels, in millions

@@ -34,7 +34,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     let asked: DeviceSpec = args.device.as_deref().unwrap_or("cpu").parse()?;
     let cache = plan::cache(global)?;
     let mut findings = processor();
-    findings.extend(gpu::findings(&asked));
+    findings.extend(gpu::findings(&asked, &cache));
     for status in runtime::list(&cache) {
         let (name, version) = (status.library.to_string(), status.library.pinned_version());
         findings.push(match status.found {

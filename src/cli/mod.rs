@@ -10,6 +10,7 @@ mod foreign;
 mod listing;
 pub mod model;
 mod model_info;
+mod nvjpeg;
 pub mod pdf;
 pub mod plan;
 pub mod predict;

@@ -4,7 +4,7 @@ use super::NOTE;
 use super::args::{EngineArgs, GlobalArgs, PaddingArg, ScoreModeArg};
 use crate::backend::EngineBuild;
 use crate::cache::{Cache, Network};
-use crate::device::{self, Device, DeviceSpec};
+use crate::device::{self, Device, DeviceSpec, Gpu};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::modules::batch::{BatchLimits, Padding};
@@ -12,6 +12,7 @@ use crate::modules::{CoreLimits, LoaderOptions};
 use crate::ops::db::ScoreMode;
 use crate::pipeline::{DocumentConfig, OcrConfig, PictureConfig, Pipeline, PipelineConfig, PipelineName};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Lines a recognition run in the pipeline file that PaddleX 3.x ships.
 const PADDLEX_REC_BATCH: usize = 6;
@@ -64,6 +65,11 @@ impl Plan {
     pub fn serving_at_once(mut self, engine: &EngineArgs) -> Self {
         self.loader.engine_build = engine.engine_build.unwrap_or(EngineBuild::Background);
         self
+    }
+
+    /// The GPUs among the devices.
+    pub fn gpus(&self) -> Vec<Arc<Gpu>> {
+        self.devices.iter().filter_map(Device::gpu).cloned().collect()
     }
 
     /// Opens the pipeline.

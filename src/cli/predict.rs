@@ -20,7 +20,7 @@ use crate::trace::{Stage, StageTimes};
 use rayon::prelude::*;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -86,7 +86,8 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
 pub(super) struct Reading {
     pipeline: Box<dyn Pipeline>,
     source: Source,
-    decoder: Decoder,
+    /// One for each GPU, or one.
+    decoders: Vec<Decoder>,
     saver: Option<Saver>,
     timings: bool,
     threads: usize,
@@ -102,16 +103,9 @@ impl Reading {
         if args.input.is_empty() {
             return Err(Error::config("--input", "no input; give a file, folder, glob or URL, or - for a list on standard input"));
         }
-        let decoder = Decoder {
-            jpeg: match args.jpeg_decoder {
-                JpegArg::Zune => JpegDecoder::Zune,
-                JpegArg::Turbo => JpegDecoder::Turbo,
-            },
-            limits: Limits {
-                max_pixels: args.max_pixels.saturating_mul(1_000_000),
-                max_file_bytes: args.max_file_size.saturating_mul(1 << 20),
-            },
-        };
+        let limits =
+            Limits { max_pixels: args.max_pixels.saturating_mul(1_000_000), max_file_bytes: args.max_file_size.saturating_mul(1 << 20) };
+        let decoders = decoders(args.jpeg_decoder, limits, plan, global)?;
         let fonts = fonts(args, global)?;
         let suffix = match plan.config.name() {
             PipelineName::Ocr => save::OCR_SUFFIX,
@@ -120,8 +114,7 @@ impl Reading {
         let named = NamedInputs::new(&args.input);
         let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema(args), suffix));
         let saver = saver.transpose()?.map(|saver| saver.sparing(move |path| named.contains(path)));
-        let source_options =
-            SourceOptions { offline: global.offline, limits: decoder.limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
+        let source_options = SourceOptions { offline: global.offline, limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
         let source = Source::new(&args.input, source_options);
         let pipeline = plan.open(global)?;
         for run in pipeline.run_records() {
@@ -129,17 +122,21 @@ impl Reading {
         }
         let threads = plan.loader.threads;
         let lone_worker = threads == 1 && plan.devices.iter().all(|device| device.gpu().is_none());
-        Ok(Self { pipeline, source, decoder, saver, timings, threads, lone_worker, working: Arc::default() })
+        Ok(Self { pipeline, source, decoders, saver, timings, threads, lone_worker, working: Arc::default() })
     }
 
     /// Hands the outcome of each input to `sink`, in input order.
     pub fn run(self, sink: impl FnMut(Outcome)) {
-        let Self { pipeline, source, decoder, saver, timings, threads, lone_worker, working } = self;
+        let Self { pipeline, source, decoders, saver, timings, threads, lone_worker, working } = self;
         let jobs = source.map(|item| {
             let slot = saver.as_ref().map(|s| s.reserve(&item.frame_id(), &item.relative_dir));
             Job { item, slot }
         });
-        let run = |jobs: Vec<Job>| run_jobs(pipeline.as_ref(), jobs, &decoder, saver.as_ref(), timings);
+        let turn = AtomicUsize::new(0);
+        let run = |jobs: Vec<Job>| {
+            let decoder = &decoders[turn.fetch_add(1, Ordering::Relaxed) % decoders.len()];
+            run_jobs(pipeline.as_ref(), jobs, decoder, saver.as_ref(), timings)
+        };
         // A lone worker gets a job whole: handed to it step by step, the job waits for it at each.
         let work = |jobs: Vec<Job>| {
             let _working = working.read().unwrap_or_else(PoisonError::into_inner);
@@ -147,6 +144,23 @@ impl Reading {
         };
         let limits = schedule::Limits::for_threads(threads).with_batch(pipeline.batch_size());
         schedule::ordered(jobs, limits, work, sink);
+    }
+}
+
+/// What decodes pictures: where that is nvJPEG, one for each GPU of `plan`.
+fn decoders(jpeg: JpegArg, limits: Limits, plan: &Plan, global: &GlobalArgs) -> Result<Vec<Decoder>> {
+    let on_host = |jpeg| Decoder { jpeg, limits, nvjpeg: None };
+    match jpeg {
+        JpegArg::Zune => Ok(vec![on_host(JpegDecoder::Zune)]),
+        JpegArg::Turbo => Ok(vec![on_host(JpegDecoder::Turbo)]),
+        JpegArg::Nvjpeg => {
+            let opened = super::nvjpeg::open(&plan.gpus(), &plan::cache(global)?)?;
+            if opened.is_empty() {
+                let reason = "networks run on the processor; give --device gpu:0 as well, or another decoder";
+                return Err(Error::config("--jpeg-decoder nvjpeg", reason));
+            }
+            Ok(opened.into_iter().map(|nvjpeg| Decoder { nvjpeg: Some(nvjpeg), ..on_host(JpegDecoder::default()) }).collect())
+        }
     }
 }
 

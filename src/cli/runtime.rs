@@ -24,7 +24,7 @@ pub enum RuntimeCommand {
     Install {
         /// onnx_runtime, openvino, font (for saved pictures); all three when none is given. Also paddle (the engine
         /// paddle_infer) and paddle2onnx (Paddle's own model formats), 0.2 GB to download and 0.7 GB installed; and gpu, ONNX
-        /// Runtime for the GPU with CUDA's libraries as the driver here can run them, 1.5 GB (CUDA 13) or 1.9 GB (CUDA 12)
+        /// Runtime for the GPU with CUDA's libraries, nvJPEG among them, as the driver here can run them, 1.5 GB (CUDA 13) or 1.9 GB (CUDA 12)
         names: Vec<Part>,
     },
 }
@@ -71,7 +71,9 @@ impl Part {
             Self::Gpu => {
                 let gpus = device::probe().map_err(|unavailable| unavailable.error("gpu"))?;
                 gpus.select(&[])?;
-                let library = CudaRelease::for_driver(gpus.cuda.major()).install(cache)?.library;
+                let release = CudaRelease::for_driver(gpus.cuda.major());
+                let library = release.install(cache)?.library;
+                release.install_jpeg_library(cache)?;
                 Ok(vec![["gpu".into(), library.version.unwrap_or_default(), "cache".into(), library.path.display().to_string()]])
             }
         }

@@ -70,19 +70,6 @@ impl Resident {
         Ok(picture)
     }
 
-    /// A picture of packed rows, written by the work so far of `stream`, which its memory belongs to.
-    ///
-    /// # Errors
-    /// [`Error::Input`] when there are too few samples.
-    pub fn of(pixels: DeviceBuffer<u8>, format: PixelFormat, size: Size, stream: &Stream) -> Result<Self> {
-        let row = size.width as usize * format.bytes();
-        if pixels.len() < row * size.height as usize {
-            return Err(Error::input("picture", format!("{} bytes for {size} {format:?} pixels", pixels.len())));
-        }
-        let plane = Plane { address: pixels.slice().address(), pitch: row as u32 };
-        Self::new(stream, Planes::Interleaved(format, plane), [size; 2], pixels)
-    }
-
     /// Whether `other` is of the same size and format, on the same GPU.
     pub fn is_like(&self, other: &Self) -> bool {
         let format = |planes: Planes| match planes {
@@ -119,6 +106,20 @@ impl Resident {
     fn new(stream: &Stream, planes: Planes, [size, canvas]: [Size; 2], owner: impl Any + Send + Sync) -> Result<Self> {
         let (there, owner) = (stream.mark()?, Box::new(owner));
         Ok(Self { stream: stream.clone(), there, planes, size, canvas, copy: OnceLock::new(), _owner: owner })
+    }
+
+    /// A picture whose rows of BGR lie in `memory`, one behind the other. What wrote them is done, or was put into its stream.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a zero side, and where the memory is too small for the picture.
+    pub fn from_rows(memory: DeviceBuffer<u8>, size: Size) -> Result<Self> {
+        let format = PixelFormat::Bgr;
+        if size.area() * format.bytes() as u64 > memory.len() as u64 {
+            return Err(Error::input("picture", format!("{} bytes for {size} pixels", memory.len())));
+        }
+        let plane = Plane { address: memory.slice().address(), pitch: size.width.saturating_mul(format.bytes() as u32) };
+        // SAFETY: the memory has all rows and goes with the picture; nobody else has it.
+        unsafe { Self::from_raw(&memory.stream(), Planes::Interleaved(format, plane), size, memory) }
     }
 
     /// `picture` on the device of `stream`, in the top-left corner of a black canvas. One in host memory is brought there by one

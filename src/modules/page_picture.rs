@@ -3,7 +3,7 @@
 use super::network::{Network, Share};
 use super::text_detect::canvas_of;
 use crate::error::Result;
-use crate::image::{ImageBuf, Picture, PictureRef, PixelFormat, Resident, Size};
+use crate::image::{ImageBuf, Picture, PictureRef, Resident, Size};
 use crate::ops::whiten::{self, White};
 use crate::tensor::storage::stage;
 use crate::trace::{StageTimes, Transfers};
@@ -79,7 +79,7 @@ impl PagePicture {
         let regions = stage(regions, stream)?.upload(stream, transfers)?;
         let mut pixels = stream.alloc(size.area() as usize * 3)?;
         whiten::cuda::run(stream, &page.surface()?, regions.on_device()?, white, &mut pixels.slice_mut())?;
-        Resident::of(pixels, PixelFormat::Bgr, size, stream).map(Picture::from)
+        Resident::from_rows(pixels, size).map(Picture::from)
     }
 }
 

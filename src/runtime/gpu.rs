@@ -1,4 +1,4 @@
-//! ONNX Runtime with its CUDA provider, and the libraries of CUDA that this needs: which versions the driver can run, where
+//! ONNX Runtime with its CUDA provider, the libraries of CUDA that this needs, and nvJPEG: which versions the driver can run, where
 //! they are, how they are installed.
 
 use super::{Found, Library, Origin, locate};
@@ -72,6 +72,31 @@ const ONNX_RUNTIME_12: Part = Part {
         ("onnxruntime/ThirdPartyNotices.txt", 325_054),
     ],
     libraries: &[],
+};
+
+/// It needs nothing, and nothing needs it.
+const NVJPEG_13: Part = Part {
+    wheel: wheel(
+        "nvidia-nvjpeg",
+        "13.0.1.86",
+        "nvidia_nvjpeg-13.0.1.86-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        "f658a05c48702219b3db52e194c2ea1ff0ccd3fbf2b75127b4a573074cc22fd5",
+        3_719_559,
+    ),
+    members: &[("nvidia/cu13/lib/", 64 << 20), ("nvidia_nvjpeg-13.0.1.86.dist-info/", 4 << 20)],
+    libraries: &["libnvjpeg.so.13"],
+};
+
+const NVJPEG_12: Part = Part {
+    wheel: wheel(
+        "nvidia-nvjpeg-cu12",
+        "12.4.0.76",
+        "nvidia_nvjpeg_cu12-12.4.0.76-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        "3888f10b32fbd58e80166c48e01073732d752fa5f167b7cb5b9615f1c6375a20",
+        5_313_609,
+    ),
+    members: &[("nvidia/nvjpeg/lib/", 64 << 20), ("nvidia_nvjpeg_cu12-12.4.0.76.dist-info/", 4 << 20)],
+    libraries: &["libnvjpeg.so.12"],
 };
 
 /// In the order of their needs.
@@ -241,6 +266,17 @@ impl Part {
         Folder { path: PathBuf::from(format!("runtime/{}-{}", self.wheel.project, self.wheel.version)), members: members.collect() }
     }
 
+    /// Where its first member lies once it is installed.
+    fn first(&self, cache: &Cache) -> PathBuf {
+        cache.root().join(self.folder().path).join(self.members[0].0)
+    }
+
+    /// Where its libraries lie then.
+    fn in_cache(&self, cache: &Cache) -> impl Iterator<Item = PathBuf> {
+        let folder = self.first(cache);
+        self.libraries.iter().map(move |name| folder.join(name))
+    }
+
     fn install(&self, cache: &Cache) -> Result<()> {
         cache.install(&Package {
             what: format!("{} {}", self.wheel.project, self.wheel.version),
@@ -261,11 +297,25 @@ impl CudaRelease {
         if cuda_major >= 13 { Self::Thirteen } else { Self::Twelve }
     }
 
-    const fn parts(self) -> (&'static Part, &'static [Part; 7]) {
+    /// ONNX Runtime, what it needs of CUDA, and nvJPEG.
+    const fn parts(self) -> (&'static Part, &'static [Part; 7], &'static Part) {
         match self {
-            Self::Twelve => (&ONNX_RUNTIME_12, &CUDA_12),
-            Self::Thirteen => (&ONNX_RUNTIME_13, &CUDA_13),
+            Self::Twelve => (&ONNX_RUNTIME_12, &CUDA_12, &NVJPEG_12),
+            Self::Thirteen => (&ONNX_RUNTIME_13, &CUDA_13, &NVJPEG_13),
         }
+    }
+
+    /// The library that decodes JPEG files, where it is installed.
+    pub fn jpeg_library(self, cache: &Cache) -> Option<PathBuf> {
+        self.parts().2.in_cache(cache).next().filter(|path| path.is_file())
+    }
+
+    /// Installs [`jpeg_library`](Self::jpeg_library) where it is not in the cache. No network needs it.
+    ///
+    /// # Errors
+    /// Those of [`install`](Self::install).
+    pub fn install_jpeg_library(self, cache: &Cache) -> Result<()> {
+        self.parts().2.install(cache)
     }
 
     /// Installs what is not in the cache.
@@ -273,7 +323,7 @@ impl CudaRelease {
     /// # Errors
     /// [`Error::Missing`] when it cannot be downloaded; [`Error::Config`] when the cache cannot be written.
     pub fn install(self, cache: &Cache) -> Result<GpuRuntime> {
-        let (library, cuda) = self.parts();
+        let (library, cuda, _) = self.parts();
         if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
             let host = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
             let reason = format!("this program brings no copy for {host}");
@@ -283,12 +333,10 @@ impl CudaRelease {
         for part in cuda.iter().chain([library]) {
             part.install(cache)?;
         }
-        let base = |part: &Part| cache.root().join(part.folder().path);
-        let place = |part: &Part, name: &str| base(part).join(part.members[0].0).join(name);
         let version = library.wheel.version;
         Ok(GpuRuntime {
-            library: Found { path: base(library).join(library.members[0].0), version: Some(version.to_owned()), origin: Origin::Cache },
-            before: cuda.iter().flat_map(|part| part.libraries.iter().map(move |name| place(part, name))).collect(),
+            library: Found { path: library.first(cache), version: Some(version.to_owned()), origin: Origin::Cache },
+            before: cuda.iter().flat_map(|part| part.in_cache(cache)).collect(),
         })
     }
 }
@@ -317,8 +365,8 @@ mod tests {
     fn the_driver_decides_the_release() {
         assert_eq!([12, 13, 14].map(CudaRelease::for_driver), [CudaRelease::Twelve, CudaRelease::Thirteen, CudaRelease::Thirteen]);
         for release in [CudaRelease::Twelve, CudaRelease::Thirteen] {
-            let (library, cuda) = release.parts();
-            for part in cuda.iter().chain([library]) {
+            let (library, cuda, jpeg) = release.parts();
+            for part in cuda.iter().chain([library, jpeg]) {
                 let Wheel { project, version, file, sha256, bytes } = part.wheel;
                 assert!(file.starts_with(&format!("{}-{version}-", project.replace('-', "_"))) && file.ends_with("x86_64.whl"), "{file}");
                 assert!(sha256.len() == 64 && bytes > 1 << 20, "{file}");

@@ -33,7 +33,7 @@ pub trait Stages: Sync {
     type Worker;
 
     /// Decode pool: makes an item ready for the workers, or finishes it here.
-    fn decode(&self, tag: &Self::Tag, raw: Self::Raw) -> Result<Self::Ready, Self::Out>;
+    fn decode(&self, tag: &mut Self::Tag, raw: Self::Raw) -> Result<Self::Ready, Self::Out>;
 
     /// Cost of an item, in the unit of [`Batching::cost`].
     fn cost(&self, ready: &Self::Ready) -> u64;
@@ -295,7 +295,7 @@ impl<S: Stages> Graph<'_, S> {
                 continue;
             };
             self.gauges.streams[ticket.stream].queued.fetch_sub(1, Relaxed);
-            let (decoded, span) = spanned(index, || caught(|| self.stages.decode(&ticket.tag, raw)));
+            let (decoded, span) = spanned(index, || caught(|| self.stages.decode(&mut ticket.tag, raw)));
             ticket.timeline.decode = span;
             match decoded.unwrap_or_else(|reason| Err(self.stages.fault(&ticket.tag, format!("decoding failed: {reason}")))) {
                 Ok(item) => {

@@ -4,7 +4,7 @@ use super::pdf::Document;
 use super::url::Fetcher;
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
-use crate::image::{Frame, FrameId, ImageBuf, PageText};
+use crate::image::{Frame, FrameId, PageText, Picture};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ impl InputItem {
         }
     }
 
-    /// Reads and decodes the picture, or renders the page; the frame carries [`InputItem::name`]. Every error is
+    /// Reads and decodes the picture, on a GPU where the decoder has one, or renders the page; the frame carries [`InputItem::name`]. Every error is
     /// [`Error::Input`] with that name: nothing there, not a regular file, too large, unreachable, not decodable (see
     /// [`Decoder::decode`]), a page that cannot be rendered, or a single pixel.
     pub fn load(&self, decoder: &Decoder) -> Result<Frame> {
@@ -84,17 +84,19 @@ impl InputItem {
     }
 
     /// The pixels, and what is known of their text.
-    fn pixels(&self, decoder: &Decoder) -> Result<(ImageBuf, Option<PageText>)> {
+    fn pixels(&self, decoder: &Decoder) -> Result<(Picture, Option<PageText>)> {
         let limit = decoder.limits.max_file_bytes;
         let refused = |reason| Error::input(&self.name, reason);
         let bytes = match &self.kind {
             InputKind::File(path) => read_file(path, limit).map_err(refused)?,
             InputKind::Url(fetcher) => fetcher.fetch(&self.name, limit).map_err(refused)?,
-            InputKind::Bytes(bytes) => return Ok((decoder.decode(bytes, &self.name)?, None)),
-            InputKind::Page { document, index } => return document.render(*index).map_err(refused),
+            InputKind::Bytes(bytes) => return Ok((decoder.picture(bytes, &self.name)?, None)),
+            InputKind::Page { document, index } => {
+                return document.render(*index).map(|(image, text)| (image.into(), text)).map_err(refused);
+            }
             InputKind::Refused(reason) => return Err(refused(reason.clone())),
         };
-        Ok((decoder.decode(&bytes, &self.name)?, None))
+        Ok((decoder.picture(&bytes, &self.name)?, None))
     }
 }
 

@@ -28,7 +28,7 @@ fn open() -> i64 {
     unsafe { decoders().get::<unsafe extern "C" fn() -> i64>(b"stub_cuvid_open").expect("exported")() }
 }
 
-fn options(gpu: &Arc<Gpu>) -> VideoOptions {
+pub fn options(gpu: &Arc<Gpu>) -> VideoOptions {
     VideoOptions {
         ffmpeg: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stream/ffmpeg"),
         stall: Duration::from_secs(5),
@@ -39,7 +39,7 @@ fn options(gpu: &Arc<Gpu>) -> VideoOptions {
     }
 }
 
-fn events(script: &str, options: VideoOptions) -> Vec<VideoEvent> {
+pub fn events(script: &str, options: VideoOptions) -> Vec<VideoEvent> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("script");
     std::fs::write(&path, script).expect("written");
@@ -87,7 +87,7 @@ fn what_a_gpu_does_not_decode_is_decoded_on_the_host_or_is_an_error() {
     for (stream, reason) in [
         ("stream h264 90.00\nseq 64 48 1 0 8 1\npic 0 0\n", "its pictures are to be turned"),
         ("stream h264\nseq 64 48 1 0 8 1\npic 0 NOPTS\n", "the GPU is not given a stream without times"),
-        ("stream vp9\n", "gpu:0 is given h264 and hevc, not vp9"),
+        ("stream vp9\n", "gpu:0 is given h264, hevc and mjpeg, not vp9"),
         ("stream hevc\nseq 64 48 1 0 10 1\npic 0 0\n", "gpu:0 does not decode hevc of 64x48 pixels, 10 bits, 4:2:0"),
         ("stream h264\nseq 64 48 1 0 8 3\npic 0 0\n", "gpu:0 does not decode h264 of 64x48 pixels, 8 bits, 4:4:4"),
         ("stream h264\nseq 5000 48 1 0 8 1\npic 0 0\n", "gpu:0 does not decode h264 of 5008x48 pixels"),

@@ -81,9 +81,11 @@ fn devices_are_named_with_what_they_are() {
         doctor(command.args(["doctor", "--json", "--device", device]))
     };
     let found = ask("gpu:1", None);
-    let [(cuda, true, driver), (zero, false, old), (one, true, hopper), (_, true, newer), (_, true, videos)] = &found[..] else {
+    let [(cuda, true, driver), (zero, false, old), (one, true, hopper), (_, true, newer), (_, true, videos), (_, true, jpeg)] = &found[..]
+    else {
         panic!("{found:?}")
     };
+    assert!(jpeg.contains("libnvjpeg.so.12: cannot open shared object file") && jpeg.contains("runtime install gpu"), "{jpeg}");
     assert!(videos.contains("libnvcuvid.so.1: cannot open shared object file") && videos.contains("--decode host"), "{videos}");
     assert!(cuda == "cuda" && driver.contains("for CUDA 12.2 and older"), "{driver}");
     assert!(zero == "gpu:0" && old.contains("Stub 0, compute capability 7.0, 8.0 GiB, GPU-a0000000-0000-"), "{old}");
@@ -97,7 +99,7 @@ fn devices_are_named_with_what_they_are() {
 
     // Numbers count what is visible; the state of the device follows it.
     let found = ask("gpu:0", Some("1"));
-    assert!(found.len() == 3 && found[1].0 == "gpu:0" && found[1].2.contains("Stub 1") && found[1].2.contains("88 °C"), "{found:?}");
+    assert!(found.len() == 4 && found[1].0 == "gpu:0" && found[1].2.contains("Stub 1") && found[1].2.contains("88 °C"), "{found:?}");
     for (device, visible, says) in [
         ("gpu:1", "1", "there is no GPU 1; there is 0 Stub 1 (GPU-a1000000"),
         ("gpu:1", "1", "CUDA_VISIBLE_DEVICES is `1`"),

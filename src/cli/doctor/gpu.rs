@@ -1,10 +1,12 @@
 //! What `doctor` says of graphics processors.
 
 use super::Finding;
+use crate::cache::Cache;
+use crate::cli::nvjpeg;
 use crate::device::{self, Device, DeviceSpec, GpuInfo, Image, Nvml, VideoDecoder, image_for};
 
 /// The driver and its devices, or why there are none. Only what was asked for can be wrong.
-pub(super) fn findings(asked: &DeviceSpec) -> Vec<Finding> {
+pub(super) fn findings(asked: &DeviceSpec, cache: &Cache) -> Vec<Finding> {
     let finding = |name: String, ok, found, next_step| Finding { topic: "gpu", name, ok, found, next_step };
     let ids = match asked {
         DeviceSpec::Auto | DeviceSpec::Cpu => None,
@@ -37,6 +39,8 @@ pub(super) fn findings(asked: &DeviceSpec) -> Vec<Finding> {
     if ids.is_some() {
         let found = VideoDecoder::available().map_or_else(|e| e.to_string(), |()| "libnvcuvid.so.1, for h264 and hevc".into());
         findings.push(finding("video decoders".into(), true, found, None)); // without them ffmpeg decodes
+        let found = nvjpeg::available(cache).map_or_else(|e| e.to_string(), |()| "nvJPEG, for JPEG files; never run on hardware".into());
+        findings.push(finding("JPEG decoder".into(), true, found, None)); // without it files are decoded on the host
     }
     findings.extend(choice);
     if let Some(Err(e)) = ids.map(|ids| gpus.select(ids)) {

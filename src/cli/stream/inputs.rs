@@ -1,38 +1,18 @@
 //! What was named as input, as feeds of the graph.
 
-use super::stages::{FrameStages, Output, Picture, Tag};
-use crate::device::Gpu;
+use super::decoding::{Decoders, Decoding};
+use super::stages::{DecodedBy, FrameStages, Output, Picture, Tag};
 use crate::error::{Error, Result};
-use crate::image::Picture as Pixels;
 use crate::schedule::graph::{Feed, Offer};
 use crate::schedule::{DropPolicy, WhenFull};
 use crate::source::video::{Moment, RawFrames, RawLayout, Video, VideoEvent, VideoKind, VideoOptions, names_video};
 use crate::source::{STANDARD_INPUT, Source, SourceOptions};
-use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
 enum Kind {
     Video,
     Raw(RawLayout),
     Pictures,
-}
-
-/// Who decodes videos.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decoders {
-    /// ffmpeg.
-    Host,
-    /// The GPU that works on the frames, else ffmpeg.
-    Gpu,
-    /// That GPU only.
-    GpuOnly,
-}
-
-impl fmt::Display for Decoders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Host { "host" } else { "gpu, where it can" })
-    }
 }
 
 /// Checked inputs.
@@ -41,9 +21,7 @@ pub(super) struct Inputs {
     video: VideoOptions,
     source: SourceOptions,
     rate: f64,
-    /// The GPUs that networks run on; they decode as well where `decoders` says so.
-    gpus: Vec<Arc<Gpu>>,
-    decoders: Decoders,
+    decoding: Decoding,
 }
 
 impl Inputs {
@@ -54,7 +32,7 @@ impl Inputs {
         video: VideoOptions,
         raw: Option<RawLayout>,
         rate: f64,
-        (gpus, decoders): (Vec<Arc<Gpu>>, Decoders),
+        decoding: Decoding,
         source: SourceOptions,
     ) -> Result<Self> {
         let mut inputs: Vec<(String, Kind, DropPolicy)> = Vec::new();
@@ -74,9 +52,9 @@ impl Inputs {
         }
         if inputs.iter().any(|(_, kind, _)| matches!(kind, Kind::Video)) {
             let version = video.ffmpeg_version()?;
-            tracing::info!("decode: {decoders}, by {version}");
+            tracing::info!("decode: {}, by {version}", decoding.videos);
         }
-        Ok(Self { inputs, video, source, rate, gpus, decoders })
+        Ok(Self { inputs, video, source, rate, decoding })
     }
 
     /// Whether some of them drop what is old, so that nothing should wait behind their queues.
@@ -86,26 +64,26 @@ impl Inputs {
 
     /// One feed an input.
     pub fn feeds<'a>(self) -> Vec<Feed<'a, FrameStages<'a>>> {
-        let Self { inputs, mut video, source, rate, gpus, decoders } = self;
-        video.gpu_only = decoders == Decoders::GpuOnly;
+        let Self { inputs, mut video, source, rate, decoding: Decoding { gpus, videos, .. } } = self;
+        video.gpu_only = videos == Decoders::GpuOnly;
         let feed = |(stream, (name, kind, policy)): (usize, (String, Kind, DropPolicy))| {
             let on_gpu = !gpus.is_empty();
-            let tag = move |moment, by| Tag { stream, moment, page_index: None, decode: on_gpu.then_some(by) };
+            // Where it turns out otherwise the tag is set when the frame is there.
+            let tag = move |moment| Tag { stream, moment, page_index: None, decode: on_gpu.then_some(DecodedBy::Host) };
             let event = move |event| match event {
-                VideoEvent::Frame(moment, image @ Pixels::Gpu(_)) => Offer::Item(tag(moment, "gpu"), Picture::Pixels(image)),
-                VideoEvent::Frame(moment, image) => Offer::Item(tag(moment, "host"), Picture::Pixels(image)),
+                VideoEvent::Frame(moment, image) => Offer::Item(tag(moment), Picture::Pixels(image)),
                 VideoEvent::Fault(moment, error) => {
                     Offer::Output(Tag { stream, moment, page_index: None, decode: None }, Output::Failed(error))
                 }
             };
             // Streams are dealt out to the GPUs, and each frame is worked on where it was decoded.
-            let gpu = gpus.get(stream % gpus.len().max(1)).filter(|_| decoders != Decoders::Host).cloned();
+            let gpu = gpus.get(stream % gpus.len().max(1)).filter(|_| videos != Decoders::Host).cloned();
             let offers: Box<dyn Iterator<Item = _> + Send> = match kind {
                 Kind::Video => Box::new(Video::new(&name, VideoOptions { gpu, ..video.clone() }).map(event)),
                 Kind::Raw(layout) => Box::new(RawFrames::new(&name, std::io::stdin(), layout, video.stop.clone()).map(event)),
                 Kind::Pictures => Box::new((0u64..).zip(Source::new(&[name], source.clone())).map(move |(frame_id, item)| {
                     let moment = Moment { frame_id, timestamp_ms: frame_id as f64 * 1e3 / rate };
-                    let tag = Tag { page_index: item.page_index(), ..tag(moment, "host") };
+                    let tag = Tag { page_index: item.page_index(), ..tag(moment) };
                     Offer::Item(tag, Picture::Item(item))
                 })),
             };
@@ -113,6 +91,19 @@ impl Inputs {
         };
         inputs.into_iter().enumerate().map(feed).collect()
     }
+}
+
+/// Whether `name` may have JPEG files among its pictures: a folder or a pattern may, and a file that is not called something else.
+pub(super) fn may_hold_jpeg(name: &str) -> bool {
+    let path = Path::new(name);
+    let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let other = !path.is_dir() && ["bmp", "pdf", "png", "tif", "tiff", "webp"].contains(&&*suffix);
+    matches!(kind(name, None), Ok(Kind::Pictures)) && !other
+}
+
+/// Whether `name` is a video or stream.
+pub(super) fn is_video(name: &str) -> bool {
+    matches!(kind(name, None), Ok(Kind::Video))
 }
 
 fn kind(name: &str, raw: Option<RawLayout>) -> Result<Kind> {

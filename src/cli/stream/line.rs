@@ -35,7 +35,7 @@ impl<'a> Lines<'a> {
                 &self.last[stream]
             }
         };
-        let decode = tag.decode.map_or(String::new(), |by| format!(r#""decode":"{by}","#));
+        let decode = tag.decode.map_or(String::new(), |by| format!(r#""decode":"{}","#, by.name()));
         let (moment, rest) = (tag.moment, body.strip_prefix('{').unwrap_or("}"));
         format!(r#"{{"stream":{stream},"frame_id":{},"timestamp_ms":{},{decode}{carried}{rest}"#, moment.frame_id, moment.timestamp_ms)
     }

@@ -1,7 +1,8 @@
-//! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `inputs` turns what was named into feeds,
+//! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `decoding` says who decodes, `inputs` turns what was named into feeds,
 //! `stages` is the work on a frame, `line` what is written about it, `webhook` sends that on, `record` the videos of drawn
 //! frames, `trace` where the time went, `progress` the figures meanwhile.
 
+mod decoding;
 mod inputs;
 mod line;
 mod progress;
@@ -14,7 +15,6 @@ use super::args::{EngineArgs, GlobalArgs};
 use super::pdf::PdfArgs;
 use super::plan::{self, Plan};
 use super::{ALL_DONE, SOME_FAILED};
-use crate::device::{Device, Gpu, VideoDecoder};
 use crate::error::{Error, Result};
 use crate::extract::Retries;
 use crate::image::Size;
@@ -30,12 +30,12 @@ use crate::schedule::stop::Stop;
 use crate::source::SourceOptions;
 use crate::source::video::{RawFormat, RawLayout, VideoOptions};
 use crate::trace::display;
-use inputs::{Decoders, Inputs};
+use decoding::{DecodeArg, Decoding};
+use inputs::Inputs;
 use record::Recorder;
 use stages::{FrameStages, Output};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use trace::Trace;
@@ -87,8 +87,8 @@ pub struct StreamArgs {
     /// The ffmpeg program that decodes videos and streams, and encodes those of --save-video
     #[arg(long, value_name = "PATH", env = "HPINFER_FFMPEG", default_value = "ffmpeg")]
     ffmpeg: PathBuf,
-    /// Who decodes videos: the decoders of the GPU that networks run on (h264 and hevc, whose frames then never come to the
-    /// host), or ffmpeg on the host. auto: the GPU where it can
+    /// Who decodes: the GPU that networks run on, whose frames then never come to the host (videos of h264 and hevc by its decoders,
+    /// JPEG files and Motion JPEG by nvJPEG), or ffmpeg and the JPEG decoder on the host. auto: the GPU where it can
     #[arg(long, value_enum, default_value_t)]
     decode: DecodeArg,
     /// Report and reconnect a live stream that is silent for so many seconds; for its first frame it has 15 at least
@@ -118,37 +118,7 @@ pub struct StreamArgs {
     engine: EngineArgs,
 }
 
-/// Value of `--decode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum DecodeArg {
-    #[default]
-    Auto,
-    Gpu,
-    Host,
-}
-
 impl StreamArgs {
-    /// The GPUs that networks run on, and who decodes.
-    fn decoders(&self, plan: &Plan) -> Result<(Vec<Arc<Gpu>>, Decoders)> {
-        let gpus: Vec<Arc<Gpu>> = plan.devices.iter().filter_map(Device::gpu).cloned().collect();
-        let hindrance = match gpus.is_empty() {
-            true => Some(Error::config("--decode gpu", "networks run on the processor; give --device gpu:0 as well")),
-            false => VideoDecoder::available().err(),
-        };
-        let decoders = match (self.decode, hindrance) {
-            (DecodeArg::Host, _) => Decoders::Host,
-            (DecodeArg::Gpu, Some(error)) => return Err(error),
-            (DecodeArg::Gpu, None) => Decoders::GpuOnly,
-            (DecodeArg::Auto, None) => Decoders::Gpu,
-            (DecodeArg::Auto, Some(_)) if gpus.is_empty() => Decoders::Host,
-            (DecodeArg::Auto, Some(error)) => {
-                tracing::warn!("decode: host: {error}");
-                Decoders::Host
-            }
-        };
-        Ok((gpus, decoders))
-    }
-
     fn video(&self, stop: &Stop) -> Result<VideoOptions> {
         let stall = Duration::try_from_secs_f64(self.stall).ok().filter(|stall| !stall.is_zero());
         let stall = stall.ok_or_else(|| Error::config("--stall", format!("{} is no time above 0", self.stall)))?;
@@ -185,12 +155,14 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         return Err(Error::config("--carry-over", "a number of levels is 0 to 255"));
     }
     let stop = Stop::default();
-    let (video, decoders) = (args.video(&stop)?, args.decoders(&plan)?);
+    let cache = plan::cache(global)?;
+    let video = VideoOptions { nvjpeg: super::nvjpeg::installed(&cache), ..args.video(&stop)? };
+    let decoding = Decoding::new(args.decode, &args.input, &plan, &cache)?;
+    let nvjpeg = decoding.nvjpeg.clone();
     let source = SourceOptions { offline: global.offline, pdf: args.pdf.options()?, ..SourceOptions::default() };
-    let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoders, source)?;
+    let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoding, source)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
     let recorder = args.recorder(&plan, &args.video(&stop)?)?;
-    let cache = plan::cache(global)?;
     let fonts = || {
         let cache = cache.clone();
         Ok::<_, Error>(Fonts::new(args.font.as_deref())?.with_installer(Box::new(move || runtime::font::install(&cache))))
@@ -200,7 +172,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let saver = |folder| Ok::<_, Error>((Saver::new(folder, fonts()?, Schema::default(), PICTURE_SUFFIX)?, folder));
     let saver = args.save_frames.as_deref().map(saver).transpose()?;
     let drawing = recorder.as_ref().map(|_| fonts()).transpose()?;
-    let stages = FrameStages::new(pipeline.as_ref(), &args.input, args.carry_over, saver, drawing);
+    let stages = FrameStages::new(pipeline.as_ref(), &args.input, nvjpeg, args.carry_over, saver, drawing);
     let delay = Duration::from_millis(args.batch_delay);
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
     let threads = plan.loader.threads;

@@ -1,5 +1,6 @@
 //! The work on a frame.
 
+use crate::device::NvJpeg;
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
 use crate::image::{Frame, FrameId, ImageBuf, Picture as Pixels};
@@ -14,7 +15,7 @@ use crate::source::InputItem;
 use crate::source::video::Moment;
 use crate::trace::{StageTimes, Transfers};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A frame of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +25,29 @@ pub(super) struct Tag {
     /// Page, from 0, where it is one of a document.
     pub page_index: Option<u32>,
     /// Who decoded it, where networks run on a GPU.
-    pub decode: Option<&'static str>,
+    pub decode: Option<DecodedBy>,
+}
+
+/// Who decoded a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DecodedBy {
+    Host,
+    Gpu,
+}
+
+impl DecodedBy {
+    /// Of a frame that lies where its decoder left it.
+    pub fn of(image: &Pixels) -> Self {
+        if matches!(image, Pixels::Gpu(_)) { Self::Gpu } else { Self::Host }
+    }
+
+    /// As result lines say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Gpu => "gpu",
+        }
+    }
 }
 
 /// What a stream yields.
@@ -56,7 +79,8 @@ type Reference = Mutex<Option<(u64, Pixels)>>;
 pub(super) struct FrameStages<'a> {
     pipeline: &'a dyn Pipeline,
     names: &'a [String],
-    decoder: Decoder,
+    /// Of pictures, dealt out to the streams.
+    decoders: Vec<Decoder>,
     carry_over: Option<f32>,
     references: Vec<Reference>,
     /// What saves frames, and the folder for them.
@@ -66,16 +90,21 @@ pub(super) struct FrameStages<'a> {
 }
 
 impl<'a> FrameStages<'a> {
-    /// Frames are drawn where `fonts` are given.
+    /// Frames are drawn where `fonts` are given; pictures of a stream are decoded by the one of `nvjpeg` that comes to it in turn.
     pub fn new(
         pipeline: &'a dyn Pipeline,
         names: &'a [String],
+        nvjpeg: Vec<Arc<NvJpeg>>,
         carry_over: Option<f32>,
         saver: Option<(Saver, &'a Path)>,
         fonts: Option<Fonts>,
     ) -> Self {
         let references = names.iter().map(|_| Mutex::default()).collect();
-        Self { pipeline, names, decoder: Decoder::default(), carry_over, references, saver, fonts }
+        let decoders = match nvjpeg.is_empty() {
+            true => vec![Decoder::default()],
+            false => nvjpeg.into_iter().map(|nvjpeg| Decoder { nvjpeg: Some(nvjpeg), ..Decoder::default() }).collect(),
+        };
+        Self { pipeline, names, decoders, carry_over, references, saver, fonts }
     }
 
     /// The earlier frame whose result holds for `image` as well, as it differs by at most `most`; else this one becomes the one
@@ -106,14 +135,15 @@ impl Stages for FrameStages<'_> {
     type Out = Output;
     type Worker = ();
 
-    fn decode(&self, tag: &Tag, raw: Picture) -> Result<Frame, Output> {
+    fn decode(&self, tag: &mut Tag, raw: Picture) -> Result<Frame, Output> {
         let frame = match raw {
-            Picture::Item(item) => item.load(&self.decoder).map_err(Output::Failed)?,
+            Picture::Item(item) => item.load(&self.decoders[tag.stream % self.decoders.len()]).map_err(Output::Failed)?,
             Picture::Pixels(image) => {
                 let id = FrameId { input_path: Some(self.names[tag.stream].clone()), page_index: None };
                 Frame::new(id, image)
             }
         };
+        tag.decode = tag.decode.map(|_| DecodedBy::of(&frame.image));
         let Some(most) = self.carry_over else { return Ok(frame) };
         let same = self.same_as(tag, &frame.image, most).map_err(Output::Failed)?;
         same.map_or(Ok(frame), |earlier| Err(Output::SameAs(earlier)))

@@ -1,7 +1,7 @@
 //! Memory of a device, and host memory that its copy engine reaches. Both belong to a stream and go back to it: whoever gets
 //! them next works behind what was put into the stream before, so that nothing has to wait.
 
-use super::stream::Shared;
+use super::stream::{Shared, Stream};
 use crate::device::queue::{DeviceSlice, DeviceSliceMut};
 use crate::error::Result;
 use bytemuck::Pod;
@@ -37,6 +37,11 @@ impl<T: Pod> DeviceBuffer<T> {
     /// True when there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The stream that the memory belongs to.
+    pub fn stream(&self) -> Stream {
+        Stream::of(self.home.clone())
     }
 
     /// The elements, to be read by launches.

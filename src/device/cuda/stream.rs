@@ -57,6 +57,10 @@ impl Stream {
         Ok(Self(shared))
     }
 
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
     /// The device.
     pub fn gpu(&self) -> &Arc<Gpu> {
         &self.0.gpu

@@ -8,7 +8,7 @@ use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOpt
 
 pub(super) fn decode(bytes: &[u8], decoder: JpegDecoder, limits: &Limits) -> Result<(Vec<u8>, Size), Reason> {
     let header = Header::read(bytes)?;
-    let size = checked_size(header.width.into(), header.height.into(), limits)?;
+    let size = header.size(limits)?;
     let bgr = match decoder {
         // Version 0.8 of the port knows stored RGB by the Adobe segment only, and gives up on stray bytes.
         JpegDecoder::Turbo if !header.named_rgb && !header.padded => turbo(bytes, size)?,
@@ -21,10 +21,15 @@ pub(super) fn decode(bytes: &[u8], decoder: JpegDecoder, limits: &Limits) -> Res
 }
 
 /// What the markers say, before any pixel is decoded.
-struct Header {
+pub(super) struct Header {
     width: u16,
     height: u16,
     orientation: Option<u8>,
+    /// Code of the marker that began the frame, and how many components it has, where it does not say two things.
+    process: u8,
+    components: Option<usize>,
+    /// The transform that an Adobe segment names: 0 is none.
+    transform: Option<u8>,
     /// The components are called R, G and B, and no Adobe segment says what they hold.
     named_rgb: bool,
     /// Stray bytes stand between two segments; libjpeg skips them.
@@ -32,9 +37,9 @@ struct Header {
 }
 
 impl Header {
-    fn read(bytes: &[u8]) -> Result<Self, Reason> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Reason> {
         let mut frame = None;
-        let (mut exif, mut adobe, mut padded) = (None, false, false);
+        let (mut exif, mut adobe, mut transform, mut padded) = (None, false, None, false);
         let mut at = 2;
         loop {
             // Markers are FF and a code; within entropy-coded data FF 00 is a sample byte and FF D0 to D7 are restarts.
@@ -52,17 +57,19 @@ impl Header {
             let body = bytes.get(at + 2..at + length.max(2)).ok_or_else(cut_off)?;
             match code {
                 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf if frame.is_none() => {
-                    let [precision, h0, h1, w0, w1, _, ref components @ ..] = *body else {
+                    let [precision, h0, h1, w0, w1, count, ref components @ ..] = *body else {
                         return Err("the frame header is damaged".into());
                     };
                     if precision != 8 {
                         return Err(format!("{precision} bits per sample, only 8 are supported"));
                     }
-                    frame = Some((u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1]), components.iter().step_by(3).eq(b"RGB")));
+                    let names = components.iter().step_by(3);
+                    let count = Some(names.len()).filter(|&named| named == usize::from(count));
+                    frame = Some((code, [[w0, w1], [h0, h1]].map(u16::from_be_bytes), count, names.eq(b"RGB")));
                 }
                 // OpenCV looks into the first segment of this kind only, even when it holds something else than EXIF.
                 0xe1 => exif = exif.or(Some(body)),
-                0xee => adobe |= body.starts_with(b"Adobe"),
+                0xee if body.starts_with(b"Adobe") => (adobe, transform) = (true, transform.or(body.get(11).copied())),
                 _ => {}
             }
             at += length.max(2);
@@ -70,9 +77,28 @@ impl Header {
                 at = end_of_scan(bytes, at)?;
             }
         }
-        let (width, height, named_rgb) = frame.ok_or("no frame header before the end marker")?;
+        let (process, [width, height], components, named_rgb) = frame.ok_or("no frame header before the end marker")?;
         let orientation = exif.and_then(|body| body.strip_prefix(b"Exif\0\0")).and_then(orientation::of_exif);
-        Ok(Self { width, height, orientation, named_rgb: named_rgb && !adobe, padded })
+        Ok(Self { width, height, orientation, process, components, transform, named_rgb: named_rgb && !adobe, padded })
+    }
+
+    /// Width and height, within the limits.
+    pub(super) fn size(&self, limits: &Limits) -> Result<Size, Reason> {
+        checked_size(self.width.into(), self.height.into(), limits)
+    }
+
+    /// Why a decoder that knows no more than grey and YCbCr, upright and in one of the three usual processes, is not to have the file.
+    pub(super) fn is_unusual(&self) -> Option<&'static str> {
+        let is_rgb = self.named_rgb || (self.components == Some(3) && self.transform == Some(0));
+        [
+            (!matches!(self.components, Some(1 | 3)), "it is neither grey nor of three components"),
+            (!matches!(self.process, 0xc0..=0xc2), "its process is neither sequential nor progressive Huffman coding"),
+            (self.orientation.unwrap_or(1) != 1, "it is to be turned"),
+            (is_rgb, "it is stored as RGB"),
+            (self.padded, "it has stray bytes between segments"),
+        ]
+        .into_iter()
+        .find_map(|(is_so, reason)| is_so.then_some(reason))
     }
 }
 

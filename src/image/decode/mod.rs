@@ -4,10 +4,11 @@
 //!
 //! Equal to OpenCV in every sample: PNG, BMP, WebP, TIFF, and JPEG with [`JpegDecoder::Turbo`]. A truncated
 //! file, and damage that a decoder notices, is an error here also where OpenCV warns and returns what it could read; some damage
-//! within the data of a JPEG goes unnoticed.
+//! within the data of a JPEG goes unnoticed. What [`Decoder::nvjpeg`] decodes stays on its GPU, and was compared with nothing yet.
 
 mod bmp;
 mod jpeg;
+mod nvjpeg;
 mod orientation;
 mod png;
 mod tiff;
@@ -15,8 +16,11 @@ mod webp;
 
 use super::frame::{ImageBuf, PixelFormat};
 use super::geometry::Size;
+use super::picture::Picture;
+use crate::device::NvJpeg;
 use crate::error::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// Which implementation reads JPEG files. Pixels differ by a few levels between them, hence a choice made by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -69,20 +73,35 @@ impl Default for Limits {
     }
 }
 
-/// Settings of decoding; cheap to copy, shared by threads.
-#[derive(Clone, Copy, Debug, Default)]
+/// Settings of decoding; cheap to clone, shared by threads.
+#[derive(Clone, Debug, Default)]
 pub struct Decoder {
     /// The JPEG implementation.
     pub jpeg: JpegDecoder,
     /// What a picture may cost.
     pub limits: Limits,
+    /// Has the JPEG files that it can decode, whose pictures then lie in the memory of its GPU; `jpeg` has the others.
+    pub nvjpeg: Option<Arc<NvJpeg>>,
 }
 
 /// Why a file cannot be decoded, without its name.
 type Reason = String;
 
 impl Decoder {
-    /// Decodes the bytes of one file to a BGR picture. An error ([`Error::Input`]) names `name` and the reason: bytes
+    /// As [`decode`](Self::decode), but a JPEG file that [`nvjpeg`](Self::nvjpeg) decodes becomes a picture in the memory of its GPU.
+    /// What that refuses, or cannot do, is decoded here, and the log says why.
+    pub fn picture(&self, bytes: &[u8], name: &str) -> Result<Picture> {
+        if let (Some(decoder), Ok(FileFormat::Jpeg)) = (&self.nvjpeg, FileFormat::of(bytes)) {
+            match nvjpeg::decode(bytes, decoder, &self.limits) {
+                Ok(Ok(resident)) => return Ok(resident.into()),
+                Ok(Err(reason)) => tracing::debug!("{name}: decoded on the host: {reason}"),
+                Err(error) => tracing::warn!("{name}: decoded on the host: {error}"),
+            }
+        }
+        self.decode(bytes, name).map(Picture::from)
+    }
+
+    /// Decodes the bytes of one file to a BGR picture in host memory. An error ([`Error::Input`]) names `name` and the reason: bytes
     /// of no known kind, damaged or cut off, a kind of pixel that OpenCV refuses too, or more pixels than allowed.
     pub fn decode(&self, bytes: &[u8], name: &str) -> Result<ImageBuf> {
         let format = FileFormat::of(bytes).map_err(|reason| Error::input(name, reason))?;

@@ -27,7 +27,7 @@ impl Stages for Doubling {
     type Out = Result<u64, String>;
     type Worker = ();
 
-    fn decode(&self, _: &u64, raw: u64) -> Result<u64, Self::Out> {
+    fn decode(&self, _: &mut u64, raw: u64) -> Result<u64, Self::Out> {
         if raw == 13 { Err(Err("unlucky".into())) } else { Ok(raw) }
     }
 

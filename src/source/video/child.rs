@@ -3,8 +3,7 @@
 //! its resolution, which a header at the beginning could not tell. Where a GPU decodes, see `units`. Written for ffmpeg 5.1 and later.
 
 use super::GLANCE;
-use super::units;
-use crate::device::{Gpu, VideoCodec};
+use super::units::{self, UnitDecoder};
 use crate::error::Error;
 use crate::image::{ImageBuf, Picture, PixelFormat, Size};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, never, unbounded};
@@ -36,8 +35,8 @@ pub(super) struct Decoded {
 pub(super) enum Decode {
     /// ffmpeg.
     Host,
-    /// The decoders of a GPU; ffmpeg takes the stream out of its container.
-    Gpu(Arc<Gpu>, VideoCodec),
+    /// A GPU; ffmpeg takes the stream out of its container.
+    Gpu(UnitDecoder),
 }
 
 /// How a child ended.
@@ -101,10 +100,10 @@ impl Child {
                     .args(["-f", "rawvideo", "-pix_fmt", "bgr24", "pipe:1"]);
                 None
             }
-            Decode::Gpu(gpu, codec) => {
+            Decode::Gpu(decoder) => {
                 let (lines, write) = io::pipe()?;
-                command.args(units::outputs(*codec)).stdin(write);
-                Some((BufReader::new(lines), gpu.clone(), *codec))
+                command.args(decoder.outputs()).stdin(write);
+                Some((BufReader::new(lines), decoder.clone()))
             }
         };
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -120,9 +119,9 @@ impl Child {
         let on_gpu = announced.is_some();
         let passing = thread::spawn(move || match announced {
             None => pass_frames(stdout, &heads, &frames_in, max_pixels).map_err(|reason| GivenUp { reason, refused: false }),
-            Some((lines, gpu, codec)) => {
+            Some((lines, decoder)) => {
                 let refused = |error: Error| GivenUp { reason: error.to_string(), refused: matches!(error, Error::Input { .. }) };
-                units::decode(lines, stdout, (&gpu, codec, max_pixels), &frames_in).map_err(refused)
+                units::decode(lines, stdout, (&decoder, max_pixels), &frames_in).map_err(refused)
             }
         });
         let has_duration = Arc::new(AtomicBool::new(false));

@@ -9,7 +9,7 @@ mod units;
 pub use raw::{RawFormat, RawFrames, RawLayout};
 
 use super::{Fetcher, SourceOptions};
-use crate::device::{Gpu, VideoCodec};
+use crate::device::{Gpu, NvJpeg, VideoCodec, VideoDecoder};
 use crate::error::{Error, Result};
 use crate::image::{Picture, Size};
 use child::{Child, Decode, Decoded, End};
@@ -19,6 +19,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use units::UnitDecoder;
 
 /// How often whatever waits looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -65,6 +66,8 @@ pub struct VideoOptions {
     pub gpu: Option<Arc<Gpu>>,
     /// What they cannot decode is an error.
     pub gpu_only: bool,
+    /// nvJPEG where it is installed, for Motion JPEG; one of the system goes before it.
+    pub nvjpeg: Option<PathBuf>,
 }
 
 impl Default for VideoOptions {
@@ -78,6 +81,7 @@ impl Default for VideoOptions {
             max_pixels: 1 << 28,
             gpu: None,
             gpu_only: false,
+            nvjpeg: None,
         }
     }
 }
@@ -258,18 +262,24 @@ impl Video {
         let name = child::codec(ffmpeg, input, || stop.load(Ordering::SeqCst) || began.elapsed() > FIRST_FRAME.max(*stall));
         let Some((name, is_turned)) = name.map_err(|error| self.options.no_ffmpeg(&error.to_string()))? else {
             if self.options.gpu_only && self.kind.is_live() {
-                return Ok(Decode::Gpu(gpu.clone(), VideoCodec::H264)); // not reached: the attempt says why, and the next looks again
+                return Ok(Decode::Gpu(UnitDecoder::Video(gpu.clone(), VideoCodec::H264))); // not reached: the attempt says why, and the next looks again
             }
             return Ok(Decode::Host); // no video: the attempt to decode it says why
         };
-        match VideoCodec::named(&name) {
-            Some(_) if is_turned => self.on_host("its pictures are to be turned"),
-            Some(codec) => {
-                tracing::info!("{}: decode: {gpu} ({codec})", self.input);
-                Ok(self.decode.insert(Decode::Gpu(gpu.clone(), codec)).clone())
-            }
-            None => self.on_host(&format!("{gpu} is given h264 and hevc, not {name}")),
-        }
+        let decoder = match (VideoCodec::named(&name), &*name) {
+            _ if is_turned => return self.on_host("its pictures are to be turned"),
+            (Some(codec), _) => match VideoDecoder::available() {
+                Ok(()) => UnitDecoder::Video(gpu.clone(), codec),
+                Err(error) => return self.on_host(&error.to_string()),
+            },
+            (None, "mjpeg") => match NvJpeg::open(gpu, self.options.nvjpeg.as_deref()) {
+                Ok(nvjpeg) => UnitDecoder::Jpeg(nvjpeg),
+                Err(error) => return self.on_host(&error.to_string()),
+            },
+            (None, _) => return self.on_host(&format!("{gpu} is given h264, hevc and mjpeg, not {name}")),
+        };
+        tracing::info!("{}: decode: {gpu} ({name})", self.input);
+        Ok(self.decode.insert(Decode::Gpu(decoder)).clone())
     }
 
     /// Has ffmpeg decode from now on, where that is allowed.

@@ -1,26 +1,53 @@
 //! Video that ffmpeg only takes out of its container, for the decoders of a GPU. Two outputs of one child: a line for each
 //! access unit (the muxer `framecrc`: its times and its bytes) on a pipe in the place of standard input, and behind it the unit
-//! itself (Annex B) on standard output. So a unit is whole as soon as it is there, and brings its time along.
+//! itself (Annex B, or a JPEG file) on standard output. So a unit is whole as soon as it is there, and brings its time along.
 
 use super::child::Decoded;
-use crate::device::{Gpu, VideoCodec, VideoDecoder, VideoPicture};
+use crate::device::{Gpu, NvJpeg, VideoCodec, VideoDecoder, VideoPicture};
 use crate::error::{Error, Result};
+use crate::image::decode::{Decoder, Limits};
 use crate::image::nv12::{YuvColours, YuvMatrix};
-use crate::image::{Plane, Planes, Resident, Size};
+use crate::image::{Picture, Plane, Planes, Resident, Size};
 use crossbeam::channel::Sender;
 use std::collections::BTreeSet;
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Lines, Read};
 use std::sync::Arc;
 
-/// Arguments of ffmpeg for its outputs. The lines go first: where one thread writes both, it is never stuck behind bytes that
-/// nobody takes yet.
-pub(super) fn outputs(codec: VideoCodec) -> Vec<String> {
-    // Parameter sets stand before each key frame, also of streams that send them apart.
-    let filter = format!("{codec}_mp4toannexb,dump_extra");
+/// Damaged pictures in a row that a stream of JPEG files may have.
+const MOST_FAILURES: u32 = 100;
+
+/// What decodes units on a GPU.
+#[derive(Clone, Debug)]
+pub(super) enum UnitDecoder {
+    /// Its decoders of videos.
+    Video(Arc<Gpu>, VideoCodec),
+    /// nvJPEG: a unit of Motion JPEG is a file.
+    Jpeg(Arc<NvJpeg>),
+}
+
+impl UnitDecoder {
+    /// Arguments of ffmpeg for its outputs.
+    pub fn outputs(&self) -> Vec<String> {
+        match self {
+            Self::Video(_, codec) => outputs(Some(*codec)),
+            Self::Jpeg(_) => outputs(None),
+        }
+    }
+}
+
+/// Arguments of ffmpeg for the outputs of a video, of Motion JPEG where it has no codec. The lines go first: where one thread
+/// writes both, it is never stuck behind bytes that nobody takes yet.
+fn outputs(codec: Option<VideoCodec>) -> Vec<String> {
+    let (format, filter) = match codec {
+        // Parameter sets stand before each key frame, also of streams that send them apart.
+        Some(codec) => (codec.to_string(), format!("{codec}_mp4toannexb,dump_extra")),
+        // The usual tables stand in each file, also of cameras that leave them out.
+        None => ("mjpeg".into(), "mjpeg2jpeg".into()),
+    };
     let output = |format: &str, pipe: &str| {
         ["-map", "0:v:0", "-c", "copy", "-bsf:v", &filter, "-flush_packets", "1", "-f", format, pipe].map(str::to_owned)
     };
-    [output("framecrc", "pipe:0"), output(&codec.to_string(), "pipe:1")].concat()
+    [output("framecrc", "pipe:0"), output(&format, "pipe:1")].concat()
 }
 
 /// Decodes the units on `bits` that `lines` announce. Ends with them, or when nobody takes frames any more.
@@ -29,7 +56,19 @@ pub(super) fn outputs(codec: VideoCodec) -> Vec<String> {
 /// [`Error::Input`] for a stream that the GPU does not decode, or not any more; those of the decoder.
 pub(super) fn decode(
     lines: impl BufRead,
-    mut bits: impl Read,
+    bits: impl Read,
+    (decoder, max_pixels): (&UnitDecoder, u64),
+    frames: &Sender<Decoded>,
+) -> Result<()> {
+    let units = Units { lines: lines.lines(), bits, seconds: 1.0, bytes: Vec::new() };
+    match decoder {
+        UnitDecoder::Video(gpu, codec) => decode_video(units, (gpu, *codec, max_pixels), frames),
+        UnitDecoder::Jpeg(nvjpeg) => decode_files(units, nvjpeg, max_pixels, frames),
+    }
+}
+
+fn decode_video(
+    mut units: Units<impl BufRead, impl Read>,
     (gpu, codec, max_pixels): (&Arc<Gpu>, VideoCodec, u64),
     frames: &Sender<Decoded>,
 ) -> Result<()> {
@@ -39,31 +78,77 @@ pub(super) fn decode(
     };
     let refused = |error: Error| Error::input("video", error.to_string());
     let (mut decoder, mut hidden) = (VideoDecoder::new(gpu, codec, max_pixels).map_err(refused)?, BTreeSet::new());
-    let (mut seconds, mut unit) = (1.0, Vec::new());
-    for line in lines.lines().map_while(std::io::Result::ok) {
-        if let Some(base) = time_base(&line) {
-            seconds = base;
-        }
-        let Some(Unit { time, bytes, is_hidden }) = Unit::read(&line) else { continue };
+    while let Some(Unit { time, is_hidden, .. }) = units.next() {
         let time = time.ok_or_else(|| Error::input("video", "the GPU is not given a stream without times"))?;
-        if bytes == 0 {
-            continue; // it would stand for the end
-        }
         if is_hidden {
             hidden.insert(time);
         }
-        unit.resize(bytes, 0);
-        if bits.read_exact(&mut unit).is_err() {
-            break; // announced, but not delivered: the end of the process says why
-        }
-        let taken = decoder.take(&unit, time).map_err(gone);
-        if !hand_on(&mut decoder, &mut hidden, seconds, frames)? {
+        let taken = decoder.take(&units.bytes, time).map_err(gone);
+        if !hand_on(&mut decoder, &mut hidden, units.seconds, frames)? {
             return Ok(());
         }
         taken?;
     }
     decoder.take(&[], 0).map_err(gone)?;
-    hand_on(&mut decoder, &mut hidden, seconds, frames).map(|_| ())
+    hand_on(&mut decoder, &mut hidden, units.seconds, frames).map(|_| ())
+}
+
+/// Damaged files are left out, as ffmpeg does; a stream of which nvJPEG does not take a whole one is ffmpeg's.
+fn decode_files(mut units: Units<impl BufRead, impl Read>, nvjpeg: &Arc<NvJpeg>, max_pixels: u64, frames: &Sender<Decoded>) -> Result<()> {
+    let limits = Limits { max_pixels, ..Limits::default() };
+    let decoder = Decoder { limits, nvjpeg: Some(nvjpeg.clone()), ..Decoder::default() };
+    let mut failures = 0;
+    while let Some(unit) = units.next() {
+        if unit.is_hidden {
+            continue;
+        }
+        // An end and a beginning: two fields.
+        if units.bytes.windows(4).any(|bytes| bytes == [0xff, 0xd9, 0xff, 0xd8]) {
+            return Err(Error::input("video", "its pictures are interlaced"));
+        }
+        let picture = match decoder.picture(&units.bytes, "video") {
+            Ok(picture @ Picture::Gpu(_)) => picture,
+            Ok(Picture::Host(_)) => return Err(Error::input("video", "nvJPEG does not decode its pictures")),
+            Err(error) if failures < MOST_FAILURES => {
+                tracing::debug!("left out: {error}");
+                failures += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        failures = 0;
+        let timestamp_ms = unit.time.map(|time| time as f64 * units.seconds * 1e3);
+        if frames.send(Decoded { timestamp_ms, picture }).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Units as they come.
+struct Units<L, B> {
+    lines: Lines<L>,
+    bits: B,
+    /// Length of a unit of time.
+    seconds: f64,
+    /// Those of the last unit.
+    bytes: Vec<u8>,
+}
+
+impl<L: BufRead, B: Read> Units<L, B> {
+    /// The next unit that has bytes, once they are there.
+    fn next(&mut self) -> Option<Unit> {
+        while let Some(Ok(line)) = self.lines.next() {
+            if let Some(base) = time_base(&line) {
+                self.seconds = base;
+            }
+            let Some(unit) = Unit::read(&line).filter(|unit| unit.bytes > 0) else { continue }; // none would stand for the end
+            self.bytes.resize(unit.bytes, 0);
+            // Announced, but not delivered: the end of the process says why.
+            return self.bits.read_exact(&mut self.bytes).is_ok().then_some(unit);
+        }
+        None
+    }
 }
 
 /// Hands the pictures on that are ready, but for those of the times that are `hidden`; whether somebody takes them.
@@ -161,15 +246,20 @@ mod tests {
             return;
         };
         let folder = tempfile::tempdir().unwrap();
-        for (codec, encoder) in [(VideoCodec::H264, "libx264"), (VideoCodec::Hevc, "libx265")] {
+        let annex_b: &[&[u8]] = &[&[0, 0, 0, 1], &[0, 0, 1]];
+        for (codec, encoder, begins) in [
+            (Some(VideoCodec::H264), ["libx264", "-bf", "2", "-qp", "4", "-pix_fmt", "yuv420p"], annex_b),
+            (Some(VideoCodec::Hevc), ["libx265", "-bf", "2", "-qp", "4", "-pix_fmt", "yuv420p"], annex_b),
+            (None, ["mjpeg", "-huffman", "optimal", "-q:v", "2", "-pix_fmt", "yuvj420p"], &[&[0xff, 0xd8, 0xff]]),
+        ] {
             let path = folder.path().join("video.mp4");
             let noise = "nullsrc=s=1280x720:r=25:d=0.4,geq=random(1)*255:128:128";
-            let encode =
-                ["-loglevel", "error", "-y", "-f", "lavfi", "-i", noise, "-c:v", encoder, "-bf", "2", "-qp", "4", "-pix_fmt", "yuv420p"];
-            assert!(Command::new(&ffmpeg).args(encode).arg(&path).status().unwrap().success());
+            let encode = ["-loglevel", "error", "-y", "-f", "lavfi", "-i", noise, "-c:v"];
+            assert!(Command::new(&ffmpeg).args(encode).args(encoder).arg(&path).status().unwrap().success());
             let input = ["-i".to_owned(), format!("file:{}", path.display())];
             let name = codec_of(Path::new(&ffmpeg), &input, || false).unwrap();
-            assert_eq!(name, Some((codec.to_string(), false)));
+            let encoder = encoder[0];
+            assert_eq!(name, Some((codec.map_or("mjpeg".into(), |codec| codec.to_string()), false)));
             let (lines, write) = std::io::pipe().unwrap();
             let mut command = Command::new(&ffmpeg);
             command.args(["-nostdin", "-loglevel", "error"]).args(&input).args(outputs(codec)).stdin(write).stdout(Stdio::piped());
@@ -181,12 +271,12 @@ mod tests {
                 let Some(Unit { time: Some(time), bytes, .. }) = Unit::read(&line) else { continue };
                 unit.resize(bytes, 0);
                 bits.read_exact(&mut unit).unwrap();
-                assert!(unit.starts_with(&[0, 0, 0, 1]) || unit.starts_with(&[0, 0, 1]), "{codec}: {:?}", &unit[..8]);
+                assert!(begins.iter().any(|begin| unit.starts_with(begin)), "{encoder}: {:?}", &unit[..8]);
                 times.push((time as f64 * base * 1e3).round() as i64);
             }
-            assert!(child.wait().unwrap().success() && bits.read(&mut [0]).unwrap() == 0, "{codec}: bytes that nobody announced");
+            assert!(child.wait().unwrap().success() && bits.read(&mut [0]).unwrap() == 0, "{encoder}: bytes that nobody announced");
             times.sort_unstable(); // units come in the order of decoding
-            assert_eq!(times, (0..10).map(|frame| frame * 40).collect::<Vec<_>>(), "{codec}");
+            assert_eq!(times, (0..10).map(|frame| frame * 40).collect::<Vec<_>>(), "{encoder}");
         }
     }
 }

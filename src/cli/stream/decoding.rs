@@ -1,0 +1,84 @@
+//! Who decodes: of videos the decoders of the GPU or ffmpeg, of JPEG files nvJPEG or the decoder of the host.
+
+use super::inputs::{is_video, may_hold_jpeg};
+use crate::cache::Cache;
+use crate::cli::nvjpeg;
+use crate::cli::plan::Plan;
+use crate::device::{Gpu, NvJpeg, VideoDecoder};
+use crate::error::{Error, Result};
+use std::fmt;
+use std::sync::Arc;
+
+/// Value of `--decode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum DecodeArg {
+    #[default]
+    Auto,
+    Gpu,
+    Host,
+}
+
+/// Who decodes videos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decoders {
+    /// ffmpeg.
+    Host,
+    /// The GPU that works on the frames, else ffmpeg.
+    Gpu,
+    /// That GPU only.
+    GpuOnly,
+}
+
+impl fmt::Display for Decoders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Host { "host" } else { "gpu, where it can" })
+    }
+}
+
+/// Who decodes what.
+pub(super) struct Decoding {
+    /// The GPUs that networks run on.
+    pub gpus: Vec<Arc<Gpu>>,
+    pub videos: Decoders,
+    /// nvJPEG on each of the GPUs; none where the host decodes pictures.
+    pub nvjpeg: Vec<Arc<NvJpeg>>,
+}
+
+impl Decoding {
+    /// What `--decode` means for `inputs` on the devices of `plan`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] and [`Error::Missing`] where a GPU is to decode and cannot.
+    pub fn new(asked: DecodeArg, inputs: &[String], plan: &Plan, cache: &Cache) -> Result<Self> {
+        let gpus = plan.gpus();
+        let on_host = |gpus| Ok(Self { gpus, videos: Decoders::Host, nvjpeg: Vec::new() });
+        match asked {
+            DecodeArg::Gpu if gpus.is_empty() => {
+                return Err(Error::config("--decode gpu", "networks run on the processor; give --device gpu:0 as well"));
+            }
+            DecodeArg::Auto if gpus.is_empty() => return on_host(gpus),
+            DecodeArg::Host => return on_host(gpus),
+            DecodeArg::Gpu | DecodeArg::Auto => {}
+        }
+        // Without its library the host has to do it, if that is allowed.
+        let excused = |error: Error| match asked {
+            DecodeArg::Gpu => Err(error),
+            DecodeArg::Auto | DecodeArg::Host => {
+                tracing::warn!("decode: host: {error}");
+                Ok(())
+            }
+        };
+        let videos = match (VideoDecoder::available(), asked) {
+            (Ok(()), DecodeArg::Gpu) => Decoders::GpuOnly,
+            (Ok(()), _) => Decoders::Gpu,
+            (Err(_), DecodeArg::Auto) if nvjpeg::available(cache).is_ok() => Decoders::Gpu, // of Motion JPEG
+            (Err(error), _) if inputs.iter().any(|name| is_video(name)) => excused(error).map(|()| Decoders::Host)?,
+            (Err(_), _) => Decoders::Host,
+        };
+        let nvjpeg = match inputs.iter().any(|name| may_hold_jpeg(name)) {
+            true => nvjpeg::open(&gpus, cache).or_else(|error| excused(error).map(|()| Vec::new()))?,
+            false => Vec::new(),
+        };
+        Ok(Self { gpus, videos, nvjpeg })
+    }
+}

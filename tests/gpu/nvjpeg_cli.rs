@@ -1,0 +1,128 @@
+//! Who decodes, as users of the command choose and see it: the stand-ins of the driver and of nvJPEG in processes of their own, and
+//! the double of TensorRT for networks, whose runs fail there.
+
+use super::nvjpeg::{file, known};
+use super::stub;
+use crate::double::{Double, Form, onnx_runtime};
+use crate::random::Random;
+use hpinfer::image::Size;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A machine with a GPU.
+struct Host {
+    /// Of the loader.
+    libraries: tempfile::TempDir,
+    files: tempfile::TempDir,
+    double: Double,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self { libraries: stub::folder(&[]), files: tempfile::tempdir().expect("a folder"), double: Double::new(Form::Ten) }
+    }
+
+    fn nvjpeg() -> PathBuf {
+        stub::library("gpu/nvjpeg.cpp", &["-Wl,-soname,libnvjpeg.so.12"])
+    }
+
+    fn with_nvjpeg(self) -> Self {
+        std::os::unix::fs::symlink(Self::nvjpeg(), self.libraries.path().join("libnvjpeg.so.12")).expect("linked");
+        self
+    }
+
+    /// Two JPEG files, of which the stand-in has one, and a PNG file.
+    fn pictures(&self) -> String {
+        let (folder, mut random) = (self.files.path().join("pictures"), Random::fresh("nvjpeg"));
+        std::fs::create_dir(&folder).expect("a folder");
+        for (name, is_known) in [("a.jpg", true), ("b.jpg", false)] {
+            let bytes = file(&mut random, Size::new(70, 50));
+            std::fs::write(folder.join(name), &bytes).expect("written");
+            if is_known {
+                known(self.files.path(), &bytes);
+            }
+        }
+        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/decode/pictures/png_rgb8.png"), folder.join("c.png"))
+            .expect("copied");
+        folder.display().to_string()
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+        command.env_remove("CUDA_VISIBLE_DEVICES").env("LD_LIBRARY_PATH", self.libraries.path());
+        command.env("STUB_CUDA", "devices=9.0").env("STUB_KERNELS", crate::library::kernels());
+        command.env("STUB_NVJPEG", format!("pixels={}", self.files.path().display()));
+        command.env("TENSORRT_LIB_PATH", self.double.folder.path()).env("HPINFER_ENGINE_DIR", self.files.path().join("engines"));
+        command.env("ORT_DYLIB_PATH", onnx_runtime().path).env("HPINFER_HOME", self.files.path().join("home"));
+        command.arg("--offline").args(arguments).stdin(Stdio::null()).output().expect("it starts")
+    }
+
+    /// Exit code, lines, standard error.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, Vec<Value>, String) {
+        let Output { status, stdout, stderr } = self.output(arguments);
+        let lines = String::from_utf8(stdout).expect("UTF-8");
+        let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+        (status.code(), lines, String::from_utf8(stderr).expect("UTF-8"))
+    }
+
+    fn model() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify")
+    }
+}
+
+const ON_GPU: [&str; 4] = ["--device", "gpu:0", "--backend", "tensorrt"];
+
+#[test]
+fn without_the_library_or_a_gpu_the_next_step_is_named() {
+    let host = Host::new();
+    let (pictures, model) = (host.pictures(), Host::model().display().to_string());
+    let model = ["--pipeline", "image_classification", "--model", &model, "--input", &pictures];
+    let picture = |flags: &[&str]| host.run(&[&model[..], flags].concat());
+    let stream = |flags: &[&str]| host.run(&[&["stream"], &model[..], flags].concat());
+    for ((code, lines, stderr), says) in [
+        (picture(&["--jpeg-decoder", "nvjpeg", "--device", "gpu:0"]), "libnvjpeg.so.12 is missing: "),
+        (picture(&["--jpeg-decoder", "nvjpeg", "--device", "gpu:0"]), "run `hpinfer runtime install gpu`"),
+        (picture(&["--jpeg-decoder", "nvjpeg"]), "give --device gpu:0 as well"),
+        (stream(&["--decode", "gpu", "--device", "gpu:0"]), "run `hpinfer runtime install gpu`"),
+    ] {
+        assert!(code == Some(2) && lines.is_empty() && stderr.contains(says), "{code:?}: {stderr}");
+    }
+    // Where the choice is left to the program the host decodes, and that is told.
+    let (code, lines, stderr) = stream(&ON_GPU);
+    assert!(code == Some(1) && stderr.contains("decode: host: libnvjpeg.so.12 is missing"), "{code:?}: {stderr}");
+    assert!(lines.len() == 3 && lines.iter().all(|line| line["decode"] == "host"), "{lines:?}");
+}
+
+#[test]
+fn lines_say_where_a_picture_was_decoded() {
+    let host = Host::new().with_nvjpeg();
+    let (pictures, model) = (host.pictures(), Host::model().display().to_string());
+    let model = ["--pipeline", "image_classification", "--model", &model, "--input", &pictures];
+    for flags in [&["--decode", "gpu"][..], &[]] {
+        let (code, lines, stderr) = host.run(&[&["stream"], &model[..], &ON_GPU, flags].concat());
+        let told: Vec<_> = lines.iter().map(|line| line["decode"].as_str().unwrap_or_default()).collect();
+        assert_eq!((code, told), (Some(1), vec!["gpu", "host", "host"]), "{stderr}");
+    }
+    let (_, lines, stderr) = host.run(&[&["stream", "--decode", "host"], &model[..], &ON_GPU].concat());
+    assert!(lines.len() == 3 && lines.iter().all(|line| line["decode"] == "host"), "{lines:?} {stderr}");
+    let (code, lines, stderr) = host.run(&[&model[..], &ON_GPU, &["--jpeg-decoder", "nvjpeg", "-v"]].concat());
+    assert_eq!((code, lines.len()), (Some(1), 3), "{stderr}");
+}
+
+/// A library that was installed is found where the system has none.
+#[test]
+fn the_installed_library_is_found() {
+    let host = Host::new();
+    let folder = host.files.path().join("home/runtime/nvidia-nvjpeg-cu12-12.4.0.76/nvidia/nvjpeg/lib");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let said = || {
+        let found: Value = serde_json::from_slice(&host.output(&["doctor", "--json", "--device", "gpu:0"]).stdout).expect("JSON");
+        let findings = found["findings"].as_array().expect("a list");
+        let jpeg = findings.iter().find(|finding| finding["name"] == "JPEG decoder").expect("a finding");
+        jpeg["found"].as_str().expect("a text").to_owned()
+    };
+    assert!(said().contains("libnvjpeg.so.12 is missing"), "{}", said());
+    std::fs::copy(Host::nvjpeg(), folder.join("libnvjpeg.so.12")).expect("copied");
+    assert!(said().starts_with("nvJPEG, for JPEG files"), "{}", said());
+}
