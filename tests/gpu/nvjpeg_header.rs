@@ -1,12 +1,15 @@
 //! What this program calls of nvJPEG against NVIDIA's own header: a compiler that has both says where they differ. The headers come
 //! out of the wheels that `hpinfer runtime install gpu` takes the library from, fetched by version and SHA-256; nothing of them is
-//! committed. Without the network the test says that it was skipped, unless HPINFER_REQUIRE_NVJPEG_HEADERS is set.
+//! committed. Without the network the tests say that they were skipped, unless HPINFER_REQUIRE_NVJPEG_HEADERS is set.
 //! HPINFER_NVJPEG_HEADERS names further folders with an `nvjpeg.h`, separated by colons.
 
 #[path = "../../src/device/nvjpeg/interface.rs"]
 mod interface;
 
+use super::probe::{doctor, hpinfer};
+use super::stub;
 use hpinfer::cache::{Cache, Folder, Member, Package, Wheel};
+use hpinfer::runtime::gpu::CudaRelease;
 use interface::{Image, functions};
 use std::ffi::{c_int, c_uint, c_void};
 use std::fmt::Write;
@@ -112,6 +115,29 @@ fn program() -> String {
     text
 }
 
+fn skipped(reason: &hpinfer::Error) {
+    assert!(std::env::var_os("HPINFER_REQUIRE_NVJPEG_HEADERS").is_none(), "{reason}");
+    println!("SKIPPED: {reason}");
+}
+
+/// What is installed is opened, in a process of its own: its name is that of the stand-in.
+#[test]
+fn the_real_library_has_all_functions() {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home_with_nvjpeg");
+    let cache = Cache::open(Some(&home)).expect("a cache");
+    let driver = stub::folder(&[]);
+    for (release, version) in [(CudaRelease::Twelve, "version=12040"), (CudaRelease::Thirteen, "version=13000")] {
+        if let Err(reason) = release.install_jpeg_library(&cache) {
+            skipped(&reason);
+            continue;
+        }
+        let mut command = hpinfer(driver.path(), version);
+        let found = doctor(command.env("HPINFER_HOME", &home).args(["doctor", "--json", "--device", "gpu:0"]));
+        let (_, _, said) = found.iter().find(|(name, ..)| name == "JPEG decoder").expect("a line");
+        assert!(said.starts_with("nvJPEG, for JPEG files"), "{version}: {said}");
+    }
+}
+
 #[test]
 fn numbers_and_signatures_are_those_of_the_headers() {
     let temp = tempfile::tempdir().expect("a folder");
@@ -124,10 +150,7 @@ fn numbers_and_signatures_are_those_of_the_headers() {
         let (what, next_step) = (format!("the header of {}", wheel.project), "have the package index in reach".into());
         match cache.install(&Package { what, next_step, wheel, folders: vec![folder] }) {
             Ok(()) => folders.push(cache.root().join(path)),
-            Err(reason) => {
-                assert!(std::env::var_os("HPINFER_REQUIRE_NVJPEG_HEADERS").is_none(), "{reason}");
-                println!("SKIPPED: {reason}");
-            }
+            Err(reason) => skipped(&reason),
         }
     }
     // All that the header wants of CUDA.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-fn hpinfer(folder: &Path, stub: &str) -> Command {
+pub fn hpinfer(folder: &Path, stub: &str) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
     command.env_remove("CUDA_VISIBLE_DEVICES").env("LD_LIBRARY_PATH", folder).env("STUB_CUDA", stub);
     command.env("HPINFER_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).arg("--offline").stdin(Stdio::null());
@@ -13,7 +13,7 @@ fn hpinfer(folder: &Path, stub: &str) -> Command {
 }
 
 /// The lines about graphics processors: name, whether all is well, what was found with what to do.
-fn doctor(command: &mut Command) -> Vec<(String, bool, String)> {
+pub fn doctor(command: &mut Command) -> Vec<(String, bool, String)> {
     let Output { status, stdout, stderr } = command.output().expect("it starts");
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     let found: Value = serde_json::from_slice(&stdout).expect("JSON");
