@@ -13,7 +13,6 @@ use crate::tensor::Shape;
 use crate::tensor::storage::stage;
 use crate::trace::Transfers;
 use rayon::prelude::*;
-use std::sync::Arc;
 
 /// A worker of a network on pictures.
 pub(super) type PictureWorker = Worker<resize_norm::cpu::Scratch>;
@@ -37,8 +36,8 @@ impl PictureWorker {
         };
         let stream = session.stream().clone();
         let residents = pictures.iter().map(|p| Resident::bring(p.picture, p.picture.size(), &stream, transfers));
-        let residents: Vec<Arc<Resident>> = residents.collect::<Result<_>>()?;
-        let placed = residents.iter().zip(pictures);
+        self.held = residents.collect::<Result<_>>()?;
+        let placed = self.held.iter().zip(pictures);
         let placed: Vec<Placed<&Resident>> =
             placed.map(|(resident, p)| Placed { picture: &**resident, resized: p.resized, window: p.window }).collect();
         prepare_on_gpu(session, index, &placed, params, transfers)

@@ -3,7 +3,7 @@
 
 use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session, host};
 use crate::error::{Error, Result};
-use crate::image::Size;
+use crate::image::{Resident, Size};
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,11 +53,13 @@ pub struct Worker<S> {
     pub session: Box<dyn Session>,
     /// Buffers kept between calls.
     pub scratch: S,
+    /// Pictures on the GPU that the work of this call reads. Their memory is for others once it is done, not before.
+    pub held: Vec<Arc<Resident>>,
 }
 
 impl<S: Default> Worker<S> {
     fn new(engine: &dyn Engine) -> Result<Self> {
-        Ok(Self { session: engine.session()?, scratch: S::default() })
+        Ok(Self { session: engine.session()?, scratch: S::default(), held: Vec::new() })
     }
 }
 
@@ -146,13 +148,14 @@ impl<S: Default> Network<S> {
         Some(format!("output `{}` of the network has {found}, {expected} are expected: it is that of another model", odd.name))
     }
 
-    /// Lends an idle session to `work`. After an error nothing is under way any more that reads what `work` gave it.
+    /// Lends an idle session to `work`, which waits for the results. After an error nothing is under way any more that reads what `work` gave it.
     pub fn with<R>(&self, share: Share, work: impl FnOnce(&mut Worker<S>) -> Result<R>) -> Result<R> {
         let model = || format!("model {}", self.info().model);
         let work = |worker: &mut Worker<S>| {
             let done = work(worker).inspect_err(|_| {
                 let _ = host::settle(&mut *worker.session);
             });
+            worker.held.clear();
             done.map_err(|error| if error.to_string().contains(&model()) { error } else { error.during(model) })
         };
         match (share, &self.one_core) {

@@ -3,7 +3,7 @@
 use super::network::{Network, Share};
 use super::text_detect::canvas_of;
 use crate::error::Result;
-use crate::image::{ImageBuf, Picture, PictureRef, Resident, Size};
+use crate::image::{ImageBuf, Picture, PictureRef, PixelFormat, Resident, Size};
 use crate::ops::whiten::{self, White};
 use crate::tensor::storage::stage;
 use crate::trace::{StageTimes, Transfers};
@@ -30,11 +30,16 @@ impl PagePicture {
         share: Share,
         times: &mut StageTimes,
     ) -> Result<Self> {
+        if network.info().device == "cpu" || !is_taken(image.size()) || image.format() != PixelFormat::Bgr {
+            return Ok(Self::on_host(image));
+        }
         let resident = network.with(share, |worker| {
-            let Some(session) = worker.session.on_gpu().filter(|_| is_taken(image.size())) else { return Ok(None) };
+            let Some(session) = worker.session.on_gpu() else { return Ok(None) };
             let stream = session.stream().clone();
             let picture = match picture {
-                Picture::Gpu(resident) if resident.is_interleaved() => PictureRef::Gpu(resident),
+                Picture::Gpu(resident) if resident.is_interleaved() && Arc::ptr_eq(resident.gpu(), stream.gpu()) => {
+                    PictureRef::Gpu(resident)
+                }
                 _ => image.view().into(),
             };
             Resident::bring(picture, image.size(), &stream, &mut times.transfers).map(Some)

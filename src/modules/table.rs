@@ -37,6 +37,9 @@ impl TableStructure {
     pub fn recognise(&self, image: PictureRef<'_>, share: Share, times: &mut StageTimes) -> Result<Structure> {
         self.network.with(share, |worker| {
             times.moving(Stage::Pre, |transfers| {
+                // A decoder in steps has its data on the host, on whichever device it runs.
+                let is_fed_there = self.info().device == "cpu" || worker.session.on_gpu().is_some();
+                let image = if is_fed_there { image } else { image.on_host(transfers)?.into() };
                 let (canvas, normalize) = (self.spec.canvas, self.spec.normalize);
                 let params = Params { canvas, interpolation: Interpolation::Linear, normalize, pad: 0.0, planes: Planes::Bgr };
                 worker.feed_pictures(0, &[Placed::whole(image, self.resized(image.size()))], &params, share, transfers)

@@ -4,10 +4,12 @@ use hpinfer::backend::select::{Libraries, Selector};
 use hpinfer::backend::{BackendName, Engine, EngineSpec, GpuSession, LoadOptions, Onnx, Parallelism, Session};
 use hpinfer::cache::Cache;
 use hpinfer::device::{DeviceBuffer, DeviceSliceMut, Gpu, Stream};
+use hpinfer::image::{ImageBuf, PixelFormat, Resident, Size};
 use hpinfer::model::ResolvedModel;
 use hpinfer::onnx::Cut;
 use hpinfer::tensor::device::{DeviceData, DeviceTensor};
 use hpinfer::tensor::{Data, Shape, TensorRef};
+use hpinfer::trace::Transfers;
 use hpinfer::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,13 +34,19 @@ pub struct Emulated {
     engine: Arc<dyn Engine>,
     gpu: Arc<Gpu>,
     spec: EngineSpec,
+    beside: Vec<Size>,
 }
 
 impl Emulated {
     pub fn on(engine: Arc<dyn Engine>, gpu: &Arc<Gpu>) -> Arc<dyn Engine> {
+        Self::beside(engine, gpu, Vec::new())
+    }
+
+    /// The same, where pictures of these sizes are brought by others while a run has not begun yet.
+    pub fn beside(engine: Arc<dyn Engine>, gpu: &Arc<Gpu>, sizes: Vec<Size>) -> Arc<dyn Engine> {
         let mut spec = engine.spec().clone();
         spec.info.device = gpu.to_string();
-        Arc::new(Self { engine, gpu: gpu.clone(), spec })
+        Arc::new(Self { engine, gpu: gpu.clone(), spec, beside: sizes })
     }
 }
 
@@ -47,6 +55,7 @@ struct EmulatedSession {
     stream: Stream,
     inputs: Vec<Option<(Shape, DeviceBuffer<f32>)>>,
     outputs: Vec<(Shape, Buffer)>,
+    beside: Vec<Size>,
 }
 
 /// Memory of an output.
@@ -74,7 +83,7 @@ impl Engine for Emulated {
     fn session(&self) -> Result<Box<dyn Session>> {
         let (session, stream) = (self.engine.session()?, Stream::new(&self.gpu)?);
         let inputs = self.io().inputs.iter().map(|_| None).collect();
-        Ok(Box::new(EmulatedSession { session, stream, inputs, outputs: Vec::new() }))
+        Ok(Box::new(EmulatedSession { session, stream, inputs, outputs: Vec::new(), beside: self.beside.clone() }))
     }
 
     fn most_sessions(&self) -> usize {
@@ -104,6 +113,12 @@ impl GpuSession for EmulatedSession {
     }
 
     fn run(&mut self) -> Result<()> {
+        let pictures = self.stream.gpu().pictures()?;
+        for &size in &self.beside {
+            let other = ImageBuf::new(vec![77; size.area() as usize * 3], size, PixelFormat::Bgr)?;
+            Resident::bring(other.view().into(), size, pictures, &mut Transfers::default())?;
+        }
+        pictures.wait()?;
         self.stream.wait()?;
         for (index, input) in self.inputs.iter().enumerate() {
             let (shape, input) = input.as_ref().ok_or_else(|| Error::internal("emulated", "no input"))?;

@@ -380,7 +380,7 @@ fn lines_along_a_curve_are_read_as_on_the_processor() {
         let texts = recognise.recognise(&lines, width, &mut StageTimes::default()).expect("texts");
         texts.into_iter().map(|text| (text.text, (text.score * 1e3).round())).collect::<Vec<_>>()
     };
-    let [_, on_device] = networks.emulated(&gpu);
+    let on_device = Emulated::beside(networks.engines[1].clone(), &gpu, vec![frame.size()]);
     let (expected, found) = (read(networks.engines[1].clone()), read(on_device));
     assert_eq!(found, expected);
     assert!(found[1].0.contains("张晓明"), "{found:?}");

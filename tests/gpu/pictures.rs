@@ -6,8 +6,8 @@ use super::ocr::left_on_device;
 use super::stub::Loaded;
 use crate::random::Random;
 use hpinfer::Result;
-use hpinfer::backend::Engine;
 use hpinfer::backend::fake::{FakeEngine, Output};
+use hpinfer::backend::{Engine, EngineSpec, Session};
 use hpinfer::device::{Gpu, Stream};
 use hpinfer::image::{Frame, ImageBuf, Picture, PixelFormat, Size};
 use hpinfer::model::{CellScale, ModelSpec, ResolvedModel, Store, TableSpec, UnwarpingSpec};
@@ -54,7 +54,7 @@ where
         (found, times, module.info().device.clone())
     };
     let (expected, before, _) = on(engine.clone());
-    let (found, times, device) = on(Emulated::on(engine, &gpu));
+    let (found, times, device) = on(Emulated::beside(engine, &gpu, frames.iter().map(Frame::size).collect()));
     assert_eq!((found, &*device), (expected, "gpu:0"));
     assert_eq!((before.transfers, times.transfers.frames), (Transfers::default(), frames.len() as f64));
     times.transfers
@@ -139,6 +139,22 @@ fn masks_are_those_of_the_processor() {
     assert!(moved.downloaded_bytes < size.area() as f64, "the pixels of two boxes: {moved:?}");
 }
 
+/// An engine on a device whose data is in host memory.
+struct FedOnHost {
+    engine: Arc<dyn Engine>,
+    spec: EngineSpec,
+}
+
+impl Engine for FedOnHost {
+    fn spec(&self) -> &EngineSpec {
+        &self.spec
+    }
+
+    fn session(&self) -> Result<Box<dyn Session>> {
+        self.engine.session()
+    }
+}
+
 /// The networks of documents: flat pages, and tables.
 #[test]
 fn pages_and_tables_are_those_of_the_processor() {
@@ -169,8 +185,17 @@ fn pages_and_tables_are_those_of_the_processor() {
         let structure = TableStructure::new(engine, spec.clone()).recognise(frame.image.view(), Share::OneCore, &mut times);
         (structure.expect("a structure"), times.transfers)
     };
-    let ((expected, _), (found, moved)) = (table(fake.clone()), table(Emulated::on(fake, &gpu)));
-    assert_eq!((found, moved.downloads), (expected, 2.0));
+    let ((expected, _), (found, moved)) = (table(fake.clone()), table(Emulated::on(fake.clone(), &gpu)));
+    assert_eq!((&found, moved.downloads), (&expected, 2.0));
+    // A decoder in steps works on the device with its data on the host; the table may lie on the device all the same.
+    let mut spec_of_steps = fake.spec().clone();
+    spec_of_steps.info.device = gpu.to_string();
+    let steps = TableStructure::new(Arc::new(FedOnHost { engine: fake, spec: spec_of_steps }), spec.clone());
+    let stream = Stream::new(&gpu).expect("a stream");
+    let there = left_on_device(&frame, &stream, false);
+    let mut times = StageTimes::default();
+    let found = steps.recognise(there.image.view(), Share::OneCore, &mut times).expect("a structure");
+    assert_eq!((found, times.transfers.downloads), (expected, 1.0));
 }
 
 /// Frames of a video that lie on a device are compared there, with one number as the answer.
@@ -190,7 +215,7 @@ fn frames_are_compared_where_they_lie() {
         assert_eq!((largest_of_tiles(&a, &a, &mut moved).expect("compared"), none), (Some(0.0), None));
         let [a, b] = [&a, &b].map(|picture| Picture::from(picture.on_host(&mut moved).expect("a copy")));
         assert_eq!(found, largest_of_tiles(&a, &b, &mut moved).expect("compared"));
-        assert!(found.is_some_and(|levels| levels > 20.0), "{found:?}");
+        assert!(found.is_some_and(|levels| levels > 1.0), "{found:?}");
     }
     let [here, there] = [first.image.clone(), left_on_device(&first, &stream, false).image];
     assert_eq!(largest_of_tiles(&here, &there, &mut Transfers::default()).expect("compared"), None, "nothing is copied unasked");

@@ -264,13 +264,13 @@ impl Shared {
     fn wait(&self) -> Result<()> {
         let put_in = self.put_in.load(Ordering::Relaxed);
         self.stream.synchronize().map_err(|e| self.gpu.fault("waiting for the work of a stream", e))?;
-        self.done.fetch_max(put_in, Ordering::Relaxed);
+        self.done.fetch_max(put_in, Ordering::Release);
         Ok(())
     }
 
     /// Waits until transfer number `work` is done.
     pub(super) fn wait_for(&self, work: u64) -> Result<()> {
-        if work > self.done.load(Ordering::Relaxed) { self.wait() } else { Ok(()) }
+        if work > self.done.load(Ordering::Acquire) { self.wait() } else { Ok(()) }
     }
 
     /// Takes note of the marks that were reached; those that were not.
@@ -279,7 +279,7 @@ impl Shared {
         while marks.front().is_some_and(|(_, mark)| mark.0.is_complete())
             && let Some((work, _)) = marks.pop_front()
         {
-            self.done.fetch_max(work, Ordering::Relaxed);
+            self.done.fetch_max(work, Ordering::Release);
         }
         marks
     }
@@ -337,7 +337,7 @@ impl Shared {
     /// A block that no transfer uses any more.
     fn idle_pinned(&self, class: usize) -> Option<Block> {
         drop(self.look_at_marks());
-        let done = self.done.load(Ordering::Relaxed);
+        let done = self.done.load(Ordering::Acquire);
         let mut idle = self.idle();
         let blocks = idle.pinned.get_mut(&class)?;
         let at = blocks.iter().position(|(_, busy_until)| *busy_until <= done)?;

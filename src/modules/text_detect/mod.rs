@@ -154,7 +154,7 @@ impl TextDetect {
     /// unless they lie there, and stay for what follows.
     pub fn detect(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Detected>> {
         self.network.with(share, |worker| {
-            let Worker { session, scratch } = worker;
+            let Worker { session, scratch, .. } = worker;
             let Some(session) = session.on_gpu() else {
                 let mut detect =
                     |image: &PictureRef<'_>| Ok(Detected { regions: self.detect_on_cpu(worker, image.pixels()?, times)?, resident: None });

@@ -23,7 +23,8 @@ impl TextRecognise {
     ) -> Result<Vec<Text>> {
         let stream = session.stream().clone();
         let params = self.params(width);
-        times.moving(Stage::RecPre, |transfers| {
+        // Kept until the results are there: their memory is for others then.
+        let _pictures = times.moving(Stage::RecPre, |transfers| {
             let pictures = pictures(lines, &stream, transfers)?;
             let items = pictures.iter().zip(lines).map(|(picture, Line { crop, .. })| {
                 Ok(Item { src: picture.surface()?, plan: crop, resized: self.resized(crop.size(), params.canvas) })
@@ -42,7 +43,9 @@ impl TextRecognise {
                 none => none.insert(stage(&warp::weights(), &stream)?.upload(&stream, &mut Transfers::default())?),
             };
             let input = session.input(0, self.input_shape(lines.len(), width))?;
-            warp::run(&stream, &table, rows.on_device()?, strips, taps.on_device()?, &FloatsMut::F32(input))
+            warp::run(&stream, &table, rows.on_device()?, strips, taps.on_device()?, &FloatsMut::F32(input))?;
+            drop((items, table));
+            Ok::<_, Error>(pictures)
         })?;
         self.read_on_gpu(session, lines.len(), times)
     }

@@ -253,7 +253,11 @@ mod tests {
         }
         let slow = DbParams { score_mode: ScoreMode::Slow, ..params };
         assert!(Plan::new(1, Size::new(32, 32), &slow).unwrap_err().to_string().contains("score_mode"));
-        for (size, params) in [(Size::new(9000, 32), params), (Size::new(960, 960), DbParams { unclip_ratio: 80.0, ..params })] {
+        for (size, params) in [
+            (Size::new(9000, 32), params),
+            (Size::new(3300, 4700), params),
+            (Size::new(960, 960), DbParams { unclip_ratio: 80.0, ..params }),
+        ] {
             let error = Plan::new(1, size, &params).unwrap_err().to_string();
             assert!(error.contains("too large for the GPU"), "{error}");
         }

@@ -1,4 +1,4 @@
-//! The CUDA form, `kernels/whiten.cu`: samples are equal to those of [`super::cpu`]. Grey pages, and NV12, become BGR.
+//! The CUDA form, `kernels/whiten.cu`: samples are equal to those of [`super::cpu`]. A page in RGB stays so; grey ones become three equal samples, NV12 BGR.
 
 use super::White;
 use crate::device::{DeviceSlice, DeviceSliceMut, Kernel, Launch, Queue, tiles};
