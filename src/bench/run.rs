@@ -165,9 +165,12 @@ fn throughput(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, rep
     };
     let mut failure = None;
     let start = Instant::now();
-    schedule::ordered(frames, schedule::Limits::for_threads(threads).with_batch(pipeline.batch_size()), work, |error| {
-        failure = failure.take().or(error)
-    });
+    schedule::ordered(
+        frames,
+        schedule::Limits::for_threads(threads).at_most(pipeline.groups_at_once()).with_batch(pipeline.batch_size()),
+        work,
+        |error| failure = failure.take().or(error),
+    );
     let seconds = start.elapsed().as_secs_f64();
     failure.map_or(Ok((repeat * pictures.len()) as f64 / seconds), Err)
 }

@@ -139,16 +139,21 @@ fn attempt(pipeline: &dyn Pipeline, frames: &[Frame], threads: usize, aim: Aim, 
     let batching = Batching { items: pipeline.batch_size(), ..Batching::default() };
     let (gauges, stop) = (Gauges::new(streams), Stop::default());
     let (mut samples, mut dropped, mut failure) = (Vec::new(), 0, None);
-    graph::run(&Frames(pipeline), (0..streams).map(feed).collect(), &Settings::latest(threads, batching), &gauges, &stop, |delivery| {
-        match delivery.output {
+    graph::run(
+        &Frames(pipeline),
+        (0..streams).map(feed).collect(),
+        &Settings::latest(threads, batching).at_most(pipeline.groups_at_once()),
+        &gauges,
+        &stop,
+        |delivery| match delivery.output {
             Some(Ok(())) => samples.push(milliseconds(delivery.tag.elapsed())),
             Some(Err(e)) => {
                 failure = failure.take().or(Some(e));
                 stop.set();
             }
             None => dropped += 1,
-        }
-    });
+        },
+    );
     if let Some(error) = failure {
         return Err(error);
     }

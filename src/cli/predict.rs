@@ -90,7 +90,7 @@ pub(super) struct Reading {
     decoders: Vec<Decoder>,
     saver: Option<Saver>,
     timings: bool,
-    threads: usize,
+    limits: schedule::Limits,
     /// Whether one worker does all the work, and waits for no GPU.
     lone_worker: bool,
     /// Read while inputs are worked on: who writes it waits for them, and keeps others from being taken up.
@@ -121,13 +121,14 @@ impl Reading {
             tracing::info!("{} runs on {} {} ({}, {})", run.model, run.backend, run.version, run.device, run.precision);
         }
         let threads = plan.loader.threads;
+        let limits = schedule::Limits::for_threads(threads).at_most(pipeline.groups_at_once()).with_batch(pipeline.batch_size());
         let lone_worker = threads == 1 && plan.devices.iter().all(|device| device.gpu().is_none());
-        Ok(Self { pipeline, source, decoders, saver, timings, threads, lone_worker, working: Arc::default() })
+        Ok(Self { pipeline, source, decoders, saver, timings, limits, lone_worker, working: Arc::default() })
     }
 
     /// Hands the outcome of each input to `sink`, in input order.
     pub fn run(self, sink: impl FnMut(Outcome)) {
-        let Self { pipeline, source, decoders, saver, timings, threads, lone_worker, working } = self;
+        let Self { pipeline, source, decoders, saver, timings, limits, lone_worker, working } = self;
         let jobs = source.map(|item| {
             let slot = saver.as_ref().map(|s| s.reserve(&item.frame_id(), &item.relative_dir));
             Job { item, slot }
@@ -142,7 +143,6 @@ impl Reading {
             let _working = working.read().unwrap_or_else(PoisonError::into_inner);
             if lone_worker { pipeline.workers().install(|| run(jobs)) } else { run(jobs) }
         };
-        let limits = schedule::Limits::for_threads(threads).with_batch(pipeline.batch_size());
         schedule::ordered(jobs, limits, work, sink);
     }
 }

@@ -160,6 +160,10 @@ impl Pipeline for Divided {
     fn batch_size(&self) -> usize {
         self.parts.iter().map(|part| part.pipeline.batch_size()).max().unwrap_or(1)
     }
+
+    fn groups_at_once(&self) -> usize {
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.pipeline.groups_at_once()))
+    }
 }
 
 #[cfg(test)]

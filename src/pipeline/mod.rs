@@ -62,6 +62,12 @@ pub trait Pipeline: Send + Sync {
     fn batch_size(&self) -> usize {
         1
     }
+
+    /// Most calls of [`process`](Self::process) with so many frames that are worth having at a time. More would wait for a
+    /// device, with all their frames in memory.
+    fn groups_at_once(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Results for one frame.

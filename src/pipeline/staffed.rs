@@ -9,6 +9,11 @@ use crate::image::Frame;
 use crate::result::{PipelineResult, RunRecord};
 use crate::trace::{Stage, StageTimes};
 
+/// Frames under way on a GPU, in four groups at least: as many as an engine has sessions there, and one that is decoded meanwhile.
+/// Not measured on hardware yet.
+const GPU_FRAMES: usize = 32;
+const GPU_GROUPS: usize = 4;
+
 /// Loaded networks, and what is made of frames with them.
 pub trait Steps: Send + Sync {
     /// What becomes of a frame.
@@ -71,5 +76,12 @@ impl<S: Steps> Pipeline for Staffed<S> {
 
     fn batch_size(&self) -> usize {
         self.steps.batch_size()
+    }
+
+    fn groups_at_once(&self) -> usize {
+        match self.steps.infos().iter().all(|info| info.device == "cpu") {
+            true => usize::MAX,
+            false => GPU_FRAMES.div_ceil(self.batch_size().max(1)).max(GPU_GROUPS),
+        }
     }
 }

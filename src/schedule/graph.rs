@@ -97,6 +97,13 @@ impl Settings {
         let settings = Self::new(threads, batching);
         Self { queue: 1, window: settings.workers * batching.items.max(1), ..settings }
     }
+
+    /// The same with at most `most` workers: more would wait for a device, with all their frames in memory.
+    #[must_use]
+    pub fn at_most(self, most: usize) -> Self {
+        let workers = self.workers.min(most.max(1));
+        Self { workers, window: self.window / self.workers.max(1) * workers, ..self }
+    }
 }
 
 /// What comes to the sink.

@@ -22,6 +22,13 @@ impl Limits {
         Self { drivers: threads + 1, batch: 1, window: 4 * (threads + 1) }
     }
 
+    /// The same with at most `most` groups at a time: more would wait for a device, with all their pictures in memory.
+    #[must_use]
+    pub fn at_most(self, most: usize) -> Self {
+        let drivers = self.drivers.min(most.max(1));
+        Self { drivers, window: self.window / self.drivers.max(1) * drivers, ..self }
+    }
+
     /// The same for groups of up to `batch` items.
     #[must_use]
     pub fn with_batch(self, batch: usize) -> Self {
@@ -100,6 +107,13 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
+
+    #[test]
+    fn a_bound_of_groups_bounds_what_is_under_way() {
+        let limits = Limits::for_threads(64).at_most(4).with_batch(8);
+        assert_eq!(limits, Limits { drivers: 4, batch: 8, window: 32 });
+        assert_eq!(Limits::for_threads(2).at_most(usize::MAX), Limits::for_threads(2));
+    }
 
     #[test]
     fn outputs_keep_the_order_whatever_finishes_first() {

@@ -403,6 +403,7 @@ fn two_gpus_share_the_frames_of_a_run() {
         PipelineResult::Ocr(result) => result.header.run[0].device.clone(),
         other => panic!("{other:?}"),
     };
+    assert_eq!((both.batch_size(), both.groups_at_once(), networks.on_cpu().groups_at_once()), (8, 8, usize::MAX));
     let used: BTreeSet<String> = (0..4).flat_map(|_| both.process(&frame)).map(device_of).collect();
     assert_eq!(used.into_iter().collect::<Vec<_>>(), ["gpu:0", "gpu:1"]);
     assert_eq!(both.run_records().iter().map(|run| &*run.device).collect::<Vec<_>>(), ["gpu:0", "gpu:0", "gpu:1", "gpu:1"]);

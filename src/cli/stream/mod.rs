@@ -177,6 +177,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
     let threads = plan.loader.threads;
     let mut settings = if inputs.drop_oldest() { Settings::latest(threads, batching) } else { Settings::new(threads + 1, batching) };
+    settings = settings.at_most(pipeline.groups_at_once());
     if args.carry_over.is_some() {
         settings.decoders = 1; // the comparison needs each stream in its order
     }

@@ -83,6 +83,14 @@ fn settings(workers: usize, items: usize) -> Settings {
 }
 
 #[test]
+fn a_bound_of_workers_bounds_what_is_under_way() {
+    let batching = Batching { items: 8, ..Batching::default() };
+    let settings = Settings::new(65, batching).at_most(4);
+    assert_eq!((settings.workers, settings.window, settings.decoders), (4, 4 * 4 * 8, 65));
+    assert_eq!(Settings::latest(3, batching).at_most(usize::MAX), Settings::latest(3, batching));
+}
+
+#[test]
 fn sixteen_streams_come_out_each_in_its_order() {
     let stages = Doubling::default();
     let feeds = (0..16).map(|stream| feed(stream * 100 + 20..stream * 100 + 70, DropPolicy::BLOCK)).collect();
