@@ -67,6 +67,22 @@ fn a_shape_that_comes_often_is_one_launch() {
     }
 }
 
+/// A run that waits for the size of an output cannot be recorded; its results come all the same.
+#[test]
+fn a_run_whose_output_depends_on_data_is_not_recorded() {
+    let _turn = Loaded::turn();
+    for form in Form::ALL {
+        let (double, home) = (Double::new(form), tempfile::tempdir().expect("a folder"));
+        let engine = engine(&double, home.path());
+        double.knobs("late=y");
+        let mut session = engine.session().expect("a session");
+        let session = session.on_gpu().expect("on the device");
+        let before = Loaded::get().counts().graph_launches;
+        (0..30).for_each(|seed| run(session, 1 + seed % 3, seed));
+        assert_eq!(Loaded::get().counts().graph_launches, before, "{form:?}");
+    }
+}
+
 /// Memory for the shapes that an engine was built for is there before the first picture is.
 #[test]
 fn the_first_run_on_usual_shapes_finds_its_memory() {

@@ -19,6 +19,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 using trs::Dims;
@@ -350,6 +351,8 @@ struct Engine {
         return false;
     }
 };
+using OutputAllocator = std::conditional_t<ABI == 2, trs::RtxOutputAllocator, trs::OutputAllocator>;
+
 // A run of an engine with its shapes and addresses.
 struct Job {
     Engine const* engine;
@@ -360,6 +363,7 @@ struct Context {
     int32_t profile = 0;
     std::map<Bytes, Dims> shapes; // of inputs as set, of outputs as inferred
     std::map<Bytes, void*> addresses;
+    std::map<Bytes, OutputAllocator*> allocators;
     bool user_scratch = false;
     int64_t scratch_needed = -1; // for the present shapes, once it was asked; before, what does for all
     bool has_scratch = false;    // given since shapes were set and the question was asked
@@ -556,6 +560,17 @@ Table const& builder_table() {
     return table;
 }
 
+// The word `late=name`: the size of this output depends on data.
+bool is_late(Bytes const& name) { return knob("late") == name; }
+
+// Waits for a stream, where there is a stand-in for the driver that knows it.
+bool settled(void* stream) {
+    if (!stream) return true;
+    void* driver = dlopen("libcuda.so", RTLD_NOW | RTLD_NOLOAD);
+    auto wait = driver ? reinterpret_cast<int (*)(void*)>(dlsym(driver, "cuStreamSynchronize")) : nullptr;
+    return wait && wait(stream) == 0;
+}
+
 // Puts a run into a stream, where there is a stand-in for the driver that knows it.
 bool put_into(void* stream, std::shared_ptr<Job> const& job) {
     void* driver = dlopen("libcuda.so", RTLD_NOW | RTLD_NOLOAD);
@@ -641,6 +656,7 @@ Table const& context_table() {
             for (auto& o : out) {
                 Dims d{o.rank, {}};
                 memcpy(d.d, o.dims, sizeof d.d);
+                if (is_late(o.name)) d.d[0] = -1;
                 c.shapes[o.name] = d;
             }
             return 0;
@@ -658,7 +674,13 @@ Table const& context_table() {
             c.addresses[name] = address;
             return true;
         });
-        put(t, context_allocator, +[](void*, char const*, void*) { return true; });
+        put(t, context_allocator, +[](void* self, char const* name, void* allocator) {
+            auto& c = state_of<Context>(self);
+            auto* tensor = c.engine->find(name);
+            if (!tensor || c.engine->is_input(tensor)) return false;
+            c.allocators[name] = static_cast<OutputAllocator*>(allocator);
+            return true;
+        });
         put(t, context_scratch_needed, +[](void* self) -> size_t {
             if (on("scratch_untold")) return 0;
             auto& c = state_of<Context>(self);
@@ -682,12 +704,33 @@ Table const& context_table() {
             if (c.user_scratch && !c.has_scratch) return fail("no device memory was given");
             auto job = std::make_shared<Job>(Job{c.engine, {}, {}});
             auto& [_, in, out] = *job;
+            bool late = false;
             for (auto* t : c.engine->io()) {
+                if (is_late(t->name)) {
+                    late = true;
+                    if (!c.allocators.count(t->name)) return fail("an output of unknown size has no allocator");
+                    out.push_back({t->name.c_str(), t->dtype, 0, {}, nullptr});
+                    continue;
+                }
                 if (!c.addresses.count(t->name) || !c.shapes.count(t->name)) return fail("a tensor has no address or no shape");
                 Dims const& d = c.shapes[t->name];
                 auto& list = c.engine->is_input(t) ? in : out;
                 list.push_back({t->name.c_str(), t->dtype, d.rank, {}, c.addresses[t->name]});
                 memcpy(list.back().dims, d.d, sizeof d.d);
+            }
+            if (late) {
+                // As the library: it waits for its stream, and asks for memory when it knows how much.
+                if (!settled(stream) || !run(c.engine->plan.onnx, in, out)) return fail("the test's function failed");
+                for (auto& o : out) {
+                    if (!is_late(o.name)) continue;
+                    auto* allocator = c.allocators[o.name];
+                    Dims d{o.rank, {}};
+                    memcpy(d.d, o.dims, sizeof d.d);
+                    o.data = allocator->reallocateOutputAsync(o.name, c.addresses[o.name], elements(d) * 4, 256, stream);
+                    if (!o.data || reinterpret_cast<uintptr_t>(o.data) % 256) return fail("reallocateOutput: Error Code 2: OutOfMemory");
+                    c.addresses[o.name] = o.data;
+                    allocator->notifyShape(o.name, d);
+                }
             }
             if (!stream) return run(c.engine->plan.onnx, in, out) || fail("the test's function failed");
             c.jobs.push_back(job);

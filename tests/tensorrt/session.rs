@@ -13,7 +13,9 @@ use hpinfer::cache::Cache;
 use hpinfer::device::Device;
 use hpinfer::onnx::sample;
 use hpinfer::tensor::Shape;
+use hpinfer::verify::inputs::uniform;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub fn backend(double: &Double, home: &Path) -> TensorRt {
@@ -92,6 +94,56 @@ fn a_failed_run_is_an_error_and_the_next_one_works() {
     assert!(message.contains("illegal memory access"), "{message}");
     double.knobs("");
     session.run().unwrap();
+}
+
+/// Keeps the rows that begin with a positive number: how many there are depends on data.
+#[test]
+fn outputs_whose_size_depends_on_data_get_their_memory_when_it_is_known() {
+    for form in Form::ALL {
+        let double = Double::new(form);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let in_run = asked.clone();
+        double.on_run(move |_, inputs, outputs| {
+            let kept: Vec<f32> = inputs[0].floats().into_iter().flat_map(|x| positive(x)).collect();
+            outputs[0].set_shape(&[kept.len() as i64 / 3, 3]);
+            if let Some(y) = outputs[0].floats() {
+                in_run.fetch_add(1, Ordering::SeqCst);
+                y.copy_from_slice(&kept);
+            }
+            Ok(())
+        });
+        double.knobs("late=y");
+        let home = tempfile::tempdir().unwrap();
+        let engine = backend(&double, home.path()).load(&sample_options()).unwrap();
+        let mut sessions = [engine.session().unwrap(), engine.session().unwrap()];
+        let (rounds, seed) = (40, std::process::id().into());
+        println!("seed {seed}");
+        for round in 0..rounds {
+            let rows = 1 + round % 8;
+            let lowered = if round % 7 == 0 { 1.0 } else { 0.5 }; // none are left of some
+            let x: Vec<f32> = (0..rows * 4).map(|i| uniform(seed, (round * 32 + i) as u64) - lowered).collect();
+            let session = &mut sessions[round % 2];
+            session.input(0, Shape::new(&[rows, 4])).unwrap().copy_from_slice(&x);
+            session.run().unwrap();
+            let (y, expected) = (session.output(0).unwrap(), positive(&x));
+            assert_eq!((y.shape, y.as_f32().unwrap()), (Shape::new(&[expected.len() / 3, 3]), expected.as_slice()), "{form:?} {round}");
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), rounds);
+        double.on_run(|_, _, outputs| {
+            outputs[0].set_shape(&[i64::MAX / 64, 3]);
+            Ok(())
+        });
+        sessions[0].input(0, Shape::new(&[1, 4])).unwrap().fill(1.0);
+        let message = sessions[0].run().unwrap_err().to_string();
+        assert!(message.contains("memory"), "{message}");
+        drop((sessions, engine));
+        assert_eq!(double.alive(), 0);
+    }
+}
+
+/// The first three numbers of the rows of four that begin with a positive one.
+fn positive(x: &[f32]) -> Vec<f32> {
+    x.chunks(4).filter(|row| row[0] > 0.0).flat_map(|row| row[..3].to_vec()).collect()
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Graphs {
             self.forget(worker); // memory has moved for all of them
         }
         worker.enqueue()?;
-        if self.failures < MOST_FAILURES && self.is_often(worker) {
+        if self.failures < MOST_FAILURES && worker.repeats() && self.is_often(worker) {
             match worker.twin() {
                 Ok(twin) => self.add(worker, twin),
                 Err(e) => self.failed(worker, &e),

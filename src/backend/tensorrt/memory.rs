@@ -18,8 +18,8 @@ pub trait Buffer: Send {
     fn bytes(&self) -> usize;
 }
 
-/// Memory and order of work of one session.
-pub trait Memory: Send {
+/// Memory and order of work of one session; a clone is the same one.
+pub trait Memory: Clone + Send + 'static {
     /// What it makes.
     type Buffer: Buffer;
     /// A buffer of at least `bytes` bytes, its address a multiple of [`ALIGNMENT`].

@@ -97,7 +97,7 @@ impl<M: Memory> Worker<M> {
         if self.changed {
             self.prepare()?;
         }
-        let ran = self.context.enqueue(self.memory.stream());
+        let ran = self.context.enqueue(self.memory.stream()).and_then(|()| self.learn_late());
         if ran.is_err() {
             self.changed = true; // everything is set anew before the next run
             self.profile = None;
@@ -127,10 +127,16 @@ impl<M: Memory> Worker<M> {
         }
         self.context.infer_shapes()?;
         for tensor in &mut self.outputs {
-            let dims: Option<Vec<usize>> = self.context.shape(tensor.place)?.into_iter().collect();
-            let dims = dims.ok_or_else(|| Error::internal("tensorrt", "an output has no size before the run"))?;
-            tensor.shape = Shape::try_from_slice(&dims)?;
-            grow(&mut self.context, &self.memory, tensor)?;
+            match self.context.shape(tensor.place)?.into_iter().collect::<Option<Vec<usize>>>() {
+                Some(dims) => {
+                    tensor.shape = Shape::try_from_slice(&dims)?;
+                    grow(&mut self.context, &self.memory, tensor)?;
+                }
+                None => {
+                    let memory = self.memory.clone();
+                    self.context.make_late(tensor.place, move |bytes| memory.buffer(bytes))?;
+                }
+            }
         }
         if let Some(needed) = self.context.scratch_needed()
             && self.context.scratch().is_none_or(|scratch| scratch.bytes() < needed)
@@ -139,6 +145,20 @@ impl<M: Memory> Worker<M> {
         }
         self.context.prepare()?;
         self.changed = false;
+        Ok(())
+    }
+
+    /// Takes over the shapes of outputs that were known only when they were there.
+    fn learn_late(&mut self) -> Result<()> {
+        for (place, dims) in self.context.late() {
+            let dims = dims.ok_or_else(|| Error::internal("tensorrt", "an output has no size after the run"))?;
+            if let Some(tensor) = self.outputs.iter_mut().find(|tensor| tensor.place == place) {
+                tensor.shape = Shape::try_from_slice(&dims)?;
+                if self.context.buffer(place).is_none_or(|buffer| buffer.bytes() < tensor.bytes()) {
+                    return Err(Error::internal("tensorrt", format!("an output of {dims:?} in less memory than that needs")));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -182,6 +202,11 @@ impl Worker<Stream> {
     /// Shapes of the outputs of the last run.
     pub(super) fn outputs(&self) -> impl Iterator<Item = &Shape> {
         self.outputs.iter().map(|tensor| &tensor.shape)
+    }
+
+    /// Whether a run of the shapes lent last is the same work each time: not where the size of an output depends on data.
+    pub(super) fn repeats(&self) -> bool {
+        self.context.late().next().is_none()
     }
 
     /// A context for the shapes of the last run.

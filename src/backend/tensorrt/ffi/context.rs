@@ -1,5 +1,6 @@
 //! Contexts of an engine, which hold shapes, addresses and state of one run at a time, with the memory they work on.
 
+use super::late::Late;
 use super::{Element, Engine, Message};
 use crate::backend::tensorrt::memory::Buffer;
 use crate::backend::tensorrt::sys::*;
@@ -13,7 +14,7 @@ impl Engine {
     /// A context without memory. Its scratch memory is the caller's too, unless the library keeps that to itself.
     pub fn context<B: Buffer>(self: &Arc<Self>) -> Result<Context<B>> {
         let core = self.core(self.scratch_bytes().is_some())?;
-        Ok(Context { core, buffers: self.io.iter().map(|_| None).collect(), scratch: None, ready: false })
+        Ok(Context { core, buffers: self.io.iter().map(|_| None).collect(), late: Vec::new(), scratch: None, ready: false })
     }
 
     /// A context without memory; `user_scratch`: nor scratch memory of its own.
@@ -119,6 +120,15 @@ impl Core {
         Ok(dims[..usize::try_from(rank).unwrap_or(0)].iter().map(|&d| usize::try_from(d).ok()).collect())
     }
 
+    /// Runs get the memory of output `index` from `late` and tell it its dimensions; `late` outlives them.
+    fn ask<B: Buffer>(&mut self, index: usize, late: &Late<B>) -> Result<()> {
+        let name = &self.engine.io[index].name;
+        let (memory, shape, user) = late.callbacks();
+        // SAFETY: the functions take what `callbacks` gives with them, which `late` keeps as long as runs may call them.
+        let status = unsafe { trs_context_output(self.raw.as_ptr(), name.as_ptr(), memory, shape, user) };
+        self.check(status, &format!("the memory of {}", name.to_string_lossy()))
+    }
+
     fn infer_shapes(&mut self) -> Result<()> {
         let mut message = Message::default();
         // SAFETY: the context is alive.
@@ -155,6 +165,8 @@ pub struct Context<B: Buffer> {
     core: Core,
     /// Memory of each input and output.
     buffers: Vec<Option<B>>,
+    /// Outputs whose size is known only when they are there, by their index. After the core, which may call them.
+    late: Vec<(usize, Late<B>)>,
     scratch: Option<B>,
     /// Whether every tensor has memory of the size its present shape needs.
     ready: bool,
@@ -206,6 +218,22 @@ impl<B: Buffer> Context<B> {
         Ok(())
     }
 
+    /// Gets the memory of output `index`, whose size depends on data, from `make` while a run works it out.
+    pub fn make_late(&mut self, index: usize, make: impl Fn(usize) -> Result<B> + Send + 'static) -> Result<()> {
+        if self.late.iter().all(|(known, _)| *known != index) {
+            self.ready = false;
+            let late = Late::new(make);
+            self.core.ask(index, &late)?;
+            self.late.push((index, late));
+        }
+        Ok(())
+    }
+
+    /// The outputs whose size depends on data, with their dimensions in the last run.
+    pub fn late(&self) -> impl Iterator<Item = (usize, Option<Vec<usize>>)> {
+        self.late.iter().map(|(index, late)| (*index, late.dims()))
+    }
+
     /// Bytes of scratch memory that runs of the present shapes need, once all inputs have theirs; `None` where the library
     /// keeps it to itself.
     pub fn scratch_needed(&mut self) -> Option<usize> {
@@ -243,9 +271,13 @@ impl<B: Buffer> Context<B> {
         self.core.infer_shapes()
     }
 
-    /// Checks that every tensor and the scratch have memory of the size the shapes need: what makes [`enqueue`](Self::enqueue) sound.
+    /// Checks that every tensor and the scratch have memory of the size the shapes need, or a maker of it: what makes
+    /// [`enqueue`](Self::enqueue) sound.
     pub fn prepare(&mut self) -> Result<()> {
         for (index, io) in self.core.engine.io.iter().enumerate() {
+            if self.late.iter().any(|(late, _)| *late == index) {
+                continue;
+            }
             let name = io.name.to_string_lossy();
             let dims = self.shape(index)?.into_iter().collect::<Option<Vec<usize>>>();
             let elements: usize =
@@ -269,14 +301,26 @@ impl<B: Buffer> Context<B> {
         if !self.ready {
             self.prepare()?;
         }
-        // SAFETY: `prepare` saw that all memory is there and large enough, and nothing was changed since.
-        let ran = unsafe { self.core.enqueue(stream) };
+        for (index, late) in &self.late {
+            late.begin(self.buffers[*index].take());
+        }
+        // SAFETY: `prepare` saw that all memory is there and large enough or is made, and nothing was changed since.
+        let mut ran = unsafe { self.core.enqueue(stream) };
+        for (index, late) in &self.late {
+            match late.end() {
+                Ok(buffer) => self.buffers[*index] = buffer,
+                Err(e) => ran = Err(e),
+            }
+        }
         self.ready = ran.is_ok(); // after a failure the library's state is not to be trusted
         ran
     }
 
     /// A context of its own for the present shapes, in profile `profile`, on the same memory.
     pub fn twin(&mut self, profile: usize, stream: Stream) -> Result<Twin> {
+        if !self.late.is_empty() {
+            return Err(Error::internal("tensorrt", "a run of outputs whose size depends on data cannot be recorded"));
+        }
         if !self.ready {
             self.prepare()?;
         }

@@ -3,13 +3,14 @@
 //! keeps the library, so nothing can be destroyed in the wrong order. A callback never unwinds into the library.
 
 mod context;
+mod late;
 
 pub use context::{Context, Stream, Twin};
 
 use super::memory::{ALIGNMENT, Buffer};
 use super::sys::*;
 use crate::error::{Error, Result};
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ops::{ControlFlow, Deref};
 use std::os::unix::ffi::OsStrExt;
@@ -459,7 +460,8 @@ impl HostBuffer {
     pub fn new(bytes: usize) -> Result<Self> {
         let layout = Layout::from_size_align(bytes.max(1), ALIGNMENT).map_err(|e| Error::internal("host memory", e.to_string()))?;
         // SAFETY: the size is not zero.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) });
+        let start = start.ok_or_else(|| Error::internal("host memory", format!("{bytes} bytes cannot be had")))?;
         Ok(Self { start, layout, bytes })
     }
 
