@@ -89,6 +89,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same, of the input that is called `name`: a module does not know what its picture is called.
+    #[must_use]
+    pub fn of_input(self, name: Option<&str>) -> Self {
+        match (self, name) {
+            (Self::Input { reason, .. }, Some(name)) => Self::input(name, reason),
+            (error, _) => error,
+        }
+    }
+
     /// Short stable name of the group, as written into the `error.kind` field of a result line.
     pub fn kind(&self) -> &'static str {
         match self {

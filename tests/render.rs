@@ -9,8 +9,8 @@ use hpinfer::image::{FrameId, ImageBuf, PixelFormat, PointI, Size};
 use hpinfer::result::json::Schema;
 use hpinfer::result::render::draw_ocr;
 use hpinfer::result::render::font::{Face, Fonts};
-use hpinfer::result::render::save::{OCR_SUFFIX, Saver};
-use hpinfer::result::{Header, OcrResult, PipelineResult};
+use hpinfer::result::render::save::{OCR_SUFFIX, PICTURE_SUFFIX, Saver};
+use hpinfer::result::{Header, OcrResult, PipelineResult, Seal, SealResult};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -480,6 +480,25 @@ fn inputs_whose_turn_has_not_come_are_spared() {
         assert_eq!(text(name), name.as_bytes());
     }
     assert_ne!(text("earlier.png"), b"earlier.png", "results of earlier runs are replaced");
+}
+
+#[test]
+fn files_of_parts_spare_inputs_and_are_known_again() {
+    let out = tempfile::tempdir().expect("a folder");
+    let input = out.path().join("doc_layout.jpg");
+    fs::write(&input, "an input").expect("written");
+    let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1, PICTURE_SUFFIX).expect("a sink").remembering();
+    let saver = saver.sparing(|path| path.extension().is_some_and(|suffix| suffix != "json"));
+    let header = named("doc.png").header().clone();
+    let result = PipelineResult::Seals(SealResult { header, prepared: None, layout: Vec::new(), seals: vec![Seal::default()] });
+    for _ in 0..2 {
+        saver.save(&result, picture(40, 30).view().into(), Path::new("")).expect("saved");
+    }
+    assert_eq!(fs::read_to_string(&input).expect("read"), "an input");
+    let found = tree(out.path());
+    assert_eq!(found, ["doc.json", "doc_1.json", "doc_1_layout.jpg", "doc_layout.jpg", "doc_layout_res.jpg"]);
+    let own = |name: &&String| saver.wrote(&out.path().join(name));
+    assert_eq!(found.iter().filter(|name| !own(name)).collect::<Vec<_>>(), ["doc_layout.jpg"]);
 }
 
 #[test]

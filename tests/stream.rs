@@ -61,6 +61,24 @@ fn two_streams_keep_their_order_and_a_fault_of_one_stays_its_own() {
 }
 
 #[test]
+fn an_error_is_not_carried_over_and_inputs_are_not_written_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pictures = folder.path().join("0");
+    std::fs::create_dir(&pictures).expect("a folder");
+    for name in ["frame_00000000.jpg", "frame_00000002.jpg"] {
+        std::fs::copy(DEMO, pictures.join(name)).expect("copied"); // told by its content
+    }
+    std::fs::write(pictures.join("frame_00000001.jpg"), "no picture").expect("written");
+    let (code, lines, stderr) = run(stream().args(["--carry-over", "1", "--input"]).arg(&pictures).arg("--save-frames").arg(folder.path()));
+    assert_eq!((code, lines.len()), (Some(1), 3), "{stderr}");
+    assert_eq!(lines[1]["error"]["kind"], "bad_input");
+    assert_eq!((&lines[2]["carried_over_from"], &lines[2]["rec_text"]), (&0.into(), &lines[0]["rec_text"]));
+    assert!(lines[2]["rec_text"].as_array().is_some_and(|texts| texts.len() > 5));
+    assert_eq!(std::fs::read(pictures.join("frame_00000000.jpg")).expect("read"), std::fs::read(DEMO).expect("read"));
+    assert!(pictures.join("frame_00000000_res.jpg").is_file());
+}
+
+#[test]
 fn videos_have_every_frame_at_its_time_and_a_trace_says_where_the_time_went() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("video.mp4");

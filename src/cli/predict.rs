@@ -15,10 +15,11 @@ use crate::result::render::font::Fonts;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::runtime;
 use crate::schedule;
-use crate::source::{InputItem, NamedInputs, Source, SourceOptions};
+use crate::source::{InputItem, InputKind, NamedInputs, Source, SourceOptions};
 use crate::trace::{Stage, StageTimes};
 use rayon::prelude::*;
 use std::io::{self, IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -113,7 +114,10 @@ impl Reading {
         };
         let named = NamedInputs::new(&args.input);
         let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema(args), suffix));
-        let saver = saver.transpose()?.map(|saver| saver.sparing(move |path| named.contains(path)));
+        let saver = saver.transpose()?.map(|saver| {
+            let saver = if args.save_path.as_deref().is_some_and(|path| named.reach(path)) { saver.remembering() } else { saver };
+            saver.sparing(move |path| named.contains(path))
+        });
         let source_options = SourceOptions { offline: global.offline, limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
         let source = Source::new(&args.input, source_options);
         let pipeline = plan.open(global)?;
@@ -129,9 +133,13 @@ impl Reading {
     /// Hands the outcome of each input to `sink`, in input order.
     pub fn run(self, sink: impl FnMut(Outcome)) {
         let Self { pipeline, source, decoders, saver, timings, limits, lone_worker, working } = self;
-        let jobs = source.map(|item| {
+        let jobs = source.filter_map(|item| {
+            let own = |saver: &Saver| matches!(&item.kind, InputKind::File(path) if saver.wrote(path));
+            if saver.as_ref().is_some_and(own) {
+                return None; // it was saved since the run began
+            }
             let slot = saver.as_ref().map(|s| s.reserve(&item.frame_id(), &item.relative_dir));
-            Job { item, slot }
+            Some(Job { item, slot })
         });
         let turn = AtomicUsize::new(0);
         let run = |jobs: Vec<Job>| {
@@ -141,7 +149,15 @@ impl Reading {
         // A lone worker gets a job whole: handed to it step by step, the job waits for it at each.
         let work = |jobs: Vec<Job>| {
             let _working = working.read().unwrap_or_else(PoisonError::into_inner);
-            if lone_worker { pipeline.workers().install(|| run(jobs)) } else { run(jobs) }
+            let items: Vec<InputItem> = jobs.iter().map(|job| job.item.clone()).collect();
+            let ran = catch_unwind(AssertUnwindSafe(|| if lone_worker { pipeline.workers().install(|| run(jobs)) } else { run(jobs) }));
+            ran.unwrap_or_else(|_| {
+                let lost = |item: InputItem| {
+                    let error = Error::internal("pipeline", format!("a panic while {} was worked on", item.name));
+                    Outcome { page_index: item.page_index(), name: item.name, result: Err(error) }
+                };
+                items.into_iter().map(lost).collect()
+            })
         };
         schedule::ordered(jobs, limits, work, sink);
     }

@@ -44,16 +44,27 @@ fn pairs(text: &str) -> Map<String, Value> {
     let flat: String = text.chars().filter(|c| !matches!(c, '\n' | '\r' | '{' | '}')).collect();
     let mut found = Map::new();
     let mut rest = flat.as_str();
-    while let Some((before, after)) = rest.split_once("\":") {
+    while let Some((before, after)) = rest.split_once(':') {
         rest = after;
         let Some(value) = after.trim_start().strip_prefix('"') else { continue };
-        let (value, behind) = value.split_once('"').unwrap_or((value, ""));
-        if let Some((_, key)) = before.rsplit_once('"') {
-            found.insert(key.trim().to_owned(), value.into());
-        }
-        rest = behind;
+        let Some((_, key)) = before.trim_end().strip_suffix('"').and_then(|before| before.rsplit_once('"')) else { continue };
+        let (value, behind) = value.split_at(end_of_string(value));
+        let unescaped = serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_owned());
+        found.insert(key.trim().to_owned(), unescaped.into());
+        rest = behind.strip_prefix('"').unwrap_or(behind);
     }
     found
+}
+
+/// Where the first quotation mark of `text` is that no backslash stands before.
+fn end_of_string(text: &str) -> usize {
+    let mut escaped = false;
+    let ends = |c: char| {
+        let end = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        end
+    };
+    text.find(ends).unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -88,6 +99,8 @@ mod tests {
         let broken = "```json\n{\"a\": \"x\",\n    \"b\": \"y [1]\",\n \"c\": \"cut o";
         assert_eq!(Value::Object(values(broken)), json!({"a": "x", "b": "y [1]", "c": "cut o"}));
         assert_eq!(Value::Object(values(r#"note "q", "b": "y", "n": 3, "d": "z" }}"#)), json!({"b": "y", "d": "z"}));
+        let escaped = r#"{"a" : "a \"quoted\" word: \\", "b": "at 10:30",}"#;
+        assert_eq!(Value::Object(values(escaped)), json!({"a": "a \"quoted\" word: \\", "b": "at 10:30"}));
     }
 
     #[test]

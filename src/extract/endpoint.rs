@@ -98,7 +98,11 @@ impl Endpoint {
         if key.is_some() && base_url.starts_with("http://") && !is_near {
             tracing::warn!("{base_url} is not encrypted: the key can be read on the way; give an address with https:// if there is one");
         }
-        let config = Agent::config_builder()
+        let mut config = Agent::config_builder();
+        if is_near {
+            config = config.proxy(None); // whose own machine is another one
+        }
+        let config = config
             .timeout_resolve(Some(CONNECT))
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(settings.timeout()?))

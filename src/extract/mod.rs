@@ -47,14 +47,24 @@ impl Extractor {
     }
 
     /// Makes the text of pages ready for questions (`build_vector`): up to `min_characters` it stays text, beyond that it becomes
-    /// a store of embedded chunks.
+    /// a store of embedded chunks where there is a model that embeds: one that is named, or that of a service for ERNIE.
     ///
     /// # Errors
-    /// Only for long texts: [`Error::Config`](crate::Error::Config) when the settings name no endpoint or no embedding model,
+    /// Only for long texts: [`Error::Config`](crate::Error::Config) when the settings name no endpoint,
     /// [`Error::Endpoint`](crate::Error::Endpoint) when it fails.
     pub fn build_vector(&self, info: &VisualInfo, min_characters: usize) -> Result<Vector> {
         let pages = vector::with_long_tables(info);
-        if vector::characters(&pages) <= min_characters || !self.settings.embeds() {
+        let characters = vector::characters(&pages);
+        if characters <= min_characters {
+            return Ok(Vector::plain(&pages));
+        }
+        if !self.settings.embeds() {
+            if self.settings.params.embedding_model.is_none() {
+                tracing::warn!(
+                    "all {characters} characters go into the questions; --embedding-model names a model of the endpoint that finds what \
+                     belongs there, `none` says that this is meant"
+                );
+            }
             return Ok(Vector::plain(&pages));
         }
         vector::build(&pages, &self.prompts, self.endpoint()?)

@@ -96,7 +96,7 @@ pub struct LlmParams {
 impl LlmSettings {
     /// Whether long texts are embedded.
     pub(super) fn embeds(&self) -> bool {
-        self.params.embedding_model.as_deref() != Some(NONE)
+        self.params.embedding_model.as_deref().map_or(self.is_at_service(), |name| name != NONE)
     }
 
     /// Whether the model is asked at one of the services for ERNIE.
@@ -135,7 +135,7 @@ impl LlmSettings {
             None if self.is_at_service() => Ok(ERNIE_EMBEDDING),
             None => Err(Error::config(
                 "--embedding-model",
-                "the text is long and is to be embedded, by which model of the endpoint? `none` puts all of it into the question, as does a larger --min-characters",
+                "a store of embedded chunks is searched by the model of the endpoint that made it; name it",
             )),
         }
     }

@@ -79,12 +79,8 @@ impl<M: PictureModuleResult> PictureSteps<M> {
 
     fn result(frame: &Frame, outcome: Option<Outcome<M>>, runs: &Runs) -> Result<(M::Result, StageTimes)> {
         let outcome = outcome.unwrap_or_else(|| Err(Error::internal("pipeline", "a frame was left out")));
-        match outcome {
-            Ok((output, times)) => Ok((M::result(runs.header(&frame.id, &times), output), times)),
-            // A module does not know what its picture is called.
-            Err(Error::Input { item, reason }) => Err(Error::input(frame.id.input_path.clone().unwrap_or(item), reason)),
-            Err(e) => Err(e),
-        }
+        let outcome = outcome.map_err(|error| error.of_input(frame.id.input_path.as_deref()));
+        outcome.map(|(output, times)| (M::result(runs.header(&frame.id, &times), output), times))
     }
 }
 

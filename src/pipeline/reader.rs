@@ -131,7 +131,7 @@ impl TextReader {
         let images: Vec<PictureRef> = group.iter().map(|&index| frames[index].image.view()).collect();
         let detected = match self.detect.detect(&images, share, &mut times) {
             Ok(detected) => detected,
-            Err(error) if group.len() == 1 => return vec![Err(error)],
+            Err(error) if group.len() == 1 => return vec![Err(error.of_input(frames[group[0]].id.input_path.as_deref()))],
             Err(error) => {
                 tracing::debug!("{} pictures together: {error}; now one by one", group.len());
                 return group.iter().flat_map(|&index| self.find(frames, &[index], share, keep)).collect();

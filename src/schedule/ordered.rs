@@ -3,7 +3,8 @@
 
 use crossbeam::channel;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How much may be under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,8 @@ impl Limits {
 }
 
 /// Draws items from `source`, hands groups of them to `work` on several threads, and calls `sink` with every
-/// output in the order of the source, as soon as its turn comes. `work` must return one output per item.
+/// output in the order of the source, as soon as its turn comes. `work` must return one output per item; a panic of it goes on in the
+/// caller, when all that it did not concern is done.
 pub fn ordered<I: Send, O: Send>(
     source: impl Iterator<Item = I> + Send,
     limits: Limits,
@@ -45,13 +47,14 @@ pub fn ordered<I: Send, O: Send>(
     mut sink: impl FnMut(O),
 ) {
     let (items_in, items) = channel::bounded::<(usize, I)>(limits.batch.max(1));
-    let (outputs_in, outputs) = channel::unbounded::<(usize, O)>();
+    let (outputs_in, outputs) = channel::unbounded::<(usize, Option<O>)>();
     let (free, free_slots) = channel::bounded::<()>(limits.window.max(1));
     for _ in 0..limits.window.max(1) {
         let _ = free.send(());
     }
     // Taking one item and what lies behind it is one step: otherwise drivers would take turns and split groups.
     let items = Mutex::new(items);
+    let panicked = Mutex::new(None);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for numbered in source.enumerate() {
@@ -61,15 +64,18 @@ pub fn ordered<I: Send, O: Send>(
             }
         });
         for _ in 0..limits.drivers.max(1) {
-            let (items, outputs_in, work) = (&items, outputs_in.clone(), &work);
+            let (items, outputs_in, work, panicked) = (&items, outputs_in.clone(), &work, &panicked);
             scope.spawn(move || {
                 loop {
-                    let group = take_group(&items.lock().unwrap_or_else(std::sync::PoisonError::into_inner), limits.batch);
+                    let group = take_group(&lock(items), limits.batch);
                     let (numbers, group): (Vec<_>, Vec<_>) = group.into_iter().unzip();
                     if numbers.is_empty() {
                         return;
                     }
-                    for numbered in numbers.into_iter().zip(work(group)) {
+                    let made = catch_unwind(AssertUnwindSafe(|| work(group)));
+                    let made = made.map_err(|panic| *lock(panicked) = Some(panic)).unwrap_or_default();
+                    // What got no output does not hold up the others.
+                    for numbered in numbers.into_iter().zip(made.into_iter().map(Some).chain(std::iter::repeat_with(|| None))) {
                         let _ = outputs_in.send(numbered);
                     }
                 }
@@ -81,12 +87,19 @@ pub fn ordered<I: Send, O: Send>(
         for (number, output) in outputs {
             early.insert(number, output);
             while let Some(output) = early.remove(&next) {
-                sink(output);
+                output.map(&mut sink);
                 next += 1;
                 let _ = free.try_send(());
             }
         }
     });
+    if let Some(panic) = lock(&panicked).take() {
+        resume_unwind(panic);
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits for one item, then takes what else is there; empty when the source has ended.
@@ -129,6 +142,18 @@ mod tests {
             ordered(0..200u64, limits, work, |o| seen.push(o));
             assert_eq!(seen, (0..200).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_panic_costs_its_group_and_is_passed_on_at_the_end() {
+        let mut seen = Vec::new();
+        let work = |group: Vec<u64>| {
+            assert!(!group.contains(&3), "work fails for 3");
+            if group == [5] { Vec::new() } else { group } // no output is lost alone, too
+        };
+        let run = AssertUnwindSafe(|| ordered(0..40, Limits { drivers: 3, batch: 1, window: 4 }, work, |o| seen.push(o)));
+        assert!(catch_unwind(run).is_err());
+        assert_eq!(seen, (0..40).filter(|i| ![3, 5].contains(i)).collect::<Vec<_>>());
     }
 
     #[test]

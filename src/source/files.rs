@@ -1,5 +1,6 @@
 //! Files, folders and patterns.
 
+use super::STANDARD_INPUT;
 use super::item::InputItem;
 use glob::{MatchOptions, Pattern};
 use std::collections::{HashSet, VecDeque};
@@ -43,6 +44,15 @@ impl NamedInputs {
     /// Of paths and patterns; what addresses and lists on standard input name is not known. Looked up when it is asked for.
     pub fn new<I: AsRef<OsStr>>(inputs: &[I]) -> Self {
         Self { inputs: inputs.iter().map(|input| input.as_ref().to_owned()).collect(), found: OnceLock::new() }
+    }
+
+    /// Whether files that appear in the folder at `path`, or below it, may be found where inputs are looked for: later than others.
+    pub fn reach(&self, path: &Path) -> bool {
+        let Ok(path) = path.canonicalize() else { return false };
+        self.inputs.iter().any(|input| match Path::new(input).canonicalize() {
+            Ok(input) => input.is_dir() && (path.starts_with(&input) || input.starts_with(&path)),
+            Err(_) => input.to_str().is_some_and(|text| text == STANDARD_INPUT || text.contains(['*', '?', '['])),
+        })
     }
 
     /// Whether the file at `path` is one of them, or lies in a folder that is and is read with it.

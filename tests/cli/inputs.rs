@@ -148,6 +148,13 @@ fn limits_are_enforced() {
     let demo = Path::new(DEMO);
     let ran = run(ocr().arg("--input").arg(demo).args(["--max-pixels", "0"]));
     assert!(ran.code == Some(1) && ran.stdout.contains("the limit is 0"), "{}", ran.stdout);
+    let thin = tempfile::tempdir().expect("a folder");
+    let thin = thin.path().join("thin.png");
+    image::GrayImage::new(20_000, 1).save(&thin).expect("written");
+    let ran = run(ocr().args(["--text-det-limit-type", "min", "--text-det-limit-side-len", "736", "--input"]).arg(&thin).arg(demo));
+    assert_eq!(ran.lines().iter().map(error_kind).collect::<Vec<_>>(), [Some("bad_input"), None], "{}", ran.stdout);
+    let message = &ran.lines()[0]["error"]["message"];
+    assert!(message.as_str().is_some_and(|m| m.contains("thin.png: 20000x1 becomes") && m.contains("limit_type max")), "{message}");
     let ran = run(ocr().arg("--input").arg(demo).args(["--max-file-size", "0"]));
     assert!(ran.code == Some(1) && ran.stdout.contains("the limit is 0"), "{}", ran.stdout);
 }

@@ -45,6 +45,20 @@ fn inputs_that_come_later_are_not_written_over() {
     assert_eq!(tree(folder.path()), saved);
 }
 
+/// The second folder is looked into when results of the first are in it.
+#[test]
+fn results_of_a_run_are_not_its_inputs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["a", "d"] {
+        fs::create_dir(folder.path().join(name)).expect("a folder");
+    }
+    let names = (0..14).map(|i| format!("a/{i:02}.png")).chain(["d/own.png".to_owned()]);
+    names.for_each(|name| image::RgbImage::new(64, 48).save(folder.path().join(name)).expect("written"));
+    let ran = run(ocr().current_dir(folder.path()).args(["--threads", "1", "--input", "a", "d", "--save_path", "d"]));
+    assert_eq!((ran.code, ran.lines().len()), (Some(0), 15), "{}", ran.stdout);
+    assert_eq!(ran.lines()[14]["input_path"], "d/own.png");
+}
+
 #[test]
 fn nothing_is_noted_in_the_users_home() {
     let home = tempfile::tempdir().expect("a folder");

@@ -2,41 +2,56 @@
 //! and where networks run on a GPU `decode`, `gpu` or `host`; then the keys of the result or error as any other line has them. A result that was carried over says from which frame.
 
 use super::stages::{Output, Tag};
+use crate::error::Error;
 use crate::result::json::{Schema, error_line, to_line};
 
 /// Writes lines; remembers the last result of each stream.
 pub(super) struct Lines<'a> {
     names: &'a [String],
     schema: Schema,
-    last: Vec<String>,
+    /// Of each stream, the frame that later ones are compared with, and the body of its line.
+    last: Vec<Option<(u64, String)>>,
 }
 
 impl<'a> Lines<'a> {
     pub fn new(names: &'a [String], schema: Schema) -> Self {
-        Self { names, schema, last: vec![String::new(); names.len()] }
+        Self { names, schema, last: vec![None; names.len()] }
     }
 
     /// The line of a frame, without a line feed. The frames of a stream must come in their order.
     pub fn line(&mut self, tag: &Tag, output: &Output) -> String {
         let (stream, name) = (tag.stream, &self.names[tag.stream]);
         let mut carried = String::new();
+        let error_body = |error: &Error| {
+            tracing::error!("stream {stream}: {error}");
+            error_line(name, tag.page_index, error)
+        };
+        let own;
         let body = match output {
-            Output::Result(looked) => {
-                self.last[stream] = to_line(&looked.result, self.schema);
-                &self.last[stream]
+            Output::Result(looked) => self.keep(tag, to_line(&looked.result, self.schema)),
+            Output::Failed(error) => self.keep(tag, error_body(error)),
+            Output::Unseen(error) => {
+                own = error_body(error);
+                &own
             }
             Output::SameAs(frame_id) => {
                 carried = format!(r#""carried_over_from":{frame_id},"#);
-                &self.last[stream]
-            }
-            Output::Failed(error) => {
-                tracing::error!("stream {stream}: {error}");
-                self.last[stream] = error_line(name, tag.page_index, error);
-                &self.last[stream]
+                match &self.last[stream] {
+                    Some((known, body)) if known == frame_id => body,
+                    _ => {
+                        own = error_body(&Error::internal("carry-over", format!("frame {frame_id} got no result")));
+                        &own
+                    }
+                }
             }
         };
         let decode = tag.decode.map_or(String::new(), |by| format!(r#""decode":"{}","#, by.name()));
         let (moment, rest) = (tag.moment, body.strip_prefix('{').unwrap_or("}"));
         format!(r#"{{"stream":{stream},"frame_id":{},"timestamp_ms":{},{decode}{carried}{rest}"#, moment.frame_id, moment.timestamp_ms)
+    }
+
+    /// Keeps the body of a frame that was looked at.
+    fn keep(&mut self, tag: &Tag, body: String) -> &str {
+        &self.last[tag.stream].insert((tag.moment.frame_id, body)).1
     }
 }

@@ -27,8 +27,8 @@ use crate::schedule::Batching;
 use crate::schedule::gauges::Gauges;
 use crate::schedule::graph::{self, Settings};
 use crate::schedule::stop::Stop;
-use crate::source::SourceOptions;
 use crate::source::video::{RawFormat, RawLayout, VideoOptions};
+use crate::source::{NamedInputs, SourceOptions};
 use crate::trace::display;
 use decoding::{DecodeArg, Decoding};
 use inputs::Inputs;
@@ -169,7 +169,11 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     };
     let pipeline = plan.open(global)?;
     stop.on_signals()?;
-    let saver = |folder| Ok::<_, Error>((Saver::new(folder, fonts()?, Schema::default(), PICTURE_SUFFIX)?, folder));
+    let saver = |folder| {
+        let named = NamedInputs::new(&args.input);
+        let saver = Saver::new(folder, fonts()?, Schema::default(), PICTURE_SUFFIX)?.sparing(move |path| named.contains(path));
+        Ok::<_, Error>((saver, folder))
+    };
     let saver = args.save_frames.as_deref().map(saver).transpose()?;
     let drawing = recorder.as_ref().map(|_| fonts()).transpose()?;
     let stages = FrameStages::new(pipeline.as_ref(), &args.input, nvjpeg, args.carry_over, saver, drawing);
@@ -196,7 +200,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
                 trace.add(&delivery);
             }
             let Some(mut output) = delivery.output else { return };
-            failed.fetch_or(matches!(output, Output::Failed(_)), Ordering::Relaxed);
+            failed.fetch_or(matches!(output, Output::Failed(_) | Output::Unseen(_)), Ordering::Relaxed);
             if let Some(recorder) = &mut recorder {
                 recorder.add(&delivery.tag, &mut output);
             }

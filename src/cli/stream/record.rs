@@ -66,7 +66,7 @@ impl Recorder {
                 recording.until_ms = tag.moment.timestamp_ms;
                 Ok(())
             }
-            Output::Failed(_) => Ok(()), // the last picture stays
+            Output::Failed(_) | Output::Unseen(_) => Ok(()), // the last picture stays
         };
         if let Err(error) = added {
             self.failed = true;

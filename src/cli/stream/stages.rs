@@ -61,7 +61,10 @@ pub(super) enum Output {
     Result(Box<Looked>),
     /// It is as good as this earlier frame of its stream.
     SameAs(u64),
+    /// The look at it failed.
     Failed(Error),
+    /// It could not be looked at, or that broke off: it has nothing that later frames could take over.
+    Unseen(Error),
 }
 
 /// What a look at a frame gave.
@@ -137,7 +140,7 @@ impl Stages for FrameStages<'_> {
 
     fn decode(&self, tag: &mut Tag, raw: Picture) -> Result<Frame, Output> {
         let frame = match raw {
-            Picture::Item(item) => item.load(&self.decoders[tag.stream % self.decoders.len()]).map_err(Output::Failed)?,
+            Picture::Item(item) => item.load(&self.decoders[tag.stream % self.decoders.len()]).map_err(Output::Unseen)?,
             Picture::Pixels(image) => {
                 let id = FrameId { input_path: Some(self.names[tag.stream].clone()), page_index: None };
                 Frame::new(id, image)
@@ -145,7 +148,7 @@ impl Stages for FrameStages<'_> {
         };
         tag.decode = tag.decode.map(|_| DecodedBy::of(&frame.image));
         let Some(most) = self.carry_over else { return Ok(frame) };
-        let same = self.same_as(tag, &frame.image, most).map_err(Output::Failed)?;
+        let same = self.same_as(tag, &frame.image, most).map_err(Output::Unseen)?;
         same.map_or(Ok(frame), |earlier| Err(Output::SameAs(earlier)))
     }
 
@@ -173,6 +176,6 @@ impl Stages for FrameStages<'_> {
     }
 
     fn fault(&self, tag: &Tag, reason: String) -> Output {
-        Output::Failed(Error::input(format!("{}, frame {}", self.names[tag.stream], tag.moment.frame_id), reason))
+        Output::Unseen(Error::input(format!("{}, frame {}", self.names[tag.stream], tag.moment.frame_id), reason))
     }
 }

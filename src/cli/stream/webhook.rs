@@ -57,11 +57,16 @@ impl Webhook {
         let (Some("http" | "https"), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return Err(wrong("this is no address with http:// or https://"));
         };
-        if offline && !is_this_machine(address) {
+        let is_near = is_this_machine(address);
+        if offline && !is_near {
             return Err(Error::config("--webhook", format!("{host} is not on this machine; leave --offline out")));
         }
         let shown = format!("{}://{host}{}", uri.scheme_str().unwrap_or_default(), uri.path());
-        let config = Agent::config_builder()
+        let mut config = Agent::config_builder();
+        if is_near {
+            config = config.proxy(None); // whose own machine is another one
+        }
+        let config = config
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
             .max_redirects(0)

@@ -1,7 +1,7 @@
 //! Detection on a GPU: one upload of each picture, one small copy back with all boxes of a group. Curved regions, scores of exact
 //! polygons, and boxes of maps that are too large for the kernels are found by the processor in a copy of the map.
 
-use super::{Detected, TextDetect, canvas_of, in_reading_order};
+use super::{Detected, TextDetect, canvas_of, in_reading_order, within};
 use crate::backend::GpuSession;
 use crate::error::{Error, Result};
 use crate::image::{PictureRef, Resident, Size};
@@ -57,6 +57,11 @@ impl TextDetect {
             let boxes = download(out.slice(), &stream, transfers)?;
             Ok(db::read(boxes.on_host()?, &plan)?.into_iter().map(in_reading_order).collect()) // waits for all of the above
         })?;
-        Ok(regions.into_iter().zip(residents).map(|(regions, resident)| Detected { regions, resident: Some(resident) }).collect())
+        let found = regions.into_iter().zip(residents).zip(images);
+        let detected = |((regions, resident), image): ((_, _), &PictureRef<'_>)| Detected {
+            regions: within(regions, image.size()),
+            resident: Some(resident),
+        };
+        Ok(found.map(detected).collect())
     }
 }

@@ -16,6 +16,9 @@ use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
 
+/// Most pixels that a picture may have for the network, which needs a hundred times as many bytes.
+const MOST_PIXELS: u64 = 1 << 26;
+
 /// Longest side that a limit can name, in pixels.
 const MAX_SIDE: u32 = 1 << 16;
 
@@ -152,7 +155,19 @@ impl TextDetect {
 
     /// Finds the text regions of each of `images` (BGR), a [group](Self::groups). On a GPU the pictures are brought there, once,
     /// unless they lie there, and stay for what follows.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for pictures that the model's rule makes larger than any picture may be; those of the engine.
     pub fn detect(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Detected>> {
+        let mut sizes = images.iter().map(|image| (image.size(), self.input_size(image.size())));
+        if let Some((size, canvas)) = sizes.find(|(_, canvas)| canvas.area() > MOST_PIXELS) {
+            let most = MOST_PIXELS >> 20;
+            let reason = format!(
+                "{size} becomes {canvas} for model {}, more than {most} megapixels; limit_type max or a max_side_limit bounds it",
+                self.info().model
+            );
+            return Err(Error::input("picture", reason));
+        }
         self.network.with(share, |worker| {
             let Worker { session, scratch, .. } = worker;
             let Some(session) = session.on_gpu() else {
@@ -179,7 +194,9 @@ impl TextDetect {
         times.measure(Stage::DetPost, || {
             let output = worker.session.output(0)?;
             self.check(&output.shape, 1, canvas)?;
-            self.regions(ProbabilityMap { data: output.as_f32()?, size: canvas, original: src.size }, &mut worker.scratch.db)
+            let regions =
+                self.regions(ProbabilityMap { data: output.as_f32()?, size: canvas, original: src.size }, &mut worker.scratch.db)?;
+            Ok(within(regions, image.size))
         })
     }
 
@@ -210,6 +227,19 @@ fn in_reading_order(mut boxes: Vec<TextBox>) -> Vec<TextPolygon> {
     boxes.into_iter().map(|TextBox { quad, score }| TextPolygon { points: quad.to_vec(), score }).collect()
 }
 
+/// Regions of a tiny picture on its canvas, as far as they lie in the picture.
+fn within(mut regions: Vec<TextPolygon>, picture: Size) -> Vec<TextPolygon> {
+    if canvas_of(picture) == picture {
+        return regions;
+    }
+    regions.retain_mut(|region| {
+        region.points.iter_mut().for_each(|p| (p.x, p.y) = (p.x.min(picture.width as i32), p.y.min(picture.height as i32)));
+        let first = region.points.first().copied().unwrap_or_default();
+        region.points.iter().any(|p| p.x != first.x) && region.points.iter().any(|p| p.y != first.y)
+    });
+    regions
+}
+
 fn input_shape(pictures: usize, size: Size) -> Shape {
     Shape::new(&[pictures, 3, size.height as usize, size.width as usize])
 }
@@ -233,4 +263,19 @@ fn pad_tiny(image: ImageView<'_>) -> Result<Option<ImageBuf>> {
         dst[..from].copy_from_slice(src);
     }
     ImageBuf::new(data, size, image.format).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_of_a_tiny_picture_end_where_it_does() {
+        let region = |corners: [[i32; 2]; 4]| TextPolygon { points: corners.map(|[x, y]| PointI::new(x, y)).to_vec(), score: 0.9 };
+        let inside = [[2, 3], [28, 3], [28, 12], [2, 12]];
+        let regions = || vec![region(inside), region([[2, 3], [32, 3], [32, 18], [2, 18]]), region([[2, 14], [28, 14], [28, 31], [2, 31]])];
+        let expected = [region(inside), region([[2, 3], [30, 3], [30, 14], [2, 14]])];
+        assert_eq!(within(regions(), Size::new(30, 14)), expected, "the last lies on the canvas alone");
+        assert_eq!(within(regions(), Size::new(40, 40)), regions());
+    }
 }

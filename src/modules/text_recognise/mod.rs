@@ -37,14 +37,18 @@ impl WidthRule {
         let [_, height, least] = shape.map(f64::from);
         let ratio = f64::from(crop.width) / f64::from(crop.height.max(1));
         let reference = (height * (least / height).max(ratio)) as u32;
-        let tight = |step| ((height * ratio).ceil() as u32).max(1).next_multiple_of(step);
-        match self {
+        let tight = |step| ((height * ratio).ceil() as u32).clamp(1, MOST_WIDTH_PX).next_multiple_of(step);
+        let width = match self {
             Self::Reference => reference,
             Self::Tight(step) => tight(step),
             Self::Narrower(step) => tight(step).min(reference),
-        }
+        };
+        width.min(MOST_WIDTH_PX)
     }
 }
+
+/// Widest input: a line of more than a thousand times its height is no line. The reference has no bound, and runs out of memory.
+const MOST_WIDTH_PX: u32 = 1 << 16;
 
 /// One line to read: where it is cut out of which picture.
 #[derive(Clone, Copy)]
@@ -251,7 +255,13 @@ mod tests {
 
     #[test]
     fn short_lines_get_narrow_inputs_and_long_ones_the_references() {
-        let table = [((20, 40), 320, 64, 64), ((300, 48), 320, 320, 320), ((330, 48), 330, 384, 330), ((1001, 50), 960, 1024, 960)];
+        let table = [
+            ((20, 40), 320, 64, 64),
+            ((32_767, 1), 65_536, 65_536, 65_536),
+            ((300, 48), 320, 320, 320),
+            ((330, 48), 330, 384, 330),
+            ((1001, 50), 960, 1024, 960),
+        ];
         for ((width, height), reference, tight, narrower) in table {
             let width_by = |rule: WidthRule| rule.width([3, 48, 320], Size::new(width, height));
             let widths = [WidthRule::Reference, WidthRule::Tight(64), WidthRule::Narrower(64)].map(width_by);

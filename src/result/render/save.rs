@@ -9,7 +9,7 @@ use crate::image::{FrameId, PictureRef};
 use crate::result::PipelineResult;
 use crate::result::json::{Schema, write_file};
 use crate::trace::Transfers;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -31,6 +31,8 @@ pub struct Saver {
     is_input: Box<dyn Fn(&Path) -> bool + Send + Sync>,
     /// Folder and stem of every name given out in this run, and how often it was asked for.
     used: Mutex<HashMap<PathBuf, u64>>,
+    /// Files of this run, where an input may come upon them.
+    written: Option<Mutex<HashSet<PathBuf>>>,
 }
 
 enum Target {
@@ -72,13 +74,19 @@ impl Saver {
             Target::Json(file) | Target::Picture(file) => file.parent().unwrap_or(Path::new("")),
         };
         make_folder(folder)?;
-        Ok(Self { target, fonts, schema, own_input_suffix, is_input: Box::new(|_| false), used: Mutex::default() })
+        Ok(Self { target, fonts, schema, own_input_suffix, is_input: Box::new(|_| false), used: Mutex::default(), written: None })
     }
 
     /// No file is written over of which `is_input` says that it is an input.
     #[must_use]
     pub fn sparing(self, is_input: impl Fn(&Path) -> bool + Send + Sync + 'static) -> Self {
         Self { is_input: Box::new(is_input), ..self }
+    }
+
+    /// Remembers the files of this run, for [`wrote`](Self::wrote).
+    #[must_use]
+    pub fn remembering(self) -> Self {
+        Self { written: Some(Mutex::default()), ..self }
     }
 
     /// [`reserve`](Self::reserve), then [`write`](Self::write).
@@ -123,17 +131,17 @@ impl Saver {
         }
     }
 
-    /// Writes the files of `slot`, the JSON first. `image` is the picture the result was made from. Errors name
-    /// the path; the files of other results are not touched. A picture that lies on a GPU is copied to the host for it.
+    /// Writes the files of `slot`, the JSON first, and beside their names where an input lies there. `image` is the picture the
+    /// result was made from. Errors name the path; the files of other results are not touched. A picture that lies on a GPU is copied to the host for it.
     pub fn write(&self, slot: &Slot, result: &PipelineResult, image: PictureRef<'_>) -> Result<()> {
         if let Some(path) = &slot.json {
-            replace(path, |file| write_file(result, self.schema, file))?;
+            self.put(path.clone(), |file| write_file(result, self.schema, file))?;
         }
         if let Some(path) = &slot.picture {
             let format = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix).unwrap_or(PictureFormat::Png);
             match draw(image.on_host(&mut Transfers::default())?, result, &self.fonts)? {
-                Drawing::Pixels(picture) => replace(path, |file| encode(picture.view(), format, file))?,
-                Drawing::Classes(map) => replace(path, |file| encode_classes(map, file))?,
+                Drawing::Pixels(picture) => self.put(path.clone(), |file| encode(picture.view(), format, file))?,
+                Drawing::Classes(map) => self.put(path.clone(), |file| encode_classes(map, file))?,
                 Drawing::Parts(parts) => {
                     for part in parts {
                         let mut name = path.file_stem().unwrap_or(OsStr::new("image")).to_owned();
@@ -142,15 +150,46 @@ impl Saver {
                         let suffix = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix);
                         match part.content {
                             PartContent::Picture(picture) => {
-                                replace(&path, |file| encode(picture.view(), suffix.unwrap_or(PictureFormat::Jpeg), file))?;
+                                self.put(path, |file| encode(picture.view(), suffix.unwrap_or(PictureFormat::Jpeg), file))?;
                             }
-                            PartContent::Bytes(bytes) => replace(&path, |file| file.write_all(&bytes))?,
+                            PartContent::Bytes(bytes) => self.put(path, |file| file.write_all(&bytes))?,
                         }
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether this run wrote the file at `path`; asked of what was found where inputs are.
+    pub fn wrote(&self, path: &Path) -> bool {
+        let Some(written) = &self.written else { return false };
+        path.canonicalize().is_ok_and(|path| written.lock().unwrap_or_else(PoisonError::into_inner).contains(&path))
+    }
+
+    /// Writes to `path`, or beside it where an input lies there.
+    fn put(&self, path: PathBuf, write: impl FnOnce(&mut BufWriter<&fs::File>) -> io::Result<()>) -> Result<()> {
+        let is_foreign = |path: &Path| path.exists() && (self.is_input)(path) && !self.wrote(path);
+        let beside = |number: u64| {
+            let mut name = path.file_stem().unwrap_or_default().to_owned();
+            name.push(self.own_input_suffix);
+            if number > 0 {
+                name.push(format!("_{number}"));
+            }
+            path.with_file_name(with_suffix(&name, path.extension().unwrap_or_default()))
+        };
+        let path = match is_foreign(&path) {
+            false => path,
+            true => (0..).map(beside).find(|path| !is_foreign(path)).unwrap_or_else(|| path.clone()),
+        };
+        replace(&path, |file| {
+            if let Some(written) = &self.written {
+                // Before the file has its name: whoever finds it knows whose it is.
+                let place = folder_of(&path).canonicalize()?.join(path.file_name().unwrap_or_default());
+                written.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
+            }
+            write(file)
+        })
     }
 }
 
@@ -170,7 +209,7 @@ fn next_free(used: &mut HashMap<PathBuf, u64>, folder: &Path, stem: &OsStr, on_i
 
 /// Writes beside `path` and renames: readers see the old file or the whole new one.
 fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<&fs::File>) -> io::Result<()>) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     make_folder(folder)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".hpinfer-");
@@ -183,6 +222,10 @@ fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<&fs::File>) -> io::Res
     file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
     tracing::debug!("saved {}", path.display());
     Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn make_folder(folder: &Path) -> Result<()> {

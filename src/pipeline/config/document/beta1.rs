@@ -6,8 +6,8 @@ use crate::extract::{LlmParams, LlmSettings};
 use crate::model::HpiConfig;
 use crate::pipeline::DocumentTask;
 use crate::pipeline::config::{Global, HpiParams, PpOption, is_no_name, or_default, read_yaml};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
 
 pub(super) fn parse(text: &str, task: DocumentTask, place: &str) -> Result<DocumentConfig> {
@@ -28,11 +28,17 @@ struct File {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Section {
-    layout_model: Option<String>,
-    table_model: Option<String>,
-    seal_text_det_model: Option<String>,
-    doc_image_ori_cls_model: Option<String>,
-    doc_image_unwarp_model: Option<String>,
+    // `Some(None)`: without a name, which is not to say the default.
+    #[serde(default, deserialize_with = "given")]
+    layout_model: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    table_model: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    seal_text_det_model: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    doc_image_ori_cls_model: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    doc_image_unwarp_model: Option<Option<String>>,
     recovery: Option<bool>,
     llm_name: Option<String>,
     llm_params: Option<LlmParams>,
@@ -66,6 +72,10 @@ struct Section {
     _pp_option: Option<PpOption>,
 }
 
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
 impl File {
     fn into_config(self, task: DocumentTask, place: &str) -> Result<DocumentConfig> {
         let section = self.pipeline;
@@ -78,7 +88,7 @@ impl File {
             ("doc_image_unwarp_model", section.doc_image_unwarp_model),
         ] {
             if let Some(name) = name {
-                config.set_model(key, Some(&name), place)?;
+                config.set_model(key, name.as_deref(), place)?;
             }
         }
         config.recovery = section.recovery.unwrap_or(config.recovery);

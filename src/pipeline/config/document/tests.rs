@@ -263,3 +263,21 @@ fn what_is_not_in_this_version_is_refused_by_key_and_line() {
         assert!(message.contains("p.yaml") && message.contains(says), "{to}: {message}");
     }
 }
+
+#[test]
+fn no_name_is_not_the_default() {
+    let file = |pipeline: &str, models: &str| format!("Global:\n  pipeline_name: {pipeline}\nPipeline:\n  text_det_model: a\n{models}");
+    let parse = |text: &str| match PipelineConfig::parse(text, "p.yaml").unwrap().0 {
+        PipelineConfig::Document(config) => config,
+        other => panic!("{other:?}"),
+    };
+    let given = parse(&file("seal_recognition", ""));
+    assert!(given.layout_model.is_some());
+    for none in ["null", "~", "", "None", "''"] {
+        assert_eq!(parse(&file("seal_recognition", &format!("  layout_model: {none}\n"))).layout_model, None, "{none}");
+        let pages = parse(&file("PP-ChatOCRv3-doc", &format!("  seal_text_det_model: {none}\n")));
+        assert!(pages.seal_text_det_model.is_none() && pages.layout_model.is_some(), "{none}");
+    }
+    let message = PipelineConfig::parse(&file("table_recognition", "  table_model: null\n"), "p.yaml").unwrap_err().to_string();
+    assert!(message.contains("needs a `table_model`"), "{message}");
+}
