@@ -79,6 +79,14 @@ fn an_error_is_not_carried_over_and_inputs_are_not_written_over() {
 }
 
 #[test]
+fn an_input_that_is_not_there_fails_alone() {
+    let (code, lines, stderr) = run(stream().args(["--input", "nowhere.mp4", "--input", DEMO]));
+    assert_eq!((code, lines.len()), (Some(1), 2), "{stderr}");
+    assert!(of_stream(&lines, 0)[0]["error"]["message"].as_str().is_some_and(|m| m.contains("no such file")), "{lines:?}");
+    assert!(of_stream(&lines, 1)[0]["error"].is_null());
+}
+
+#[test]
 fn videos_have_every_frame_at_its_time_and_a_trace_says_where_the_time_went() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("video.mp4");
@@ -169,6 +177,9 @@ fn what_cannot_run_is_said_before_anything_does() {
     for (arguments, expected) in [
         (&["--input", "-"][..], "--raw-size"),
         (&["--input", "nowhere.mp4"], "no such file"),
+        (&["--input", DEMO, "--trace", DEMO], "an input, which would be written over"),
+        (&["--input", DEMO, "--webhook", "http://127.0.0.1:99999/"], "its port is no number"),
+        (&["--input", DEMO, "--save-video", "/proc/x.mp4"], "nothing can be written there"),
         (&["--input", DEMO, "--webhook", "example.com/in"], "https://example.com/results"),
         (&["--input", DEMO, "--webhook", "https://example.com/in", "--offline"], "--offline"),
         (&["--input", DEMO, "--drop", "sometimes"], "block, latest, every:N"),

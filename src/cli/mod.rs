@@ -11,7 +11,8 @@ mod listing;
 pub mod model;
 mod model_info;
 mod nvjpeg;
-pub mod pdf;
+pub mod outputs;
+mod pdf;
 pub mod plan;
 pub mod predict;
 pub mod report;
@@ -25,6 +26,8 @@ use args::{Cli, Command, GlobalArgs};
 use indicatif::ProgressDrawTarget;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Exit code: every input gave a result.
 pub const ALL_DONE: u8 = 0;
@@ -45,6 +48,8 @@ pub fn run(cli: Cli) -> Result<u8> {
         (false, _) => "debug",
     };
     crate::trace::init_logging(cli.global.log_format, level);
+    // A file that grows past a limit of the system is an error of its item, not the end.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<AtomicBool>::default());
     if cli.global.quiet {
         crate::trace::display().set_draw_target(ProgressDrawTarget::hidden());
     }

@@ -307,6 +307,12 @@ fn words(body: &[u8]) -> String {
     message.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
 }
 
+/// Whether what follows `://` in an address has a port that no machine has: who connects would take the usual one in its place.
+pub(crate) fn has_wrong_port(rest: &str) -> bool {
+    let host = rest.split('/').next().unwrap_or_default().rsplit(']').next().unwrap_or_default();
+    host.rsplit_once(':').is_some_and(|(_, port)| !port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
 /// Whether an address names this very machine.
 pub(crate) fn is_this_machine(url: &str) -> bool {
     let uri: Uri = url.parse().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Which language model answers: PaddleX's `llm_name` and `llm_params`, widened to any endpoint that speaks OpenAI's protocol.
 
+use super::endpoint::has_wrong_port;
 use super::secret::{KeySource, Secret};
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -115,6 +116,7 @@ impl LlmSettings {
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
         let reason = match rest {
             Some(rest) if rest.contains('@') => "has a user name or password in it; put the key where keys belong",
+            Some(rest) if has_wrong_port(rest) => "has a port that is no number from 1 to 65535",
             Some(rest) if rest.contains(['?', '#']) => "has a query; give the address up to what /chat/completions follows",
             Some(rest) if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()) => return Ok(url.to_owned()),
             _ => "is no address; it begins with http:// or https:// and often ends in /v1",

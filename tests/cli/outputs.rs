@@ -83,6 +83,20 @@ fn a_file_that_cannot_be_written_fails_its_item_alone() {
     assert!(out.join("b.json").is_file() && out.join("b.png").is_file());
 }
 
+/// The limit is one block of 512 or 1,024 bytes.
+#[test]
+fn a_file_past_the_systems_limit_fails_its_item_and_leaves_nothing() {
+    let (folder, paths) = pictures(&["a.png"]);
+    let out = folder.path().join("out");
+    let command = ocr().get_program().to_owned();
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -f 1; exec \"$@\"", "sh"]).arg(command).args(ocr().get_args());
+    limited.envs(ocr().get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ran = run(limited.arg("--input").args(&paths).arg("--save_path").arg(&out));
+    assert_eq!((ran.code, ran.lines().iter().map(error_kind).collect::<Vec<_>>()), (Some(1), vec![Some("io")]), "{}", ran.stderr);
+    assert_eq!(tree(&out), [""; 0]);
+}
+
 #[test]
 fn a_folder_that_cannot_be_made_stops_the_run_before_work() {
     let (folder, paths) = pictures(&["a.png"]);

@@ -110,6 +110,29 @@ fn lines_say_where_a_picture_was_decoded() {
     assert_eq!((code, lines.len()), (Some(1), 3), "{stderr}");
 }
 
+#[test]
+fn motion_jpeg_needs_no_library_for_other_videos() {
+    let host = Host::new().with_nvjpeg();
+    let mut random = Random::fresh("nvjpeg");
+    let bytes = file(&mut random, Size::new(96, 64));
+    known(host.files.path(), &bytes);
+    let place = |name: &str, content: &[u8]| {
+        let path = host.files.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path.display().to_string()
+    };
+    let picture = place("1.jpg", &bytes);
+    let [jpeg, h264] = [format!("stream mjpeg\nfile {picture} 0\n"), "stream h264\n".to_owned()];
+    let (jpeg, h264) = (place("a.mp4", jpeg.as_bytes()), place("b.mp4", h264.as_bytes()));
+    let (model, ffmpeg) = (Host::model().display().to_string(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stream/ffmpeg"));
+    let fixed = ["stream", "--decode", "gpu", "--pipeline", "image_classification", "--model", &model, "--ffmpeg", ffmpeg, "--input"];
+    let (code, lines, stderr) = host.run(&[&fixed[..], &[&jpeg, "--input", &h264], &ON_GPU].concat());
+    let of = |stream: u64| lines.iter().filter(|line| line["stream"] == stream).collect::<Vec<_>>();
+    assert!(code == Some(1) && of(0).iter().all(|line| line["decode"] == "gpu") && !of(0).is_empty(), "{lines:?} {stderr}");
+    let message = of(1)[0]["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("libnvcuvid.so.1") && message.contains("--decode host"), "{message}");
+}
+
 /// A library that was installed is found where the system has none.
 #[test]
 fn the_installed_library_is_found() {

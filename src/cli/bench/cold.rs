@@ -31,6 +31,7 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     if args.repeat == 0 {
         return Err(Error::config("--repeat", "0 starts; give 1 or more"));
     }
+    args.files.check(&args.subject.input, None)?;
     let (date, plan) = (utc(SystemTime::now()), args.subject.plan()?);
     let Some(file) = args.subject.files(global)?.into_iter().next() else {
         return Err(Error::internal("bench cold", "no file among some"));

@@ -10,7 +10,8 @@ mod subject;
 use self::cold::ColdArgs;
 use self::official::OfficialArgs;
 use self::streams::StreamsArgs;
-use super::args::{EngineArgs, GlobalArgs};
+use super::args::{EngineArgs, GlobalArgs, counted};
+use super::outputs;
 use super::plan::{self, Plan};
 use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
@@ -30,7 +31,7 @@ use crate::source::{Source, SourceOptions};
 use crate::trace::events::EventFile;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -118,7 +119,7 @@ struct MeasureArgs {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "default")]
     case: Vec<Variant>,
     /// Counts of cores to measure [default: all this process may use]
-    #[arg(long, value_name = "N,...", value_delimiter = ',', env = "HPINFER_THREADS")]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', env = "HPINFER_THREADS", value_parser = counted())]
     threads: Vec<usize>,
     /// Measured rounds over all pictures
     #[arg(long, value_name = "N", default_value_t = DEFAULT_REPEAT)]
@@ -156,6 +157,13 @@ struct ReportFiles {
 }
 
 impl ReportFiles {
+    /// Refuses files that cannot be written, or would be written over inputs or each other, `trace` among them.
+    fn check<I: AsRef<OsStr>>(&self, inputs: &[I], trace: Option<&Path>) -> Result<()> {
+        let files =
+            [("--trace", trace), ("--json", self.json.as_deref()), ("--csv", self.csv.as_deref()), ("--html", self.html.as_deref())];
+        outputs::check(&files, inputs)
+    }
+
     /// Writes `report` in the forms that are asked for, and says whether the tables are to be shown, too.
     fn write<R: Serialize>(&self, report: &R, csv: fn(&R) -> String, html: fn(&R) -> String, out: &mut impl Write) -> Result<bool> {
         for (path, text) in [(&self.csv, csv), (&self.html, html)] {
@@ -274,6 +282,7 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
         Plan::new(pipeline, Some(threads), &args.engine)?; // what is wrong with the flags is said before anything starts
     }
     subject::of_one_engine(&args.engine)?;
+    args.files.check(&args.input, args.trace.as_deref())?;
     if args.repeat == 0 {
         return Err(Error::config("--repeat", "0 rounds; give 1 or more"));
     }

@@ -7,7 +7,7 @@ use crate::bench::machine::{Machine, utc};
 use crate::bench::official::{GPU_TIMES, OfficialReport, Row, comparable, environment};
 use crate::bench::{csv, page, table};
 use crate::cache::Cache;
-use crate::cli::args::GlobalArgs;
+use crate::cli::args::{GlobalArgs, counted};
 use crate::cli::plan;
 use crate::cli::table::{write_table, write_text};
 use crate::cli::verify::{backends_of, cut_on, usual_size};
@@ -33,7 +33,7 @@ pub(super) struct OfficialArgs {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: DeviceSpec,
     /// Cores to work on; published are 8 [default: all this process may use]
-    #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS", value_parser = counted())]
     threads: Option<usize>,
     /// Timed runs of each engine
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -44,6 +44,7 @@ pub(super) struct OfficialArgs {
 
 /// Runs the command. Models that could not be run are named in the end, and the exit status says so.
 pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
+    args.files.check::<&str>(&[], None)?;
     let threads = args.threads.unwrap_or_else(device::available_threads);
     if threads == 0 || args.repeat == 0 {
         return Err(Error::config("--threads, --repeat", "0; give 1 or more"));

@@ -42,6 +42,7 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
             return Err(Error::config(flag, format!("{value}; give {LEAST} to {most}")));
         }
     }
+    args.files.check(&args.subject.input, None)?;
     let (date, plan) = (utc(SystemTime::now()), args.subject.plan()?);
     let pictures = args.subject.files(global)?.into_iter().map(|file| inputs::decode(file, &Decoder::default()));
     let pictures = pictures.collect::<Result<Vec<_>>>()?;

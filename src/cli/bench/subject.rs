@@ -2,7 +2,7 @@
 
 use crate::backend::EngineBuild;
 use crate::bench::inputs;
-use crate::cli::args::{EngineArgs, GlobalArgs};
+use crate::cli::args::{EngineArgs, GlobalArgs, counted};
 use crate::cli::plan::{self, Plan};
 use crate::error::{Error, Result};
 use crate::source::{Source, SourceOptions};
@@ -17,9 +17,9 @@ pub(super) struct Subject {
     pipeline: Option<String>,
     /// File, folder or glob; may be given several times
     #[arg(short, long, value_name = "PATH", num_args = 1..)]
-    input: Vec<OsString>,
+    pub input: Vec<OsString>,
     /// Cores to work on [default: all this process may use]
-    #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS", value_parser = counted())]
     threads: Option<usize>,
     #[command(flatten)]
     pub engine: EngineArgs,

@@ -68,10 +68,11 @@ impl Decoding {
                 Ok(())
             }
         };
-        let videos = match (VideoDecoder::available(), asked) {
+        // What a video holds is known when it is opened; nvJPEG decodes Motion JPEG.
+        let able = VideoDecoder::available().or_else(|error| nvjpeg::available(cache).map_err(|_| error));
+        let videos = match (able, asked) {
             (Ok(()), DecodeArg::Gpu) => Decoders::GpuOnly,
             (Ok(()), _) => Decoders::Gpu,
-            (Err(_), DecodeArg::Auto) if nvjpeg::available(cache).is_ok() => Decoders::Gpu, // of Motion JPEG
             (Err(error), _) if inputs.iter().any(|name| is_video(name)) => excused(error).map(|()| Decoders::Host)?,
             (Err(_), _) => Decoders::Host,
         };

@@ -50,11 +50,20 @@ impl Inputs {
             let policy = drop.map_or(Ok(policy), parse).map_err(|reason| Error::config("--drop", reason))?;
             inputs.push((name.clone(), kind, policy));
         }
+        let is_there = |name: &String| name == STANDARD_INPUT || name.contains(['*', '?', '[', ':']) || Path::new(name).exists();
+        if let Some(name) = names.first().filter(|_| !names.iter().any(is_there)) {
+            return Err(Error::config("--input", format!("{name}: no such file or folder")));
+        }
         if inputs.iter().any(|(_, kind, _)| matches!(kind, Kind::Video)) {
             let version = video.ffmpeg_version()?;
             tracing::info!("decode: {}, by {version}", decoding.videos);
         }
         Ok(Self { inputs, video, source, rate, decoding })
+    }
+
+    /// Whether some of them have an end.
+    pub fn is_finite(&self) -> bool {
+        self.inputs.iter().any(|(name, kind, _)| !matches!(kind, Kind::Video) || !VideoKind::of(name).is_live())
     }
 
     /// Whether some of them drop what is old, so that nothing should wait behind their queues.
@@ -115,9 +124,6 @@ fn kind(name: &str, raw: Option<RawLayout>) -> Result<Kind> {
     if VideoKind::of(name) != VideoKind::File || name.starts_with("file://") {
         return Ok(Kind::Video);
     }
-    let pattern = name.contains(['*', '?', '[']) && !path.exists();
-    if !pattern && !path.exists() {
-        return Err(Error::config("--input", format!("{name}: no such file or folder")));
-    }
-    Ok(if !pattern && names_video(path) { Kind::Video } else { Kind::Pictures })
+    // What is not there is a picture that fails, beside others that go on.
+    Ok(if path.exists() && names_video(path) { Kind::Video } else { Kind::Pictures })
 }

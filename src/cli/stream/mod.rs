@@ -11,7 +11,8 @@ mod stages;
 mod trace;
 mod webhook;
 
-use super::args::{EngineArgs, GlobalArgs};
+use super::args::{EngineArgs, GlobalArgs, counted};
+use super::outputs;
 use super::pdf::PdfArgs;
 use super::plan::{self, Plan};
 use super::{ALL_DONE, SOME_FAILED};
@@ -107,7 +108,7 @@ pub struct StreamArgs {
     #[arg(long, value_name = "N", default_value_t = 25.0)]
     fps: f64,
     /// Cores to work on, over all pools [default: all this process may use]
-    #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS", value_parser = counted())]
     threads: Option<usize>,
     /// Font for the texts in saved frames and videos [default: the system's, else one is installed]
     #[arg(long, value_name = "FILE")]
@@ -154,6 +155,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     if args.carry_over.is_some_and(|levels| !(0.0..=255.0).contains(&levels)) {
         return Err(Error::config("--carry-over", "a number of levels is 0 to 255"));
     }
+    outputs::check(&[("--trace", args.trace.as_deref())], &args.input)?;
     let stop = Stop::default();
     let cache = plan::cache(global)?;
     let video = VideoOptions { nvjpeg: super::nvjpeg::installed(&cache), ..args.video(&stop)? };
@@ -180,6 +182,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let delay = Duration::from_millis(args.batch_delay);
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
     let threads = plan.loader.threads;
+    let is_finite = inputs.is_finite();
     let mut settings = if inputs.drop_oldest() { Settings::latest(threads, batching) } else { Settings::new(threads + 1, batching) };
     settings = settings.at_most(pipeline.groups_at_once());
     if args.carry_over.is_some() {
@@ -218,6 +221,10 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         });
         over.store(true, Ordering::SeqCst);
     });
+    if stop.is_set() && written.is_ok() {
+        tracing::warn!("stopped by a signal: what was under way is done, and no more was read");
+        failed.fetch_or(is_finite, Ordering::Relaxed);
+    }
     trace.map_or(Ok(()), Trace::finish)?;
     failed.fetch_or(webhook.is_some_and(|webhook| !webhook.finish()), Ordering::Relaxed);
     failed.fetch_or(recorder.is_some_and(|recorder| !recorder.finish()), Ordering::Relaxed);

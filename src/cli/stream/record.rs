@@ -42,6 +42,8 @@ impl Recorder {
             return Err(refused(format!("{shown}: give a folder, or a file that ends in .{}", VIDEO_SUFFIXES.join(", ."))));
         }
         let path = |stream: usize| if file { target.to_owned() } else { target.join(format!("{stream}.mp4")) };
+        let first = path(0);
+        super::outputs::check::<&str>(&[("--save-video", Some(&first))], &[])?;
         let input = |path: &Path| std::fs::canonicalize(path).ok();
         let mut streams = Vec::new();
         for stream in 0..inputs.len() {

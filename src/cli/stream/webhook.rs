@@ -2,7 +2,7 @@
 //! tried again; while it is slow the sink waits, and so do sources that drop nothing. Once the end is asked for, nothing is tried again.
 
 use crate::error::{Error, Result};
-use crate::extract::{Retries, is_this_machine};
+use crate::extract::{Retries, has_wrong_port, is_this_machine};
 use crate::schedule::stop::Stop;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -57,11 +57,15 @@ impl Webhook {
         let (Some("http" | "https"), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return Err(wrong("this is no address with http:// or https://"));
         };
+        if uri.authority().is_some_and(|authority| has_wrong_port(authority.as_str())) {
+            return Err(wrong("its port is no number from 1 to 65535"));
+        }
         let is_near = is_this_machine(address);
         if offline && !is_near {
             return Err(Error::config("--webhook", format!("{host} is not on this machine; leave --offline out")));
         }
-        let shown = format!("{}://{host}{}", uri.scheme_str().unwrap_or_default(), uri.path());
+        let port = uri.port().map_or(String::new(), |port| format!(":{port}"));
+        let shown = format!("{}://{host}{port}{}", uri.scheme_str().unwrap_or_default(), uri.path());
         let mut config = Agent::config_builder();
         if is_near {
             config = config.proxy(None); // whose own machine is another one
@@ -248,12 +252,12 @@ mod tests {
     fn an_address_is_one_of_http_and_shown_without_secrets() {
         let open = |address, offline| Webhook::open(address, AT_ONCE, offline, &Stop::default());
         assert!(open("http://127.0.0.1:80@192.0.2.7/x", true).is_err(), "what stands before @ is no host");
-        for bad in ["", "results", "ftp://host/x", "file:///x", "http://"] {
+        for bad in ["", "results", "ftp://host/x", "file:///x", "http://", "http://h:99999/", "http://h:0/"] {
             assert!(open(bad, false).is_err(), "{bad}");
         }
         assert!(open("http://example.com/", true).is_err() && open("http://localhost/", true).is_ok());
         let webhook = open("https://name:word@example.com:8080/in?token=t", false).expect("an address");
-        assert_eq!(webhook.shown, "https://example.com/in");
+        assert_eq!(webhook.shown, "https://example.com:8080/in");
         assert!(webhook.finish(), "nothing was sent");
     }
 }
