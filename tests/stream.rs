@@ -72,6 +72,7 @@ fn an_error_is_not_carried_over_and_inputs_are_not_written_over() {
     let (code, lines, stderr) = run(stream().args(["--carry-over", "1", "--input"]).arg(&pictures).arg("--save-frames").arg(folder.path()));
     assert_eq!((code, lines.len()), (Some(1), 3), "{stderr}");
     assert_eq!(lines[1]["error"]["kind"], "bad_input");
+    assert!(lines[1]["input_path"].as_str().is_some_and(|path| path.ends_with("/0/frame_00000001.jpg")), "{lines:?}");
     assert_eq!((&lines[2]["carried_over_from"], &lines[2]["rec_text"]), (&0.into(), &lines[0]["rec_text"]));
     assert!(lines[2]["rec_text"].as_array().is_some_and(|texts| texts.len() > 5));
     assert_eq!(std::fs::read(pictures.join("frame_00000000.jpg")).expect("read"), std::fs::read(DEMO).expect("read"));

@@ -81,7 +81,16 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
             next_step: None,
         });
     }
-    findings.push(Finding { topic: "cache", name: "folder".into(), ok: true, found: occupied(cache.root()), next_step: None });
+    findings.push(match std::fs::create_dir_all(cache.root()).and_then(|()| tempfile::tempfile_in(cache.root())) {
+        Ok(_) => Finding { topic: "cache", name: "folder".into(), ok: true, found: occupied(cache.root()), next_step: None },
+        Err(error) => Finding {
+            topic: "cache",
+            name: "folder".into(),
+            ok: false,
+            found: format!("{}: nothing can be written there: {error}", cache.root().display()),
+            next_step: Some("name another with HPINFER_HOME or --cache-dir".into()),
+        },
+    });
     let text = if args.json { to_json(&findings) } else { to_text(&findings) };
     write_text(out, &text)?;
     Ok(ALL_DONE)

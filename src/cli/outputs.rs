@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::source::NamedInputs;
 use std::ffi::OsStr;
-use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Refuses files, each behind its flag, that are among `inputs`, or the same as one before, or that cannot be written.
@@ -14,20 +14,24 @@ pub(super) fn check<I: AsRef<OsStr>>(files: &[(&str, Option<&Path>)], inputs: &[
     let named = NamedInputs::new(inputs);
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
     for &(flag, path) in files {
-        let Some(path) = path.filter(|path| *path != Path::new("-")) else { continue };
+        let Some(path) = path.filter(|path| flag != "--json" || *path != Path::new("-")) else { continue };
         let refused = |reason: &str| Err(Error::config(flag, format!("{}: {reason}; give another name", path.display())));
         if path.exists() && !path.is_file() {
             return refused("there is something that is no regular file");
         }
-        if named.contains(path) {
+        if path == Path::new("-") {
+            return refused("no name of a file; --json can go to standard output");
+        }
+        let node = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+        let is_input = |input: &I| node(path).is_some_and(|known| node(Path::new(input)) == Some(known));
+        if named.contains(path) || inputs.iter().any(is_input) {
             return refused("an input, which would be written over");
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let place = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder)).and_then(|_| folder.canonicalize());
-        let place = match (place, path.file_name()) {
-            (Ok(folder), Some(name)) => folder.join(name),
-            (Err(e), _) => return refused(&format!("nothing can be written there: {e}")),
-            (_, None) => return refused("no name of a file"),
+        // Folders that are not there yet are made, or told of, by who writes.
+        let there = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+        let place = match tempfile::tempfile_in(there).and_then(|_| there.canonicalize()) {
+            Ok(folder) => folder.join(path.strip_prefix(there).unwrap_or(path)),
+            Err(e) => return refused(&format!("nothing can be written there: {e}")),
         };
         if let Some((other, _)) = seen.iter().find(|(_, earlier)| *earlier == place) {
             return refused(&format!("{other} writes to the same file"));
@@ -40,6 +44,7 @@ pub(super) fn check<I: AsRef<OsStr>>(files: &[(&str, Option<&Path>)], inputs: &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn what_would_be_lost_or_cannot_be_written_is_refused() {
@@ -50,9 +55,11 @@ mod tests {
         let checked = |a: &Path, b: &Path| check(&[("--a", Some(a)), ("--b", Some(b)), ("--c", None)], &[at("in.png")]);
         let message = |a: &Path, b: &Path| checked(a, b).unwrap_err().to_string();
         checked(&at("x"), &at("new/y")).unwrap();
-        checked(Path::new("-"), Path::new("-")).unwrap();
+        check(&[("--json", Some(Path::new("-")))], &[at("in.png")]).unwrap();
+        fs::hard_link(at("in.png"), at("link")).unwrap();
+        assert!(message(Path::new("-"), &at("x")).contains("standard output") && message(&at("link"), &at("x")).contains("an input"));
         assert!(message(&at("x"), &at("in.png")).contains("--b: ") && message(&at("in.png"), &at("x")).contains("an input"));
-        assert!(message(&at("new/y"), &at("new/../new/y")).contains("--a writes to the same file"));
+        assert!(message(&at("folder/y"), &at("folder/../folder/y")).contains("--a writes to the same file"));
         assert!(
             message(&at("folder"), &at("x")).contains("no regular file")
                 && message(Path::new("/dev/null"), &at("x")).contains("no regular")

@@ -9,7 +9,7 @@ use crate::bench::machine::{Machine, utc};
 use crate::bench::{csv, page, table};
 use crate::cli::args::GlobalArgs;
 use crate::cli::table::{write_table, write_text};
-use crate::cli::{ALL_DONE, engine, plan};
+use crate::cli::{engine, plan};
 use crate::error::{Error, Result};
 use std::io::Write;
 use std::time::SystemTime;
@@ -69,9 +69,8 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     }
     let machine = Machine::read();
     let report = ColdReport { hpinfer: env!("CARGO_PKG_VERSION"), date, machine, pipeline, input, threads, starts };
-    if args.files.write(&report, csv::cold, page::cold, out)? {
+    args.files.write(&report, csv::cold, page::cold, out, |out| {
         write_text(out, &format!("{}\n\n", report.heading()))?;
-        write_table(out, table::STARTS, &report.starts.iter().map(table::starts).collect::<Vec<_>>())?;
-    }
-    Ok(ALL_DONE)
+        write_table(out, table::STARTS, &report.starts.iter().map(table::starts).collect::<Vec<_>>())
+    })
 }

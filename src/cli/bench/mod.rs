@@ -164,12 +164,34 @@ impl ReportFiles {
         outputs::check(&files, inputs)
     }
 
-    /// Writes `report` in the forms that are asked for, and says whether the tables are to be shown, too.
-    fn write<R: Serialize>(&self, report: &R, csv: fn(&R) -> String, html: fn(&R) -> String, out: &mut impl Write) -> Result<bool> {
+    /// Writes `report` in the forms that are asked for, and shows it by `tables` unless standard output has the JSON. What cannot be
+    /// written is told, and no reason to lose what was measured: the exit status says so.
+    fn write<R: Serialize, W: Write>(
+        &self,
+        report: &R,
+        csv: fn(&R) -> String,
+        html: fn(&R) -> String,
+        out: &mut W,
+        tables: impl FnOnce(&mut W) -> Result<()>,
+    ) -> Result<u8> {
+        let mut code = ALL_DONE;
+        let mut told = |written: Result<()>| {
+            if let Err(error) = written {
+                tracing::error!("{error}");
+                code = SOME_FAILED;
+            }
+        };
         for (path, text) in [(&self.csv, csv), (&self.html, html)] {
-            path.as_ref().map_or(Ok(()), |path| write_atomic(path, text(report).as_bytes()))?;
+            told(path.as_ref().map_or(Ok(()), |path| write_atomic(path, text(report).as_bytes())));
         }
-        write_report(report, self.json.as_deref(), out)
+        match self.json.as_deref() {
+            Some(path) if path == Path::new("-") => write_json(out, report)?,
+            json => {
+                told(write_report(report, json, out).map(drop));
+                tables(out)?;
+            }
+        }
+        Ok(code)
     }
 }
 
@@ -250,6 +272,7 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
         Some(BenchAction::Streams(args)) => streams::run(args, global, out),
         Some(BenchAction::Cold(args)) => cold::run(args, global, out),
         Some(BenchAction::RunCold) => {
+            end_with_parent();
             let job = Job::read()?;
             let file = job.files.first().cloned().ok_or_else(|| Error::internal("bench cold", "no file"))?;
             let first = first_result(&job.source(global)?, job.case.threads, file)?;
@@ -258,6 +281,7 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             Ok(ALL_DONE)
         }
         Some(BenchAction::RunCase) => {
+            end_with_parent();
             let started = Instant::now();
             let job = Job::read()?;
             let source = job.source(global)?;
@@ -270,8 +294,8 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
 
 fn measured(args: &MeasureArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
     let report = run_cases(args, global)?;
-    show(&report, &args.files, out)?;
-    Ok(if report.inputs.failed.is_empty() { ALL_DONE } else { SOME_FAILED })
+    let code = args.files.write(&report, csv::text, page::html, out, |out| show(&report, out))?;
+    Ok(if report.inputs.failed.is_empty() { code } else { SOME_FAILED })
 }
 
 fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
@@ -319,6 +343,11 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
         inputs: cases.first().map(|case| Inputs::of(case, refused)).unwrap_or_default(),
         cases,
     })
+}
+
+/// Lets this process end with the one that started it, as nobody else reads what it finds.
+fn end_with_parent() {
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
 /// This program again, for a step in a process of its own.
@@ -377,10 +406,7 @@ fn show_ops(report: &OpsReport, json: Option<&Path>, out: &mut impl Write) -> Re
     write_table(out, table::OPS, &report.rows.iter().map(table::op).collect::<Vec<_>>())
 }
 
-fn show(report: &Report, files: &ReportFiles, out: &mut impl Write) -> Result<()> {
-    if !files.write(report, csv::text, page::html, out)? {
-        return Ok(());
-    }
+fn show(report: &Report, out: &mut impl Write) -> Result<()> {
     let (machine, inputs) = (&report.machine, &report.inputs);
     let rounds = format!("{} rounds after {} of warm-up", report.repeat, report.warmup);
     write_text(

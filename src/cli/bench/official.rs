@@ -7,11 +7,11 @@ use crate::bench::machine::{Machine, utc};
 use crate::bench::official::{GPU_TIMES, OfficialReport, Row, comparable, environment};
 use crate::bench::{csv, page, table};
 use crate::cache::Cache;
+use crate::cli::SOME_FAILED;
 use crate::cli::args::{GlobalArgs, counted};
 use crate::cli::plan;
 use crate::cli::table::{write_table, write_text};
 use crate::cli::verify::{backends_of, cut_on, usual_size};
-use crate::cli::{ALL_DONE, SOME_FAILED};
 use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::model::{ModelStatus, Store};
@@ -83,13 +83,11 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
     let hpinfer = env!("CARGO_PKG_VERSION");
     let (repeat, gpu_times) = (args.repeat, GPU_TIMES);
     let report = OfficialReport { hpinfer, date, machine, device, threads, repeat, environment, comparable, gpu_times, rows };
-    if args.files.write(&report, csv::official, page::official, out)? {
-        show(&report, out)?;
-    }
+    let code = args.files.write(&report, csv::official, page::official, out, |out| show(&report, out))?;
     for error in &left_out {
         tracing::error!("left out: {error}");
     }
-    Ok(if left_out.is_empty() { ALL_DONE } else { SOME_FAILED })
+    Ok(if left_out.is_empty() { code } else { SOME_FAILED })
 }
 
 /// How networks are measured.

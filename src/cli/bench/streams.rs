@@ -5,7 +5,6 @@ use super::subject::Subject;
 use crate::bench::machine::{Machine, utc};
 use crate::bench::streams::{Aim, StreamsReport, most};
 use crate::bench::{csv, inputs, page, table};
-use crate::cli::ALL_DONE;
 use crate::cli::args::GlobalArgs;
 use crate::cli::table::{write_table, write_text};
 use crate::error::{Error, Result};
@@ -69,10 +68,9 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
         aim,
         found,
     };
-    if args.files.write(&report, csv::streams, page::streams, out)? {
+    args.files.write(&report, csv::streams, page::streams, out, |out| {
         write_text(out, &format!("{}\n\n", report.heading()))?;
         write_table(out, table::STREAMS, &report.found.tried.iter().map(table::streams).collect::<Vec<_>>())?;
-        write_text(out, &format!("\n{}\n", report.outcome()))?;
-    }
-    Ok(ALL_DONE)
+        write_text(out, &format!("\n{}\n", report.outcome()))
+    })
 }

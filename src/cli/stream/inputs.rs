@@ -79,10 +79,11 @@ impl Inputs {
             let on_gpu = !gpus.is_empty();
             // Where it turns out otherwise the tag is set when the frame is there.
             let tag = move |moment| Tag { stream, moment, page_index: None, decode: on_gpu.then_some(DecodedBy::Host) };
+            let source_name = name.clone();
             let event = move |event| match event {
                 VideoEvent::Frame(moment, image) => Offer::Item(tag(moment), Picture::Pixels(image)),
                 VideoEvent::Fault(moment, error) => {
-                    Offer::Output(Tag { stream, moment, page_index: None, decode: None }, Output::Unseen(error))
+                    Offer::Output(Tag { stream, moment, page_index: None, decode: None }, Output::Unseen(source_name.clone(), error))
                 }
             };
             // Streams are dealt out to the GPUs, and each frame is worked on where it was decoded.

@@ -22,16 +22,16 @@ impl<'a> Lines<'a> {
     pub fn line(&mut self, tag: &Tag, output: &Output) -> String {
         let (stream, name) = (tag.stream, &self.names[tag.stream]);
         let mut carried = String::new();
-        let error_body = |error: &Error| {
+        let error_body = |name: &str, error: &Error| {
             tracing::error!("stream {stream}: {error}");
             error_line(name, tag.page_index, error)
         };
         let own;
         let body = match output {
             Output::Result(looked) => self.keep(tag, to_line(&looked.result, self.schema)),
-            Output::Failed(error) => self.keep(tag, error_body(error)),
-            Output::Unseen(error) => {
-                own = error_body(error);
+            Output::Failed(name, error) => self.keep(tag, error_body(name, error)),
+            Output::Unseen(name, error) => {
+                own = error_body(name, error);
                 &own
             }
             Output::SameAs(frame_id) => {
@@ -39,7 +39,7 @@ impl<'a> Lines<'a> {
                 match &self.last[stream] {
                     Some((known, body)) if known == frame_id => body,
                     _ => {
-                        own = error_body(&Error::internal("carry-over", format!("frame {frame_id} got no result")));
+                        own = error_body(name, &Error::internal("carry-over", format!("frame {frame_id} got no result")));
                         &own
                     }
                 }

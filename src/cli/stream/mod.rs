@@ -133,7 +133,7 @@ impl StreamArgs {
             return Err(Error::config("--save-video", reason));
         }
         video.ffmpeg_version()?;
-        Recorder::new(target, &self.input, &self.ffmpeg).map(Some)
+        Recorder::new(target, &self.input, &self.ffmpeg, self.trace.as_deref()).map(Some)
     }
 
     fn raw(&self) -> Result<Option<RawLayout>> {
@@ -203,7 +203,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
                 trace.add(&delivery);
             }
             let Some(mut output) = delivery.output else { return };
-            failed.fetch_or(matches!(output, Output::Failed(_) | Output::Unseen(_)), Ordering::Relaxed);
+            failed.fetch_or(matches!(output, Output::Failed(..) | Output::Unseen(..)), Ordering::Relaxed);
             if let Some(recorder) = &mut recorder {
                 recorder.add(&delivery.tag, &mut output);
             }
@@ -225,11 +225,19 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         tracing::warn!("stopped by a signal: what was under way is done, and no more was read");
         failed.fetch_or(is_finite, Ordering::Relaxed);
     }
-    trace.map_or(Ok(()), Trace::finish)?;
+    let told = |done: Result<()>| {
+        if let Err(error) = done {
+            tracing::error!("{error}");
+            failed.store(true, Ordering::Relaxed);
+        }
+    };
+    told(trace.map_or(Ok(()), Trace::finish));
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        told(Err(Error::io("write to", std::path::Path::new("standard output"))(error)));
+    }
     failed.fetch_or(webhook.is_some_and(|webhook| !webhook.finish()), Ordering::Relaxed);
     failed.fetch_or(recorder.is_some_and(|recorder| !recorder.finish()), Ordering::Relaxed);
-    match written {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to", std::path::Path::new("standard output"))(e)),
-        _ => Ok(if failed.into_inner() { SOME_FAILED } else { ALL_DONE }),
-    }
+    Ok(if failed.into_inner() { SOME_FAILED } else { ALL_DONE })
 }

@@ -1,6 +1,7 @@
 //! Streams with their results drawn in, as videos. A stream whose frames change their size goes on in a further file.
 
 use super::stages::{Output, Tag};
+use crate::cli::outputs;
 use crate::error::{Error, Result};
 use crate::image::ImageBuf;
 use crate::result::render::video::{VIDEO_SUFFIXES, VideoWriter};
@@ -30,7 +31,7 @@ struct Recording {
 impl Recorder {
     /// Videos at `target`: one file for one stream when its suffix is that of a video, else a folder with a file a stream. Refuses to
     /// write over one of `inputs`.
-    pub fn new(target: &Path, inputs: &[String], ffmpeg: &Path) -> Result<Self> {
+    pub fn new(target: &Path, inputs: &[String], ffmpeg: &Path, trace: Option<&Path>) -> Result<Self> {
         let refused = |reason: String| Error::config("--save-video", reason);
         let shown = target.display();
         let suffix = target.extension().and_then(|s| s.to_str()).map(str::to_ascii_lowercase).unwrap_or_default();
@@ -42,18 +43,12 @@ impl Recorder {
             return Err(refused(format!("{shown}: give a folder, or a file that ends in .{}", VIDEO_SUFFIXES.join(", ."))));
         }
         let path = |stream: usize| if file { target.to_owned() } else { target.join(format!("{stream}.mp4")) };
-        let first = path(0);
-        super::outputs::check::<&str>(&[("--save-video", Some(&first))], &[])?;
-        let input = |path: &Path| std::fs::canonicalize(path).ok();
-        let mut streams = Vec::new();
-        for stream in 0..inputs.len() {
-            let path = path(stream);
-            let own = |name: &&String| input(&path).is_some_and(|path| input(Path::new(name.trim_start_matches("file://"))) == Some(path));
-            if let Some(name) = inputs.iter().find(own) {
-                return Err(refused(format!("{name} would be written over; give another name")));
-            }
-            streams.push(Recording { path, parts: 0, writer: None, last: None, until_ms: 0.0, over: false });
-        }
+        let paths: Vec<PathBuf> = (0..inputs.len()).map(path).collect();
+        let names: Vec<&str> = inputs.iter().map(|name| name.trim_start_matches("file://")).collect();
+        let files: Vec<_> = paths.iter().map(|path| ("--save-video", Some(path.as_path()))).chain([("--trace", trace)]).collect();
+        outputs::check(&files, &names)?;
+        let recording = |path| Recording { path, parts: 0, writer: None, last: None, until_ms: 0.0, over: false };
+        let streams = paths.into_iter().map(recording).collect();
         Ok(Self { ffmpeg: ffmpeg.to_owned(), streams, failed: false })
     }
 
@@ -68,7 +63,7 @@ impl Recorder {
                 recording.until_ms = tag.moment.timestamp_ms;
                 Ok(())
             }
-            Output::Failed(_) | Output::Unseen(_) => Ok(()), // the last picture stays
+            Output::Failed(..) | Output::Unseen(..) => Ok(()), // the last picture stays
         };
         if let Err(error) = added {
             self.failed = true;

@@ -61,10 +61,10 @@ pub(super) enum Output {
     Result(Box<Looked>),
     /// It is as good as this earlier frame of its stream.
     SameAs(u64),
-    /// The look at it failed.
-    Failed(Error),
+    /// The look at it, in the picture of this name, failed.
+    Failed(String, Error),
     /// It could not be looked at, or that broke off: it has nothing that later frames could take over.
-    Unseen(Error),
+    Unseen(String, Error),
 }
 
 /// What a look at a frame gave.
@@ -123,6 +123,10 @@ impl<'a> FrameStages<'a> {
         Ok(None)
     }
 
+    fn name_of(&self, tag: &Tag, frame: &Frame) -> String {
+        frame.id.input_path.clone().unwrap_or_else(|| self.names[tag.stream].clone())
+    }
+
     fn save((saver, folder): &(Saver, &Path), tag: &Tag, frame: &Frame, result: &PipelineResult) -> Result<()> {
         let suffix = if matches!(result, PipelineResult::Segmentation(_)) { "png" } else { "jpg" };
         let path = folder.join(tag.stream.to_string()).join(format!("frame_{:08}.{suffix}", tag.moment.frame_id));
@@ -140,7 +144,10 @@ impl Stages for FrameStages<'_> {
 
     fn decode(&self, tag: &mut Tag, raw: Picture) -> Result<Frame, Output> {
         let frame = match raw {
-            Picture::Item(item) => item.load(&self.decoders[tag.stream % self.decoders.len()]).map_err(Output::Unseen)?,
+            Picture::Item(item) => {
+                let decoder = &self.decoders[tag.stream % self.decoders.len()];
+                item.load(decoder).map_err(|error| Output::Unseen(item.name, error))?
+            }
             Picture::Pixels(image) => {
                 let id = FrameId { input_path: Some(self.names[tag.stream].clone()), page_index: None };
                 Frame::new(id, image)
@@ -148,7 +155,7 @@ impl Stages for FrameStages<'_> {
         };
         tag.decode = tag.decode.map(|_| DecodedBy::of(&frame.image));
         let Some(most) = self.carry_over else { return Ok(frame) };
-        let same = self.same_as(tag, &frame.image, most).map_err(Output::Unseen)?;
+        let same = self.same_as(tag, &frame.image, most).map_err(|error| Output::Unseen(self.name_of(tag, &frame), error))?;
         same.map_or(Ok(frame), |earlier| Err(Output::SameAs(earlier)))
     }
 
@@ -172,10 +179,11 @@ impl Stages for FrameStages<'_> {
             let drawn = self.fonts.as_ref().map(draw).transpose()?.flatten();
             Ok(Looked { result, times, drawn })
         });
-        looked.map_or_else(Output::Failed, |looked| Output::Result(Box::new(looked)))
+        looked.map_or_else(|error| Output::Failed(self.name_of(tag, &frame), error), |looked| Output::Result(Box::new(looked)))
     }
 
     fn fault(&self, tag: &Tag, reason: String) -> Output {
-        Output::Unseen(Error::input(format!("{}, frame {}", self.names[tag.stream], tag.moment.frame_id), reason))
+        let name = &self.names[tag.stream];
+        Output::Unseen(name.clone(), Error::input(format!("{name}, frame {}", tag.moment.frame_id), reason))
     }
 }
