@@ -43,15 +43,17 @@ fn first(value: Value) -> Option<Value> {
 fn pairs(text: &str) -> Map<String, Value> {
     let flat: String = text.chars().filter(|c| !matches!(c, '\n' | '\r' | '{' | '}')).collect();
     let mut found = Map::new();
-    let mut rest = flat.as_str();
-    while let Some((before, after)) = rest.split_once(':') {
-        rest = after;
-        let Some(value) = after.trim_start().strip_prefix('"') else { continue };
-        let Some((_, key)) = before.trim_end().strip_suffix('"').and_then(|before| before.rsplit_once('"')) else { continue };
-        let (value, behind) = value.split_at(end_of_string(value));
+    // Where to look for the next colon, and where what no pair has used begins.
+    let (mut at, mut unused) = (0, 0);
+    while let Some(colon) = flat[at..].find(':').map(|place| at + place) {
+        at = colon + 1;
+        let Some(before) = flat[unused..colon].trim_end().strip_suffix('"') else { continue };
+        let (Some((_, key)), Some(value)) = (before.rsplit_once('"'), flat[at..].trim_start().strip_prefix('"')) else { continue };
+        let (start, value) = (flat.len() - value.len(), &value[..end_of_string(value)]);
         let unescaped = serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_owned());
         found.insert(key.trim().to_owned(), unescaped.into());
-        rest = behind.strip_prefix('"').unwrap_or(behind);
+        at = (start + value.len() + 1).min(flat.len());
+        unused = at;
     }
     found
 }
@@ -99,6 +101,7 @@ mod tests {
         let broken = "```json\n{\"a\": \"x\",\n    \"b\": \"y [1]\",\n \"c\": \"cut o";
         assert_eq!(Value::Object(values(broken)), json!({"a": "x", "b": "y [1]", "c": "cut o"}));
         assert_eq!(Value::Object(values(r#"note "q", "b": "y", "n": 3, "d": "z" }}"#)), json!({"b": "y", "d": "z"}));
+        assert_eq!(Value::Object(values(r#"{"Tel: home": "1", "at": "b: c", "f":"",}"#)), json!({"Tel: home": "1", "at": "b: c", "f": ""}));
         let escaped = r#"{"a" : "a \"quoted\" word: \\", "b": "at 10:30",}"#;
         assert_eq!(Value::Object(values(escaped)), json!({"a": "a \"quoted\" word: \\", "b": "at 10:30"}));
     }

@@ -309,7 +309,8 @@ fn words(body: &[u8]) -> String {
 
 /// Whether what follows `://` in an address has a port that no machine has: who connects would take the usual one in its place.
 pub(crate) fn has_wrong_port(rest: &str) -> bool {
-    let host = rest.split('/').next().unwrap_or_default().rsplit(']').next().unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit(['@', ']']).next().unwrap_or_default();
     host.rsplit_once(':').is_some_and(|(_, port)| !port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 

@@ -56,6 +56,7 @@ pub fn ordered<I: Send, O: Send>(
     let items = Mutex::new(items);
     let panicked = Mutex::new(None);
     std::thread::scope(|scope| {
+        let free = free; // goes when the sink panics, and the source with it
         scope.spawn(move || {
             for numbered in source.enumerate() {
                 if free_slots.recv().is_err() || items_in.send(numbered).is_err() {

@@ -1,6 +1,5 @@
 //! Files, folders and patterns.
 
-use super::STANDARD_INPUT;
 use super::item::InputItem;
 use glob::{MatchOptions, Pattern};
 use std::collections::{HashSet, VecDeque};
@@ -48,10 +47,11 @@ impl NamedInputs {
 
     /// Whether files that appear in the folder at `path`, or below it, may be found where inputs are looked for: later than others.
     pub fn reach(&self, path: &Path) -> bool {
-        let Ok(path) = path.canonicalize() else { return false };
+        let folder = if path.is_dir() { path } else { path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")) };
+        let Ok(path) = folder.canonicalize() else { return false };
         self.inputs.iter().any(|input| match Path::new(input).canonicalize() {
             Ok(input) => input.is_dir() && (path.starts_with(&input) || input.starts_with(&path)),
-            Err(_) => input.to_str().is_some_and(|text| text == STANDARD_INPUT || text.contains(['*', '?', '['])),
+            Err(_) => !input.to_str().is_some_and(super::url::is_url), // a pattern, a list, or what is not there yet
         })
     }
 

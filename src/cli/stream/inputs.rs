@@ -83,7 +83,7 @@ impl Inputs {
             let event = move |event| match event {
                 VideoEvent::Frame(moment, image) => Offer::Item(tag(moment), Picture::Pixels(image)),
                 VideoEvent::Fault(moment, error) => {
-                    Offer::Output(Tag { stream, moment, page_index: None, decode: None }, Output::Unseen(source_name.clone(), error))
+                    Offer::Output(Tag { stream, moment, page_index: None, decode: None }, Output::Failed(source_name.clone(), error))
                 }
             };
             // Streams are dealt out to the GPUs, and each frame is worked on where it was decoded.

@@ -9,7 +9,7 @@ use crate::result::json::{Schema, error_line, to_line};
 pub(super) struct Lines<'a> {
     names: &'a [String],
     schema: Schema,
-    /// Of each stream, the frame that later ones are compared with, and the body of its line.
+    /// Of each stream, the last frame with a result, and the body of its line.
     last: Vec<Option<(u64, String)>>,
 }
 
@@ -28,9 +28,11 @@ impl<'a> Lines<'a> {
         };
         let own;
         let body = match output {
-            Output::Result(looked) => self.keep(tag, to_line(&looked.result, self.schema)),
-            Output::Failed(name, error) => self.keep(tag, error_body(name, error)),
-            Output::Unseen(name, error) => {
+            Output::Result(looked) => {
+                let looked_at = (tag.moment.frame_id, to_line(&looked.result, self.schema));
+                &self.last[stream].insert(looked_at).1
+            }
+            Output::Failed(name, error) => {
                 own = error_body(name, error);
                 &own
             }
@@ -48,10 +50,5 @@ impl<'a> Lines<'a> {
         let decode = tag.decode.map_or(String::new(), |by| format!(r#""decode":"{}","#, by.name()));
         let (moment, rest) = (tag.moment, body.strip_prefix('{').unwrap_or("}"));
         format!(r#"{{"stream":{stream},"frame_id":{},"timestamp_ms":{},{decode}{carried}{rest}"#, moment.frame_id, moment.timestamp_ms)
-    }
-
-    /// Keeps the body of a frame that was looked at.
-    fn keep(&mut self, tag: &Tag, body: String) -> &str {
-        &self.last[tag.stream].insert((tag.moment.frame_id, body)).1
     }
 }

@@ -203,7 +203,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
                 trace.add(&delivery);
             }
             let Some(mut output) = delivery.output else { return };
-            failed.fetch_or(matches!(output, Output::Failed(..) | Output::Unseen(..)), Ordering::Relaxed);
+            failed.fetch_or(matches!(output, Output::Failed(..)), Ordering::Relaxed);
             if let Some(recorder) = &mut recorder {
                 recorder.add(&delivery.tag, &mut output);
             }

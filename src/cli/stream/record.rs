@@ -63,7 +63,7 @@ impl Recorder {
                 recording.until_ms = tag.moment.timestamp_ms;
                 Ok(())
             }
-            Output::Failed(..) | Output::Unseen(..) => Ok(()), // the last picture stays
+            Output::Failed(..) => Ok(()), // the last picture stays
         };
         if let Err(error) = added {
             self.failed = true;

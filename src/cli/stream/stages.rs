@@ -61,10 +61,8 @@ pub(super) enum Output {
     Result(Box<Looked>),
     /// It is as good as this earlier frame of its stream.
     SameAs(u64),
-    /// The look at it, in the picture of this name, failed.
+    /// The picture of this name has no result.
     Failed(String, Error),
-    /// It could not be looked at, or that broke off: it has nothing that later frames could take over.
-    Unseen(String, Error),
 }
 
 /// What a look at a frame gave.
@@ -123,6 +121,12 @@ impl<'a> FrameStages<'a> {
         Ok(None)
     }
 
+    /// Lets later frames be looked at: this one has nothing that they could take over.
+    fn forget(&self, tag: &Tag) {
+        let mut reference = self.references[tag.stream].lock().unwrap_or_else(PoisonError::into_inner);
+        reference.take_if(|(frame_id, _)| *frame_id == tag.moment.frame_id);
+    }
+
     fn name_of(&self, tag: &Tag, frame: &Frame) -> String {
         frame.id.input_path.clone().unwrap_or_else(|| self.names[tag.stream].clone())
     }
@@ -146,7 +150,7 @@ impl Stages for FrameStages<'_> {
         let frame = match raw {
             Picture::Item(item) => {
                 let decoder = &self.decoders[tag.stream % self.decoders.len()];
-                item.load(decoder).map_err(|error| Output::Unseen(item.name, error))?
+                item.load(decoder).map_err(|error| Output::Failed(item.name, error))?
             }
             Picture::Pixels(image) => {
                 let id = FrameId { input_path: Some(self.names[tag.stream].clone()), page_index: None };
@@ -155,7 +159,7 @@ impl Stages for FrameStages<'_> {
         };
         tag.decode = tag.decode.map(|_| DecodedBy::of(&frame.image));
         let Some(most) = self.carry_over else { return Ok(frame) };
-        let same = self.same_as(tag, &frame.image, most).map_err(|error| Output::Unseen(self.name_of(tag, &frame), error))?;
+        let same = self.same_as(tag, &frame.image, most).map_err(|error| Output::Failed(self.name_of(tag, &frame), error))?;
         same.map_or(Ok(frame), |earlier| Err(Output::SameAs(earlier)))
     }
 
@@ -179,11 +183,18 @@ impl Stages for FrameStages<'_> {
             let drawn = self.fonts.as_ref().map(draw).transpose()?.flatten();
             Ok(Looked { result, times, drawn })
         });
-        looked.map_or_else(|error| Output::Failed(self.name_of(tag, &frame), error), |looked| Output::Result(Box::new(looked)))
+        match looked {
+            Ok(looked) => Output::Result(Box::new(looked)),
+            Err(error) => {
+                self.forget(tag);
+                Output::Failed(self.name_of(tag, &frame), error)
+            }
+        }
     }
 
     fn fault(&self, tag: &Tag, reason: String) -> Output {
+        self.forget(tag);
         let name = &self.names[tag.stream];
-        Output::Unseen(name.clone(), Error::input(format!("{name}, frame {}", tag.moment.frame_id), reason))
+        Output::Failed(name.clone(), Error::input(format!("{name}, frame {}", tag.moment.frame_id), reason))
     }
 }

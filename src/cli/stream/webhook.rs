@@ -251,7 +251,9 @@ mod tests {
     #[test]
     fn an_address_is_one_of_http_and_shown_without_secrets() {
         let open = |address, offline| Webhook::open(address, AT_ONCE, offline, &Stop::default());
-        assert!(open("http://127.0.0.1:80@192.0.2.7/x", true).is_err(), "what stands before @ is no host");
+        let remote = open("http://127.0.0.1:80@192.0.2.7/x", true).err().expect("what stands before @ is no host").to_string();
+        assert!(remote.contains("192.0.2.7 is not on this machine"), "{remote}");
+        assert!(open("https://name:word@example.com/in", false).is_ok() && open("http://[::1]:80/", true).is_ok());
         for bad in ["", "results", "ftp://host/x", "file:///x", "http://", "http://h:99999/", "http://h:0/"] {
             assert!(open(bad, false).is_err(), "{bad}");
         }

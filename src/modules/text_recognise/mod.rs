@@ -37,7 +37,7 @@ impl WidthRule {
         let [_, height, least] = shape.map(f64::from);
         let ratio = f64::from(crop.width) / f64::from(crop.height.max(1));
         let reference = (height * (least / height).max(ratio)) as u32;
-        let tight = |step| ((height * ratio).ceil() as u32).clamp(1, MOST_WIDTH_PX).next_multiple_of(step);
+        let tight = |step| ((height * ratio).ceil() as u32).clamp(1, MOST_WIDTH_PX / step * step).next_multiple_of(step);
         let width = match self {
             Self::Reference => reference,
             Self::Tight(step) => tight(step),

@@ -117,7 +117,7 @@ impl Saver {
         let json_only = matches!(self.target, Target::Json(_));
         let on_input = |stem: &OsStr| {
             let path = folder.join(with_suffix(stem, suffix));
-            !json_only && path.exists() && (is_file_of(&path, input) || (self.is_input)(&path))
+            !json_only && path.exists() && (is_file_of(&path, input) || ((self.is_input)(&path) && !self.wrote(&path)))
         };
         if on_input(&stem) {
             used.entry(folder.join(&stem)).or_default();

@@ -106,6 +106,7 @@ impl DocumentConfig {
             ("seal_text_det_model", DocumentTask::Pages) => (&mut self.seal_text_det_model, false),
             ("doc_image_ori_cls_model", _) => (&mut self.doc_image_ori_cls_model, false),
             ("doc_image_unwarp_model", _) => (&mut self.doc_image_unwarp_model, false),
+            _ if name.is_none() => return Ok(()), // nothing is what it has
             _ => return refused(&format!("has no `{key}`; leave it out")),
         };
         if name.is_none() && needed {

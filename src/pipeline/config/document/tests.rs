@@ -278,6 +278,7 @@ fn no_name_is_not_the_default() {
         let pages = parse(&file("PP-ChatOCRv3-doc", &format!("  seal_text_det_model: {none}\n")));
         assert!(pages.seal_text_det_model.is_none() && pages.layout_model.is_some(), "{none}");
     }
+    assert!(parse(&file("seal_recognition", "  table_model: null\n")).table_model.is_none(), "nothing is what it has");
     let message = PipelineConfig::parse(&file("table_recognition", "  table_model: null\n"), "p.yaml").unwrap_err().to_string();
     assert!(message.contains("needs a `table_model`"), "{message}");
 }
