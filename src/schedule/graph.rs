@@ -7,6 +7,7 @@ use super::batcher::{Batcher, Batching};
 use super::drops::{DropPolicy, Inbox};
 use super::gauges::Gauges;
 use super::reorder::Reorder;
+use super::split::{Split, Stage};
 use super::stop::Stop;
 use crate::error::Result;
 use crossbeam::channel::{self, Receiver, Select, Sender};
@@ -70,11 +71,12 @@ pub struct Feed<'a, S: Stages + ?Sized> {
 /// How many threads and how much room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Threads of the decode pool. With one, [`Stages::decode`] sees each stream in its order.
+    /// Threads of the decode pool, at most: those that are not needed to keep pace with the workers wait. With one,
+    /// [`Stages::decode`] sees each stream in its order.
     pub decoders: usize,
     /// Workers.
     pub workers: usize,
-    /// Threads of the finishing pool.
+    /// Threads of the finishing pool, at most.
     pub finishers: usize,
     /// Items a source may be ahead of the decode pool.
     pub queue: usize,
@@ -179,6 +181,7 @@ struct Graph<'a, S: Stages> {
     settings: &'a Settings,
     gauges: &'a Gauges,
     stop: &'a Stop,
+    split: Split<'a>,
 }
 
 /// Runs `feeds` to their ends, or until `stop` is set, through `stages`; calls `sink` with every item of every stream, the
@@ -191,7 +194,7 @@ pub fn run<S: Stages>(
     stop: &Stop,
     mut sink: impl FnMut(Delivery<S>),
 ) {
-    let graph = Graph { stages, settings, gauges, stop };
+    let graph = Graph { stages, settings, gauges, stop, split: Split::new(settings, gauges) };
     let graph = &graph;
     let (free_in, free) = channel::bounded::<()>(settings.window.max(1));
     for _ in 0..settings.window.max(1) {
@@ -289,7 +292,7 @@ impl<S: Stages> Graph<'_, S> {
         arrivals: &Sender<Arrival<S>>,
     ) {
         let mut open: Vec<&Receiver<_>> = inboxes.iter().collect();
-        while !open.is_empty() && free.recv().is_ok() {
+        while !open.is_empty() && self.split.wait(Stage::Decode, index) && free.recv().is_ok() {
             let mut select = Select::new();
             open.iter().for_each(|inbox| {
                 select.recv(inbox);
@@ -303,6 +306,7 @@ impl<S: Stages> Graph<'_, S> {
             };
             self.gauges.streams[ticket.stream].queued.fetch_sub(1, Relaxed);
             let (decoded, span) = spanned(index, || caught(|| self.stages.decode(&mut ticket.tag, raw)));
+            self.measured(Stage::Decode, span, 1);
             ticket.timeline.decode = span;
             match decoded.unwrap_or_else(|reason| Err(self.stages.fault(&ticket.tag, format!("decoding failed: {reason}")))) {
                 Ok(item) => {
@@ -312,6 +316,7 @@ impl<S: Stages> Graph<'_, S> {
                 Err(output) => arrive(arrivals, ticket, output),
             }
         }
+        self.split.end(Stage::Decode);
     }
 
     /// The thread of a worker. When it dies over a batch, a new one tries each item of it once more, alone: one of them may be
@@ -340,6 +345,7 @@ impl<S: Stages> Graph<'_, S> {
             let (outputs, span) = spanned(index, || self.attempt(index, &mut worker, &ready));
             match outputs {
                 Ok(outputs) => {
+                    self.measured(Stage::Work, span, outputs.len());
                     for ((ticket, ready), output) in tickets.into_iter().zip(ready).zip(outputs) {
                         hand_on(ticket, ready, span, Ok(output));
                     }
@@ -377,12 +383,22 @@ impl<S: Stages> Graph<'_, S> {
 
     /// A thread of the finishing pool.
     fn finish(&self, index: usize, done: &Receiver<Worked<S>>, arrivals: &Sender<Arrival<S>>) {
-        for ((mut ticket, ready), output) in done {
+        while self.split.wait(Stage::Finish, index)
+            && let Ok(((mut ticket, ready), output)) = done.recv()
+        {
             self.gauges.done.fetch_sub(1, Relaxed);
             let (finished, span) = spanned(index, || caught(|| self.stages.finish(&ticket.tag, ready, output)));
+            self.measured(Stage::Finish, span, 1);
             ticket.timeline.finish = span;
             let output = finished.unwrap_or_else(|reason| self.stages.fault(&ticket.tag, format!("finishing failed: {reason}")));
             arrive(arrivals, ticket, output);
+        }
+        self.split.end(Stage::Finish);
+    }
+
+    fn measured(&self, stage: Stage, span: Option<Span>, items: usize) {
+        if let Some(span) = span {
+            self.split.add(stage, span.to - span.from, items);
         }
     }
 

@@ -189,8 +189,6 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         settings.decoders = 1; // the comparison needs each stream in its order
     }
     settings.queue = args.queue.unwrap_or(settings.queue).max(1);
-    let (decoders, finishers) = (settings.decoders, settings.finishers);
-    tracing::info!("{threads} cores: {decoders} threads decode, {} feed the engines, {finishers} finish results", settings.workers);
     let gauges = Gauges::new(args.input.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut lines = line::Lines::new(&args.input, Schema::default());
