@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use super::opened::Libraries;
 pub use super::probe::Probe;
@@ -59,7 +60,13 @@ struct Measured {
     /// Milliseconds per candidate, for `doctor` and curious readers.
     milliseconds: BTreeMap<String, f64>,
     model: String,
+    /// Candidates whose library could not be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    absent: Vec<BackendName>,
 }
+
+/// How long a choice among those that were there is good for.
+const TRY_AGAIN: Duration = Duration::from_secs(24 * 3600);
 
 impl Selector {
     /// A selector for networks on the processor that keeps measurements in `cache` and prefers the files of `libraries`.
@@ -244,7 +251,9 @@ impl Selector {
                     tracing::warn!("{}: {name} is left out (-vv says all of it): {first}", options.model);
                     tracing::debug!("{said}");
                 }
-                let measured = Measured { backend, milliseconds, model: options.model.clone() };
+                let failed = failures.iter().map(|(name, _)| *name);
+                let absent = failed.filter(|&name| name != BackendName::TensorRt && self.backends.open(name).is_err()).collect();
+                let measured = Measured { backend, milliseconds, model: options.model.clone(), absent };
                 // An engine of TensorRT may be built again and be right then; what another library cannot load stays so.
                 let is_for_good = failures.iter().all(|(name, _)| *name != BackendName::TensorRt);
                 Ok((engine, is_for_good.then_some(measured)))
@@ -254,8 +263,10 @@ impl Selector {
     }
 
     fn known(&self, choice: &Choice<'_>) -> Option<Measured> {
-        let text = std::fs::read(self.file(choice).ok()?).ok()?;
-        serde_json::from_slice(&text).ok()
+        let path = self.file(choice).ok()?;
+        let known: Measured = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
+        let age = path.metadata().and_then(|meta| meta.modified()).ok()?.elapsed().unwrap_or_default();
+        (known.absent.is_empty() || age < TRY_AGAIN).then_some(known)
     }
 
     fn remember(&self, choice: &Choice<'_>, measured: &Measured) {

@@ -5,14 +5,14 @@ use serde_json::{Map, Value};
 /// Values that say that there is none, as models write them when asked in Chinese or English.
 const UNKNOWN: [&str; 8] = ["未知", "未找到关键信息", "大模型调用失败", "None", "null", "unknown", "Unknown", ""];
 
-/// The values in `answer`. JSON is read wherever it stands: alone, between code fences, within a sentence; a list becomes its
-/// first element. In what is no JSON, `"key": "value"` pairs are looked for, as the reference does; it also removes brackets and the
+/// The values in `answer`. JSON is read wherever it stands: alone, between code fences, within a sentence; objects of a list, or
+/// of several fences, count as one, and a value that is a list becomes its first element. In what is no JSON, `"key": "value"` pairs are looked for, as the reference does; it also removes brackets and the
 /// word json from the values, which is not done here. The thoughts of a model that shows them are passed over.
 pub(super) fn values(answer: &str) -> Map<String, Value> {
     let answer = answer.rsplit("</think>").next().unwrap_or(answer).trim();
-    let fenced = answer.split("```").nth(1).map(|inside| inside.trim_start().trim_start_matches("json"));
-    let braced = answer.find('{').zip(answer.rfind('}')).filter(|(start, end)| start < end).map(|(start, end)| &answer[start..=end]);
-    let found = [Some(answer), fenced, braced].into_iter().flatten().find_map(object);
+    let fenced = answer.split("```").skip(1).step_by(2).map(|inside| inside.trim_start().trim_start_matches("json"));
+    let braced = || answer.find('{').zip(answer.rfind('}')).filter(|(start, end)| start < end).map(|(start, end)| &answer[start..=end]);
+    let found = object(answer).or_else(|| fenced.filter_map(object).reduce(both)).or_else(|| object(braced()?));
     let found = found.unwrap_or_else(|| pairs(answer));
     found.into_iter().filter_map(|(key, value)| Some((key, first(value)?))).collect()
 }
@@ -22,11 +22,24 @@ pub(super) fn is_unknown(value: &Value) -> bool {
     value.is_null() || value.as_str().is_some_and(|text| UNKNOWN.contains(&text.trim()))
 }
 
-/// An object, or the first one of a list.
+/// A key as it is compared: models write blanks, capitals and a closing colon as they like.
+pub(super) fn plain(key: &str) -> String {
+    let letters: String = key.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
+    letters.trim_end_matches([':', '：']).to_owned()
+}
+
+fn both(mut first: Map<String, Value>, second: Map<String, Value>) -> Map<String, Value> {
+    first.extend(second);
+    first
+}
+
+/// An object, or those of a list as one.
 fn object(text: &str) -> Option<Map<String, Value>> {
     match serde_json::from_str(text.trim()).ok()? {
         Value::Object(object) => Some(object),
-        Value::Array(list) => list.into_iter().find_map(|item| if let Value::Object(object) = item { Some(object) } else { None }),
+        Value::Array(list) => {
+            list.into_iter().filter_map(|item| if let Value::Object(object) = item { Some(object) } else { None }).reduce(both)
+        }
         _ => None,
     }
 }
@@ -88,6 +101,18 @@ mod tests {
             format!("[{plain}]"),
         ] {
             assert_eq!(Value::Object(values(&answer)), expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn objects_of_lists_and_fences_are_one() {
+        let expected = json!({"a": "x", "b": "y"});
+        for answer in [
+            r#"[{"a": "x"}, {"b": "y"}]"#,
+            "```json\n[{\"a\": \"x\"}, {\"b\": \"y\"}]\n```",
+            "First:\n```json\n{\"a\": \"x\"}\n```\nthen:\n```json\n{\"b\": \"y\"}\n```",
+        ] {
+            assert_eq!(Value::Object(values(answer)), expected, "{answer}");
         }
     }
 

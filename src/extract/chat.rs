@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 /// Characters of HTML up to which tables share a question. A longer table is asked about as text.
 const TABLES_A_QUESTION: usize = 2000;
 
+/// Keys of answers that are named where none of them was asked for.
+const OTHERS_SHOWN: usize = 8;
+
 /// What the caller adds to questions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guidance {
@@ -84,21 +87,25 @@ struct Session<'a> {
     /// Keys not found yet.
     left: Vec<String>,
     found: Map<String, Value>,
+    /// Keys of answers that were not asked for.
+    others: Vec<String>,
     sent: SentPrompts,
 }
 
 pub(super) fn chat(extractor: &Extractor, keys: &Keys, info: &VisualInfo, text: PageText<'_>, guidance: &Guidance) -> Result<ChatResult> {
     let left = keys.as_slice().to_vec();
-    let mut session = Session { extractor, guidance, left, found: Map::new(), sent: SentPrompts::default() };
+    let mut session = Session { extractor, guidance, left, found: Map::new(), others: Vec::new(), sent: SentPrompts::default() };
     let fault = session.ask_all(info, text).err();
-    let Session { mut found, sent, .. } = session;
+    let Session { mut found, others, sent, .. } = session;
     let error = match fault {
         Some(fault) if found.is_empty() => return Err(fault),
         fault => fault.map(|fault| fault.to_string()),
     };
     let is_empty = found.is_empty();
     if is_empty {
-        found.insert("error".into(), "no answer of the language model held a value for any key".into());
+        let others: Vec<String> = others.iter().take(OTHERS_SHOWN).map(|key| format!("`{key}`")).collect();
+        let held = if others.is_empty() { String::new() } else { format!("; it held {}", others.join(", ")) };
+        found.insert("error".into(), format!("no answer of the language model held a value for any key{held}").into());
     }
     // In the order of the keys, whatever question found them.
     let order = keys.as_slice().iter().filter_map(|key| found.remove_entry(key)).collect::<Vec<_>>();
@@ -137,11 +144,8 @@ impl Session<'_> {
         let question = self.question(About::Text, &text);
         self.sent.ocr_prompt.clone_from(&question);
         // The last word: keys without a value keep what the model says of them.
-        for (key, value) in self.answer(&question)? {
-            if self.left.contains(&key) {
-                self.found.insert(key, value);
-            }
-        }
+        let answered = self.answer(&question)?;
+        self.found.extend(answered);
         Ok(())
     }
 
@@ -149,8 +153,20 @@ impl Session<'_> {
         self.extractor.prompts.question(about, text, &self.left, self.guidance)
     }
 
-    fn answer(&self, question: &str) -> Result<Map<String, Value>> {
-        Ok(answer::values(&self.extractor.endpoint()?.ask(question)?))
+    /// What the answer holds for keys that are left, under their names as the caller wrote them: in the answer itself, else in
+    /// objects within it.
+    fn answer(&mut self, question: &str) -> Result<Map<String, Value>> {
+        let values = answer::values(&self.extractor.endpoint()?.ask(question)?);
+        let asked = |key: &str| self.left.iter().find(|left| answer::plain(left) == answer::plain(key)).cloned();
+        let of_keys = |values: &Map<String, Value>| -> Map<String, Value> {
+            values.iter().filter_map(|(key, value)| Some((asked(key)?, value.clone()))).collect()
+        };
+        let mut found = of_keys(&values);
+        if found.is_empty() {
+            found = values.values().filter_map(Value::as_object).flat_map(of_keys).collect();
+        }
+        self.others.extend(values.keys().filter(|key| asked(key).is_none()).cloned());
+        Ok(found)
     }
 
     /// Whether the answer holds the value of a key; found keys are asked for no more.

@@ -27,7 +27,7 @@ impl ModelFiles {
     /// [`Error::Missing`] when there is none, or a part of it is not there.
     pub fn find(folder: &Path) -> Result<Self> {
         let stem = STEMS.iter().find(|stem| {
-            ["onnx", "pdmodel", "json", "pdiparams"].iter().any(|extension| folder.join(format!("{stem}.{extension}")).exists())
+            ["onnx", "pdmodel", "json", "pdiparams"].iter().any(|extension| folder.join(format!("{stem}.{extension}")).is_file())
         });
         let Some(stem) = stem else {
             let next_step = "a model folder holds inference.onnx, or inference.pdmodel or inference.json with inference.pdiparams";
@@ -50,7 +50,7 @@ impl ModelFiles {
         Ok(Self { onnx, paddle })
     }
 
-    /// SHA-256 of the network: of its ONNX file, else of the program and then the weights.
+    /// SHA-256 of the network: of its ONNX file, else of the programs, the newer form first, and then the weights.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be read.
@@ -59,7 +59,8 @@ impl ModelFiles {
             return sha256_file(onnx);
         }
         let Some(paddle) = &self.paddle else { return Err(Error::internal("model files", "there are none")) };
-        let parts = [paddle.program(), Some(&paddle.params)].into_iter().flatten().map(sha256_file).collect::<Result<Vec<_>>>()?;
+        let programs = [&paddle.pir, &paddle.pdmodel].into_iter().flatten();
+        let parts = programs.chain([&paddle.params]).map(|path| sha256_file(path)).collect::<Result<Vec<_>>>()?;
         Ok(crate::cache::sha256(parts.concat().as_bytes()))
     }
 }

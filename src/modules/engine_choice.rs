@@ -72,11 +72,24 @@ impl<'a> Asked<'a> {
             Some(mode) if !matches!(backend, None | Some(BackendName::PaddleInfer | BackendName::PaddleTensorRt)) => {
                 return refused(format!("run_mode `{mode}` is one of Paddle Inference"));
             }
-            Some("paddle") => run_mode = Some(PaddleRunMode::Paddle),
-            Some("mkldnn") => run_mode = Some(PaddleRunMode::Mkldnn),
+            Some("paddle") => (backend, run_mode) = (backend.or(Some(BackendName::PaddleInfer)), Some(PaddleRunMode::Paddle)),
+            Some("mkldnn") => (backend, run_mode) = (backend.or(Some(BackendName::PaddleInfer)), Some(PaddleRunMode::Mkldnn)),
             Some("trt_fp32") => backend = Some(BackendName::PaddleTensorRt),
             Some("trt_fp16") => (backend, float16) = (Some(BackendName::PaddleTensorRt), true),
             Some(mode) => return refused(format!("run_mode `{mode}` is unknown; known: paddle, mkldnn, trt_fp32, trt_fp16")),
+        }
+        if let Some(other) =
+            config.backend.filter(|&backend| engine_of(backend) != BackendName::TensorRt && backend != BackendName::PaddleInfer)
+            && options.is_some_and(|options| !options.dynamic_shapes.is_empty())
+        {
+            return refused(format!("dynamic_shapes are of tensorrt, {other} takes every size; leave them out"));
+        }
+        if backend.is_some_and(|backend| engine_of(backend) == BackendName::TensorRt)
+            && options.is_some_and(|options| options.use_dynamic_shapes == Some(false))
+        {
+            let reason =
+                "use_dynamic_shapes: False is not in this version; leave it out, or give dynamic_shapes whose least and greatest are equal";
+            return refused(reason.into());
         }
         if options.is_some_and(|options| options.max_batch_size.is_some()) {
             return refused("max_batch_size is not in this version: dynamic_shapes say how large batches get; leave it out".into());
@@ -186,6 +199,7 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
         let fast = choose(None, r#"{"backend": "paddle", "backend_config": {"run_mode": "mkldnn"}}"#);
         assert_eq!((fast.backend, fast.adjustments[&PaddleInfer].run_mode), (Some(PaddleInfer), Some(PaddleRunMode::Mkldnn)));
         assert_eq!(choose(None, r#"{"backend": "paddle", "backend_config": {"run_mode": "trt_fp32"}}"#).backend, Some(PaddleTensorRt));
+        assert_eq!(choose(None, r#"{"backend_config": {"run_mode": "mkldnn"}}"#).backend, Some(PaddleInfer), "only Paddle has run modes");
 
         // The model's own fp16 is a hint that nobody takes: only the user gives precision away.
         let half = r#"{"backend": "tensorrt", "backend_config": {"precision": "fp16"}}"#;
@@ -207,7 +221,9 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
             (r#"{"backend": "paddle", "backend_config": {"run_mode": "trt_int8"}}"#, "known: paddle, mkldnn"),
             (r#"{"backend": "openvino", "backend_config": {"run_mode": "paddle"}}"#, "Paddle Inference"),
             (r#"{"backend_config": {"cpu_num_threads": 0}}"#, "0 threads"),
+            (r#"{"backend": "openvino", "backend_config": {"dynamic_shapes": {"x": [[1], [1], [1]]}}}"#, "openvino takes every size"),
             (r#"{"backend": "tensorrt", "backend_config": {"max_batch_size": 8}}"#, "dynamic_shapes say how large"),
+            (r#"{"backend": "tensorrt", "backend_config": {"use_dynamic_shapes": false}}"#, "least and greatest are equal"),
         ] {
             let message = wanted(&model, None, &config(json), CoreLimits::Heeded, false).unwrap_err().to_string();
             assert!(message.contains(says) && message.contains("model m"), "{message}");

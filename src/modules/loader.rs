@@ -6,7 +6,7 @@ use super::engine_choice::{self, CoreLimits};
 use super::network::Engines;
 use super::text_detect::DetectionOverrides;
 use super::text_recognise::WidthRule;
-use super::{Classify, Detect, Segment, SegmentInstances, TableStructure, TextDetect, TextRecognise, Unwarp};
+use super::{Classify, Detect, MOST_PIXELS, Segment, SegmentInstances, TableStructure, TextDetect, TextRecognise, Unwarp};
 use crate::backend::record::Recording;
 use crate::backend::select::{Libraries, Probe, Selector, Wanted};
 use crate::backend::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, Parallelism, Precision};
@@ -182,7 +182,7 @@ impl Loader {
             (None, ClassResize::Short(side)) => Size::new(side, side),
         };
         let spec = ClassificationSpec { topk: topk.unwrap_or(spec.topk), ..spec.clone() };
-        let engines = self.shared_engines(choice, &model, &vec![Probe::only(picture_shape(size)); 3])?;
+        let engines = self.shared_engines(choice, &model, &vec![Probe::only(picture_shape(size).map_err(|e| described(&model, e))?); 3])?;
         Classify::new(engines, spec).map_err(|e| described(&model, e))
     }
 
@@ -192,7 +192,7 @@ impl Loader {
         let ModelSpec::Detection(spec @ DetectionSpec { masks: false, .. }) = &model.spec else {
             return Err(wrong_kind(&model, "a detector"));
         };
-        let engines = self.shared_engines(choice, &model, &vec![detector_probe(spec); 3])?;
+        let engines = self.shared_engines(choice, &model, &vec![detector_probe(spec).map_err(|e| described(&model, e))?; 3])?;
         Detect::new(engines, with_threshold(spec, threshold)).map_err(|e| described(&model, e))
     }
 
@@ -202,7 +202,7 @@ impl Loader {
         let ModelSpec::Detection(spec @ DetectionSpec { masks: true, .. }) = &model.spec else {
             return Err(wrong_kind(&model, "an instance segmenter"));
         };
-        let engines = self.shared_engines(choice, &model, &vec![detector_probe(spec); 2])?;
+        let engines = self.shared_engines(choice, &model, &vec![detector_probe(spec).map_err(|e| described(&model, e))?; 2])?;
         SegmentInstances::new(engines, with_threshold(spec, threshold)).map_err(|e| described(&model, e))
     }
 
@@ -212,7 +212,7 @@ impl Loader {
         let ModelSpec::Segmentation(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a semantic segmenter"));
         };
-        let probe = vec![Probe::only(picture_shape(SEGMENTATION_PROBE)); 2];
+        let probe = vec![Probe::only(picture_shape(SEGMENTATION_PROBE)?); 2];
         Segment::new(self.shared_engines(choice, &model, &probe)?, spec.clone()).map_err(|e| described(&model, e))
     }
 
@@ -222,7 +222,7 @@ impl Loader {
         let ModelSpec::Table(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a recogniser of table structure"));
         };
-        let probe = vec![Probe::only(picture_shape(spec.canvas)); 2];
+        let probe = vec![Probe::only(picture_shape(spec.canvas).map_err(|e| described(&model, e))?); 2];
         Ok(TableStructure::new(self.shared_engines(choice, &model, &probe)?, spec.clone()))
     }
 
@@ -232,7 +232,7 @@ impl Loader {
         let ModelSpec::Unwarping(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a network that makes pages flat"));
         };
-        let probe = vec![Probe::only(picture_shape(UNWARPING_PROBE)); 2];
+        let probe = vec![Probe::only(picture_shape(UNWARPING_PROBE)?); 2];
         Ok(Unwarp::new(self.shared_engines(choice, &model, &probe)?, spec.clone()))
     }
 
@@ -279,13 +279,14 @@ fn recorded(engine: Arc<dyn Engine>, recording: Option<&Recording>) -> Arc<dyn E
 }
 
 /// One picture for a detector, of the size its rules lead to, not resized.
-fn detector_probe(spec: &DetectionSpec) -> Probe {
+fn detector_probe(spec: &DetectionSpec) -> Result<Probe> {
     let size = match spec.canvas {
         Canvas::Fixed { size, .. } => size,
         _ => spec.target,
     };
     let pair = Shape::new(&[1, 2]);
-    Probe::named(vec![("scale_factor", pair, 1.0), ("im_shape", pair, size.height as f32), ("", picture_shape(size), 0.5)])
+    let picture = picture_shape(size)?;
+    Ok(Probe::named(vec![("scale_factor", pair, 1.0), ("im_shape", pair, size.height as f32), ("", picture, 0.5)]))
 }
 
 fn with_threshold(spec: &DetectionSpec, threshold: Option<f32>) -> DetectionSpec {
@@ -293,8 +294,11 @@ fn with_threshold(spec: &DetectionSpec, threshold: Option<f32>) -> DetectionSpec
 }
 
 /// Shape of one RGB picture of `size`.
-fn picture_shape(size: Size) -> Shape {
-    Shape::new(&[1, 3, size.height as usize, size.width as usize])
+fn picture_shape(size: Size) -> Result<Shape> {
+    if size.area() > MOST_PIXELS {
+        return Err(Error::config("", format!("{size} pixels are more than {} megapixels, which no network is given", MOST_PIXELS >> 20)));
+    }
+    Ok(Shape::new(&[1, 3, size.height as usize, size.width as usize]))
 }
 
 /// An error of a module's, with the file that holds what is wrong in its place.

@@ -21,6 +21,9 @@ pub mod text_detect;
 pub mod text_recognise;
 pub mod unwarp;
 
+use crate::error::{Error, Result};
+use crate::image::Size;
+
 pub use classify::Classify;
 pub use detect::Detect;
 pub use engine_choice::CoreLimits;
@@ -33,3 +36,15 @@ pub use table::TableStructure;
 pub use text_detect::TextDetect;
 pub use text_recognise::TextRecognise;
 pub use unwarp::Unwarp;
+
+/// Most pixels that a picture may have for a network, which needs a hundred times as many bytes.
+const MOST_PIXELS: u64 = 1 << 26;
+
+/// Refuses a picture that the rule of `model` makes too large; `cure` says what bounds it.
+fn bounded(model: &str, picture: Size, fed: Size, cure: &str) -> Result<()> {
+    if fed.area() <= MOST_PIXELS {
+        return Ok(());
+    }
+    let reason = format!("{picture} becomes {fed} for model {model}, more than {} megapixels; {cure}", MOST_PIXELS >> 20);
+    Err(Error::input("picture", reason))
+}

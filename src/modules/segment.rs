@@ -1,5 +1,6 @@
 //! Semantic segmentation: a picture → the class of every pixel.
 
+use super::bounded;
 use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
 use super::picture::PictureModule;
@@ -119,6 +120,7 @@ impl PictureModule for Segment {
 
     fn input_size(&self, picture: Size) -> Result<Size> {
         let fed = self.fed_size(picture);
+        bounded(&self.info().model, picture, fed, "a ResizeByLong in its inference.yml bounds it")?;
         match self.network.wrong_size(0, fed) {
             None => Ok(fed),
             Some(reason) => {
@@ -147,7 +149,8 @@ fn resized(resize: SegResize, picture: Size) -> Size {
         SegSize::Short(side) => scaled(f64::from(side) / short(picture)),
     };
     let step = resize.size_divisor.unwrap_or(1).max(1);
-    Size::new(size.width.next_multiple_of(step), size.height.next_multiple_of(step))
+    let up = |side: u32| side.checked_next_multiple_of(step).unwrap_or(side); // sides of that size are refused
+    Size::new(up(size.width), up(size.height))
 }
 
 /// A map of size `from` brought to the size of its picture: OpenCV's `INTER_NEAREST`, as PaddleX 3.x does; 3.0-beta1

@@ -161,8 +161,15 @@ impl PageSteps {
     fn read_tables(&self, pages: &mut [Result<Page>], parts: &[Part], turn: Turn) {
         let read = self.structure.iter().flat_map(|structure| tables::read(turn, structure, &self.reader, parts));
         for (part, found) in parts.iter().zip(read) {
-            put(pages, part.frame, found, |page, Found { table, times, .. }| {
+            put(pages, part.frame, found, |page, Found { table, text, times }| {
                 page.times.add_share(&times, 1.0);
+                if table.texts.is_empty() && !text.rec_text.is_empty() {
+                    // No cell could hold them.
+                    let content = BlockContent::Region { label: "text".to_owned(), lines: text.rec_text.clone() };
+                    page.blocks.push(block(table.layout_bbox.map(|side| side as f32), content));
+                    extend(&mut page.ocr, text);
+                    return;
+                }
                 page.blocks.push(block(table.layout_bbox.map(|side| side as f32), BlockContent::Table(table.clone())));
                 page.tables.push(table);
             });

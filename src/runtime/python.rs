@@ -3,12 +3,18 @@
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What is tried when the user named no Python.
 const USUAL: [&str; 5] = ["python3", "python3.12", "python3.11", "python3.10", "python3.13"];
+
+/// A Python that has not answered by then will not.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Prints the minor version of a CPython 3 and the path of its program.
 const TELL: &str = "import sys
@@ -45,7 +51,7 @@ impl Python {
             Some(python) => {
                 format!("{} is Python 3.{}, and its wheels are made for {}", python.program.display(), python.minor, list(wanted))
             }
-            None => format!("`{}` is not there or no CPython 3", cache.python().display()),
+            None => format!("`{}` is not there, is no CPython 3, or does not answer", cache.python().display()),
         };
         let next_step = format!("install Python {} and set HPINFER_PYTHON to its program", list(wanted));
         Err(Error::missing(format!("a Python for {what}"), reason, next_step))
@@ -65,8 +71,21 @@ fn ask(program: &Path) -> Option<Python> {
 }
 
 fn tell(program: &Path) -> Option<Python> {
-    let told = Command::new(program).args(["-I", "-S", "-c", TELL]).stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(told.stdout).ok()?;
+    let mut command = Command::new(program);
+    let mut child =
+        command.args(["-I", "-S", "-c", TELL]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let since = Instant::now();
+    while child.try_wait().ok()?.is_none() {
+        if since.elapsed() > LIMIT {
+            tracing::warn!("{} did not answer within {} s", program.display(), LIMIT.as_secs());
+            let _ = child.kill(); // an error means that it has ended
+            let _ = child.wait();
+            return None;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let mut text = String::new();
+    child.stdout.take()?.read_to_string(&mut text).ok()?;
     let (minor, program) = text.trim_end().split_once('\n')?;
     Some(Python { program: program.into(), minor: minor.parse().ok()? })
 }

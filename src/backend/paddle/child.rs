@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -56,6 +56,12 @@ impl Fault {
     }
 }
 
+/// `path` as questions hold it.
+pub(super) fn told(path: &Path) -> Result<&str> {
+    let reason = "Paddle's children take paths in UTF-8 only; rename it, or choose another folder with --cache-dir";
+    path.to_str().ok_or_else(|| Error::config(path.display().to_string(), reason))
+}
+
 /// The running child.
 pub(super) struct Child {
     process: Process,
@@ -80,6 +86,8 @@ impl Child {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Ctrl-C is for this process: what is under way there is still wanted.
+            .process_group(0)
             .spawn()
             .map_err(|e| Error::missing(python.display().to_string(), e.to_string(), "set HPINFER_PYTHON to a Python that runs"))?;
         let (questions, answers, complaints) = (process.stdin.take(), process.stdout.take(), process.stderr.take());

@@ -6,7 +6,7 @@
 //! is taken: it needs a download of 4 MB instead of 0.2 GB, and the newer converter's form of a loop (SLANet) is one that
 //! ONNX Runtime refuses.
 
-use super::child::{Child, Fault};
+use super::child::{Child, Fault, told};
 use super::params;
 use super::program::{PaddleFiles, file_name, read_io, weights};
 use super::verdict::Verdict;
@@ -84,13 +84,17 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
         return Ok(converted); // by another process, while this one waited
     }
     let _progress = Progress::spinner(format!("converting {model} to ONNX"));
-    let work = tempfile::Builder::new().prefix(".hpinfer-").tempdir_in(&folder).map_err(|e| cache.refused("create", &folder, &e))?;
+    // Under a name of its own for each model, so that what an earlier one left when it was ended goes away.
+    let partial = format!(".{name}.partial");
+    let _ = std::fs::remove_dir_all(folder.join(&partial)); // mostly there is none
+    let work = tempfile::Builder::new().prefix(&partial).rand_bytes(0).tempdir_in(&folder);
+    let work = work.map_err(|e| cache.refused("create", &folder, &e))?;
     let question = json!({
-        "before": runtime.before,
-        "module": runtime.module,
-        "program": program,
-        "params": files.params,
-        "folder": work.path(),
+        "before": runtime.before.as_deref().map(told).transpose()?,
+        "module": told(&runtime.module)?,
+        "program": told(program)?,
+        "params": told(&files.params)?,
+        "folder": told(work.path())?,
         "seconds": LIMIT.as_secs(),
         "memory": files.memory_bound(program)?,
     });

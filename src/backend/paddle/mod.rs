@@ -3,8 +3,8 @@
 //! It runs in a child process per session, on tensors in shared memory. Its library is an extension module of CPython,
 //! without a C interface: in this process it would need libpython of its own minor version among the global symbols, its
 //! copies of OpenMP, oneDNN and OpenVINO beside ours, and a C++ shim against declarations of our own; and what goes wrong in
-//! it ends the process. A child needs none of that: a crash is the error of one run, and the next run starts another
-//! child. The price is a second to start, 0.3 GB per session before the weights, and one copy of inputs and outputs.
+//! it ends the process. A child needs none of that: a crash is the error of one run, and its session is
+//! given up for a new one with a child of its own. The price is a second to start, 0.3 GB per session before the weights, and one copy of inputs and outputs.
 //!
 //! The same kind of child converts Paddle's formats to ONNX ([`convert`]), and finds out whether OpenVINO reads a program (`trial`).
 
@@ -137,22 +137,17 @@ impl Engine for PaddleEngine {
 
     fn session(&self) -> Result<Box<dyn Session>> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let inputs = self.spec.io.inputs.iter().map(|_| Region::new()).collect::<Result<_>>()?;
+        let inputs = self.spec.io.inputs.iter().map(|_| Region::new()).collect::<Result<Vec<_>>>()?;
         let shapes = vec![Shape::new(&[0]); self.spec.io.inputs.len()];
-        let mut session =
-            PaddleSession { start: self.start.clone(), worker: None, inputs, shapes, results: Region::new()?, places: Vec::new() };
-        session.attach(match first {
-            Some(worker) => worker,
-            None => Worker::start(&self.start)?.0,
-        })?;
-        Ok(Box::new(session))
+        let (mut worker, results) = (first.map_or_else(|| Worker::start(&self.start).map(|(worker, _)| worker), Ok)?, Region::new()?);
+        worker.share(&inputs, &results).map_err(|e| fault(&self.start.model, &shapes, e.reason()))?;
+        Ok(Box::new(PaddleSession { start: self.start.clone(), worker, inputs, shapes, results, places: Vec::new() }))
     }
 }
 
 struct PaddleSession {
     start: Arc<Start>,
-    /// `None` after a crash, until the next run.
-    worker: Option<Worker>,
+    worker: Worker,
     inputs: Vec<Region>,
     shapes: Vec<Shape>,
     results: Region,
@@ -160,13 +155,6 @@ struct PaddleSession {
 }
 
 impl PaddleSession {
-    /// Lets a new worker see this session's memory.
-    fn attach(&mut self, mut worker: Worker) -> Result<()> {
-        worker.share(&self.inputs, &self.results).map_err(|e| self.fault(e.reason()))?;
-        self.worker = Some(worker);
-        Ok(())
-    }
-
     fn fault(&self, reason: impl std::fmt::Display) -> Error {
         fault(&self.start.model, &self.shapes, reason)
     }
@@ -190,20 +178,11 @@ impl Session for PaddleSession {
 
     fn run(&mut self) -> Result<()> {
         self.places.clear();
-        if self.worker.is_none() {
-            tracing::warn!("{}: starting another process for paddle_infer", self.start.model);
-            self.attach(Worker::start(&self.start)?.0)?;
-        }
-        let Some(worker) = &mut self.worker else { return Err(Error::internal("paddle_infer", "no worker")) };
         let shapes: Vec<&[usize]> = self.shapes.iter().map(Shape::dims).collect();
-        self.places = match worker.run(&shapes) {
-            Ok(places) => places,
-            Err(Fault::Refused(reason)) => return Err(self.fault(reason)),
-            Err(Fault::Lost(reason) | Fault::Crashed(reason)) => {
-                self.worker = None;
-                return Err(self.fault(format!("its process was lost: {reason}")));
-            }
-        };
+        self.places = self.worker.run(&shapes).map_err(|e| match e {
+            Fault::Refused(reason) => self.fault(reason),
+            Fault::Lost(reason) | Fault::Crashed(reason) => self.fault(format!("its process was lost: {reason}")),
+        })?;
         let ends = self.places.iter().map(|place| place.range(&self.start.model).map(|range| range.end));
         let end = ends.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
         self.results.refresh(end)

@@ -2,7 +2,7 @@
 //! first run or only when memory is given back. So a child reads, compiles and runs a program first, and ends in order. What
 //! came of it is kept in the cache under the content of the program and the weights, the version of the library and the processor.
 
-use super::child::{Child, Fault};
+use super::child::{Child, Fault, told};
 use super::program::{PaddleFiles, file_name, read_io};
 use super::verdict::Verdict;
 use crate::backend::openvino::hint;
@@ -119,7 +119,7 @@ impl Trials {
         let mut child = Child::start(self.cache.python(), SCRIPT, options.parallelism.threads_per_stream).map_err(say)?;
         let open = json!({
             "do": "open",
-            "library": self.library,
+            "library": told(&self.library).map_err(say)?,
             "precision": hint(options.precision).map_err(Fault::Lost)?,
             "seconds": PROCESSOR_SECONDS,
             "memory": files.memory_bound(program).map_err(say)?,
@@ -127,7 +127,8 @@ impl Trials {
         // A library that does not open is no fault of the program's.
         child.ask::<Value>(&open, LIMIT).map_err(|fault| Fault::Lost(format!("the library did not open: {}", fault.reason())))?;
         let runs = runs(io, options.kind.size);
-        let question = json!({"do": "try", "program": program, "params": files.params, "runs": runs, "outputs": io.outputs.len()});
+        let (program, params) = (told(program).map_err(say)?, told(&files.params).map_err(say)?);
+        let question = json!({"do": "try", "program": program, "params": params, "runs": runs, "outputs": io.outputs.len()});
         let outcome: Outcome = child.ask(&question, LIMIT).map_err(|fault| match fault {
             Fault::Refused(reason) => Fault::Lost(format!("went wrong: {reason}")),
             fault => fault,

@@ -5,6 +5,10 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// What libraries say when memory or threads are wanting.
+const PASSING: [&str; 6] =
+    ["bad_alloc", "memoryerror", "out of memory", "cannot allocate", "failed to map segment", "resource temporarily unavailable"];
+
 /// The finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Verdict {
@@ -22,8 +26,12 @@ impl Verdict {
         serde_json::from_slice(&std::fs::read(path).ok()?).ok()
     }
 
-    /// Keeps it at `path`.
+    /// Keeps it at `path`, unless it is one of this moment: that memory or threads were wanting.
     pub fn keep(&self, path: &Path) {
+        let passing = |reason: &String| PASSING.iter().any(|word| reason.to_lowercase().contains(word));
+        if self.refused.as_ref().is_some_and(passing) {
+            return;
+        }
         let text = serde_json::to_vec_pretty(self).map_err(|e| Error::internal("finding", e.to_string()));
         if let Err(e) = text.and_then(|text| write_atomic(path, &text)) {
             tracing::warn!("what {} made of {} is not kept: {e}", self.by, self.model);

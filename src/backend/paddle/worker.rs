@@ -1,6 +1,6 @@
 //! A child with Paddle Inference and one loaded network.
 
-use super::child::{Child, Fault};
+use super::child::{Child, Fault, told};
 use super::program::PaddleFiles;
 use super::region::Region;
 use super::{PaddleRunMode, fault};
@@ -51,10 +51,10 @@ impl Worker {
         let mut child = Child::start(&start.runtime.python, SCRIPT, start.threads)?;
         let question = json!({
             "do": "open",
-            "imports": start.runtime.imports,
-            "module": start.runtime.module,
-            "program": program,
-            "params": start.files.params,
+            "imports": start.runtime.imports.iter().map(|path| told(path)).collect::<Result<Vec<_>>>()?,
+            "module": told(&start.runtime.module)?,
+            "program": told(program)?,
+            "params": told(&start.files.params)?,
             "threads": start.threads,
             "one_dnn": start.mode == PaddleRunMode::Mkldnn,
         });

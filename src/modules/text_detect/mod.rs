@@ -3,6 +3,7 @@
 
 mod gpu;
 
+use super::bounded;
 use super::network::{Engines, Network, Share, Worker};
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
@@ -15,9 +16,6 @@ use crate::ops::warp::curve::CurvePlan;
 use crate::tensor::Shape;
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
-
-/// Most pixels that a picture may have for the network, which needs a hundred times as many bytes.
-const MOST_PIXELS: u64 = 1 << 26;
 
 /// Longest side that a limit can name, in pixels.
 const MAX_SIDE: u32 = 1 << 16;
@@ -159,14 +157,8 @@ impl TextDetect {
     /// # Errors
     /// [`Error::Input`] for pictures that the model's rule makes larger than any picture may be; those of the engine.
     pub fn detect(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Detected>> {
-        let mut sizes = images.iter().map(|image| (image.size(), self.input_size(image.size())));
-        if let Some((size, canvas)) = sizes.find(|(_, canvas)| canvas.area() > MOST_PIXELS) {
-            let most = MOST_PIXELS >> 20;
-            let reason = format!(
-                "{size} becomes {canvas} for model {}, more than {most} megapixels; limit_type max or a max_side_limit bounds it",
-                self.info().model
-            );
-            return Err(Error::input("picture", reason));
+        for size in images.iter().map(|image| image.size()) {
+            bounded(&self.info().model, size, self.input_size(size), "limit_type max or a max_side_limit bounds it")?;
         }
         self.network.with(share, |worker| {
             let Worker { session, scratch, .. } = worker;
