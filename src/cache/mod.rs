@@ -56,21 +56,24 @@ pub struct Cache {
     network: Network,
     python: PathBuf,
     engine_dir: Option<PathBuf>,
+    engine_limit: Option<u64>,
 }
 
 impl Cache {
     /// The cache at `explicit`, else `$HPINFER_HOME`, else `$XDG_CACHE_HOME/hpinfer`, else `~/.cache/hpinfer`.
     /// Nothing is created yet. Downloads are allowed; they run `$HPINFER_PYTHON`, else `python3`. With `$HPINFER_ENGINE_DIR`
-    /// all engines of TensorRT are kept in that folder.
+    /// all engines of TensorRT are kept in that folder; `$HPINFER_ENGINE_LIMIT` is the most gigabytes of them in a folder.
     ///
     /// # Errors
-    /// [`Error::Config`] when none of the variables is set, or the current folder of a relative path is gone.
+    /// [`Error::Config`] when none of the variables is set, the current folder of a relative path is gone, or the limit is no number.
     pub fn open(explicit: Option<&Path>) -> Result<Self> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let root = root(explicit, set)?;
         let root = std::path::absolute(&root).map_err(Error::io("resolve", &root))?;
         let python = set("HPINFER_PYTHON").unwrap_or_else(|| "python3".into());
-        Ok(Self { root, network: Network::Online, python: python.into(), engine_dir: set("HPINFER_ENGINE_DIR").map(PathBuf::from) })
+        let engine_dir = set("HPINFER_ENGINE_DIR").map(PathBuf::from);
+        let engine_limit = set("HPINFER_ENGINE_LIMIT").map(|text| gigabytes(&text.to_string_lossy())).transpose()?;
+        Ok(Self { root, network: Network::Online, python: python.into(), engine_dir, engine_limit })
     }
 
     /// The same cache with downloads allowed or not.
@@ -93,6 +96,11 @@ impl Cache {
     /// Where all engines of TensorRT are kept, if the user named a folder.
     pub fn engine_dir(&self) -> Option<&Path> {
         self.engine_dir.as_deref()
+    }
+
+    /// Bytes that the engines of a folder may take, if the user set a limit.
+    pub fn engine_limit(&self) -> Option<u64> {
+        self.engine_limit
     }
 
     /// Whether downloads are allowed.
@@ -137,6 +145,13 @@ impl Cache {
         };
         Error::config(format!("cache {}", self.root.display()), format!("cannot {action} {}: {error}; {next_step}", path.display()))
     }
+}
+
+/// Bytes in so many gigabytes.
+fn gigabytes(text: &str) -> Result<u64> {
+    let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    let number = number.ok_or_else(|| Error::config("HPINFER_ENGINE_LIMIT", format!("`{text}` is no number of gigabytes such as 20")))?;
+    Ok((number * 1e9) as u64)
 }
 
 fn root(explicit: Option<&Path>, set: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {

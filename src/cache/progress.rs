@@ -1,6 +1,6 @@
 //! Progress of long work in the cache: a bar on standard error when that is a terminal, else one log line.
 
-use crate::trace::display;
+use crate::trace::{NOTE, display};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -20,14 +20,20 @@ impl Progress {
         Self::start(message.into(), None, "{spinner} {msg}")
     }
 
-    /// Work in `total` steps.
+    /// Work in `total` steps, which takes minutes: a log line says so even where nobody asked for any.
     pub fn steps(message: impl Into<String>, total: u64) -> Self {
-        Self::start(message.into(), Some(total), "{msg} {wide_bar} {pos}/{len} {eta}")
+        let message = message.into();
+        if !std::io::stderr().is_terminal() {
+            tracing::info!(target: NOTE, "{message}");
+        }
+        Self::shown(message, Some(total), "{msg} {wide_bar} {pos}/{len} {eta}")
     }
 
-    /// So many steps in all, and what is being done.
+    /// What is being done now, from its first step on, and how many it has.
     pub fn describe(&self, message: impl Into<String>, total: u64) {
+        self.0.set_position(0);
         self.0.set_length(total);
+        self.0.reset_eta();
         self.0.set_message(message.into());
     }
 
@@ -38,16 +44,19 @@ impl Progress {
 
     fn start(message: String, total: Option<u64>, template: &str) -> Self {
         // The bar is for people, the log for everything else: one of the two speaks.
-        let terminal = std::io::stderr().is_terminal();
-        if !terminal {
+        if !std::io::stderr().is_terminal() {
             tracing::info!("{message}");
         }
+        Self::shown(message, total, template)
+    }
+
+    fn shown(message: String, total: Option<u64>, template: &str) -> Self {
         let bar = display().add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.set_message(message);
-        if terminal {
+        if std::io::stderr().is_terminal() {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
         Self(bar)

@@ -1,5 +1,6 @@
 //! `hpinfer engine build | list | inspect | clear | export | import | selftest`.
 
+use super::listing::printable;
 use super::model::onnx_of;
 use super::plan::pipeline_config;
 use super::table::{write_json, write_table, write_text};
@@ -169,7 +170,12 @@ impl EngineCommand {
             Self::Selftest { library, device } => {
                 let library = find::open(library.as_deref())?;
                 let reference = || OnnxRuntime::on_processor(&runtime::ensure(runtime::Library::OnnxRuntime, cache, None)?);
-                write_json(out, &selftest::run(&library, &opened(&library, device)?, reference)?)
+                let report = selftest::run(&library, &opened(&library, device)?, reference)?;
+                write_json(out, &report)?;
+                if !report.passed {
+                    return Err(Error::backend("tensorrt", "the self-test did not pass", "see `steps` in its report for what went wrong"));
+                }
+                Ok(())
             }
         }
     }
@@ -232,8 +238,8 @@ impl BuildArgs {
         let start = Instant::now();
         let (origin, file) = match self.target {
             Some(_) => {
-                let (_, file, _) = builder.build_for_target(source, options, arithmetic)?;
-                (Origin::Built, file)
+                let (_, origin, file, _) = builder.build_for_target(source, options, arithmetic)?;
+                (origin, file)
             }
             None => {
                 let made = builder.engine(source, options, arithmetic)?;
@@ -286,11 +292,22 @@ pub(super) fn files_of(cache: &Cache, pipeline: &str, models: &[RunRecord]) -> R
 /// The engine that is meant by a path or by the start of a file name.
 fn one(cache: &Cache, engines: &EngineCache, name: &str) -> Result<Entry> {
     let path = Path::new(name);
+    let mut known = engines.list(&known_folders(cache)?);
     let mut found = match path.is_file() {
         true => {
-            vec![Entry::read(path).ok_or_else(|| Error::input(name, "it cannot be read"))?]
+            let entry = Entry::read(path).ok_or_else(|| Error::input(name, "it cannot be read"))?;
+            // What is damaged may still be asked about and removed where engines are kept, and nowhere else.
+            match &entry.description {
+                Err(reason) if !known.iter().any(|known| is_same(&known.path, path)) => {
+                    return Err(Error::input(name, format!("no engine of this program: {reason}")));
+                }
+                _ => vec![entry],
+            }
         }
-        false => engines.list(&known_folders(cache)?).into_iter().filter(|e| e.name().starts_with(name)).collect(),
+        false => {
+            known.retain(|entry| !name.is_empty() && entry.name().starts_with(name));
+            known
+        }
     };
     match found.len() {
         1 => Ok(found.remove(0)),
@@ -299,13 +316,18 @@ fn one(cache: &Cache, engines: &EngineCache, name: &str) -> Result<Entry> {
     }
 }
 
+/// Whether both paths lead to one file.
+fn is_same(a: &Path, b: &Path) -> bool {
+    a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+}
+
 const HEADINGS: [&str; 7] = ["ENGINE", "SIZE", "PRECISION", "PROFILES", "OUTSIDE", "TENSORRT", "GPU"];
 
 fn row(entry: &Entry) -> [String; 7] {
     let size = format!("{:.1} MB", entry.bytes as f64 / 1e6);
     match &entry.description {
         Ok(d) => [
-            entry.name(),
+            printable(&entry.name()),
             size,
             d.key.precision.clone(),
             d.key.options.profiles.len().to_string(),
@@ -313,7 +335,7 @@ fn row(entry: &Entry) -> [String; 7] {
             d.key.libraries(),
             d.key.gpus(),
         ],
-        Err(reason) => [entry.name(), size, reason.clone(), String::new(), String::new(), String::new(), String::new()],
+        Err(reason) => [printable(&entry.name()), size, reason.clone(), String::new(), String::new(), String::new(), String::new()],
     }
 }
 

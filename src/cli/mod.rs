@@ -22,6 +22,7 @@ pub mod table;
 pub mod verify;
 
 use crate::error::{Error, Result};
+use crate::trace::NOTE;
 use args::{Cli, Command, GlobalArgs};
 use indicatif::ProgressDrawTarget;
 use std::io;
@@ -35,9 +36,6 @@ pub const ALL_DONE: u8 = 0;
 pub const SOME_FAILED: u8 = 1;
 /// Exit code: nothing ran.
 pub const NOTHING_RAN: u8 = 2;
-
-/// Target of log lines that are shown unless `--quiet` is given.
-const NOTE: &str = "hpinfer::note";
 
 /// Runs what was typed; returns the exit code.
 pub fn run(cli: Cli) -> Result<u8> {

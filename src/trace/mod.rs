@@ -224,6 +224,9 @@ pub fn init_logging(format: LogFormat, default_level: &str) {
     }
 }
 
+/// Target of log lines that are shown unless the user wants none.
+pub(crate) const NOTE: &str = "hpinfer::note";
+
 /// The one display of all progress bars: bars of several threads stand below each other, and what is written
 /// inside its `suspend` stands above them. On a standard error that is no terminal it shows nothing.
 pub fn display() -> &'static MultiProgress {

@@ -142,6 +142,18 @@ fn a_picture_that_is_lost_is_no_blank_page() {
 }
 
 #[test]
+fn a_page_whose_content_is_not_there_is_no_blank_page() {
+    let sound = String::from_utf8(document(&[BLACK])).unwrap();
+    let (before, after) = sound.split_once("/Contents ").unwrap();
+    let (number, rest) = after.split_once(" 0 R").unwrap();
+    // The same length, so that what points into the file still does.
+    let nowhere = "9".repeat(number.len());
+    let bytes = format!("{before}/Contents {nowhere} 0 R{rest}");
+    let message = only_error(load_bytes(bytes.as_bytes(), &PdfOptions::default()));
+    assert!(message.contains("page 1: its content is damaged or cut off"), "{message}");
+}
+
+#[test]
 fn cut_and_altered_documents_end_in_pictures_or_errors() {
     altered(60);
 }

@@ -323,6 +323,49 @@ fn the_longest_unused_engines_go_when_there_are_too_many() {
 }
 
 #[test]
+fn engines_go_where_nobody_else_can_write() {
+    let (home, model) = (Home::new(), tempfile::tempdir().unwrap());
+    let shared = model.path().join(".cache/tensorrt");
+    fs::create_dir_all(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o2775)).unwrap();
+    let path = home.get(&key(), Some(model.path())).unwrap().2.unwrap();
+    assert!(path.starts_with(home.cache().folder()), "{}", path.display());
+    assert_eq!((home.get(&key(), Some(model.path())).unwrap().1, home.built.get()), (Origin::Loaded, 1));
+    fs::set_permissions(home.cache().folder(), fs::Permissions::from_mode(0o777)).unwrap();
+    let ((_, origin, path), warned) = warnings(|| home.get(&key(), Some(model.path())).unwrap());
+    assert_eq!((origin, path), (Origin::Built, None));
+    assert!(
+        warned.iter().any(|line| line.contains("is not kept") && line.contains("others can write its folder (mode 777)")),
+        "{warned:?}"
+    );
+    let parcel = home.cache().list(&[])[0].path.clone();
+    assert!(home.cache().import(&parcel, None).unwrap_err().to_string().contains("others can write"));
+}
+
+#[test]
+fn a_pipe_under_the_name_of_an_engine_is_not_waited_for() {
+    let home = Home::new();
+    let path = home.get(&key(), None).unwrap().2.unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(home.cache().list(&[])[0].description.is_err());
+    let ((_, origin, _), warned) = warnings(|| home.get(&key(), None).unwrap());
+    assert!(origin == Origin::Built && warned[0].contains("it is no file"), "{warned:?}");
+    assert_eq!(home.get(&key(), None).unwrap().1, Origin::Loaded);
+}
+
+#[test]
+fn engines_beside_a_model_are_bounded_too() {
+    let (home, model) = (Home::new(), tempfile::tempdir().unwrap());
+    let cache = home.cache().with_limit(1);
+    for driver in ["12.4", "12.8"] {
+        let key = elsewhere(|k| k.gpu.driver = driver.into());
+        cache.load_or_build(&key, Some(model.path()), |_| Ok(()), |_| Ok(b"plan".to_vec())).unwrap();
+    }
+    assert_eq!(cache.list(&[model.path().to_owned()]).len(), 1);
+}
+
+#[test]
 fn engines_move_between_like_machines() {
     let (from, to) = (Home::new(), Home::new());
     let path = from.get(&key(), None).unwrap().2.unwrap();

@@ -217,7 +217,7 @@ fn a_run_takes_an_engine_that_was_built_for_other_machines_too() {
             BuildOptions { profiles: own.profiles, workspace: own.workspace, optimization_level: own.optimization_level, ..special };
         let source = Source { model: options.model.clone(), onnx: options.onnx.clone().unwrap(), sha256: options.model_sha256.clone() };
         let made = builder(&double, home.path()).as_on(gpu(built_on.0, built_on.1));
-        let (_, file, _) = made.build_for_target(&source, &asked, &Arithmetic::Float32).unwrap();
+        let (_, _, file, _) = made.build_for_target(&source, &asked, &Arithmetic::Float32).unwrap();
         let file = file.unwrap();
 
         double.knobs(&format!("{knobs}count={}", count.display()));

@@ -203,7 +203,7 @@ impl Builder {
         source: &Source,
         options: &BuildOptions,
         arithmetic: &Arithmetic,
-    ) -> Result<(EngineKey, Option<PathBuf>, usize)> {
+    ) -> Result<(EngineKey, Origin, Option<PathBuf>, usize)> {
         let key = self.key(source, options, arithmetic);
         let bytes = std::cell::Cell::new(0);
         let take = |plan: &[u8]| {
@@ -211,8 +211,8 @@ impl Builder {
             Ok(())
         };
         let build = |description: &mut Description| self.build(source, arithmetic, description);
-        let ((), _, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), take, build)?;
-        Ok((key, file, bytes.get()))
+        let ((), origin, file) = self.cache.load_or_build(&key, model_folder(&source.onnx), take, build)?;
+        Ok((key, origin, file, bytes.get()))
     }
 
     /// What has to be changed in graphs: TensorRT lacks the operators on sequences, and where the number of boxes depends on their values
@@ -230,7 +230,10 @@ impl Builder {
     fn told(&self, options: &BuildOptions, arithmetic: &Arithmetic) -> BuildOptions {
         let abi = self.library.versions().abi;
         let by_flag = abi == Abi::Ten && matches!(arithmetic, Arithmetic::Float16(_));
-        BuildOptions { fp16: by_flag, workspace: options.workspace.filter(|_| abi != Abi::Rtx), ..options.clone() }
+        let workspace = options.workspace.filter(|_| abi != Abi::Rtx);
+        // TensorRT-RTX builds for Ampere and later unless told; Turing would run that to zeros.
+        let target = options.target.or((abi == Abi::Rtx && self.gpu.capability == TURING).then_some(75));
+        BuildOptions { fp16: by_flag, workspace, target, ..options.clone() }
     }
 
     /// The graph to build from: the original, or what the library needs changed in it, in the arithmetic that is wanted.
@@ -249,6 +252,12 @@ impl Builder {
         let changes = surgery::apply(&mut model.proto, &key.surgery, &run)?;
         for (change, count) in &changes {
             tracing::info!("{}: {change:?} in {count} places", source.model);
+            if *change == Surgery::GemmInHalf {
+                tracing::warn!(
+                    "{}: {count} matrix products are in float16, as TensorRT-RTX has none in float32 for this GPU",
+                    source.model
+                );
+            }
         }
         let Arithmetic::Float16(rules) = arithmetic else {
             return Ok(if changes.is_empty() { bytes } else { Cow::Owned(model.to_bytes()) });
@@ -305,6 +314,9 @@ impl Builder {
     }
 }
 
+/// Compute capability of the oldest GPUs that are served.
+const TURING: &str = "7.5";
+
 /// Says how far a build is: the phase and, within it, the steps.
 struct Watch {
     bar: Progress,
@@ -323,7 +335,9 @@ impl Watch {
         let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
         match step {
             Step::Start(phase, _, steps) => {
-                tracing::debug!("{}: {phase}, {steps} steps", self.model);
+                if phases.is_empty() {
+                    tracing::info!("{}: {phase}, {steps} steps", self.model);
+                }
                 phases.push((phase.to_owned(), steps));
                 self.bar.describe(format!("{}: {phase}", self.model), steps.max(1) as u64);
             }

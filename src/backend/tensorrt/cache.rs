@@ -26,7 +26,7 @@ pub const SHIM_VERSION: u32 = 1;
 /// Folder of the user's cache with engines; below a model's folder it is `.cache/tensorrt`.
 const FOLDER: &str = "engines";
 
-/// Size of all engines in the user's cache above which the longest unused go, in bytes.
+/// Size of all engines in a folder above which the longest unused go, in bytes.
 pub const DEFAULT_LIMIT: u64 = 20 << 30;
 
 /// A GPU, as far as an engine depends on it.
@@ -158,12 +158,13 @@ pub struct EngineCache {
 }
 
 impl EngineCache {
-    /// Engines below `cache`, up to [`DEFAULT_LIMIT`].
+    /// Engines below `cache`, in each folder up to the limit that the user set, else [`DEFAULT_LIMIT`].
     pub fn new(cache: Cache) -> Self {
-        Self { cache, limit: DEFAULT_LIMIT }
+        let limit = cache.engine_limit().unwrap_or(DEFAULT_LIMIT);
+        Self { cache, limit }
     }
 
-    /// Lets engines of the user's cache take up to `bytes`.
+    /// Lets the engines of a folder take up to `bytes`.
     #[must_use]
     pub fn with_limit(self, bytes: u64) -> Self {
         Self { limit: bytes, ..self }
@@ -291,22 +292,27 @@ impl EngineCache {
     /// All engines in the user's cache and in the given model folders, in order of model and file.
     pub fn list(&self, model_folders: &[PathBuf]) -> Vec<Entry> {
         let folders = std::iter::once(self.folder()).chain(model_folders.iter().filter_map(|f| self.beside(f)));
-        let files = folders.flat_map(|f| fs::read_dir(f).into_iter().flatten().filter_map(Result::ok).map(|e| e.path()));
-        let engines = files.filter(|p| p.extension().is_some_and(|e| e == "engine"));
-        let mut entries: Vec<_> = engines.filter_map(|path| Entry::read(&path)).collect();
+        let mut entries: Vec<_> = folders.flat_map(|folder| engines_in(&folder)).collect();
         entries.sort_by(|a, b| a.path.file_name().cmp(&b.path.file_name()).then_with(|| a.path.cmp(&b.path)));
         entries
     }
 
     /// Removes an engine and its sidecar.
     pub fn remove(&self, path: &Path) -> Result<()> {
-        let _ = fs::remove_file(path.with_extension("json")); // a sidecar is for people; it may be gone
+        file::forget(path);
         Outside::remove(path);
         fs::remove_file(path).map_err(Error::io("remove", path))
     }
 
     /// Copies an engine to the file `to`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for an engine that is not sound; [`Error::Config`] where something else than a file is in the place;
+    /// [`Error::Io`].
     pub fn export(&self, from: &Path, to: &Path) -> Result<Description> {
+        if fs::metadata(to).is_ok_and(|meta| !meta.is_file()) {
+            return Err(Error::config(to.display().to_string(), "there is something else than a file; give the name of one"));
+        }
         let (description, plan) = file::read(from).map_err(|refusal| refused(from, &refusal))?;
         file::write(to, &description, &plan).map_err(Error::io("write", to))?;
         Ok(description)
@@ -328,7 +334,10 @@ impl EngineCache {
             return Err(Error::input(from.display().to_string(), reason));
         }
         let path = self.folder().join(key.file_name());
+        file::trust_folder(&path).map_err(|refusal| refused(&path, &refusal))?;
         file::write(&path, &description, &plan).map_err(Error::io("write", &path))?;
+        file::explain(&path, &description);
+        self.evict(&path);
         Ok((description, path))
     }
 
@@ -359,21 +368,23 @@ impl EngineCache {
     fn store(&self, places: &[PathBuf], description: &Description, plan: &[u8]) -> Option<PathBuf> {
         let mut failures = Vec::new();
         for path in places {
-            match file::write(path, description, plan) {
+            let written = file::trust_folder(path).map_err(|refusal| refusal.to_string());
+            match written.and_then(|()| file::write(path, description, plan).map_err(|e| e.to_string())) {
                 Ok(()) => {
+                    file::explain(path, description);
                     self.evict(path);
                     return Some(path.clone());
                 }
-                Err(e) => failures.push(format!("{}: {e}", path.display())),
+                Err(reason) => failures.push(format!("{}: {reason}", path.display())),
             }
         }
         tracing::warn!("{}: the engine is not kept and will be built again: {}", description.key.model, failures.join("; "));
         None
     }
 
-    /// Removes the engines of the user's cache that were not used for longest until the rest is within the limit.
+    /// Removes the engines beside `newest` that were not used for longest until the rest is within the limit.
     fn evict(&self, newest: &Path) {
-        let mut entries = self.list(&[]);
+        let mut entries = newest.parent().map_or_else(Vec::new, engines_in);
         let mut total: u64 = entries.iter().map(|e| e.bytes).sum();
         entries.sort_by_key(|e| e.used);
         for entry in entries.iter().filter(|e| e.path != newest) {
@@ -419,6 +430,12 @@ fn find<T>(
         }
     }
     None
+}
+
+/// The engines that lie in `folder`, in any order.
+fn engines_in(folder: &Path) -> Vec<Entry> {
+    let files = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|e| e.path());
+    files.filter(|path| path.extension().is_some_and(|e| e == "engine")).filter_map(|path| Entry::read(&path)).collect()
 }
 
 fn refused(path: &Path, refusal: &Refusal) -> Error {

@@ -3,6 +3,7 @@
 
 use super::cache::Description;
 use crate::cache::sync_folder;
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -58,12 +59,12 @@ pub(super) fn read(path: &Path) -> Result<(Description, Vec<u8>), Refusal> {
 
 /// The same for a file that the user names and vouches for.
 pub(super) fn read_untrusted(path: &Path) -> Result<(Description, Vec<u8>), Refusal> {
-    read_open(File::open(path)?)
+    read_open(open(path)?)
 }
 
 /// The description alone; the checksum, which covers the plan too, is not looked at.
 pub(super) fn read_description(path: &Path) -> Result<Description, Refusal> {
-    let mut file = File::open(path)?;
+    let mut file = open(path)?;
     let header = Header::read(&mut file)?;
     header.description(&mut file).map(|(description, _)| description)
 }
@@ -102,7 +103,9 @@ impl Header {
 fn read_open(mut file: File) -> Result<(Description, Vec<u8>), Refusal> {
     let header = Header::read(&mut file)?;
     let (description, text) = header.description(&mut file)?;
-    let mut plan = Vec::with_capacity(header.plan_bytes as usize);
+    let mut plan = Vec::new();
+    // A file may state more than it has blocks for.
+    plan.try_reserve_exact(header.plan_bytes as usize).map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
     file.read_to_end(&mut plan)?;
     let mut hash = Sha256::new();
     hash.update(&text);
@@ -113,23 +116,40 @@ fn read_open(mut file: File) -> Result<(Description, Vec<u8>), Refusal> {
     Ok((description, plan))
 }
 
+/// Opens a file, and nothing else: a pipe would be waited for.
+fn open(path: &Path) -> Result<File, Refusal> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(Refusal::Damaged("it is no file")) }
+}
+
 /// Opens a file that this user or root owns and nobody else can write, in a folder of which the same is true.
 fn open_trusted(path: &Path) -> Result<File, Refusal> {
-    let file = File::open(path)?;
-    let me = fs::metadata("/proc/self").map(|m| m.uid()).ok();
-    let folder = path.parent().ok_or(Refusal::Absent)?;
-    for (what, meta) in [("the file", file.metadata()?), ("its folder", fs::metadata(folder)?)] {
-        if meta.mode() & WRITABLE_BY_OTHERS != 0 {
-            return Err(Refusal::Untrusted(format!("others can write {what} (mode {:o})", meta.mode() & 0o777)));
-        }
-        if meta.uid() != 0 && Some(meta.uid()) != me {
-            return Err(Refusal::Untrusted(format!("{what} belongs to user {}", meta.uid())));
-        }
-    }
+    let file = open(path)?;
+    trust("the file", &file.metadata()?)?;
+    trust_folder(path)?;
     Ok(file)
 }
 
-/// Writes an engine and its sidecar. The caller holds the lock of the engine: the temporary name is a fixed one, so what a
+/// Refuses a place in a folder that others can write: what lies there is never loaded. One that is not there yet will be made.
+pub(super) fn trust_folder(path: &Path) -> Result<(), Refusal> {
+    match fs::metadata(path.parent().ok_or(Refusal::Absent)?) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        meta => trust("its folder", &meta?),
+    }
+}
+
+fn trust(what: &str, meta: &fs::Metadata) -> Result<(), Refusal> {
+    let me = fs::metadata("/proc/self").map(|m| m.uid()).ok();
+    if meta.mode() & WRITABLE_BY_OTHERS != 0 {
+        return Err(Refusal::Untrusted(format!("others can write {what} (mode {:o})", meta.mode() & 0o7777)));
+    }
+    if meta.uid() != 0 && Some(meta.uid()) != me {
+        return Err(Refusal::Untrusted(format!("{what} belongs to user {}", meta.uid())));
+    }
+    Ok(())
+}
+
+/// Writes an engine. The caller holds the lock of the engine: the temporary name is a fixed one, so what a
 /// killed process left behind is written over.
 pub(super) fn write(path: &Path, description: &Description, plan: &[u8]) -> io::Result<()> {
     let text = serde_json::to_vec(description).map_err(io::Error::other)?;
@@ -137,11 +157,20 @@ pub(super) fn write(path: &Path, description: &Description, plan: &[u8]) -> io::
     hash.update(&text);
     hash.update(plan);
     let lengths = [text.len() as u64, plan.len() as u64].map(u64::to_le_bytes).concat();
-    write_parts(path, &[MAGIC, &lengths, &hash.finalize(), &text, plan])?;
-    let readable = serde_json::to_vec_pretty(description).map_err(io::Error::other)?;
-    // The sidecar is for people: an engine without one is as good.
-    let _ = write_parts(&path.with_extension("json"), &[&readable, b"\n"]);
-    Ok(())
+    write_parts(path, &[MAGIC, &lengths, &hash.finalize(), &text, plan])
+}
+
+/// Writes the sidecar of an engine. It is for people: an engine without one is as good.
+pub(super) fn explain(path: &Path, description: &Description) {
+    let _ = serde_json::to_vec_pretty(description).map(|text| write_parts(&path.with_extension("json"), &[&text, b"\n"]));
+}
+
+/// Removes the sidecar of an engine, if what has its name is one.
+pub(super) fn forget(path: &Path) {
+    let sidecar = path.with_extension("json");
+    if fs::read(&sidecar).is_ok_and(|text| serde_json::from_slice::<Description>(&text).is_ok()) {
+        let _ = fs::remove_file(sidecar);
+    }
 }
 
 /// Bytes with a checksum behind them, if they are whole and trusted.

@@ -59,10 +59,11 @@ impl EngineKey {
     /// How the engine of this key does in the place of the one of `wanted`, which is built without these options: same model, graph,
     /// arithmetic and profiles, and it [runs](Self::runs) there.
     pub fn stands_for(&self, wanted: &Self) -> Option<Fit> {
-        let plain = BuildOptions { version_compatible: false, ampere_plus: false, target: None, ..self.options.clone() };
+        let plain =
+            |options: &BuildOptions| BuildOptions { version_compatible: false, ampere_plus: false, target: None, ..options.clone() };
         let same = self.model_sha256 == wanted.model_sha256
             && (&self.precision, &self.half, &self.surgery) == (&wanted.precision, &wanted.half, &wanted.surgery)
-            && (plain == wanted.options && self.versions == wanted.versions);
+            && (plain(&self.options) == plain(&wanted.options) && self.versions == wanted.versions);
         same.then(|| self.runs(&wanted.library, &wanted.gpu)).flatten()
     }
 

@@ -82,9 +82,10 @@ impl<M: Memory> Worker<M> {
             return Err(Error::internal("tensorrt input", format!("input {index} of {count}")));
         };
         if tensor.shape != shape {
-            tensor.shape = shape;
             self.changed = true;
-            grow(&mut self.context, &self.memory, tensor)?;
+            // Without memory it has no shape, and the next call asks for memory again.
+            tensor.shape = shape;
+            grow(&mut self.context, &self.memory, tensor).inspect_err(|_| tensor.shape = Shape::new(&[0]))?;
         }
         let bytes = tensor.bytes();
         let buffer = self.context.buffer_mut(tensor.place).ok_or_else(|| Error::internal("tensorrt input", "no memory"))?;

@@ -144,12 +144,14 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Res
     Ok((ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(|e| e.to_string())?, layer))
 }
 
-/// Whether there are bytes for the page's content, and nothing comes out of them.
+/// Whether the page's content, or a part of it, is not there, or there are bytes for it and nothing comes out of them.
 fn content_is_lost(page: &Page<'_>) -> bool {
     let is_written = |stream: Stream<'_>| stream.raw_data().len() > EMPTY_STREAM;
-    let written = match page.raw().get::<Stream<'_>>(CONTENTS) {
-        Some(stream) => is_written(stream),
-        None => page.raw().get::<Array<'_>>(CONTENTS).is_some_and(|parts| parts.iter::<Stream<'_>>().any(is_written)),
+    let written = match (page.raw().get::<Stream<'_>>(CONTENTS), page.raw().get::<Array<'_>>(CONTENTS)) {
+        (Some(stream), _) => is_written(stream),
+        (None, Some(parts)) if parts.iter::<Stream<'_>>().count() < parts.raw_iter().count() => return true,
+        (None, Some(parts)) => parts.iter::<Stream<'_>>().any(is_written),
+        (None, None) => return page.raw().get_ref(CONTENTS).is_some(),
     };
     written && page.page_stream().is_none_or(|content| content.trim_ascii().is_empty())
 }
