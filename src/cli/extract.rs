@@ -246,10 +246,24 @@ pub fn run(command: &ExtractCommand, global: &GlobalArgs, out: &mut impl Write) 
             let extractor = args.llm.extractor(&args.pipeline, global)?;
             extractor.check()?;
             let (info, failed) = visual(&args.pipeline, &args.read, global)?;
-            let result = extractor.extract(&keys, &info, args.min.min_characters, &args.guidance.guidance())?;
+            let result =
+                extractor.extract(&keys, &info, args.min.min_characters, &args.guidance.guidance()).inspect_err(|_| keep(&info))?;
             let code = args.output.write_answer(&result, out)?;
             Ok(if failed == 0 { code } else { SOME_FAILED })
         }
+    }
+}
+
+/// Keeps what was read where the questions failed: reading may have taken long.
+fn keep(info: &VisualInfo) {
+    let file = tempfile::Builder::new().prefix("hpinfer-visual-").suffix(".json").tempfile();
+    let kept = file.and_then(|mut file| {
+        serde_json::to_writer(&mut file, info)?;
+        Ok(file.keep()?.1)
+    });
+    match kept {
+        Ok(path) => tracing::warn!("the pages were read: go on with `hpinfer extract chat --visual-info {}`", path.display()),
+        Err(e) => tracing::warn!("what was read of the pages cannot be kept: {e}"),
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
         PipelineResult::Classification(result) => classes(result),
         PipelineResult::Detection(result) => boxes(&result.boxes, |_| String::new()),
         PipelineResult::Segmentation(result) => shares(&result.pred),
+        PipelineResult::Seals(result) if result.layout.is_empty() && !result.seals.is_empty() => seals(result), // the whole page is one
         PipelineResult::Seals(result) => boxes(&result.layout, |_| String::new()) + &seals(result),
         PipelineResult::Page(result) => markdown::page(&result.blocks).lines().map(|line| format!("  {}\n", printable(line))).collect(),
         PipelineResult::Tables(result) => boxes(&result.layout, |_| String::new()) + &texts(&result.ocr) + &tables(&result.tables),

@@ -9,10 +9,11 @@ const UNKNOWN: [&str; 8] = ["未知", "未找到关键信息", "大模型调用�
 /// of several fences, count as one, and a value that is a list becomes its first element. In what is no JSON, `"key": "value"` pairs are looked for, as the reference does; it also removes brackets and the
 /// word json from the values, which is not done here. The thoughts of a model that shows them are passed over.
 pub(super) fn values(answer: &str) -> Map<String, Value> {
+    let whole = object(answer);
     let answer = answer.rsplit("</think>").next().unwrap_or(answer).trim();
     let fenced = answer.split("```").skip(1).step_by(2).map(|inside| inside.trim_start().trim_start_matches("json"));
     let braced = || answer.find('{').zip(answer.rfind('}')).filter(|(start, end)| start < end).map(|(start, end)| &answer[start..=end]);
-    let found = object(answer).or_else(|| fenced.filter_map(object).reduce(both)).or_else(|| object(braced()?));
+    let found = whole.or_else(|| object(answer)).or_else(|| fenced.filter_map(object).reduce(both)).or_else(|| object(braced()?));
     let found = found.unwrap_or_else(|| pairs(answer));
     found.into_iter().filter_map(|(key, value)| Some((key, first(value)?))).collect()
 }
@@ -99,6 +100,7 @@ mod tests {
             format!("这是结果：{plain} 完毕"),
             format!("<think>{{\"甲方\": \"?\"}}</think>\n{plain}"),
             format!("[{plain}]"),
+            format!("thoughts</think>{plain}"),
         ] {
             assert_eq!(Value::Object(values(&answer)), expected, "{answer}");
         }
@@ -119,6 +121,7 @@ mod tests {
     #[test]
     fn a_list_is_its_first_element() {
         assert_eq!(Value::Object(values(r#"{"a": ["x", "y"], "b": [], "c": 7}"#)), json!({"a": "x", "c": 7}));
+        assert_eq!(Value::Object(values(r#"{"a": "x", "b": "of </think> tags"}"#)), json!({"a": "x", "b": "of </think> tags"}));
     }
 
     #[test]

@@ -61,6 +61,7 @@ struct Message {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Content {
+    Nothing(()),
     Text(String),
     Parts(Vec<Part>),
 }
@@ -147,6 +148,7 @@ impl Endpoint {
             tracing::warn!("{}: the answer of {model} was cut off at its longest", self.base_url);
         }
         Ok(match choice.message.content {
+            Content::Nothing(()) => return Err(self.odd(model, "holds no text: its content is null")),
             Content::Text(text) => text,
             Content::Parts(parts) => parts.into_iter().filter_map(|part| part.text).collect(),
         })
@@ -209,6 +211,10 @@ impl Endpoint {
             let next = "check the base URL: it is that of an interface, not of a web page, and often ends in /v1";
             self.failed(model, format!("the answer is not JSON but `{}`", self.shown(&String::from_utf8_lossy(&text))), next.into())
         })?;
+        if value.get("error").is_some_and(|error| !error.is_null()) {
+            let next = "it is the service's own error; check the name of the model and the request's limits there";
+            return Err(self.failed(model, format!("it answers with an error: {}", self.shown(&words(&text))), next.into()));
+        }
         // The answer's own words may be long, or hold what was asked: only what is missing is said.
         T::deserialize(&value).map_err(|e| self.odd(model, &format!("is not of the protocol ({})", self.shown(&e.to_string()))))
     }
@@ -285,6 +291,7 @@ impl Endpoint {
 fn fault(error: ureq::Error) -> Fault {
     use ureq::Error;
     let reason = match error {
+        Error::Timeout(ureq::Timeout::Global) => "no answer in time".into(),
         Error::Timeout(phase) => format!("no answer in time (waiting to {phase})"),
         Error::HostNotFound => return Fault::Lasting("no such host".into(), "check the base URL and the network".into()),
         Error::BodyExceedsLimit(most) => {

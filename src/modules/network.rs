@@ -77,9 +77,10 @@ impl<S: Default> Network<S> {
     pub fn new(engines: impl Into<Engines>) -> Self {
         let Engines { whole, one_core } = engines.into();
         let engine = whole.clone();
+        let most = whole.most_sessions();
         let one_core = one_core.map(|load| {
             let loaded = Mutex::new(None);
-            Pool::new(move || {
+            Pool::with_most(most, move || {
                 let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
                 let engine: &Arc<dyn Engine> = match &mut *loaded {
                     Some(engine) => engine,
@@ -88,7 +89,6 @@ impl<S: Default> Network<S> {
                 Worker::new(&**engine)
             })
         });
-        let most = whole.most_sessions();
         Self { engine, whole: Pool::with_most(most, move || Worker::new(&*whole)), one_core }
     }
 

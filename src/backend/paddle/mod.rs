@@ -21,6 +21,7 @@ mod worker;
 pub use program::{PaddleFiles, read_io};
 
 use super::{Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOptions, Precision, RunInfo, Session, TensorSpec};
+use crate::device::available_memory;
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::runtime::PaddleRuntime;
@@ -123,6 +124,10 @@ fn in_order(mut io: IoSpec, names: Names) -> Result<IoSpec> {
     Ok(IoSpec { inputs: sort(&mut io.inputs, names.inputs)?, outputs: sort(&mut io.outputs, names.outputs)? })
 }
 
+/// Memory of a process before its weights, and how often it holds those.
+const PROCESS_BYTES: u64 = 300 << 20;
+const WEIGHTS_TWICE: u64 = 2;
+
 struct PaddleEngine {
     start: Arc<Start>,
     spec: EngineSpec,
@@ -133,6 +138,12 @@ struct PaddleEngine {
 impl Engine for PaddleEngine {
     fn spec(&self) -> &EngineSpec {
         &self.spec
+    }
+
+    /// As many processes as half of the memory holds.
+    fn most_sessions(&self) -> usize {
+        let weights = self.start.files.params.metadata().map_or(0, |meta| meta.len());
+        available_memory().map_or(usize::MAX, |bytes| (bytes / 2 / (PROCESS_BYTES + WEIGHTS_TWICE * weights)).max(1) as usize)
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
