@@ -148,7 +148,7 @@ fn faults_that_pass_are_waited_out() {
 fn what_fails_says_where_why_and_what_to_do() {
     type Answer = fn() -> Vec<u8>;
     // What the endpoint does, how often it is asked, what the error says.
-    let cases: [(&str, Answer, usize, &[&str]); 12] = [
+    let cases: [(&str, Answer, usize, &[&str]); 14] = [
         (
             "a refused key",
             || http("401 Unauthorized", "", &format!("{{\"error\":{{\"message\":\"no such key {KEY}\"}}}}")),
@@ -185,6 +185,8 @@ fn what_fails_says_where_why_and_what_to_do() {
         ("a body cut short", || b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"choices\":".to_vec(), 3, &["attempts: 3"]),
         ("a web page", || http("200 OK", "", "<html>welcome</html>"), 1, &["is not JSON but `<html>welcome", "often ends in /v1"]),
         ("another protocol", || ok(json!({"result": "hello"})), 1, &["not of the protocol", "choices"]),
+        ("an error with status 200", || ok(json!({"error": {"message": "quota used up"}})), 1, &["answers with an error: quota used up"]),
+        ("no text", || ok(json!({"choices": [{"message": {"content": null}}]})), 1, &["its content is null"]),
         ("no choice", || ok(json!({"choices": []})), 1, &["holds no choice"]),
     ];
     for (what, answer, attempts, expected) in cases {
@@ -268,6 +270,20 @@ fn a_table_without_an_answer_is_asked_about_as_text() {
     assert_eq!(serde_json::to_value(&result).expect("JSON"), json!({"chat_res": {"total": "7"}, "prompt": ""}));
     let seen = stub.seen();
     assert!(seen.len() == 2 && seen[1].body["messages"][0]["content"].as_str().is_some_and(|text| text.contains("```total 7&8```")));
+}
+
+#[test]
+fn keys_are_known_again_however_the_answer_writes_them() {
+    for answer in
+        [r#"{"party a": "x", "TOTAL ：": "7"}"#, r#"{"result": {"Party A": "x", "Total:": "7"}}"#, r#"[{"PartyA": "x"}, {"total": "7"}]"#]
+    {
+        let stub = Stub::new(move |_, _| says(answer));
+        let result = stub.extractor().chat(&keys("Party A,Total"), &tables_and_text(), PageText::All, &Guidance::default());
+        assert_eq!(result.expect("answers").chat_res, page(&[("Party A", "x"), ("Total", "7")]), "{answer}");
+    }
+    let stub = Stub::new(|_, _| says(r#"{"seller": "x"}"#));
+    let result = stub.extractor().chat(&keys("party"), &tables_and_text(), PageText::All, &Guidance::default()).expect("no values");
+    assert!(result.chat_res["error"].as_str().is_some_and(|error| error.contains("it held `seller`")), "{result:?}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 #[path = "inputs/random.rs"]
 mod random;
+#[path = "inputs/tensorrt_rtx.rs"]
+mod tensorrt_rtx;
 
 mod tensorrt {
     pub mod allocations;

@@ -15,7 +15,8 @@
 //! ZOO_MODELS=ResNet18,PicoDet-S cargo test --test zoo -- --ignored paddle_forms --nocapture     # all without ZOO_MODELS
 //! ```
 //!
-//! and what OpenVINO makes of those that are there as `.pdmodel` by the same with `pdmodels` in place of `paddle_forms`.
+//! what OpenVINO makes of those that are there as `.pdmodel` by the same with `pdmodels` in place of `paddle_forms`, and what the
+//! builder of TensorRT-RTX makes of them, in `engines/tensorrt-support.csv`, by the same with `engines`.
 
 mod zoo {
     pub mod check;
@@ -25,7 +26,11 @@ mod zoo {
     pub mod pdmodel;
     pub mod store;
     pub mod table;
+    pub mod tensorrt;
 }
+
+#[path = "inputs/tensorrt_rtx.rs"]
+mod tensorrt_rtx;
 
 use hpinfer::cache::Cache;
 use hpinfer::model::Store;
@@ -73,6 +78,12 @@ const FAMILIES: [&str; 33] = [
     "SeaFormer_tiny",
     "SegFormer-B0",
 ];
+
+const STATUS: &str = "status.csv";
+const SUPPORT: &str = "tensorrt-support.csv";
+
+/// A model for each kind of change that graphs need for TensorRT-RTX, of those that build in seconds; all with `engines`.
+const CHANGED: [&str; 3] = ["PP-LCNet_x0_25", "PicoDet-S", "SLANet"];
 
 /// Fewer models than this in a zoo that is there means that it is damaged.
 const LEAST: usize = 15;
@@ -132,7 +143,7 @@ fn made_by(test: &str, name: &str) -> Row {
 
 /// Fresh rows of these models against the committed ones.
 fn compare_with_the_table(names: &[&str]) {
-    let table = Table::read();
+    let table = Table::read(STATUS);
     let mut faults = Vec::new();
     for name in names {
         let fresh = fresh_row(name);
@@ -162,7 +173,7 @@ fn every_model() {
     if std::env::var_os("ZOO_WRITE").is_none() {
         return compare_with_the_table(&names.iter().map(String::as_str).collect::<Vec<_>>());
     }
-    let mut table = Table::read();
+    let mut table = Table::read(STATUS);
     for name in &names {
         say(&format!("zoo: {name}"));
         table.update(fresh_row(name));
@@ -175,20 +186,48 @@ fn paddle_forms() {
     write_rows("one_paddle_form");
 }
 
+/// The table's row of each of some models is what the builder makes of it now.
+#[test]
+fn engines_build_as_the_table_says() {
+    let Some(zoo) = Zoo::find() else { return say("zoo: SKIPPED, no model graphs at $HPINFER_ZOO or ../shared/zoo; no engine was built") };
+    let Some(libraries) = tensorrt_rtx::libraries() else { return };
+    let table = Table::read(SUPPORT);
+    for name in CHANGED {
+        assert_eq!(table.row(name), Some(&zoo::tensorrt::check(&zoo, name, &libraries)), "as engines/{SUPPORT} has it");
+    }
+}
+
+#[test]
+#[ignore = "an hour; see above"]
+fn engines() {
+    let zoo = Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo");
+    let libraries = tensorrt_rtx::libraries().expect("the builder");
+    let mut table = Table::read(SUPPORT);
+    for name in wanted(&zoo) {
+        let row = zoo::tensorrt::check(&zoo, &name, &libraries);
+        say(&format!("zoo: {name}: {row:?}"));
+        table.update(row);
+    }
+}
+
 #[test]
 #[ignore = "minutes; see above"]
 fn pdmodels() {
     write_rows("one_pdmodel");
 }
 
+/// The models that the user wants.
+fn wanted(zoo: &Zoo) -> Vec<String> {
+    let wanted = std::env::var("ZOO_MODELS").ok();
+    let is_wanted = |name: &String| wanted.as_ref().is_none_or(|list| list.split(',').any(|wanted| wanted == name));
+    zoo.names().into_iter().filter(is_wanted).collect()
+}
+
 /// Puts the cells that `test` makes into the table, of the models that the user wants.
 fn write_rows(test: &str) {
-    let names = Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo").names();
-    let wanted = std::env::var("ZOO_MODELS").ok();
-    let wanted = |name: &str| wanted.as_ref().is_none_or(|list| list.split(',').any(|wanted| wanted == name));
-    let mut table = Table::read();
-    for name in names.iter().filter(|name| wanted(name)) {
-        let row = made_by(test, name);
+    let mut table = Table::read(STATUS);
+    for name in wanted(&Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo")) {
+        let row = made_by(test, &name);
         say(&format!("zoo: {name}: {row:?}"));
         table.update(row);
     }
@@ -208,7 +247,7 @@ fn openvino_reads_what_cannot_be_converted_and_not_what_damages_it() {
 
 #[test]
 fn the_table_has_a_row_for_every_known_model() {
-    let table = Table::read();
+    let table = Table::read(STATUS);
     let rows: BTreeSet<&str> = table.rows.iter().map(|row| row["model"].as_str()).collect();
     assert_eq!((rows.len(), table.rows.len()), (123, 123), "one row for each");
     for model in Store::new(&cache()).expect("the recipes").list() {

@@ -165,7 +165,8 @@ impl Session<'_> {
         if found.is_empty() {
             found = values.values().filter_map(Value::as_object).flat_map(of_keys).collect();
         }
-        self.others.extend(values.keys().filter(|key| asked(key).is_none()).cloned());
+        let unasked: Vec<String> = values.keys().filter(|key| asked(key).is_none() && !self.others.contains(key)).cloned().collect();
+        self.others.extend(unasked);
         Ok(found)
     }
 

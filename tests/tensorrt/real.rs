@@ -1,5 +1,4 @@
-//! The real builder of TensorRT-RTX, which works without a GPU: out of the wheel `onnxruntime-ep-nv-tensorrt-rtx-cu13`, fetched by
-//! SHA-256 with pip. Without the network the test says that it was skipped, unless HPINFER_REQUIRE_TENSORRT is set.
+//! The real builder of TensorRT-RTX, which works without a GPU.
 
 use super::decoder::recurrent;
 use super::half::installed;
@@ -7,8 +6,8 @@ use super::surgery::apply;
 use super::surgery_samples::deformable;
 use super::surgery_sequences::{at_two_shapes, shifted};
 use crate::random::Random;
+use crate::tensorrt_rtx::libraries;
 use hpinfer::backend::tensorrt::ffi::{Abi, BuildOptions, Library, Range};
-use hpinfer::cache::{Cache, Folder, Member, Package, Wheel};
 use hpinfer::onnx::half::{Keep, convert};
 use hpinfer::onnx::proto::ModelProto;
 use hpinfer::onnx::surgery::decoder::{self, Decoder};
@@ -16,38 +15,13 @@ use hpinfer::onnx::surgery::{self, Surgery};
 use hpinfer::onnx::{Model, sample};
 use prost::Message;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-const FOLDER: &str = "tensorrt-rtx-1.7.1";
-const MEMBERS: [(&str, u64); 2] = [
-    ("onnxruntime_ep_nv_tensorrt_rtx/libtensorrt_rtx.so.1.7.1", 234_013_248),
-    ("onnxruntime_ep_nv_tensorrt_rtx/libtensorrt_onnxparser_rtx.so.1.7.1", 4_097_984),
-];
 
 /// The opened library, or `None` after a line that says why not.
 pub fn library() -> Option<Arc<Library>> {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home");
-    let members = MEMBERS.map(|(from, bytes)| Member { from, to: from, bytes, sha256: None }).to_vec();
-    let package = Package {
-        what: "TensorRT-RTX 1.7.1".into(),
-        next_step: "run the test with the package index in reach".into(),
-        wheel: Wheel {
-            project: "onnxruntime-ep-nv-tensorrt-rtx-cu13",
-            version: "0.5.0",
-            file: "onnxruntime_ep_nv_tensorrt_rtx_cu13-0.5.0-py3-none-manylinux_2_28_x86_64.whl",
-            sha256: "32f575c633d171b4edf4b53d3bb22b72a6c9c0a850d2982ce9a788a5d40d3298",
-            bytes: 146_476_965,
-        },
-        folders: vec![Folder { path: PathBuf::from(FOLDER), members }],
-    };
-    if let Err(e) = Cache::open(Some(&home)).unwrap().install(&package) {
-        assert!(std::env::var_os("HPINFER_REQUIRE_TENSORRT").is_none(), "{e}");
-        println!("SKIPPED: {e}");
-        return None;
-    }
-    let path = |index: usize| home.join(FOLDER).join(MEMBERS[index].0);
-    Some(Library::open(&path(0), Some(&path(1))).unwrap())
+    let [library, parser] = libraries()?;
+    Some(Library::open(&library, Some(&parser)).unwrap())
 }
 
 fn build(library: &Arc<Library>, onnx: &[u8], target: i32) -> hpinfer::Result<Vec<u8>> {

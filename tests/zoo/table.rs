@@ -1,4 +1,4 @@
-//! `engines/status.csv`: what is known of every model, a row each.
+//! Tables in `engines/`: what is known of every model, a row each.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,24 +38,25 @@ const SMALL: f64 = 2e-5;
 /// One row: cells by column.
 pub type Row = BTreeMap<String, String>;
 
-/// The committed table.
+/// A committed table.
 pub struct Table {
+    file: &'static str,
     pub columns: Vec<String>,
     pub rows: Vec<Row>,
 }
 
 impl Table {
-    pub fn path() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/status.csv")
+    fn path(file: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("engines").join(file)
     }
 
-    pub fn read() -> Self {
-        let text = std::fs::read_to_string(Self::path()).expect("engines/status.csv");
+    pub fn read(file: &'static str) -> Self {
+        let text = std::fs::read_to_string(Self::path(file)).unwrap_or_else(|e| panic!("engines/{file}: {e}"));
         let mut lines = text.lines().filter(|line| !line.starts_with('#'));
         let columns: Vec<String> = lines.next().expect("a heading").split(',').map(str::to_owned).collect();
         let cells = |line: &str| line.splitn(columns.len(), ',').map(str::to_owned).collect::<Vec<_>>();
         let rows = lines.map(|line| columns.iter().cloned().zip(cells(line)).collect()).collect();
-        Self { columns, rows }
+        Self { file, columns, rows }
     }
 
     pub fn row(&self, model: &str) -> Option<&Row> {
@@ -69,11 +70,11 @@ impl Table {
             None => self.rows.push(fresh),
         }
         self.rows.sort_by(|a, b| a["model"].cmp(&b["model"]));
-        let old = std::fs::read_to_string(Self::path()).unwrap_or_default();
+        let old = std::fs::read_to_string(Self::path(self.file)).unwrap_or_default();
         let comments = old.lines().filter(|line| line.starts_with('#')).map(str::to_owned);
         let cells = |row: &Row| self.columns.iter().map(|c| row.get(c).cloned().unwrap_or_default()).collect::<Vec<_>>().join(",");
         let lines: Vec<String> = comments.chain([self.columns.join(",")]).chain(self.rows.iter().map(cells)).collect();
-        std::fs::write(Self::path(), lines.join("\n") + "\n").expect("the table is written");
+        std::fs::write(Self::path(self.file), lines.join("\n") + "\n").expect("the table is written");
     }
 }
 
