@@ -193,6 +193,11 @@ pub(super) fn counted() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(0..=MOST)
 }
 
+/// Reads a number of which there has to be one at least.
+pub(super) fn one_or_more() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=MOST)
+}
+
 /// What the score of a box is the mean of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum ScoreModeArg {

@@ -27,7 +27,7 @@ pub struct PdfArgs {
     #[arg(long, value_name = "WORD", env = "HPINFER_PDF_PASSWORD", hide_env_values = true)]
     pub pdf_password: Option<String>,
     /// Refuse PDF inputs of which more pages than this are asked for
-    #[arg(long, value_name = "N", default_value_t = 10_000, hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_pages: u32,
     /// Give a PDF page up when it is not rendered within this time, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, hide_short_help = true)]

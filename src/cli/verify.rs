@@ -42,7 +42,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Timed runs of each
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = super::args::one_or_more())]
     repeat: usize,
     /// One JSON object instead of tables
     #[arg(long)]

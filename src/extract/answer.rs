@@ -29,8 +29,13 @@ pub(super) fn plain(key: &str) -> String {
     letters.trim_end_matches([':', '：']).to_owned()
 }
 
+/// Both as one; a later value counts, unless it says that there is none.
 fn both(mut first: Map<String, Value>, second: Map<String, Value>) -> Map<String, Value> {
-    first.extend(second);
+    for (key, value) in second {
+        if !is_unknown(&value) || first.get(&key).is_none_or(is_unknown) {
+            first.insert(key, value);
+        }
+    }
     first
 }
 
@@ -111,6 +116,7 @@ mod tests {
         let expected = json!({"a": "x", "b": "y"});
         for answer in [
             r#"[{"a": "x"}, {"b": "y"}]"#,
+            r#"[{"a": "x", "b": ""}, {"a": "未知", "b": "y"}]"#,
             "```json\n[{\"a\": \"x\"}, {\"b\": \"y\"}]\n```",
             "First:\n```json\n{\"a\": \"x\"}\n```\nthen:\n```json\n{\"b\": \"y\"}\n```",
         ] {

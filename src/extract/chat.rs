@@ -157,7 +157,8 @@ impl Session<'_> {
     /// objects within it.
     fn answer(&mut self, question: &str) -> Result<Map<String, Value>> {
         let values = answer::values(&self.extractor.endpoint()?.ask(question)?);
-        let asked = |key: &str| self.left.iter().find(|left| answer::plain(left) == answer::plain(key)).cloned();
+        let alike = |key: &str| self.left.iter().find(|left| answer::plain(left) == answer::plain(key));
+        let asked = |key: &str| self.left.iter().find(|left| *left == key).or_else(|| alike(key)).cloned();
         let of_keys = |values: &Map<String, Value>| -> Map<String, Value> {
             values.iter().filter_map(|(key, value)| Some((asked(key)?, value.clone()))).collect()
         };

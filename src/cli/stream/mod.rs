@@ -61,7 +61,7 @@ pub struct StreamArgs {
     #[arg(long, value_name = "POLICY")]
     drop: Option<String>,
     /// Frames of a stream that may wait [default: 1 where a stream drops its oldest, else 4]
-    #[arg(long, value_name = "N", value_parser = super::args::counted())]
+    #[arg(long, value_name = "N", value_parser = super::args::one_or_more())]
     queue: Option<usize>,
     /// How long a frame may wait for others to share its batch, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]
@@ -96,7 +96,7 @@ pub struct StreamArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     stall: f64,
     /// Attempts in a row to reach a stream, or to read a file over which ffmpeg was killed
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
     /// Size of raw frames, as 1920x1080
     #[arg(long, value_name = "WxH")]
@@ -122,7 +122,7 @@ pub struct StreamArgs {
 impl StreamArgs {
     fn video(&self, stop: &Stop) -> Result<VideoOptions> {
         let stall = Duration::try_from_secs_f64(self.stall).ok().filter(|stall| !stall.is_zero());
-        let stall = stall.ok_or_else(|| Error::config("--stall", format!("{} is no time above 0", self.stall)))?;
+        let stall = stall.ok_or_else(|| Error::config("--stall", format!("{} is no number of seconds above 0", self.stall)))?;
         Ok(VideoOptions { ffmpeg: self.ffmpeg.clone(), stop: stop.flag(), stall, attempts: self.attempts, ..VideoOptions::default() })
     }
 
@@ -188,7 +188,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     if args.carry_over.is_some() {
         settings.decoders = 1; // the comparison needs each stream in its order
     }
-    settings.queue = args.queue.unwrap_or(settings.queue).max(1);
+    settings.queue = args.queue.unwrap_or(settings.queue);
     let gauges = Gauges::new(args.input.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut lines = line::Lines::new(&args.input, Schema::default());

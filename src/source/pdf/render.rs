@@ -144,13 +144,16 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Res
     Ok((ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(|e| e.to_string())?, layer))
 }
 
-/// Whether the page's content, or a part of it, is not there, or there are bytes for it and nothing comes out of them.
+/// Whether the page's content is not there, or there are bytes for it and nothing comes out of them.
 fn content_is_lost(page: &Page<'_>) -> bool {
     let is_written = |stream: Stream<'_>| stream.raw_data().len() > EMPTY_STREAM;
     let written = match (page.raw().get::<Stream<'_>>(CONTENTS), page.raw().get::<Array<'_>>(CONTENTS)) {
         (Some(stream), _) => is_written(stream),
-        (None, Some(parts)) if parts.iter::<Stream<'_>>().count() < parts.raw_iter().count() => return true,
-        (None, Some(parts)) => parts.iter::<Stream<'_>>().any(is_written),
+        // Parts that are taken out of a page are no damage, as long as there are others.
+        (None, Some(parts)) => match parts.iter::<Stream<'_>>().next() {
+            None => return parts.raw_iter().next().is_some(),
+            Some(_) => parts.iter::<Stream<'_>>().any(is_written),
+        },
         (None, None) => return page.raw().get_ref(CONTENTS).is_some(),
     };
     written && page.page_stream().is_none_or(|content| content.trim_ascii().is_empty())
