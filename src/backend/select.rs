@@ -251,8 +251,8 @@ impl Selector {
                     tracing::warn!("{}: {name} is left out (-vv says all of it): {first}", options.model);
                     tracing::debug!("{said}");
                 }
-                let failed = failures.iter().map(|(name, _)| *name);
-                let absent = failed.filter(|&name| name != BackendName::TensorRt && self.backends.open(name).is_err()).collect();
+                let is_absent = |(_, e): &&(BackendName, Error)| matches!(e, Error::Missing { .. });
+                let absent = failures.iter().filter(is_absent).map(|(name, _)| *name).collect();
                 let measured = Measured { backend, milliseconds, model: options.model.clone(), absent };
                 // An engine of TensorRT may be built again and be right then; what another library cannot load stays so.
                 let is_for_good = failures.iter().all(|(name, _)| *name != BackendName::TensorRt);

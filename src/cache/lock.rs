@@ -23,7 +23,7 @@ pub fn lock_file(path: &Path, what: &str) -> io::Result<Lock> {
         Ok(()) => {}
         Err(TryLockError::Error(e)) => return Err(e),
         Err(TryLockError::WouldBlock) => {
-            let _waiting = Progress::spinner(format!("waiting for another process that makes {what}"));
+            let _waiting = Progress::spinner(format!("waiting until {what} is made"));
             file.lock()?;
         }
     }

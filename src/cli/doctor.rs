@@ -44,7 +44,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
                     topic: "library",
                     name,
                     ok: true,
-                    found: format!("{version}, {} ({:?})", found.path.display(), found.origin),
+                    found: format!("{version}, {} ({})", found.path.display(), format!("{:?}", found.origin).to_lowercase()),
                     next_step: None,
                 }
             }

@@ -159,8 +159,17 @@ impl Session<'_> {
         let values = answer::values(&self.extractor.endpoint()?.ask(question)?);
         let alike = |key: &str| self.left.iter().find(|left| answer::plain(left) == answer::plain(key));
         let asked = |key: &str| self.left.iter().find(|left| *left == key).or_else(|| alike(key)).cloned();
-        let of_keys = |values: &Map<String, Value>| -> Map<String, Value> {
-            values.iter().filter_map(|(key, value)| Some((asked(key)?, value.clone()))).collect()
+        // Of several spellings of a key the right one counts, and a value before the word that there is none.
+        let of_keys = |values: &Map<String, Value>| {
+            let mut found = Map::new();
+            for (key, value) in values {
+                let Some(name) = asked(key) else { continue };
+                let is_first = found.get(&name).is_none_or(answer::is_unknown);
+                if is_first || (name == *key && !answer::is_unknown(value)) {
+                    found.insert(name, value.clone());
+                }
+            }
+            found
         };
         let mut found = of_keys(&values);
         if found.is_empty() {

@@ -28,8 +28,12 @@ pub(super) fn wanted(
     limits: CoreLimits,
     on_gpu: bool,
 ) -> Result<Wanted> {
-    let asked = Asked::of(&model.name, config)?;
+    let asked = Asked::of(&model.name, config, flag)?;
     let mut backend = flag.or(asked.backend);
+    if on_gpu && asked.run_mode.is_some() && backend == Some(BackendName::PaddleInfer) {
+        let reason = "run_mode is one of Paddle Inference, which is here for the processor only; leave it out, or give --device cpu";
+        return Err(Error::config(format!("hpi_config of model {}", model.name), reason));
+    }
     if config.auto_paddle2onnx == Some(false) && model.files.onnx.is_none() {
         match backend {
             None | Some(BackendName::PaddleInfer) => backend = Some(BackendName::PaddleInfer),
@@ -62,7 +66,7 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn of(model: &str, config: &'a HpiConfig) -> Result<Self> {
+    fn of(model: &str, config: &'a HpiConfig, flag: Option<BackendName>) -> Result<Self> {
         let refused = |reason: String| Err(Error::config(format!("hpi_config of model {model}"), reason));
         let options = config.backend_config.as_deref();
         let (mut backend, mut run_mode) = (config.backend, None);
@@ -78,13 +82,15 @@ impl<'a> Asked<'a> {
             Some("trt_fp16") => (backend, float16) = (Some(BackendName::PaddleTensorRt), true),
             Some(mode) => return refused(format!("run_mode `{mode}` is unknown; known: paddle, mkldnn, trt_fp32, trt_fp16")),
         }
-        if let Some(other) =
-            config.backend.filter(|&backend| engine_of(backend) != BackendName::TensorRt && backend != BackendName::PaddleInfer)
+        // Another engine on the command line takes the options away with the engine that they are of.
+        let stands = |backend: &BackendName| flag.is_none_or(|flag| engine_of(flag) == engine_of(*backend));
+        let takes_every_size = |backend: &BackendName| matches!(backend, BackendName::OpenVino | BackendName::OnnxRuntime);
+        if let Some(other) = config.backend.filter(|backend| takes_every_size(backend) && stands(backend))
             && options.is_some_and(|options| !options.dynamic_shapes.is_empty())
         {
             return refused(format!("dynamic_shapes are of tensorrt, {other} takes every size; leave them out"));
         }
-        if backend.is_some_and(|backend| engine_of(backend) == BackendName::TensorRt)
+        if backend.is_some_and(|backend| engine_of(backend) == BackendName::TensorRt && stands(&backend))
             && options.is_some_and(|options| options.use_dynamic_shapes == Some(false))
         {
             let reason =
@@ -208,6 +214,8 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
             (Some(Precision::Float16), None)
         );
         assert_eq!(choose(Some(OnnxRuntime), half).backend, Some(OnnxRuntime), "another engine on the command line takes its options away");
+        let fixed = r#"{"backend": "tensorrt", "backend_config": {"use_dynamic_shapes": false}}"#;
+        assert_eq!(choose(Some(OnnxRuntime), fixed).backend, Some(OnnxRuntime));
         let modes = r#"{"backend": "paddle", "backend_config": {"run_mode": "trt_fp16"}}"#;
         assert_eq!(choose(None, modes).adjustments[&TensorRt].precision, Some(Precision::Float16));
     }

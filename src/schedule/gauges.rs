@@ -30,8 +30,8 @@ pub struct Gauges {
     pub done: AtomicUsize,
     /// Workers that died and were replaced.
     pub replaced: AtomicU64,
-    /// Threads that decode, feed the engines and finish results: as many as the times of the items so far call for.
-    pub threads: [AtomicUsize; 3],
+    /// Threads that decode ahead: as many as the times of the items so far call for.
+    pub decoders: AtomicUsize,
     latencies: Mutex<Latencies>,
 }
 
@@ -64,7 +64,7 @@ impl Gauges {
             ready: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             replaced: AtomicU64::new(0),
-            threads: Default::default(),
+            decoders: AtomicUsize::new(0),
             latencies: Mutex::default(),
         }
     }

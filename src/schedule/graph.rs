@@ -7,7 +7,7 @@ use super::batcher::{Batcher, Batching};
 use super::drops::{DropPolicy, Inbox};
 use super::gauges::Gauges;
 use super::reorder::Reorder;
-use super::split::{Split, Stage};
+use super::split::Split;
 use super::stop::Stop;
 use crate::error::Result;
 use crossbeam::channel::{self, Receiver, Select, Sender};
@@ -71,12 +71,12 @@ pub struct Feed<'a, S: Stages + ?Sized> {
 /// How many threads and how much room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Threads of the decode pool, at most: those that are not needed to keep pace with the workers wait. With one,
+    /// Threads of the decode pool; those that are not needed to keep pace with the workers wait while these have work. With one,
     /// [`Stages::decode`] sees each stream in its order.
     pub decoders: usize,
     /// Workers.
     pub workers: usize,
-    /// Threads of the finishing pool, at most.
+    /// Threads of the finishing pool.
     pub finishers: usize,
     /// Items a source may be ahead of the decode pool.
     pub queue: usize,
@@ -151,6 +151,10 @@ fn spanned<T>(thread: usize, call: impl FnOnce() -> T) -> (T, Option<Span>) {
     let from = Instant::now();
     let value = call();
     (value, Some(Span { thread, from, to: Instant::now() }))
+}
+
+fn length(span: Option<Span>) -> Duration {
+    span.map_or(Duration::ZERO, |span| span.to - span.from)
 }
 
 /// An item's place in its stream.
@@ -292,7 +296,8 @@ impl<S: Stages> Graph<'_, S> {
         arrivals: &Sender<Arrival<S>>,
     ) {
         let mut open: Vec<&Receiver<_>> = inboxes.iter().collect();
-        while !open.is_empty() && self.split.wait(Stage::Decode, index) && free.recv().is_ok() {
+        let _ending = self.split.ending();
+        while !open.is_empty() && self.split.wait(index) && free.recv().is_ok() {
             let mut select = Select::new();
             open.iter().for_each(|inbox| {
                 select.recv(inbox);
@@ -306,7 +311,7 @@ impl<S: Stages> Graph<'_, S> {
             };
             self.gauges.streams[ticket.stream].queued.fetch_sub(1, Relaxed);
             let (decoded, span) = spanned(index, || caught(|| self.stages.decode(&mut ticket.tag, raw)));
-            self.measured(Stage::Decode, span, 1);
+            self.split.decoded(length(span));
             ticket.timeline.decode = span;
             match decoded.unwrap_or_else(|reason| Err(self.stages.fault(&ticket.tag, format!("decoding failed: {reason}")))) {
                 Ok(item) => {
@@ -316,7 +321,6 @@ impl<S: Stages> Graph<'_, S> {
                 Err(output) => arrive(arrivals, ticket, output),
             }
         }
-        self.split.end(Stage::Decode);
     }
 
     /// The thread of a worker. When it dies over a batch, a new one tries each item of it once more, alone: one of them may be
@@ -329,7 +333,9 @@ impl<S: Stages> Graph<'_, S> {
             if batch.is_empty() {
                 return;
             }
-            self.gauges.ready.fetch_sub(batch.len(), Relaxed);
+            if self.gauges.ready.fetch_sub(batch.len(), Relaxed) == batch.len() {
+                self.split.starved();
+            }
             let (tickets, ready): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             let hand_on = |mut ticket: Ticket<S::Tag>, ready, span, outcome: Result<S::Done, String>| match outcome {
                 Ok(output) => {
@@ -345,7 +351,7 @@ impl<S: Stages> Graph<'_, S> {
             let (outputs, span) = spanned(index, || self.attempt(index, &mut worker, &ready));
             match outputs {
                 Ok(outputs) => {
-                    self.measured(Stage::Work, span, outputs.len());
+                    self.split.worked(length(span), outputs.len());
                     for ((ticket, ready), output) in tickets.into_iter().zip(ready).zip(outputs) {
                         hand_on(ticket, ready, span, Ok(output));
                     }
@@ -383,22 +389,12 @@ impl<S: Stages> Graph<'_, S> {
 
     /// A thread of the finishing pool.
     fn finish(&self, index: usize, done: &Receiver<Worked<S>>, arrivals: &Sender<Arrival<S>>) {
-        while self.split.wait(Stage::Finish, index)
-            && let Ok(((mut ticket, ready), output)) = done.recv()
-        {
+        for ((mut ticket, ready), output) in done {
             self.gauges.done.fetch_sub(1, Relaxed);
             let (finished, span) = spanned(index, || caught(|| self.stages.finish(&ticket.tag, ready, output)));
-            self.measured(Stage::Finish, span, 1);
             ticket.timeline.finish = span;
             let output = finished.unwrap_or_else(|reason| self.stages.fault(&ticket.tag, format!("finishing failed: {reason}")));
             arrive(arrivals, ticket, output);
-        }
-        self.split.end(Stage::Finish);
-    }
-
-    fn measured(&self, stage: Stage, span: Option<Span>, items: usize) {
-        if let Some(span) = span {
-            self.split.add(stage, span.to - span.from, items);
         }
     }
 

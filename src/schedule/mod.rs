@@ -1,7 +1,7 @@
 //! Overlap across pictures. It stands between sources and sinks and knows neither: items and outputs are whatever the
 //! caller hands it. [`ordered`](fn@ordered) serves a list of inputs. [`graph`] serves streams: sources with a policy
 //! each (`drops`), a decode pool, workers fed in batches (`batcher`), a finishing pool and a sink that sees every
-//! stream in its order (`reorder`), each pool with as many threads as it needs (`split`), with figures on the way ([`gauges`]) and an orderly end ([`stop`]).
+//! stream in its order (`reorder`), with as many threads decoding as keep pace (`split`), with figures on the way ([`gauges`]) and an orderly end ([`stop`]).
 
 mod batcher;
 mod drops;

@@ -1,9 +1,10 @@
-//! How many threads of the decode and finishing pools work: as many as keep pace with the workers, by what items took so far.
+//! How many threads decode ahead of the workers: as many as keep pace with them, by what items took so far. The others wait as
+//! long as the workers have something to do, so that one slow item holds up nobody.
 
 use super::gauges::Gauges;
 use super::graph::Settings;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Items at the workers between two choices, for each of them.
@@ -11,103 +12,110 @@ const MEASURED: u64 = 8;
 /// Room for items that take longer than those measured, and for threads that have to wait for a core.
 const MARGIN: f64 = 1.5;
 
-/// A stage whose threads are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    Decode,
-    Work,
-    Finish,
-}
-
-/// Times of the items since the last choice, and the choice.
+/// Times of the items since the last choice; the choice itself is in [`Gauges::decoders`].
 pub(super) struct Split<'a> {
     workers: usize,
-    /// Nanoseconds by stage, summed over items.
-    spent: [AtomicU64; 3],
+    decoders: usize,
+    gauges: &'a Gauges,
+    decoding_ns: AtomicU64,
+    working_ns: AtomicU64,
     /// Items that the workers are done with since the last choice.
     items: AtomicU64,
-    /// The choice is kept there.
-    gauges: &'a Gauges,
-    /// The most of each: what the pools have.
-    most: [usize; 3],
-    over: Mutex<[bool; 3]>,
+    /// The first items bring engines and memory up; they tell nothing of the rest.
+    is_warm: AtomicBool,
+    over: Mutex<bool>,
     changed: Condvar,
 }
 
 impl<'a> Split<'a> {
-    /// All threads of `settings` work until something was measured.
+    /// All decoders of `settings` work until something was measured.
     pub fn new(settings: &Settings, gauges: &'a Gauges) -> Self {
-        let most = [settings.decoders, settings.workers, settings.finishers].map(|threads| threads.max(1));
-        for (threads, most) in gauges.threads.iter().zip(most) {
-            threads.store(most, Relaxed);
-        }
-        Self {
-            workers: most[Stage::Work as usize],
-            spent: Default::default(),
-            items: AtomicU64::new(0),
-            gauges,
-            most,
-            over: Mutex::default(),
-            changed: Condvar::new(),
-        }
+        let (workers, decoders) = (settings.workers.max(1), settings.decoders.max(1));
+        gauges.decoders.store(decoders, Relaxed);
+        let (decoding_ns, working_ns, items, is_warm, over, changed) = Default::default();
+        Self { workers, decoders, gauges, decoding_ns, working_ns, items, is_warm, over, changed }
     }
 
-    /// Notes that a stage spent `time` on an item, or the workers on `items`; chooses anew when enough were seen.
-    pub fn add(&self, stage: Stage, time: Duration, items: usize) {
-        self.spent[stage as usize].fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
-        if stage == Stage::Work {
-            let enough = MEASURED * self.workers as u64;
-            let before = self.items.fetch_add(items as u64, Relaxed);
-            if before < enough && before + items as u64 >= enough {
-                self.choose();
-            }
+    /// An item was decoded in `time`.
+    pub fn decoded(&self, time: Duration) {
+        self.decoding_ns.fetch_add(nanoseconds(time), Relaxed);
+    }
+
+    /// A worker took `time` for `items`; chooses anew when enough were seen.
+    pub fn worked(&self, time: Duration, items: usize) {
+        self.working_ns.fetch_add(nanoseconds(time), Relaxed);
+        let (items, enough) = (items as u64, MEASURED * self.workers as u64);
+        let before = self.items.fetch_add(items, Relaxed);
+        if before < enough && before + items >= enough {
+            self.choose();
         }
     }
 
     fn choose(&self) {
-        let spent = [0, 1, 2].map(|stage| self.spent[stage].swap(0, Relaxed) as f64);
+        let [decoding, working] = [&self.decoding_ns, &self.working_ns].map(|sum| sum.swap(0, Relaxed) as f64);
         self.items.store(0, Relaxed);
-        let [_, work, _] = spent;
-        let wanted = |stage: Stage| {
-            let pace = MARGIN * self.workers as f64 * spent[stage as usize] / work.max(1.0);
-            (pace.ceil() as usize).clamp(1, self.most[stage as usize])
-        };
-        let chosen = [wanted(Stage::Decode), self.workers, wanted(Stage::Finish)];
-        let before = [0, 1, 2].map(|stage| self.gauges.threads[stage].swap(chosen[stage], Relaxed));
-        if before == chosen {
+        if !self.is_warm.swap(true, Relaxed) {
             return;
         }
-        let _held = self.over.lock().unwrap_or_else(PoisonError::into_inner); // a thread about to wait would miss it
-        self.changed.notify_all();
-        let all = spent.iter().sum::<f64>().max(1.0);
-        let [decode, work, finish] = spent.map(|part| 100.0 * part / all);
-        let [decoders, workers, finishers] = chosen;
-        tracing::info!(
-            "measured: decoding {decode:.1} %, engines {work:.1} %, finishing {finish:.1} % of the time of a frame; \
-             so {decoders} of {} threads decode, {workers} feed the engines, {finishers} of {} finish results",
-            self.most[0],
-            self.most[2],
-        );
+        let pace = MARGIN * self.workers as f64 * decoding / working.max(1.0);
+        let chosen = (pace.ceil() as usize).clamp(1, self.decoders);
+        if self.gauges.decoders.swap(chosen, Relaxed) != chosen {
+            self.wake();
+            let share = 100.0 * decoding / (decoding + working).max(1.0);
+            tracing::info!(
+                "decoding is {share:.1} % of the work on a frame: {chosen} of {} threads keep pace with the engines",
+                self.decoders
+            );
+        }
     }
 
-    /// Waits until thread `index` of `stage` is to work; `false` when the stage is over.
-    pub fn wait(&self, stage: Stage, index: usize) -> bool {
-        let idle = || index >= self.gauges.threads[stage as usize].load(Relaxed);
+    /// Waits until decoder `index` is to take something up; `false` when there is nothing more.
+    pub fn wait(&self, index: usize) -> bool {
+        let idle = || index >= self.gauges.decoders.load(Relaxed) && self.gauges.ready.load(Relaxed) > 0;
         if !idle() {
             return true;
         }
-        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-        while idle() && !over[stage as usize] {
+        let mut over = self.lock();
+        while idle() && !*over {
             over = self.changed.wait(over).unwrap_or_else(PoisonError::into_inner);
         }
-        !over[stage as usize]
+        !*over
     }
 
-    /// A thread of `stage` found that there is nothing more to come.
-    pub fn end(&self, stage: Stage) {
-        self.over.lock().unwrap_or_else(PoisonError::into_inner)[stage as usize] = true;
+    /// The workers have taken all that was decoded.
+    pub fn starved(&self) {
+        if self.gauges.decoders.load(Relaxed) < self.decoders {
+            self.wake();
+        }
+    }
+
+    /// Tells, when it goes, that a decoder found nothing more to come.
+    pub fn ending(&self) -> Ending<'_> {
+        Ending(self)
+    }
+
+    fn wake(&self) {
+        let _held = self.lock(); // a thread that is about to wait would miss it
         self.changed.notify_all();
     }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Split::ending`].
+pub(super) struct Ending<'a>(&'a Split<'a>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() = true;
+        self.0.changed.notify_all();
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -119,42 +127,45 @@ mod tests {
         Split::new(&Settings::new(threads, Batching::default()), gauges)
     }
 
-    /// Items that take so long in each stage, enough for a choice.
-    fn see(split: &Split<'_>, [decode, work, finish]: [u64; 3]) -> [usize; 2] {
+    /// Items that take so long, enough for a choice.
+    fn see(split: &Split<'_>, decode: u64, work: u64) -> usize {
         for _ in 0..MEASURED * split.workers as u64 {
-            split.add(Stage::Decode, Duration::from_micros(decode), 1);
-            split.add(Stage::Finish, Duration::from_micros(finish), 1);
-            split.add(Stage::Work, Duration::from_micros(work), 1);
+            split.decoded(Duration::from_micros(decode));
+            split.worked(Duration::from_micros(work), 1);
         }
-        [Stage::Decode, Stage::Finish].map(|stage| split.gauges.threads[stage as usize].load(Relaxed))
+        split.gauges.decoders.load(Relaxed)
     }
 
     #[test]
-    fn pools_keep_pace_with_the_workers_and_grow_again() {
+    fn decoders_keep_pace_with_the_workers_and_grow_again() {
         let gauges = Gauges::new(1);
         let split = split(8, &gauges);
-        assert_eq!(see(&split, [10, 1000, 1]), [1, 1]);
-        assert_eq!(see(&split, [1000, 1000, 250]), [8, 3]); // 12 of 8, and 1.5 x 8 / 4
-        assert_eq!(see(&split, [250, 1000, 5000]), [3, 8]);
-        assert_eq!(see(&split, [0, 0, 0]), [1, 1]);
+        assert_eq!(see(&split, 10, 1000), 8, "the first items bring things up");
+        assert_eq!(see(&split, 10, 1000), 1);
+        assert_eq!(see(&split, 1000, 1000), 8); // 12 of 8
+        assert_eq!(see(&split, 250, 1000), 3); // 1.5 x 8 / 4
+        assert_eq!(see(&split, 0, 0), 1);
     }
 
     #[test]
-    fn threads_too_many_wait_for_their_turn_or_the_end() {
+    fn decoders_too_many_wait_for_starving_workers_or_the_end() {
         let gauges = Gauges::new(1);
         let split = split(4, &gauges);
-        assert!(split.wait(Stage::Decode, 3), "nothing is measured yet");
-        assert_eq!(see(&split, [1, 1000, 1]), [1, 1]);
-        assert!(split.wait(Stage::Decode, 0));
+        gauges.ready.store(1, Relaxed);
+        assert!(split.wait(3), "nothing is measured yet");
+        see(&split, 1, 1000);
+        assert_eq!(see(&split, 1, 1000), 1);
+        assert!(split.wait(0));
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| split.wait(Stage::Decode, 1));
-            assert_eq!(see(&split, [1000, 1000, 1000]), [4, 4]);
+            let waiting = scope.spawn(|| split.wait(1));
+            gauges.ready.store(0, Relaxed);
+            split.starved();
             assert!(waiting.join().expect("no panic"));
         });
-        see(&split, [1, 1000, 1]);
+        gauges.ready.store(1, Relaxed);
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| split.wait(Stage::Finish, 2));
-            split.end(Stage::Finish);
+            let waiting = scope.spawn(|| split.wait(2));
+            drop(split.ending());
             assert!(!waiting.join().expect("no panic"));
         });
     }

@@ -140,10 +140,10 @@ impl Engine for PaddleEngine {
         &self.spec
     }
 
-    /// As many processes as half of the memory holds.
+    /// As many processes as an eighth of the memory holds: a pipeline has several such engines.
     fn most_sessions(&self) -> usize {
         let weights = self.start.files.params.metadata().map_or(0, |meta| meta.len());
-        available_memory().map_or(usize::MAX, |bytes| (bytes / 2 / (PROCESS_BYTES + WEIGHTS_TWICE * weights)).max(1) as usize)
+        available_memory().map_or(usize::MAX, |bytes| (bytes / 8 / (PROCESS_BYTES + WEIGHTS_TWICE * weights)).max(1) as usize)
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {

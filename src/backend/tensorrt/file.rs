@@ -132,6 +132,7 @@ fn open_trusted(path: &Path) -> Result<File, Refusal> {
 
 /// Refuses a place in a folder that others can write: what lies there is never loaded. One that is not there yet will be made.
 pub(super) fn trust_folder(path: &Path) -> Result<(), Refusal> {
+    let path = std::path::absolute(path)?; // a bare name has no folder
     match fs::metadata(path.parent().ok_or(Refusal::Absent)?) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         meta => trust("its folder", &meta?),

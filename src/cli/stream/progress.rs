@@ -41,9 +41,9 @@ fn figures(gauges: &Gauges, frames: u64, time: Duration, latency: &Histogram) ->
     let ms = |percent| latency.percentile(percent).map_or("-".into(), |d| format!("{:.1} ms", d.as_secs_f64() * 1e3));
     let waiting: Vec<usize> = gauges.streams.iter().map(|stream| stream.queued.load(Relaxed)).collect();
     let queues = format!("queues {} | {} | {}", of_streams(&waiting), gauges.ready.load(Relaxed), gauges.done.load(Relaxed));
-    let [decode, work, finish] = gauges.threads.each_ref().map(|threads| threads.load(Relaxed));
-    let threads = format!("threads {decode} | {work} | {finish}");
-    let mut text = format!("{:.1} fps, latency p50 {} p99 {}, {queues}, {threads}", frames as f64 / time.as_secs_f64(), ms(50.0), ms(99.0));
+    let decoders = gauges.decoders.load(Relaxed);
+    let mut text =
+        format!("{:.1} fps, latency p50 {} p99 {}, {queues}, decoders {decoders}", frames as f64 / time.as_secs_f64(), ms(50.0), ms(99.0));
     let counts = [("dropped", totals.dropped), ("skipped", totals.skipped), ("workers replaced", gauges.replaced.load(Relaxed))];
     for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         text += &format!(", {what} {count}");
@@ -86,8 +86,8 @@ mod tests {
         let gauges = Gauges::new(2);
         gauges.streams[1].queued.store(3, Relaxed);
         gauges.ready.store(2, Relaxed);
-        gauges.threads.iter().zip([1, 3, 1]).for_each(|(threads, count)| threads.store(count, Relaxed));
+        gauges.decoders.store(1, Relaxed);
         let text = figures(&gauges, 5, Duration::from_secs(2), &gauges.latency());
-        assert_eq!(text, "2.5 fps, latency p50 - p99 -, queues 0+3 | 2 | 0, threads 1 | 3 | 1");
+        assert_eq!(text, "2.5 fps, latency p50 - p99 -, queues 0+3 | 2 | 0, decoders 1");
     }
 }

@@ -17,6 +17,10 @@ struct Doubling {
     workers: AtomicUsize,
     largest_batch: AtomicUsize,
     work_time: Duration,
+    /// This one is decoded when it is released, or late.
+    held: Option<u64>,
+    released: AtomicBool,
+    late: AtomicBool,
 }
 
 impl Stages for Doubling {
@@ -28,6 +32,14 @@ impl Stages for Doubling {
     type Worker = ();
 
     fn decode(&self, _: &mut u64, raw: u64) -> Result<u64, Self::Out> {
+        let start = Instant::now();
+        while self.held == Some(raw) && !self.released.load(Relaxed) {
+            thread::sleep(Duration::from_millis(1));
+            if start.elapsed() > Duration::from_secs(20) {
+                self.late.store(true, Relaxed);
+                break;
+            }
+        }
         if raw == 13 { Err(Err("unlucky".into())) } else { Ok(raw) }
     }
 
@@ -179,4 +191,23 @@ fn after_the_wish_to_stop_what_was_taken_is_finished() {
         assert_eq!(seen, (20..20 + seen.len() as u64).collect::<Vec<_>>(), "no gap before the end");
     }
     assert_eq!(gauges.totals().offered, gauges.totals().delivered);
+}
+
+#[test]
+fn a_slow_item_holds_up_no_other_stream() {
+    let (held, count) = (1_000_100, 300);
+    let stages = Doubling { work_time: Duration::from_millis(1), held: Some(held), ..Doubling::default() };
+    let whole = DropPolicy { every: NonZeroU64::MIN, when_full: WhenFull::Wait };
+    let feeds = vec![feed(1_000_000..held + 1, whole), feed(20..20 + count, whole)];
+    let (gauges, mut seen) = (Gauges::new(2), vec![Vec::new(), Vec::new()]);
+    run(&stages, feeds, &Settings::new(4, Batching::default()), &gauges, &Stop::default(), |d| {
+        seen[d.stream].push(d.output.and_then(Result::ok));
+        if seen[1].len() == count as usize {
+            stages.released.store(true, Relaxed);
+        }
+    });
+    assert!(!stages.late.load(Relaxed), "the other stream went on meanwhile");
+    assert_eq!(seen[0], (1_000_000..=held).map(|n| Some(2 * n)).collect::<Vec<_>>());
+    assert_eq!(seen[1], (20..20 + count).map(|n| Some(2 * n)).collect::<Vec<_>>());
+    assert!(gauges.decoders.load(Relaxed) <= 4, "{:?}", gauges.decoders);
 }

@@ -6,7 +6,7 @@ use crate::image::{ImageBuf, PixelFormat, Size};
 use hayro::hayro_interpret::util::TransformExt;
 use hayro::hayro_interpret::{InterpreterSettings, InterpreterWarning};
 use hayro::hayro_syntax::object::dict::keys::{CONTENTS, SUBTYPE};
-use hayro::hayro_syntax::object::{Array, Name, Stream};
+use hayro::hayro_syntax::object::{Array, Name, Object, Stream};
 use hayro::hayro_syntax::page::Page;
 use hayro::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use hayro::kurbo::Affine;
@@ -151,10 +151,10 @@ fn content_is_lost(page: &Page<'_>) -> bool {
         (Some(stream), _) => is_written(stream),
         // Parts that are taken out of a page are no damage, as long as there are others.
         (None, Some(parts)) => match parts.iter::<Stream<'_>>().next() {
-            None => return parts.raw_iter().next().is_some(),
+            None => return parts.iter::<Object<'_>>().count() < parts.raw_iter().count(),
             Some(_) => parts.iter::<Stream<'_>>().any(is_written),
         },
-        (None, None) => return page.raw().get_ref(CONTENTS).is_some(),
+        (None, None) => return page.raw().get_ref(CONTENTS).is_some() && page.raw().get::<Object<'_>>(CONTENTS).is_none(),
     };
     written && page.page_stream().is_none_or(|content| content.trim_ascii().is_empty())
 }
