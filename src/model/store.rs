@@ -159,13 +159,12 @@ impl Store {
     pub fn pull<S: AsRef<str>>(&self, names: &[S]) -> Result<()> {
         let models: Vec<&Known> = names.iter().map(|name| self.find(name.as_ref())).collect::<Result<_>>()?;
         for model in models {
-            if matches!(self.check(model)?, Integrity::Intact | Integrity::Unrecorded) && self.locate(model).is_some() {
-                continue;
-            }
-            // What another process is about to set aside or bring is looked at afterwards.
-            let _lock = self.cache.lock(&format!("pull-{}", model.name))?;
-            if let Integrity::Damaged(reason) = self.check(model)? {
-                self.replace(model, &reason)?;
+            if let Integrity::Damaged(_) = self.check(model)? {
+                // Another process may be about to replace it: it is looked at once more when that is done.
+                let _lock = self.cache.lock(&format!("pull-{}", model.name))?;
+                if let Integrity::Damaged(reason) = self.check(model)? {
+                    self.replace(model, &reason)?;
+                }
             } else if self.locate(model).is_none() {
                 self.install(model)?;
             }

@@ -187,7 +187,16 @@ impl Detect {
         if counts.len() != pictures || counts.iter().any(|&count| count < 0) || total != Some(rows.len() as i64) {
             return Err(self.network.fault(format!("{} rows, counted {counts:?}, for {pictures} pictures", rows.len())));
         }
-        Ok(Rows { rows: rows.to_vec(), counts: counts.into_iter().map(|count| count as usize).collect() })
+        let (mut rows, counts) = (rows.to_vec(), counts.into_iter().map(|count| count as usize).collect::<Vec<_>>());
+        if !self.spec.masks {
+            let mut rest = &mut rows[..];
+            for &count in &counts {
+                let (picture, others) = rest.split_at_mut(count);
+                order_within_classes(picture);
+                rest = others;
+            }
+        }
+        Ok(Rows { rows, counts })
     }
 
     /// What stays of the candidates of the last run.
@@ -249,6 +258,19 @@ impl Detect {
     }
 }
 
+/// Brings the rows of each class into the order of their scores, in the places that the class has: that of Paddle's suppression, which
+/// OpenVINO's leaves out. Masks of a network stand in the order of its rows.
+fn order_within_classes(rows: &mut [Row]) {
+    let mut places: Vec<usize> = (0..rows.len()).collect();
+    places.sort_by(|&a, &b| rows[a][0].total_cmp(&rows[b][0]));
+    let mut wanted = places.clone();
+    wanted.sort_by(|&a, &b| rows[a][0].total_cmp(&rows[b][0]).then(rows[b][1].total_cmp(&rows[a][1])));
+    let ordered: Vec<Row> = wanted.into_iter().map(|at| rows[at]).collect();
+    for (place, row) in places.into_iter().zip(ordered) {
+        rows[place] = row;
+    }
+}
+
 impl PictureModule for Detect {
     type Output = Vec<DetectedBox>;
 
@@ -300,5 +322,24 @@ fn canvas_of(canvas: Canvas, resized: Size) -> Size {
             let side = |side: u32| side.next_multiple_of(step.max(1));
             Size::new(side(resized.width), side(resized.height))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_class_stand_by_score_in_the_places_of_the_class() {
+        let row = |class: f32, score: f32| [class, score, 0.0, 0.0, 1.0, 1.0];
+        let order = |rows: &[(f32, f32)]| {
+            let mut rows: Vec<Row> = rows.iter().map(|&(class, score)| row(class, score)).collect();
+            order_within_classes(&mut rows);
+            rows.iter().map(|row| (row[0], row[1])).collect::<Vec<_>>()
+        };
+        assert_eq!(order(&[(0.0, 0.2), (0.0, 0.9), (2.0, 0.5), (2.0, 0.7)]), [(0.0, 0.9), (0.0, 0.2), (2.0, 0.7), (2.0, 0.5)]);
+        let by_score = [(1.0, 0.9), (0.0, 0.8), (1.0, 0.7), (0.0, 0.1)];
+        assert_eq!(order(&by_score), by_score, "detectors without suppression have one order for all classes");
+        assert!(order(&[]).is_empty());
     }
 }

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crossbeam::channel::{self, Receiver, Select, Sender};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,7 +80,8 @@ pub struct Settings {
     pub finishers: usize,
     /// Items a source may be ahead of the decode pool.
     pub queue: usize,
-    /// Items of all streams between decoding and sink.
+    /// Items of all streams between decoding and sink. One of several streams takes up half of it at most: behind a slow item those
+    /// after it pile up, and the other streams go on.
     pub window: usize,
     /// When a batch is full.
     pub batching: Batching,
@@ -186,6 +187,9 @@ struct Graph<'a, S: Stages> {
     gauges: &'a Gauges,
     stop: &'a Stop,
     split: Split<'a>,
+    /// Items in the window, by stream, and the most of each.
+    in_window: Vec<AtomicUsize>,
+    share: usize,
 }
 
 /// Runs `feeds` to their ends, or until `stop` is set, through `stages`; calls `sink` with every item of every stream, the
@@ -198,12 +202,15 @@ pub fn run<S: Stages>(
     stop: &Stop,
     mut sink: impl FnMut(Delivery<S>),
 ) {
-    let graph = Graph { stages, settings, gauges, stop, split: Split::new(settings, gauges) };
+    let share = if feeds.len() < 2 { usize::MAX } else { settings.window.div_ceil(2).max(1) };
+    let in_window = feeds.iter().map(|_| AtomicUsize::new(0)).collect();
+    let graph = Graph { stages, settings, gauges, stop, split: Split::new(settings, gauges), in_window, share };
     let graph = &graph;
     let (free_in, free) = channel::bounded::<()>(settings.window.max(1));
     for _ in 0..settings.window.max(1) {
         let _ = free_in.send(());
     }
+    let (moved_in, moved) = channel::bounded::<()>(settings.window.max(1));
     let (ready_in, ready) = channel::bounded(settings.batching.items.max(settings.workers).max(1));
     let (done_in, done) = channel::bounded(settings.window.max(1));
     let (arrivals_in, arrivals) = channel::bounded::<Arrival<S>>(settings.window.max(1));
@@ -218,9 +225,9 @@ pub fn run<S: Stages>(
             scope.spawn(move || graph.read(stream, offers, policy, &inbox, &arrivals));
         }
         for index in 0..settings.decoders.max(1) {
-            let (inboxes, free, free_in) = (inboxes.clone(), free.clone(), free_in.clone());
+            let (inboxes, free, free_in, moved) = (inboxes.clone(), free.clone(), free_in.clone(), moved.clone());
             let (ready, arrivals) = (ready_in.clone(), arrivals_in.clone());
-            scope.spawn(move || graph.decode(index, &inboxes, (&free, &free_in), &ready, &arrivals));
+            scope.spawn(move || graph.decode(index, &inboxes, (&free, &free_in), &moved, &ready, &arrivals));
         }
         for index in 0..settings.workers.max(1) {
             let (batcher, done, arrivals) = (&batcher, done_in.clone(), arrivals_in.clone());
@@ -236,7 +243,9 @@ pub fn run<S: Stages>(
             let (stream, number) = (arrival.ticket.stream, arrival.ticket.number);
             reorder.put(stream, number, arrival, |arrival| {
                 if arrival.in_window {
+                    graph.in_window[stream].fetch_sub(1, Relaxed);
                     let _ = free_in.try_send(());
+                    let _ = moved_in.try_send(()); // when it is full, who waits looks anyway
                 }
                 sink(graph.deliver(arrival));
             });
@@ -292,20 +301,14 @@ impl<S: Stages> Graph<'_, S> {
         index: usize,
         inboxes: &[Receiver<Ticketed<S, S::Raw>>],
         (free, free_in): (&Receiver<()>, &Sender<()>),
+        moved: &Receiver<()>,
         ready: &Sender<Ticketed<S, S::Ready>>,
         arrivals: &Sender<Arrival<S>>,
     ) {
-        let mut open: Vec<&Receiver<_>> = inboxes.iter().collect();
+        let mut open: Vec<(usize, &Receiver<_>)> = inboxes.iter().enumerate().collect();
         let _ending = self.split.ending();
         while !open.is_empty() && self.split.wait(index) && free.recv().is_ok() {
-            let mut select = Select::new();
-            open.iter().for_each(|inbox| {
-                select.recv(inbox);
-            });
-            let chosen = select.select(); // at random among those that have something
-            let inbox = chosen.index();
-            let Ok((mut ticket, raw)) = chosen.recv(open[inbox]) else {
-                open.swap_remove(inbox);
+            let Some((mut ticket, raw)) = self.next(&mut open, moved) else {
                 let _ = free_in.try_send(());
                 continue;
             };
@@ -319,6 +322,35 @@ impl<S: Stages> Graph<'_, S> {
                     let _ = ready.send((ticket, item));
                 }
                 Err(output) => arrive(arrivals, ticket, output),
+            }
+        }
+    }
+
+    /// An item of whichever stream has one and room in the window; `None` when a stream has ended.
+    fn next<T>(&self, open: &mut Vec<(usize, &Receiver<T>)>, moved: &Receiver<()>) -> Option<T> {
+        loop {
+            let has_room = |&at: &usize| self.in_window[open[at].0].load(Relaxed) < self.share;
+            let able: Vec<usize> = (0..open.len()).filter(has_room).collect();
+            let mut select = Select::new();
+            able.iter().for_each(|&at| {
+                select.recv(open[at].1);
+            });
+            select.recv(moved);
+            let chosen = select.select(); // at random among those that have something
+            let Some(&at) = able.get(chosen.index()) else {
+                let _ = chosen.recv(moved); // something left the window: another stream may have room
+                continue;
+            };
+            let (stream, inbox) = open[at];
+            match chosen.recv(inbox) {
+                Ok(item) => {
+                    self.in_window[stream].fetch_add(1, Relaxed);
+                    return Some(item);
+                }
+                Err(_) => {
+                    open.swap_remove(at);
+                    return None;
+                }
             }
         }
     }

@@ -55,8 +55,12 @@ impl NamedInputs {
         })
     }
 
-    /// Whether the file at `path` is one of them, or lies in a folder that is and is read with it.
+    /// Whether the file at `path` is one of them, or lies in a folder that is and is read with it. A list on standard input may
+    /// name any picture, but for results of an earlier run.
     pub fn contains(&self, path: &Path) -> bool {
+        if self.inputs.iter().any(|input| input == super::STANDARD_INPUT) && has_picture_suffix(path) && !is_earlier_result(path) {
+            return true;
+        }
         let Named { files, folders } = self.found.get_or_init(|| Named::of(&self.inputs));
         let below = |path: &Path| has_picture_suffix(path) && folders.iter().any(|folder| path.starts_with(folder));
         path.canonicalize().is_ok_and(|path| files.contains(&path) || below(&path))
@@ -183,6 +187,28 @@ impl Search {
 /// By the bytes of the whole path, as the reference sorts names; [`Path`]'s own order goes component by component.
 fn sort(paths: &mut [PathBuf]) {
     paths.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
+}
+
+/// Whether a result file beside the picture at `path` says that it was made of another one.
+fn is_earlier_result(path: &Path) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Header {
+        input_path: PathBuf,
+    }
+    let Some(mut stem) = path.file_stem().and_then(OsStr::to_str) else { return false };
+    loop {
+        let text = std::fs::read(path.with_file_name(format!("{stem}.json")));
+        if let Some(Header { input_path }) = text.ok().and_then(|text| serde_json::from_slice(&text).ok()) {
+            let here = path.canonicalize().ok();
+            let beside = path.with_file_name(&input_path);
+            return [input_path, beside].iter().all(|input| input.canonicalize().ok() != here);
+        }
+        // Names of a picture's parts begin with its own.
+        match stem.rsplit_once('_') {
+            Some((rest, _)) => stem = rest,
+            None => return false,
+        }
+    }
 }
 
 fn has_picture_suffix(path: &Path) -> bool {

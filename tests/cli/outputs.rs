@@ -45,6 +45,33 @@ fn inputs_that_come_later_are_not_written_over() {
     assert_eq!(tree(folder.path()), saved);
 }
 
+#[test]
+fn what_a_list_may_still_name_is_not_written_over() {
+    let (folder, model) = (tempfile::tempdir().expect("a folder"), "tests/fixtures/miniatures/classify");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
+    fs::create_dir(folder.path().join("a")).expect("a folder");
+    for (name, level) in [("a/x.png", 200), ("x.png", 20)] {
+        image::RgbImage::from_pixel(16, 16, image::Rgb([level, 0, 0])).save(folder.path().join(name)).expect("written");
+    }
+    fs::write(folder.path().join("list"), "a/x.png\nx.png\n").expect("written");
+    let before = fs::read(folder.path().join("x.png")).expect("read");
+    let saved = |into: &str| {
+        let mut command = hpinfer();
+        let list = fs::File::open(folder.path().join("list")).expect("the list");
+        command.current_dir(folder.path()).args(["--pipeline", "image_classification", "--model"]).arg(&model);
+        let output = command.args(["--input", "-", "--save_path", into]).stdin(list).output().expect("starts");
+        let lines = String::from_utf8(output.stdout).expect("UTF-8").lines().count();
+        assert_eq!((output.status.code(), lines), (Some(0), 2), "{}", String::from_utf8_lossy(&output.stderr));
+        tree(&folder.path().join(into))
+    };
+    for _ in 0..2 {
+        saved(".");
+        assert_eq!(fs::read(folder.path().join("x.png")).expect("read"), before, "an input");
+    }
+    // Results of the run before are replaced.
+    assert_eq!(saved("out"), saved("out"));
+}
+
 /// The second folder is looked into when results of the first are in it.
 #[test]
 fn results_of_a_run_are_not_its_inputs() {
