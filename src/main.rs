@@ -11,7 +11,9 @@ fn main() -> ExitCode {
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var(NO_TELEMETRY, "1") };
     }
-    let is_empty = |(name, value): &(OsString, OsString)| value.is_empty() && name.to_string_lossy().starts_with("HPINFER_");
+    let is_empty = |(name, value): &(OsString, OsString)| {
+        value.is_empty() && ["HPINFER_", "PADDLE_PDX_"].iter().any(|start| name.to_string_lossy().starts_with(start))
+    };
     for (name, _) in std::env::vars_os().filter(is_empty) {
         // SAFETY: no other thread runs yet.
         unsafe { std::env::remove_var(name) }; // as if it were not set

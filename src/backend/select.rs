@@ -251,7 +251,8 @@ impl Selector {
                     tracing::warn!("{}: {name} is left out (-vv says all of it): {first}", options.model);
                     tracing::debug!("{said}");
                 }
-                let is_absent = |(_, e): &&(BackendName, Error)| matches!(e, Error::Missing { .. });
+                let opens = |name: BackendName| name == BackendName::TensorRt || self.backends.open(name).is_ok();
+                let is_absent = |(name, e): &&(BackendName, Error)| matches!(e, Error::Missing { .. }) || !opens(*name);
                 let absent = failures.iter().filter(is_absent).map(|(name, _)| *name).collect();
                 let measured = Measured { backend, milliseconds, model: options.model.clone(), absent };
                 // An engine of TensorRT may be built again and be right then; what another library cannot load stays so.

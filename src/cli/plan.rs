@@ -56,7 +56,7 @@ impl Plan {
         let hpi = engine.hpi_config.as_deref().map_or(Ok(HpiConfig::default()), |json| HpiConfig::from_flag(json, "--hpi-config"))?;
         let (fast, engine_build) = (engine.fast, engine.engine_build.unwrap_or_default());
         let loader = LoaderOptions { threads, backend, hpi, core_limits, fast, engine_build, ..LoaderOptions::default() };
-        let file = Some(PathBuf::from(pipeline)).filter(|path| is_pipeline_file(path));
+        let file = Some(PathBuf::from(pipeline)).filter(|path| path.is_file());
         Ok(Self { config, devices, loader, file })
     }
 
@@ -157,15 +157,13 @@ pub fn required_pipeline(pipeline: Option<&str>) -> Result<&str> {
     pipeline.ok_or_else(|| Error::config("--pipeline", format!("which one? known: {}; see --help", PipelineName::known())))
 }
 
-/// Whether something to read lies there: a file, or a pipe such as a shell makes.
-fn is_pipeline_file(path: &Path) -> bool {
-    path.exists() && !path.is_dir()
-}
-
 /// The configuration meant by a name, or by a pipeline file.
 pub(super) fn pipeline_config(name_or_file: &str) -> Result<PipelineConfig> {
     let path = Path::new(name_or_file);
-    if is_pipeline_file(path) {
+    if path.exists() && !path.is_file() && !path.is_dir() {
+        return Err(Error::config("--pipeline", format!("{name_or_file} is no regular file; some commands read it more than once")));
+    }
+    if path.is_file() {
         let (config, dialect) = PipelineConfig::read(path)?;
         tracing::info!(target: NOTE, "{name_or_file}: read as a {dialect} pipeline file");
         return Ok(config);

@@ -30,7 +30,7 @@ pub(super) fn plain(key: &str) -> String {
 }
 
 /// Both as one; a later value counts, unless it says that there is none.
-fn both(mut first: Map<String, Value>, second: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn both(mut first: Map<String, Value>, second: Map<String, Value>) -> Map<String, Value> {
     for (key, value) in second {
         if !is_unknown(&value) || first.get(&key).is_none_or(is_unknown) {
             first.insert(key, value);

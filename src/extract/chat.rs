@@ -173,7 +173,7 @@ impl Session<'_> {
         };
         let mut found = of_keys(&values);
         if found.is_empty() {
-            found = values.values().filter_map(Value::as_object).flat_map(of_keys).collect();
+            found = values.values().filter_map(Value::as_object).map(of_keys).reduce(answer::both).unwrap_or_default();
         }
         let unasked: Vec<String> = values.keys().filter(|key| asked(key).is_none() && !self.others.contains(key)).cloned().collect();
         self.others.extend(unasked);

@@ -211,14 +211,14 @@ impl Endpoint {
             let next = "check the base URL: it is that of an interface, not of a web page, and often ends in /v1";
             self.failed(model, format!("the answer is not JSON but `{}`", self.shown(&String::from_utf8_lossy(&text))), next.into())
         })?;
-        T::deserialize(&value).map_err(|e| match value.get("error") {
-            // The answer's own words may be long, or hold what was asked: only what is missing is said.
-            None | Some(Value::Null) => self.odd(model, &format!("is not of the protocol ({})", self.shown(&e.to_string()))),
-            Some(_) => {
-                let next = "it is the service's own error; check the name of the model and the request's limits there";
-                self.failed(model, format!("it answers with an error: {}", self.shown(&words(&text))), next.into())
-            }
-        })
+        let says_nothing = [Value::Null, false.into(), "".into(), json!({})];
+        let holds = |list: &str| value[list].as_array().is_some_and(|list| !list.is_empty());
+        if value.get("error").is_some_and(|error| !says_nothing.contains(error)) && !holds("choices") && !holds("data") {
+            let next = "it is the service's own error; check the name of the model and the request's limits there";
+            return Err(self.failed(model, format!("it answers with an error: {}", self.shown(&words(&text))), next.into()));
+        }
+        // The answer's own words may be long, or hold what was asked: only what is missing is said.
+        T::deserialize(&value).map_err(|e| self.odd(model, &format!("is not of the protocol ({})", self.shown(&e.to_string()))))
     }
 
     fn attempt(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {

@@ -276,6 +276,14 @@ impl Store {
     }
 
     fn find(&self, name: &str) -> Result<&'static Known> {
+        if Path::new(name).is_dir() && self.known.iter().all(|model| model.name != name) {
+            let next_step = "`hpinfer model info` shows what it holds";
+            return Err(Error::missing(
+                format!("checksum of folder {name}"),
+                "only models with a known name are fetched and verified",
+                next_step,
+            ));
+        }
         self.known.iter().find(|model| model.name == name).ok_or_else(|| {
             let near: Vec<_> = self.known.iter().map(|model| model.name.as_str()).filter(|known| is_near(name, known)).take(5).collect();
             let guess = if near.is_empty() { String::new() } else { format!("did you mean {}? ", near.join(" or ")) };

@@ -80,8 +80,8 @@ pub struct Settings {
     pub finishers: usize,
     /// Items a source may be ahead of the decode pool.
     pub queue: usize,
-    /// Items of all streams between decoding and sink. One of several streams takes up half of it at most: behind a slow item those
-    /// after it pile up, and the other streams go on.
+    /// Items of a stream between decoding and sink; of several streams together one more. Behind a slow item those after it pile up,
+    /// and the other streams go on.
     pub window: usize,
     /// When a batch is full.
     pub batching: Batching,
@@ -169,6 +169,9 @@ struct Ticket<T> {
 /// An item with its ticket, as it passes from stage to stage.
 type Ticketed<S, T> = (Ticket<<S as Stages>::Tag>, T);
 
+/// The queues of the streams that have not ended, each with its place among the feeds.
+type Inboxes<T> = Mutex<Vec<(usize, Receiver<T>)>>;
+
 /// An item that a worker is done with.
 type Worked<S> = (Ticketed<S, <S as Stages>::Ready>, <S as Stages>::Done);
 
@@ -202,32 +205,33 @@ pub fn run<S: Stages>(
     stop: &Stop,
     mut sink: impl FnMut(Delivery<S>),
 ) {
-    let share = if feeds.len() < 2 { usize::MAX } else { settings.window.div_ceil(2).max(1) };
+    let share = settings.window.max(1);
+    let places = share + usize::from(feeds.len() > 1);
     let in_window = feeds.iter().map(|_| AtomicUsize::new(0)).collect();
     let graph = Graph { stages, settings, gauges, stop, split: Split::new(settings, gauges), in_window, share };
     let graph = &graph;
-    let (free_in, free) = channel::bounded::<()>(settings.window.max(1));
-    for _ in 0..settings.window.max(1) {
+    let (free_in, free) = channel::bounded::<()>(places);
+    for _ in 0..places {
         let _ = free_in.send(());
     }
-    let (moved_in, moved) = channel::bounded::<()>(settings.window.max(1));
+    let (moved_in, moved) = channel::bounded::<()>(1);
     let (ready_in, ready) = channel::bounded(settings.batching.items.max(settings.workers).max(1));
-    let (done_in, done) = channel::bounded(settings.window.max(1));
-    let (arrivals_in, arrivals) = channel::bounded::<Arrival<S>>(settings.window.max(1));
+    let (done_in, done) = channel::bounded(places);
+    let (arrivals_in, arrivals) = channel::bounded::<Arrival<S>>(places);
     let batcher = Mutex::new(Batcher::new(ready));
     let mut reorder = Reorder::new(feeds.len());
+    let queues: Vec<_> = feeds.iter().map(|_| channel::bounded(settings.queue.max(1))).collect();
+    let inboxes = Mutex::new(queues.iter().map(|(_, items)| items.clone()).enumerate().collect());
+    let inboxes = &inboxes;
     thread::scope(|scope| {
-        let mut inboxes = Vec::new();
-        for (stream, Feed { offers, policy }) in feeds.into_iter().enumerate() {
-            let (items_in, items) = channel::bounded(settings.queue.max(1));
-            inboxes.push(items.clone());
+        for (stream, (Feed { offers, policy }, (items_in, items))) in feeds.into_iter().zip(queues).enumerate() {
             let (inbox, arrivals) = (Inbox { items_in, items, when_full: policy.when_full }, arrivals_in.clone());
             scope.spawn(move || graph.read(stream, offers, policy, &inbox, &arrivals));
         }
         for index in 0..settings.decoders.max(1) {
-            let (inboxes, free, free_in, moved) = (inboxes.clone(), free.clone(), free_in.clone(), moved.clone());
+            let (free, free_in, moved) = (free.clone(), free_in.clone(), moved.clone());
             let (ready, arrivals) = (ready_in.clone(), arrivals_in.clone());
-            scope.spawn(move || graph.decode(index, &inboxes, (&free, &free_in), &moved, &ready, &arrivals));
+            scope.spawn(move || graph.decode(index, inboxes, (&free, &free_in), &moved, &ready, &arrivals));
         }
         for index in 0..settings.workers.max(1) {
             let (batcher, done, arrivals) = (&batcher, done_in.clone(), arrivals_in.clone());
@@ -238,14 +242,14 @@ pub fn run<S: Stages>(
             scope.spawn(move || graph.finish(index, &done, &arrivals));
         }
         // A queue ends when all that write into it have ended: none of its ends may stay here.
-        drop((inboxes, ready_in, done_in, done, arrivals_in));
+        drop((ready_in, done_in, done, arrivals_in));
         for arrival in arrivals {
             let (stream, number) = (arrival.ticket.stream, arrival.ticket.number);
             reorder.put(stream, number, arrival, |arrival| {
                 if arrival.in_window {
                     graph.in_window[stream].fetch_sub(1, Relaxed);
                     let _ = free_in.try_send(());
-                    let _ = moved_in.try_send(()); // when it is full, who waits looks anyway
+                    let _ = moved_in.try_send(()); // when it is full, that is to be heard still
                 }
                 sink(graph.deliver(arrival));
             });
@@ -299,18 +303,17 @@ impl<S: Stages> Graph<'_, S> {
     fn decode(
         &self,
         index: usize,
-        inboxes: &[Receiver<Ticketed<S, S::Raw>>],
+        inboxes: &Inboxes<Ticketed<S, S::Raw>>,
         (free, free_in): (&Receiver<()>, &Sender<()>),
         moved: &Receiver<()>,
         ready: &Sender<Ticketed<S, S::Ready>>,
         arrivals: &Sender<Arrival<S>>,
     ) {
-        let mut open: Vec<(usize, &Receiver<_>)> = inboxes.iter().enumerate().collect();
         let _ending = self.split.ending();
-        while !open.is_empty() && self.split.wait(index) && free.recv().is_ok() {
-            let Some((mut ticket, raw)) = self.next(&mut open, moved) else {
-                let _ = free_in.try_send(());
-                continue;
+        while self.split.wait(index) && free.recv().is_ok() {
+            let Some((mut ticket, raw)) = self.next(inboxes, moved) else {
+                let _ = free_in.try_send(()); // for another one that waits for it
+                return;
             };
             self.gauges.streams[ticket.stream].queued.fetch_sub(1, Relaxed);
             let (decoded, span) = spanned(index, || caught(|| self.stages.decode(&mut ticket.tag, raw)));
@@ -326,33 +329,34 @@ impl<S: Stages> Graph<'_, S> {
         }
     }
 
-    /// An item of whichever stream has one and room in the window; `None` when a stream has ended.
-    fn next<T>(&self, open: &mut Vec<(usize, &Receiver<T>)>, moved: &Receiver<()>) -> Option<T> {
-        loop {
+    /// An item of whichever stream has one and room in the window; `None` when all have ended. Of all decoders one looks at a time:
+    /// it alone is told that there is room, and knows what it takes.
+    fn next<T>(&self, inboxes: &Inboxes<T>, moved: &Receiver<()>) -> Option<T> {
+        let mut open = inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        while !open.is_empty() {
             let has_room = |&at: &usize| self.in_window[open[at].0].load(Relaxed) < self.share;
             let able: Vec<usize> = (0..open.len()).filter(has_room).collect();
             let mut select = Select::new();
             able.iter().for_each(|&at| {
-                select.recv(open[at].1);
+                select.recv(&open[at].1);
             });
-            select.recv(moved);
+            if able.len() < open.len() {
+                select.recv(moved);
+            }
             let chosen = select.select(); // at random among those that have something
             let Some(&at) = able.get(chosen.index()) else {
-                let _ = chosen.recv(moved); // something left the window: another stream may have room
+                let _ = chosen.recv(moved);
                 continue;
             };
-            let (stream, inbox) = open[at];
-            match chosen.recv(inbox) {
+            match chosen.recv(&open[at].1) {
                 Ok(item) => {
-                    self.in_window[stream].fetch_add(1, Relaxed);
+                    self.in_window[open[at].0].fetch_add(1, Relaxed);
                     return Some(item);
                 }
-                Err(_) => {
-                    open.swap_remove(at);
-                    return None;
-                }
+                Err(_) => drop(open.swap_remove(at)),
             }
         }
+        None
     }
 
     /// The thread of a worker. When it dies over a batch, a new one tries each item of it once more, alone: one of them may be

@@ -195,22 +195,78 @@ fn is_earlier_result(path: &Path) -> bool {
     struct Header {
         input_path: PathBuf,
     }
-    let Some(mut stem) = path.file_stem().and_then(OsStr::to_str) else { return false };
-    loop {
-        let text = std::fs::read(path.with_file_name(format!("{stem}.json")));
-        if let Some(Header { input_path }) = text.ok().and_then(|text| serde_json::from_slice(&text).ok()) {
-            let here = path.canonicalize().ok();
-            let beside = path.with_file_name(&input_path);
-            return [input_path, beside].iter().all(|input| input.canonicalize().ok() != here);
-        }
-        // Names of a picture's parts begin with its own.
-        match stem.rsplit_once('_') {
-            Some((rest, _)) => stem = rest,
-            None => return false,
-        }
+    let Some(stem) = path.file_stem().and_then(OsStr::to_str) else { return false };
+    let text =
+        [Some(stem), part_of(stem)].into_iter().flatten().find_map(|stem| std::fs::read(path.with_file_name(format!("{stem}.json"))).ok());
+    let Some(Header { input_path }) = text.and_then(|text| serde_json::from_slice(&text).ok()) else { return false };
+    if input_path.to_str().is_some_and(super::url::is_url) {
+        return true;
     }
+    // As the run before found it, or beside its results. What leads nowhere tells nothing.
+    let (here, found) = (path.canonicalize().ok(), [path.with_file_name(&input_path), input_path].map(|path| path.canonicalize().ok()));
+    found.iter().all(|input| *input != here) && found.iter().any(Option::is_some)
+}
+
+/// The stem of a result whose part a picture of this stem is, if it is called like one.
+fn part_of(stem: &str) -> Option<&str> {
+    let unnumbered = |stem: &'_ str| stem.len() - stem.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let numbered = |stem: &str, word: &str| {
+        let rest = &stem[..stem.len() - unnumbered(stem)];
+        (rest.len() < stem.len()).then(|| rest.strip_suffix(word).map(str::len)).flatten()
+    };
+    if let Some(rest) = stem.strip_suffix("_seal_ocr") {
+        return numbered(rest, "_").map(|end| &rest[..end]);
+    }
+    let plain = ["_layout", "_ocr", "_oricls", "_uvdoc"].iter().find_map(|part| stem.strip_suffix(part));
+    plain.or_else(|| ["_curve_", "_table_"].iter().find_map(|part| numbered(stem, part)).map(|end| &stem[..end]))
 }
 
 fn has_picture_suffix(path: &Path) -> bool {
     path.extension().is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_results_are_known_by_their_names() {
+        for (stem, of) in [
+            ("x_layout", Some("x")),
+            ("x_0_seal_ocr", Some("x")),
+            ("x_curve_12", Some("x")),
+            ("a_b_table_3", Some("a_b")),
+            ("scan_2", None),
+            ("x_seal_ocr", None),
+            ("curve_1", None),
+            ("x", None),
+        ] {
+            assert_eq!(part_of(stem), of, "{stem}");
+        }
+    }
+
+    #[test]
+    fn results_of_an_earlier_run_say_what_they_are_of() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["x.png", "scan_2.png", "other.png"] {
+            std::fs::write(at(name), "a picture").expect("written");
+        }
+        let says = |name: &str, input: &Path| {
+            std::fs::write(at(name), format!("{{\"input_path\": {input:?}, \"boxes\": []}}")).expect("written");
+        };
+        assert!(!is_earlier_result(&at("x.png")));
+        for (input, expected) in [
+            (at("other.png"), true),
+            (at("x.png"), false),
+            ("x.png".into(), false),
+            ("gone.png".into(), false),
+            ("https://a.b/x.png".into(), true),
+        ] {
+            says("x.json", &input);
+            assert_eq!(is_earlier_result(&at("x.png")), expected, "{}", input.display());
+        }
+        says("scan.json", &at("other.png"));
+        assert!(!is_earlier_result(&at("scan_2.png")), "a picture of its own");
+    }
 }

@@ -238,8 +238,8 @@ struct PpOption;
 impl<'de> Deserialize<'de> for PpOption {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         tracing::warn!(
-            "pp_option is for PaddleX without its plugin and is passed over; hpi_config: {{backend: paddle_infer, backend_config: {{run_mode: mkldnn}}}} \
-             says the same here"
+            "pp_option is for PaddleX without its plugin and is passed over; hpi_config says what runs here: its backend, and for paddle_infer \
+             the run_mode in its backend_config"
         );
         serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
     }

@@ -200,7 +200,7 @@ fn a_slow_item_holds_up_no_other_stream() {
     let whole = DropPolicy { every: NonZeroU64::MIN, when_full: WhenFull::Wait };
     let feeds = vec![feed(1_000_000..1_000_200, whole), feed(20..20 + count, whole)];
     let (gauges, mut seen) = (Gauges::new(2), vec![Vec::new(), Vec::new()]);
-    run(&stages, feeds, &Settings::new(4, Batching::default()), &gauges, &Stop::default(), |d| {
+    run(&stages, feeds, &Settings::latest(4, Batching::default()), &gauges, &Stop::default(), |d| {
         seen[d.stream].push(d.output.and_then(Result::ok));
         if seen[1].len() == count as usize {
             stages.released.store(true, Relaxed);
@@ -210,4 +210,38 @@ fn a_slow_item_holds_up_no_other_stream() {
     assert_eq!(seen[0], (1_000_000..1_000_200).map(|n| Some(2 * n)).collect::<Vec<_>>());
     assert_eq!(seen[1], (20..20 + count).map(|n| Some(2 * n)).collect::<Vec<_>>());
     assert!(gauges.decoders.load(Relaxed) <= 4, "{:?}", gauges.decoders);
+}
+
+/// Streams of any length that pause at any moment, in small windows: every run ends, with all items in order.
+#[test]
+fn runs_of_several_streams_end() {
+    let seed = u64::from(std::process::id());
+    println!("seed {seed}");
+    let mut state = seed | 1;
+    let mut below = |bound: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % bound
+    };
+    for _ in 0..300 {
+        let lengths: Vec<u64> = (0..1 + below(4)).map(|_| below(40)).collect();
+        let pause = below(20) + 1;
+        let whole = DropPolicy { every: NonZeroU64::MIN, when_full: WhenFull::Wait };
+        let items = |length: u64| {
+            (20..20 + length).inspect(move |n| {
+                if n % pause == 0 {
+                    thread::sleep(Duration::from_micros(500));
+                }
+            })
+        };
+        let feeds = lengths.iter().map(|&length| feed(items(length), whole)).collect();
+        let workers = 1 + below(3) as usize;
+        let settings = [Settings::new(workers, Batching::default()), Settings::latest(workers, Batching::default())][below(2) as usize];
+        let (seen, _) = run_all(&Doubling::default(), feeds, settings);
+        for (stream, &length) in seen.iter().zip(&lengths) {
+            let expected: Vec<_> = (20..20 + length).map(|n| (n, Some(Ok(2 * n)))).collect();
+            assert_eq!(*stream, expected, "{lengths:?}, pause {pause}, {settings:?}");
+        }
+    }
 }
