@@ -295,9 +295,12 @@ fn what_inputs_name_is_known_before_their_turn() {
     for name in ["a.png", "b.png", "c.jpg", "pics/d.png", "pics/below/e.png", "pics/notes.txt"] {
         std::fs::write(at(name), b"").expect("a file");
     }
-    let inputs = [at("a.png"), at("*.jpg"), at("pics"), at("absent.png"), "http://example.org/b.png".into(), "-".into()];
+    let inputs = [at("a.png"), at("*.jpg"), at("pics"), at("absent.png"), "http://example.org/b.png".into()];
     let named = NamedInputs::new(&inputs);
     let contained = |name: &str| named.contains(&at(name));
     assert!(["a.png", "pics/../a.png", "c.jpg", "pics/d.png", "pics/below/e.png"].into_iter().all(contained));
     assert!(!["b.png", "pics/notes.txt", "pics", "absent.png", "pics/absent.png"].into_iter().any(contained));
+    let list = NamedInputs::new(&["-"]);
+    let contained = |name: &str| list.contains(&at(name));
+    assert!(contained("b.png") && !contained("pics/notes.txt") && !contained("absent.png"), "a list may name any picture that is there");
 }

@@ -58,7 +58,11 @@ impl NamedInputs {
     /// Whether the file at `path` is one of them, or lies in a folder that is and is read with it. A list on standard input may
     /// name any picture, but for results of an earlier run.
     pub fn contains(&self, path: &Path) -> bool {
-        if self.inputs.iter().any(|input| input == super::STANDARD_INPUT) && has_picture_suffix(path) && !is_earlier_result(path) {
+        if self.inputs.iter().any(|input| input == super::STANDARD_INPUT)
+            && has_picture_suffix(path)
+            && path.is_file()
+            && !is_earlier_result(path)
+        {
             return true;
         }
         let Named { files, folders } = self.found.get_or_init(|| Named::of(&self.inputs));
