@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 const UNKNOWN: [&str; 8] = ["未知", "未找到关键信息", "大模型调用失败", "None", "null", "unknown", "Unknown", ""];
 
 /// The values in `answer`. JSON is read wherever it stands: alone, between code fences, within a sentence; objects of a list, or
-/// of several fences, count as one, and a value that is a list becomes its first element. In what is no JSON, `"key": "value"` pairs are looked for, as the reference does; it also removes brackets and the
-/// word json from the values, which is not done here. The thoughts of a model that shows them are passed over.
+/// of several fences, count as one, and a value that is a list becomes its first element. In what is no JSON, `"key": "value"` pairs
+/// are looked for, as the reference does; it also removes brackets and the word json from the values, which is not done here. The thoughts of a model that shows them are passed over.
 pub(super) fn values(answer: &str) -> Map<String, Value> {
     let whole = object(answer);
     let answer = answer.rsplit("</think>").next().unwrap_or(answer).trim();

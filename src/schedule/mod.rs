@@ -1,7 +1,8 @@
 //! Overlap across pictures. It stands between sources and sinks and knows neither: items and outputs are whatever the
 //! caller hands it. [`ordered`](fn@ordered) serves a list of inputs. [`graph`] serves streams: sources with a policy
-//! each (`drops`), a decode pool, workers fed in batches (`batcher`), a finishing pool and a sink that sees every
-//! stream in its order (`reorder`), with as many threads decoding as keep pace (`split`), with figures on the way ([`gauges`]) and an orderly end ([`stop`]).
+//! each (`drops`), a decode pool of which as many threads work as keep pace (`split`), workers fed in batches (`batcher`), a
+//! finishing pool and a sink that sees every stream in its order (`reorder`), with figures on the way ([`gauges`]) and an
+//! orderly end ([`stop`]).
 
 mod batcher;
 mod drops;

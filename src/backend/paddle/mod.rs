@@ -4,7 +4,8 @@
 //! without a C interface: in this process it would need libpython of its own minor version among the global symbols, its
 //! copies of OpenMP, oneDNN and OpenVINO beside ours, and a C++ shim against declarations of our own; and what goes wrong in
 //! it ends the process. A child needs none of that: a crash is the error of one run, and its session is
-//! given up for a new one with a child of its own. The price is a second to start, 0.3 GB per session before the weights, and one copy of inputs and outputs.
+//! given up for a new one with a child of its own. The price is a second to start, 0.3 GB per session before the weights, and
+//! one copy of inputs and outputs.
 //!
 //! The same kind of child converts Paddle's formats to ONNX ([`convert`]), and finds out whether OpenVINO reads a program (`trial`).
 
@@ -126,7 +127,7 @@ fn in_order(mut io: IoSpec, names: Names) -> Result<IoSpec> {
 
 /// Memory of a process before its weights, and how often it holds those.
 const PROCESS_BYTES: u64 = 300 << 20;
-const WEIGHTS_TWICE: u64 = 2;
+const COPIES_OF_WEIGHTS: u64 = 2;
 
 struct PaddleEngine {
     start: Arc<Start>,
@@ -143,7 +144,7 @@ impl Engine for PaddleEngine {
     /// As many processes as an eighth of the memory holds: a pipeline has several such engines.
     fn most_sessions(&self) -> usize {
         let weights = self.start.files.params.metadata().map_or(0, |meta| meta.len());
-        available_memory().map_or(usize::MAX, |bytes| (bytes / 8 / (PROCESS_BYTES + WEIGHTS_TWICE * weights)).max(1) as usize)
+        available_memory().map_or(usize::MAX, |bytes| (bytes / 8 / (PROCESS_BYTES + COPIES_OF_WEIGHTS * weights)).max(1) as usize)
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
