@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match hpinfer::cli::run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("hpinfer: {error}");
+            hpinfer::trace::say(format_args!("hpinfer: {error}"));
             ExitCode::from(hpinfer::cli::NOTHING_RAN)
         }
     }

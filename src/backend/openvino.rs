@@ -21,7 +21,7 @@ const NEXT_STEP: &str = "run `hpinfer doctor`, or choose --backend onnx_runtime"
 
 /// Prepared kernels the library keeps, about a hundred per network and input shape. Its own limit lets the memory of a
 /// recogniser grow past a gigabyte, while few lines are as wide as one before them.
-const PREPARED_SHAPES: &str = "500";
+const PREPARED_SHAPES: &str = "100";
 
 /// The library's name of a precision.
 pub(super) fn hint(precision: Precision) -> Result<&'static str, String> {

@@ -39,7 +39,7 @@ fn texts(result: &OcrResult) -> String {
     }
     let lines = result.rec_text.iter().zip(&result.rec_score).zip(&result.dt_polys).map(|((text, score), quad)| {
         let corner = quad.first().map_or(String::new(), |p| format!("({}, {})", p.x, p.y));
-        format!("  {score:.2}  {corner:>12}  {text}\n")
+        format!("  {score:.2}  {corner:>12}  {}\n", printable(text))
     });
     lines.collect()
 }

@@ -16,7 +16,7 @@ use crate::result::render::save::{self, Saver, Slot};
 use crate::runtime;
 use crate::schedule;
 use crate::source::{InputItem, InputKind, NamedInputs, Source, SourceOptions};
-use crate::trace::{Stage, StageTimes};
+use crate::trace::{Stage, StageTimes, say};
 use rayon::prelude::*;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,7 +54,7 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
         return write_pipeline_config(name, args.read.save_path.as_deref());
     }
     if args.pipeline.is_none() && args.read.input.is_empty() {
-        eprint!("{}", super::args::Cli::definition().render_help());
+        say(super::args::Cli::definition().render_help());
         return Ok(NOTHING_RAN);
     }
     if paddlex::asked() {
@@ -238,13 +238,12 @@ fn write_pipeline_config(name: &str, folder: Option<&Path>) -> Result<u8> {
         return Err(Error::config("--get-pipeline-config", format!("{} exists and was left as it is", path.display())));
     }
     crate::cache::write_atomic(&path, config.as_bytes())?;
-    eprintln!("hpinfer: wrote {}", path.display());
+    say(format_args!("hpinfer: wrote {}", path.display()));
     Ok(ALL_DONE)
 }
 
 fn confirmed(question: &str) -> bool {
-    eprint!("{question}");
-    let _ = io::stderr().flush();
+    let _ = write!(io::stderr(), "{question}").and_then(|()| io::stderr().flush());
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")

@@ -227,8 +227,7 @@ impl Endpoint {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose()));
         }
         let mut response = request.send(body).map_err(fault)?;
-        let asked = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let asked = asked.and_then(|value| retry_after(value, SystemTime::now()));
+        let asked = retry_after(response.headers(), SystemTime::now());
         let status = response.status().as_u16();
         let read = response.body_mut().with_config().limit(MOST_BYTES).read_to_vec();
         match status {

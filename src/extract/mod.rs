@@ -20,7 +20,7 @@ pub use endpoint::Endpoint;
 pub(crate) use endpoint::{has_wrong_port, is_this_machine};
 pub use keys::Keys;
 pub use prompts::{Prompts, TaskWords};
-pub use retry::Retries;
+pub use retry::{Retries, retry_after};
 pub use secret::{KeySource, Secret};
 pub use settings::{ApiType, KEY_VARIABLE, LlmParams, LlmSettings};
 pub use vector::{Retrieval, Vector};

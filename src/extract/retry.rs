@@ -1,6 +1,7 @@
 //! What is tried again, when, and how often.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use ureq::http::HeaderMap;
 
 /// How often and after what waits a request is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,12 @@ impl Retries {
     }
 }
 
-/// The time that a `Retry-After` header asks for: seconds, or a date as HTTP writes it (`Sun, 06 Nov 1994 08:49:37 GMT`).
-pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+/// The time that a `Retry-After` header asks for, where there is one: seconds, or a date as HTTP writes it (`Sun, 06 Nov 1994 08:49:37 GMT`).
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    wait_until(headers.get("retry-after")?.to_str().ok()?, now)
+}
+
+fn wait_until(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
@@ -71,7 +76,7 @@ mod tests {
     #[test]
     fn both_forms_of_the_header_are_read() {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_770); // Python: email.utils.parsedate_to_datetime
-        let read = |value| retry_after(value, now).map(|wait| wait.as_secs());
+        let read = |value| wait_until(value, now).map(|wait| wait.as_secs());
         assert_eq!(read(" 17 "), Some(17));
         assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
         assert_eq!(read("Thu, 29 Feb 1996 00:00:00 GMT"), Some(825_552_000 - 784_111_770));

@@ -83,7 +83,7 @@ impl Segment {
             (Data::I64(data), [n, h, w] | [n, 1, h, w]) if (*n, *h, *w) == (pictures, height, width) => {
                 data.iter().map(|&v| self.label(v)).collect()
             }
-            (Data::F32(data), [n, classes, h, w]) if (*n, *h, *w) == (pictures, height, width) => {
+            (Data::F32(data), [n, classes, h, w]) if *classes > 0 && (*n, *h, *w) == (pictures, height, width) => {
                 let mut labels = vec![0; pictures * pixels];
                 for (scores, labels) in data.chunks_exact(classes * pixels).zip(labels.chunks_exact_mut(pixels)) {
                     mask::cpu::argmax(scores, *classes, labels)?;

@@ -5,7 +5,6 @@
 use super::db::order::reading_order;
 use crate::image::page_text::{Glyph, UNKNOWN};
 use crate::image::{PointF, PointI};
-use std::collections::BTreeMap;
 
 /// Lines whose directions differ by less are of one direction, in degrees.
 const SAME_DIRECTION: f32 = 3.0;
@@ -135,13 +134,23 @@ struct Row<'a> {
 }
 
 fn rows(glyphs: &[Glyph]) -> Vec<Row<'_>> {
-    let mut directions: BTreeMap<i32, Vec<&Glyph>> = BTreeMap::new();
-    let turns = (360.0 / SAME_DIRECTION) as i32;
-    for glyph in glyphs {
-        let angle = glyph.along.y.atan2(glyph.along.x).to_degrees();
-        directions.entry(((angle / SAME_DIRECTION).round() as i32).rem_euclid(turns)).or_default().push(glyph);
+    let angle = |glyph: &Glyph| glyph.along.y.atan2(glyph.along.x).to_degrees();
+    let apart = |a: f32, b: f32| ((a - b + 540.0).rem_euclid(360.0) - 180.0).abs();
+    // First the directions there are, each known by its first glyph, then what is nearest to which: a glyph that just falls
+    // short of one is not torn from its neighbours.
+    let mut directions: Vec<(f32, Vec<&Glyph>)> = Vec::new();
+    for angle in glyphs.iter().map(angle) {
+        if directions.iter().all(|known| apart(known.0, angle) >= SAME_DIRECTION) {
+            directions.push((angle, Vec::new()));
+        }
     }
-    directions.into_values().flat_map(rows_of_direction).collect()
+    for glyph in glyphs {
+        let nearest = directions.iter_mut().min_by(|a, b| apart(a.0, angle(glyph)).total_cmp(&apart(b.0, angle(glyph))));
+        if let Some((_, near)) = nearest {
+            near.push(glyph);
+        }
+    }
+    directions.into_iter().flat_map(|(_, glyphs)| rows_of_direction(glyphs)).collect()
 }
 
 fn rows_of_direction(glyphs: Vec<&Glyph>) -> Vec<Row<'_>> {
@@ -224,7 +233,14 @@ impl<'a> Row<'a> {
                 }
             }
             if !is_blank(glyph.text) {
-                text.push_str(glyph.text);
+                // What stands for one glyph may be anything; a line has no ends of lines in it.
+                for c in glyph.text.chars() {
+                    match c.is_whitespace() || c.is_control() {
+                        false => text.push(c),
+                        true if text.ends_with(' ') => {}
+                        true => text.push(' '),
+                    }
+                }
                 end = Some(end.map_or(glyph.along.to, |end| end.max(glyph.along.to)));
             }
         }
@@ -245,4 +261,38 @@ impl<'a> Row<'a> {
 /// Whether `c` belongs to a script that puts no spaces between words.
 fn is_unspaced(c: char) -> bool {
     matches!(c, '\u{2E80}'..='\u{9FFF}' | '\u{F900}'..='\u{FAFF}' | '\u{FE30}'..='\u{FE4F}' | '\u{FF00}'..='\u{FFEF}' | '\u{20000}'..='\u{3FFFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `text` along a line of this direction, one glyph a letter, each turned a little further by noise.
+    fn written(text: &str, degrees: f32) -> Vec<Glyph> {
+        let glyph = |(i, c): (usize, char)| {
+            let noise = [0.0, 1e-4, -1e-4][i % 3];
+            let (sin, cos) = (degrees + noise).to_radians().sin_cos();
+            let at = |u: f32, v: f32| PointF::new(500.0 + u * cos - v * sin, 500.0 + u * sin + v * cos);
+            let u = i as f32 * 10.0;
+            Glyph { text: c.to_string(), quad: [at(u, 0.0), at(u + 9.5, 0.0), at(u + 9.5, 20.0), at(u, 20.0)], along: PointF::new(cos, sin) }
+        };
+        text.chars().enumerate().map(glyph).collect()
+    }
+
+    #[test]
+    fn letters_of_a_line_stay_together_whatever_its_direction() {
+        for degrees in [-178.5, -90.0, -1.5, 0.0, 1.5, 3.0, 4.5, 22.5, 45.0, 90.0, 180.0] {
+            let found = lines(&written("quick", degrees));
+            assert_eq!(found.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["quick"], "{degrees}");
+        }
+        let both = [written("level", 0.0), written("steep", 40.0)].concat();
+        assert_eq!(lines(&both).len(), 2);
+    }
+
+    #[test]
+    fn a_line_holds_no_ends_of_lines() {
+        let mut glyphs = written("abc", 0.0);
+        glyphs[1].text = "\n\n\u{1b}[".into();
+        assert_eq!(lines(&glyphs)[0].text, "a [c");
+    }
 }

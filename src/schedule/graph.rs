@@ -12,7 +12,7 @@ use super::stop::Stop;
 use crate::error::Result;
 use crossbeam::channel::{self, Receiver, Select, Sender};
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -196,7 +196,8 @@ struct Graph<'a, S: Stages> {
 }
 
 /// Runs `feeds` to their ends, or until `stop` is set, through `stages`; calls `sink` with every item of every stream, the
-/// items of one stream in their order. `gauges` must have one entry per feed.
+/// items of one stream in their order. `gauges` must have one entry per feed. When `sink` panics, that ends the run: what is under
+/// way goes nowhere, and the panic goes on once all threads have ended.
 pub fn run<S: Stages>(
     stages: &S,
     feeds: Vec<Feed<'_, S>>,
@@ -220,6 +221,7 @@ pub fn run<S: Stages>(
     let (arrivals_in, arrivals) = channel::bounded::<Arrival<S>>(places);
     let batcher = Mutex::new(Batcher::new(ready));
     let mut reorder = Reorder::new(feeds.len());
+    let mut panicked = None;
     let queues: Vec<_> = feeds.iter().map(|_| channel::bounded(settings.queue.max(1))).collect();
     let inboxes = Mutex::new(queues.iter().map(|(_, items)| items.clone()).enumerate().collect());
     let inboxes = &inboxes;
@@ -251,10 +253,19 @@ pub fn run<S: Stages>(
                     let _ = free_in.try_send(());
                     let _ = moved_in.try_send(()); // when it is full, that is to be heard still
                 }
-                sink(graph.deliver(arrival));
+                let delivery = graph.deliver(arrival);
+                if panicked.is_none() {
+                    panicked = catch_unwind(AssertUnwindSafe(|| sink(delivery))).err();
+                    if panicked.is_some() {
+                        stop.set();
+                    }
+                }
             });
         }
     });
+    if let Some(panic) = panicked {
+        resume_unwind(panic);
+    }
 }
 
 impl<S: Stages> Graph<'_, S> {

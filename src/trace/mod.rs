@@ -6,7 +6,7 @@ pub mod events;
 mod nvtx;
 
 use indicatif::MultiProgress;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -214,6 +214,8 @@ pub fn init_logging(format: LogFormat, default_level: &str) {
     let filter = filter.unwrap_or_else(|| EnvFilter::new(format!("{default_level},ort=error")));
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| AboveBars).with_ansi(colours).with_target(false);
+    // Where nobody can be told, there is nobody to tell that.
+    let builder = builder.log_internal_errors(false);
     // A logger that the embedding program installed earlier stays.
     let _ = match format {
         LogFormat::Text => builder.without_time().try_init(),
@@ -232,6 +234,11 @@ pub(crate) const NOTE: &str = "hpinfer::note";
 pub fn display() -> &'static MultiProgress {
     static DISPLAY: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
     &DISPLAY
+}
+
+/// A line for people on standard error; lost where that cannot be written.
+pub fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Standard error with the progress bars out of the way.

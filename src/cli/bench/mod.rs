@@ -29,6 +29,7 @@ use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::source::{Source, SourceOptions};
 use crate::trace::events::EventFile;
+use crate::trace::say;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
@@ -324,7 +325,7 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
     let mut cases: Vec<CaseReport> = Vec::new();
     for case in Case::product(&args.case, &threads) {
         if !global.quiet {
-            eprintln!("hpinfer: measuring {case}");
+            say(format_args!("hpinfer: measuring {case}"));
         }
         let MeasureArgs { engine, repeat, warmup, load, trace, .. } = args.clone();
         let (pipeline, files) = (pipeline.to_owned(), files.clone());

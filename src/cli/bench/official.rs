@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::model::{ModelStatus, Store};
 use crate::modules::loader::load_options;
 use crate::verify::report::{Feed, RunReport, verify};
+use crate::trace::say;
 use std::io::Write;
 use std::time::SystemTime;
 
@@ -70,7 +71,7 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
     let (mut rows, mut left_out) = (Vec::new(), Vec::new());
     for model in models {
         if !global.quiet {
-            eprintln!("hpinfer: measuring {}", model.name);
+            say(format_args!("hpinfer: measuring {}", model.name));
         }
         match networks.fastest(model) {
             Ok(row) => rows.push(row),

@@ -1,7 +1,7 @@
 //! Figures on standard error: every second on a terminal, and once at the end.
 
 use crate::schedule::gauges::{Gauges, Histogram};
-use crate::trace::display;
+use crate::trace::{display, say};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub(super) fn show(gauges: &Gauges, over: &AtomicBool, quiet: bool) {
     }
     bar.finish_and_clear();
     let frames = gauges.totals().delivered;
-    eprintln!("hpinfer: {frames} frames, {}", figures(gauges, frames, began.elapsed(), &gauges.latency()));
+    say(format_args!("hpinfer: {frames} frames, {}", figures(gauges, frames, began.elapsed(), &gauges.latency())));
 }
 
 fn figures(gauges: &Gauges, frames: u64, time: Duration, latency: &Histogram) -> String {

@@ -2,11 +2,11 @@
 //! tried again; while it is slow the sink waits, and so do sources that drop nothing. Once the end is asked for, nothing is tried again.
 
 use crate::error::{Error, Result};
-use crate::extract::{Retries, has_wrong_port, is_this_machine};
+use crate::extract::{Retries, has_wrong_port, is_this_machine, retry_after};
 use crate::schedule::stop::Stop;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use ureq::Agent;
 
 /// Lines that wait at most; then whoever brings one waits.
@@ -42,7 +42,8 @@ struct Sent {
 /// Why a request failed.
 enum Fault {
     /// It may be taken later.
-    Passing(String),
+    /// With the wait that it asks for.
+    Passing(String, Option<Duration>),
     Lasting(String),
 }
 
@@ -144,7 +145,7 @@ fn with_retries(retries: &Retries, stop: &Stop, attempt: impl Fn() -> std::resul
         match attempt() {
             Ok(()) => return Ok(()),
             Err(Fault::Lasting(reason)) => return Err(reason),
-            Err(Fault::Passing(reason)) => match retries.wait(number, None) {
+            Err(Fault::Passing(reason, asked)) => match retries.wait(number, asked) {
                 Some(wait) if pause(wait, stop) => {}
                 _ => return Err(reason),
             },
@@ -169,15 +170,15 @@ fn pause(wait: Duration, stop: &Stop) -> bool {
 /// One request.
 fn post(agent: &Agent, address: &str, body: &str) -> std::result::Result<(), Fault> {
     let answer = agent.post(address).header("Content-Type", "application/x-ndjson").send(body);
-    let status = match answer {
-        Ok(answer) => answer.status(),
+    let (status, asked) = match answer {
+        Ok(answer) => (answer.status(), retry_after(answer.headers(), SystemTime::now())),
         Err(e @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => return Err(Fault::Lasting(format!("it is no address ({e})"))),
-        Err(e) => return Err(Fault::Passing(e.to_string())),
+        Err(e) => return Err(Fault::Passing(e.to_string(), None)),
     };
     let reason = format!("it answers with status {}", status.as_u16());
     match status.as_u16() {
         200..300 => Ok(()),
-        408 | 429 | 500.. => Err(Fault::Passing(reason)),
+        408 | 429 | 500.. => Err(Fault::Passing(reason, asked)),
         _ => Err(Fault::Lasting(reason)),
     }
 }
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_tried_again_and_what_lasts_is_not() {
-        let passing = || Err(Fault::Passing("busy".into()));
+        let passing = || Err(Fault::Passing("busy".into(), None));
         let line = ["a".to_owned()];
         let (bodies, sent) = posted(&line, |attempt| if attempt < 2 { passing() } else { Ok(()) });
         assert_eq!((bodies.len(), sent.taken, sent.lost), (3, 1, 0));
@@ -232,6 +233,8 @@ mod tests {
         assert_eq!((bodies.len(), sent.taken, sent.lost, sent.reason.as_deref()), (3, 0, 1, Some("busy")));
         let (bodies, sent) = posted(&line, |_| Err(Fault::Lasting("gone".into())));
         assert_eq!((bodies.len(), sent.lost, sent.reason.as_deref()), (1, 1, Some("gone")));
+        let (bodies, sent) = posted(&line, |_| Err(Fault::Passing("later".into(), Some(Duration::from_secs(600)))));
+        assert_eq!((bodies.len(), sent.lost), (1, 1), "it asks for more time than it gets");
     }
 
     #[test]
@@ -241,7 +244,7 @@ mod tests {
         let (stop, lines) = (Stop::default(), vec!["a".to_owned(); 2 * LINES]);
         let (bodies, sent) = posted_until(&stop, &retries, &lines, |_| {
             stop.set();
-            Err(Fault::Passing("gone".into()))
+            Err(Fault::Passing("gone".into(), None))
         });
         assert_eq!((bodies.len(), sent.taken, sent.lost, sent.reason.as_deref()), (1, 0, 2 * LINES, Some("gone")));
         let (bodies, sent) = posted_until(&stop, &retries, &lines, |_| Ok(()));

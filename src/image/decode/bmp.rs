@@ -1,5 +1,5 @@
 //! Windows bitmaps, read here because the rules are few and OpenCV's own: 5- and 6-bit samples are shifted up
-//! without repeating their high bits, 32-bit pixels are blue, green, red, unused whatever the masks say, and pixels
+//! without repeating their high bits, the masks of 32-bit pixels count only where the header holds them itself, and pixels
 //! that run-length data skips get colour 0 of the palette.
 
 use super::{Limits, Reason, bgr_len, checked_size};
@@ -41,6 +41,8 @@ struct Header {
     compression: u32,
     /// 16-bit pixels have 6 bits of green instead of 5.
     six_green: bool,
+    /// Which byte of a 32-bit pixel is blue, green, red.
+    bytes: [usize; 3],
     /// BGR, 256 entries; those the file lacks are black.
     palette: Vec<[u8; 3]>,
     data_at: usize,
@@ -73,6 +75,14 @@ impl Header {
             },
             _ => false,
         };
+        let bytes_of = |masks: [u32; 3]| masks.map(|mask| (mask.trailing_zeros() / 8) as usize);
+        let bytes_at = match (bits, compression) {
+            (32, BIT_FIELDS) if info >= 56 => match [long(62)?, long(58)?, long(54)?] {
+                masks if masks.iter().all(|mask| [0xff, 0xff00, 0xff_0000, 0xff00_0000].contains(mask)) => bytes_of(masks),
+                masks => return Err(format!("colour masks {masks:x?} are not supported, only those of whole bytes")),
+            },
+            _ => [0, 1, 2],
+        };
         let mut palette = vec![[0; 3]; 256];
         if bits <= 8 {
             let entry_bytes = if core { 3 } else { 4 };
@@ -84,7 +94,7 @@ impl Header {
             palette.iter_mut().zip(entries.chunks_exact(entry_bytes)).for_each(|(to, from)| to.copy_from_slice(&from[..3]));
         }
         let data_at = long(10)? as usize;
-        Ok(Self { size, top_down: height < 0, bits, compression, six_green, palette, data_at })
+        Ok(Self { size, top_down: height < 0, bits, compression, six_green, bytes: bytes_at, palette, data_at })
     }
 
     fn row(&self, from: &[u8], to: &mut [u8]) {
@@ -99,7 +109,7 @@ impl Header {
                 };
             }),
             24 => pixels.as_flattened_mut().iter_mut().zip(from).for_each(|(to, from)| *to = *from),
-            32 => pixels.iter_mut().zip(from.as_chunks::<4>().0).for_each(|(to, from)| to.copy_from_slice(&from[..3])),
+            32 => pixels.iter_mut().zip(from.as_chunks::<4>().0).for_each(|(to, from)| *to = self.bytes.map(|byte| from[byte])),
             bits => pixels.iter_mut().enumerate().for_each(|(x, to)| *to = self.palette[index(from, x, bits)]),
         }
     }

@@ -40,7 +40,7 @@ impl Header {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Reason> {
         let mut frame = None;
         let (mut exif, mut adobe, mut transform, mut padded) = (None, false, None, false);
-        let mut at = 2;
+        let (mut at, mut scans) = (2, 0);
         loop {
             // Markers are FF and a code; within entropy-coded data FF 00 is a sample byte and FF D0 to D7 are restarts.
             let skipped = memchr(0xff, &bytes[at..]).ok_or_else(cut_off)?;
@@ -74,6 +74,10 @@ impl Header {
             }
             at += length.max(2);
             if code == 0xda {
+                scans += 1;
+                if scans > MAX_SCANS {
+                    return Err(format!("it has more than {MAX_SCANS} scans"));
+                }
                 at = end_of_scan(bytes, at)?;
             }
         }
@@ -101,6 +105,9 @@ impl Header {
         .find_map(|(is_so, reason)| is_so.then_some(reason))
     }
 }
+
+/// Scans of a picture. Each takes the time of the whole picture; encoders write a dozen.
+const MAX_SCANS: u32 = 100;
 
 /// Where the marker that ends the entropy-coded data from `at` on begins.
 fn end_of_scan(bytes: &[u8], mut at: usize) -> Result<usize, Reason> {
@@ -189,4 +196,17 @@ pub(super) fn ycc_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let green = y + ((-22_554 * cb - 46_802 * cr + HALF) >> 16);
     let blue = y + ((116_130 * cb + HALF) >> 16);
     [red, green, blue].map(|v| v.clamp(0, 255) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scans_are_bounded() {
+        let frame = [0xff, 0xc2, 0, 11, 8, 0, 16, 0, 16, 1, 1, 0x11, 0];
+        let of = |scans: usize| [&[0xff, 0xd8][..], &frame, &[0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 0, 0x2a].repeat(scans), &[0xff, 0xd9]].concat();
+        assert!(Header::read(&of(100)).is_ok());
+        assert!(Header::read(&of(101)).is_err_and(|reason| reason.contains("scans")));
+    }
 }

@@ -2,7 +2,7 @@
 //! alpha dropped, grey expanded, the orientation tag applied. The kind of file is told from its content, never
 //! from its name. One file per format; each takes the bytes and the limits and says in words what is wrong.
 //!
-//! Equal to OpenCV in every sample: PNG, BMP, WebP, TIFF, and JPEG with [`JpegDecoder::Turbo`]. A truncated
+//! Equal to OpenCV in every sample: PNG, BMP, WebP, TIFF but for YCbCr (by a level) and JPEG within it, and JPEG with [`JpegDecoder::Turbo`]. A truncated
 //! file, and damage that a decoder notices, is an error here also where OpenCV warns and returns what it could read; some damage
 //! within the data of a JPEG goes unnoticed. What [`Decoder::nvjpeg`] decodes stays on its GPU, and was compared with nothing yet.
 

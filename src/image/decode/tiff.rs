@@ -35,9 +35,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Size), R
     Ok(orientation::apply(bgr, size, turn.and_then(|t| u8::try_from(t).ok()).unwrap_or(1)))
 }
 
-/// The crate's own limits stay: they bound what a damaged directory makes it allocate.
+/// The crate's own limits bound what a damaged directory makes it allocate; a strip may be as long as the file.
 fn open(bytes: Cow<'_, [u8]>) -> Result<Reader<'_>, Reason> {
-    Decoder::new(Cursor::new(bytes)).map_err(reason)
+    let mut limits = tiff::decoder::Limits::default();
+    limits.intermediate_buffer_size = limits.intermediate_buffer_size.max(bytes.len());
+    Ok(Decoder::new(Cursor::new(bytes)).map_err(reason)?.with_limits(limits))
 }
 
 /// The colours of a palette picture as BGR. Entries have 16 bits; files that fill only the low byte are common, and

@@ -12,13 +12,10 @@ const SAME_LINE_PX: i32 = 10;
 pub fn reading_order<T>(boxes: &mut [T], corner: impl Fn(&T) -> PointI) {
     boxes.sort_by_key(|b| (corner(b).y, corner(b).x));
     for end in 1..boxes.len() {
-        for at in (1..=end).rev() {
-            let (above, here) = (corner(&boxes[at - 1]), corner(&boxes[at]));
-            if (here.y - above.y).abs() >= SAME_LINE_PX || here.x >= above.x {
-                break;
-            }
-            boxes.swap(at - 1, at);
-        }
+        let here = corner(&boxes[end]);
+        let passes = |above: &T| (here.y - corner(above).y).abs() < SAME_LINE_PX && here.x < corner(above).x;
+        let passed = boxes[..end].iter().rev().take_while(|above| passes(above)).count();
+        boxes[end - passed..=end].rotate_right(1);
     }
 }
 

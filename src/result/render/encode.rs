@@ -1,6 +1,6 @@
 //! Pixels to picture files.
 
-use crate::image::{ImageView, PixelFormat, palette};
+use crate::image::{ImageView, PixelFormat, Size, palette};
 use crate::result::LabelMap;
 use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, png as png_codec, tiff::TiffEncoder};
 use image::{ExtendedColorType, ImageEncoder};
@@ -26,6 +26,12 @@ pub enum PictureFormat {
 }
 
 impl PictureFormat {
+    /// Itself, or PNG for a picture that is larger than it can be.
+    #[must_use]
+    pub fn able(self, size: Size) -> Self {
+        if self == Self::Jpeg && size.width.max(size.height) > JPEG_MAX_SIDE { Self::Png } else { self }
+    }
+
     /// The format a file suffix (without dot, any case) stands for; `None` for those that are only read (WebP, PDF) and
     /// for unknown ones.
     pub fn from_suffix(suffix: &str) -> Option<Self> {

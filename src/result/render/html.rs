@@ -1,27 +1,39 @@
 //! Tables as HTML. Whatever is in a picture stays text: what has a meaning in HTML is escaped.
 
-use crate::result::table::Table;
+use crate::result::table::{GridCell, Table};
 use std::borrow::Cow;
 
 /// The table as PaddleX writes it, `<html><body><table>` and their ends around it, with the texts escaped.
 pub fn table(table: &Table) -> String {
-    format!("<html><body>{}</body></html>", element(table))
+    format!("<html><body>{}</body></html>", tagged(table, true))
 }
 
 /// The table as a file that browsers show with the right characters and with lines between the cells.
 pub fn document(table: &Table) -> String {
-    const HEAD: &str = "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><style>table{border-collapse:collapse}td{border:1px solid #888;padding:2px 6px}</style></head><body>\n";
+    const HEAD: &str = "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>Table</title><style>table{border-collapse:collapse}td{border:1px solid #888;padding:2px 6px}</style></head><body>\n";
     format!("{HEAD}{}\n</body></html>\n", element(table))
 }
 
-/// The `<table>` element alone.
+/// The `<table>` element alone, as browsers show it like [`Table::grid`]: they end cells of the head with it, so where one
+/// reaches below, head and body are not told apart.
 pub fn element(table: &Table) -> String {
+    let grid = table.grid();
+    let reaches_below = |cell: &GridCell| cell.row < grid.head_rows && cell.row + cell.row_span > grid.head_rows;
+    tagged(table, !grid.cells.iter().any(reaches_below))
+}
+
+fn tagged(table: &Table, with_groups: bool) -> String {
+    const GROUPS: [&str; 4] = ["<thead>", "</thead>", "<tbody>", "</tbody>"];
     let mut out = String::from("<table>");
     let mut texts = table.texts.iter();
-    for token in &table.structure {
+    for token in table.structure.iter().filter(|token| with_groups || !GROUPS.contains(&token.as_str())) {
         if !token.contains("</td>") {
             out += token;
             continue;
+        }
+        // Tokens come in any order: a text that stood within a tag would be attributes.
+        if out.rfind('<') > out.rfind('>') {
+            out.push('>');
         }
         let is_whole = token == "<td></td>";
         out += if is_whole { "<td>" } else { "" };
@@ -95,5 +107,14 @@ mod tests {
         one.texts = vec![hostile.into()];
         let html = document(&one);
         assert!(html.contains("<td>&lt;script&gt;alert(&quot;x&quot; &amp; &#39;y&#39;)&lt;/script&gt;</td>"), "{html}");
+        let open = element(&sample::table("<tr>|<td| colspan=\"2\"|</td>|<td|<td></td>|</tr>", "onfocus=x,b"));
+        assert_eq!(open, "<table><tr><td colspan=\"2\">onfocus=x</td><td><td>b</td></tr></table>");
+    }
+
+    #[test]
+    fn a_head_whose_cells_reach_into_the_body_is_none() {
+        let one = sample::table("<thead>|<tr>|<td| rowspan=\"2\"|>|</td>|</tr>|</thead>|<tbody>|<tr>|<td></td>|</tr>|</tbody>", "a,b");
+        assert_eq!(element(&one), "<table><tr><td rowspan=\"2\">a</td></tr><tr><td>b</td></tr></table>");
+        assert!(table(&one).contains("<thead>"), "as the reference has it");
     }
 }

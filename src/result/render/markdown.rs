@@ -66,12 +66,14 @@ pub fn escaped(text: &str) -> String {
     // Marks that count at the start of a line only: of lists, headings underlined, thematic breaks.
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     for (at, c) in text.char_indices() {
-        let starts_list = at == digits && digits > 0 && matches!(c, '.' | ')');
+        let next = text[at + c.len_utf8()..].chars().next();
+        let starts_list = at == digits && digits > 0 && matches!(c, '.' | ')') && next.is_none_or(|next| next == ' ');
+        let names_emoji = c == ':' && next.is_some_and(|next| next.is_ascii_alphabetic() || matches!(next, '+' | '-'));
         match c {
             '&' => out += "&amp;",
             '<' => out += "&lt;",
             '>' => out += "&gt;",
-            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' | '!' | '$' | '^' | ':' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' | '!' | '$' | '^' => {
                 out.push('\\');
                 out.push(c);
             }
@@ -79,7 +81,7 @@ pub fn escaped(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            c if starts_list => {
+            c if starts_list || names_emoji => {
                 out.push('\\');
                 out.push(c);
             }
@@ -108,7 +110,9 @@ mod tests {
             ("# Title", "\\# Title"),
             ("- item", "\\- item"),
             ("12) item", "12\\) item"),
-            ("3.5 kg", "3\\.5 kg"),
+            ("3.5 kg", "3.5 kg"),
+            ("7. x 12:30", "7\\. x 12:30"),
+            ("a :smile: b", "a \\:smile: b"),
             ("<img src=x onerror=y>", "&lt;img src=x onerror=y&gt;"),
             ("[x](javascript:y)", "\\[x\\](javascript\\:y)"),
             ("![p](q)", "\\!\\[p\\](q)"),

@@ -5,7 +5,7 @@
 use super::encode::{PictureFormat, encode, encode_classes};
 use super::{Drawing, PartContent, draw, font::Fonts};
 use crate::error::{Error, Result};
-use crate::image::{FrameId, PictureRef};
+use crate::image::{FrameId, ImageBuf, PictureRef};
 use crate::result::PipelineResult;
 use crate::result::json::{Schema, write_file};
 use crate::trace::Transfers;
@@ -140,7 +140,7 @@ impl Saver {
         if let Some(path) = &slot.picture {
             let format = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix).unwrap_or(PictureFormat::Png);
             match draw(image.on_host(&mut Transfers::default())?, result, &self.fonts)? {
-                Drawing::Pixels(picture) => self.put(path.clone(), |file| encode(picture.view(), format, file))?,
+                Drawing::Pixels(picture) => self.put_picture(path, &picture, format)?,
                 Drawing::Classes(map) => self.put(path.clone(), |file| encode_classes(map, file))?,
                 Drawing::Parts(parts) => {
                     for part in parts {
@@ -150,7 +150,7 @@ impl Saver {
                         let suffix = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix);
                         match part.content {
                             PartContent::Picture(picture) => {
-                                self.put(path, |file| encode(picture.view(), suffix.unwrap_or(PictureFormat::Jpeg), file))?;
+                                self.put_picture(&path, &picture, suffix.unwrap_or(PictureFormat::Jpeg))?;
                             }
                             PartContent::Bytes(bytes) => self.put(path, |file| file.write_all(&bytes))?,
                         }
@@ -159,6 +159,13 @@ impl Saver {
             }
         }
         Ok(())
+    }
+
+    /// A picture that `format` cannot hold becomes a PNG of the same name, unless the name was asked for.
+    fn put_picture(&self, path: &Path, picture: &ImageBuf, format: PictureFormat) -> Result<()> {
+        let able = if matches!(self.target, Target::Picture(_)) { format } else { format.able(picture.size()) };
+        let path = if able == format { path.to_owned() } else { path.with_extension("png") };
+        self.put(path, |file| encode(picture.view(), able, file))
     }
 
     /// Whether this run wrote the file at `path`; asked of what was found where inputs are.

@@ -95,6 +95,21 @@ fn settings(workers: usize, items: usize) -> Settings {
 }
 
 #[test]
+fn a_sink_that_panics_ends_the_run() {
+    let (stages, gauges, stop) = (Doubling::default(), Gauges::new(2), Stop::default());
+    let feeds = vec![feed(20..1_000_000, DropPolicy::BLOCK), feed(20..1_000_000, DropPolicy::BLOCK)];
+    let mut calls = 0;
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        run(&stages, feeds, &settings(2, 1), &gauges, &stop, |_| {
+            calls += 1;
+            assert!(calls < 5, "enough");
+        });
+    }));
+    assert!(ended.is_err() && stop.is_set());
+    assert_eq!(calls, 5, "what is under way goes nowhere");
+}
+
+#[test]
 fn a_bound_of_workers_bounds_what_is_under_way() {
     let batching = Batching { items: 8, ..Batching::default() };
     let settings = Settings::new(65, batching).at_most(4);

@@ -18,7 +18,7 @@ const ASCENT: f64 = 800.0;
 /// Width of a glyph whose font does not tell one.
 const WIDTH: f32 = 500.0;
 /// Most glyphs of a page: a page of small print has ten thousand.
-const MAX_GLYPHS: usize = 500_000;
+const MAX_GLYPHS: usize = 50_000;
 
 /// The text layer of `page`, which is drawn with `transform` on `size` pixels.
 pub(super) fn layer<'a>(page: &'a Page<'a>, settings: &InterpreterSettings, transform: Affine, size: Size) -> Result<Layer, String> {

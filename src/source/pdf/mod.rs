@@ -20,9 +20,13 @@ use crate::image::{ImageBuf, PageText};
 use render::{Answer, Setup};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use worker::Worker;
+
+/// So long threads have waited for a renderer, all together, when another one is started: a document that is rendered faster than
+/// it is read needs one, and each holds the document and what it remembers of it.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Pages a worker renders before it is replaced: what the renderer remembers of a document grows with every page.
 const PAGES_OF_A_WORKER: u32 = 100;
@@ -97,12 +101,28 @@ struct Shared {
     page_time: Duration,
     isolation: Isolation,
     page_count: u32,
-    idle: Mutex<Vec<Worker>>,
+    workers: Mutex<Workers>,
+    returned: Condvar,
+}
+
+/// The renderers of a document.
+struct Workers {
+    idle: Vec<Worker>,
+    busy: usize,
+    /// How long threads have waited since the last one was started.
+    waited: Duration,
 }
 
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Document({} bytes, {} pages)", self.0.bytes.len(), self.0.page_count)
+    }
+}
+
+impl Workers {
+    fn put_back(&mut self, worker: Option<Worker>) {
+        self.busy -= 1;
+        self.idle.extend(worker);
     }
 }
 
@@ -120,7 +140,8 @@ impl Document {
             Answer::Picture(..) => return Err("the renderer answered out of turn".into()),
         };
         let isolation = options.isolation.clone();
-        Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, page_count, idle: Mutex::new(vec![worker]) })))
+        let workers = Mutex::new(Workers { idle: vec![worker], busy: 0, waited: Duration::ZERO });
+        Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, page_count, workers, returned: Condvar::new() })))
     }
 
     /// Number of pages in the document.
@@ -134,24 +155,44 @@ impl Document {
         self.try_render(index).map_err(|reason| format!("page {}: {reason}", u64::from(index) + 1))
     }
 
-    fn try_render(&self, index: u32) -> Result<(ImageBuf, Option<PageText>), String> {
-        let Shared { bytes, setup, text, page_time, isolation, idle, .. } = &*self.0;
-        let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let rested = lock().pop();
-        let mut worker = match rested {
-            Some(worker) => worker,
-            None => {
-                let mut worker = Worker::start(bytes, setup, isolation)?;
-                worker.wait(*page_time)?;
-                worker
-            }
-        };
-        // A worker that does not answer is not put back, and ends here.
-        let answer = worker.render(index, *page_time)?;
-        if worker.rendered() < PAGES_OF_A_WORKER {
-            lock().push(worker);
+    fn lock(&self) -> MutexGuard<'_, Workers> {
+        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self) -> Result<Worker, String> {
+        let mut worker = Worker::start(&self.0.bytes, &self.0.setup, &self.0.isolation)?;
+        worker.wait(self.0.page_time)?;
+        Ok(worker)
+    }
+
+    /// A renderer for one page, which is [put back](Workers::put_back) then; `None` when another one is to be started for it.
+    fn take(&self) -> Option<Worker> {
+        let mut workers = self.lock();
+        while workers.idle.is_empty() && workers.busy > 0 && workers.waited < PATIENCE {
+            let (began, left) = (Instant::now(), PATIENCE - workers.waited);
+            workers = self.0.returned.wait_timeout(workers, left).unwrap_or_else(PoisonError::into_inner).0;
+            workers.waited += began.elapsed();
         }
-        match answer {
+        workers.busy += 1;
+        let idle = workers.idle.pop();
+        if idle.is_none() {
+            workers.waited = Duration::ZERO;
+        }
+        idle
+    }
+
+    fn try_render(&self, index: u32) -> Result<(ImageBuf, Option<PageText>), String> {
+        let Shared { page_time, text, .. } = &*self.0;
+        let mut worker = self.take();
+        // A worker that does not answer is not put back, and ends here.
+        let answer = match &mut worker {
+            Some(worker) => worker.render(index, *page_time),
+            None => self.start().and_then(|started| worker.insert(started).render(index, *page_time)),
+        };
+        let rested = worker.filter(|worker| answer.is_ok() && worker.rendered() < PAGES_OF_A_WORKER);
+        self.lock().put_back(rested);
+        self.0.returned.notify_one();
+        match answer? {
             Answer::Picture(image, layer) => Ok((image, layer.and_then(|layer| text.choose(layer)))),
             Answer::Failed(reason) => Err(reason),
             Answer::Pages(_) => Err("the renderer answered out of turn".into()),

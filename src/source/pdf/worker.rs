@@ -32,6 +32,8 @@ impl Worker {
             Isolation::Process { program, arguments } => {
                 let mut command = Command::new(program);
                 command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+                // The C library gives large pieces of memory back at once: a renderer waits most of its time.
+                command.env("MALLOC_MMAP_THRESHOLD_", "131072");
                 let mut child = command.spawn().map_err(|e| format!("no renderer could be started ({}): {e}", program.display()))?;
                 let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
                     return Err("no renderer could be started: it has no pipes".into());

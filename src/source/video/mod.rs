@@ -375,6 +375,7 @@ impl Iterator for Video {
     type Item = VideoEvent;
 
     fn next(&mut self) -> Option<VideoEvent> {
+        let asked = Instant::now();
         loop {
             if self.options.stop.load(Ordering::SeqCst) {
                 self.state = State::Over; // drops the child, which ends it
@@ -397,8 +398,14 @@ impl Iterator for Video {
                             return Some(event);
                         }
                     }
-                    Err(RecvTimeoutError::Timeout) if self.kind != VideoKind::File && self.last_frame.elapsed() > longest_wait => {
+                    Err(RecvTimeoutError::Timeout) if self.last_frame.max(asked).elapsed() > longest_wait => {
                         let reason = format!("no frame for {:.1} s", longest_wait.as_secs_f64());
+                        if self.kind == VideoKind::File {
+                            // It cannot be read anew from where it is, as a pipe, and nothing else is to be had of it.
+                            tracing::warn!("{}: {reason}; still waiting", self.input);
+                            self.last_frame = Instant::now();
+                            continue;
+                        }
                         child.kill();
                         let end = End { success: false, killed: true, refused: None, errors: vec![reason] };
                         if let Some(event) = self.after(end) {
