@@ -37,22 +37,23 @@ COUNTED_ASYNC(cuMemcpyDtoHAsync, DOWN)
 COUNTED_ASYNC(cuMemcpyDtoDAsync, WITHIN)
 COUNTED_ASYNC(cuMemcpyAsync, UNKNOWN)
 
-typedef int (*GetProc)(const char*, void**, int, uint64_t);
-typedef int (*GetProcV2)(const char*, void**, int, uint64_t, void*);
-static GetProc real_get;
-static GetProcV2 real_get_v2;
+// The second form takes one argument more, which the first does not look at. Asked for the form of a stream per thread (2), it
+// answers with another function, which is not counted: the real one is kept by name.
+typedef int (*GetProc)(const char*, void**, int, uint64_t, void*);
+static GetProc real_get, real_get_v2;
 static void* counting(const char* name, void* real);
 
-static int get(const char* name, void** found, int version, uint64_t flags) {
-    int code = real_get(name, found, version, flags);
-    if (code == 0 && found && *found) *found = counting(name, *found);
+static int answered(int code, const char* name, void** found, uint64_t flags) {
+    if (code == 0 && found && *found && !(flags & 2)) *found = counting(name, *found);
     return code;
 }
 
+static int get(const char* name, void** found, int version, uint64_t flags, void* status) {
+    return answered(real_get(name, found, version, flags, status), name, found, flags);
+}
+
 static int get_v2(const char* name, void** found, int version, uint64_t flags, void* status) {
-    int code = real_get_v2(name, found, version, flags, status);
-    if (code == 0 && found && *found) *found = counting(name, *found);
-    return code;
+    return answered(real_get_v2(name, found, version, flags, status), name, found, flags);
 }
 
 // The function to call in place of `real`, whose name may end in the version of its form or in that of its default stream.

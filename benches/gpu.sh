@@ -4,6 +4,7 @@
 #     benches/gpu.sh BINARY OUT [PICTURE...]
 #
 # BINARY is hpinfer, OUT a new folder for JSON and logs. Needs bash, python3, cc; nvidia-smi, compute-sanitizer and ffmpeg where they are.
+# CUDA's libraries may be those of Python's nvidia-* packages. A single picture is taken eight times where groups count.
 # Models and ONNX Runtime come from the cache of BINARY ($HPINFER_HOME); what it lacks is installed, unless HPINFER_FLAGS has
 # --offline. The pipelines with one network are run on the models of $HPINFER_PICTURE_MODELS, pairs of pipeline=folder; without it on the
 # miniatures of the tests, which show that it works and not how fast. Each step writes OUT/<step>.log and goes on after a failure; OUT/summary.json says how each ended.
@@ -18,6 +19,10 @@ device=${HPINFER_DEVICE:-gpu:0}
 read -ra flags <<< "${HPINFER_FLAGS:-}"
 mkdir -p "$out"
 end=$((SECONDS + ${HPINFER_SECONDS:-590}))
+eight=("${pictures[@]}")
+[ ${#pictures[@]} -gt 1 ] || for _ in 1 2 3 4 5 6 7; do eight+=("${pictures[0]}"); done
+packaged=$(python3 -c 'import glob, nvidia; print(":".join(d for p in nvidia.__path__ for d in sorted(glob.glob(p + "/*/lib"))))' 2> /dev/null)
+export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$packaged"
 : > "$out/steps.tsv"
 
 # step NAME MOST_SECONDS COMMAND...
@@ -35,6 +40,10 @@ step() {
     return $code
 }
 
+# absent NAME WHAT
+absent() {
+    printf '%s\t%s\t0\n' "$1" "$2 is not here" >> "$out/steps.tsv"
+}
 
 step host 20 bash -c 'nvidia-smi -q; uname -a; cat /etc/os-release'
 step doctor 60 "$binary" doctor "${flags[@]}" --device "$device" --json
@@ -44,10 +53,10 @@ step ops 150 "$binary" bench ops --device "$device" --json "$out/ops.json"
 if command -v compute-sanitizer > /dev/null; then
     for tool in memcheck racecheck; do
         step "$tool" 90 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-            "$binary" bench ops --device "$device" --repeat 1 --launches 1 --only resize-640,crops,db-640,db-dilated,ctc,nms,masks,classes-1024
+            "$binary" bench ops --device "$device" --repeat 1 --launches 1 --only resize-640,resize-batch,crops,db-640,db-batch,db-dilated,ctc,nms,masks,classes-1024,whiten,difference-1080p
     done
 else
-    printf 'sanitizer\tcompute-sanitizer is not here\t0\n' >> "$out/steps.tsv"
+    absent sanitizer compute-sanitizer
 fi
 
 # Compares the results of two runs.
@@ -58,9 +67,9 @@ lines = same = boxes = near = 0
 worst_score = 0.0
 for a, b in zip(cpu, gpu):
     texts, others = a.get("rec_text", []), b.get("rec_text", [])
-    lines += len(texts)
+    lines += max(len(texts), len(others))
     same += sum(x == y for x, y in zip(texts, others))
-    boxes += len(a.get("dt_polys", []))
+    boxes += max(len(a.get("dt_polys", [])), len(b.get("dt_polys", [])))
     for p, q in zip(a.get("dt_polys", []), b.get("dt_polys", [])):
         near += all(max(abs(u[0] - v[0]), abs(u[1] - v[1])) <= 1 for u, v in zip(p, q)) and len(p) == len(q)
     for x, y in zip(a.get("dt_scores", []), b.get("dt_scores", [])):
@@ -75,7 +84,7 @@ PY
 # The same texts and boxes as on the processor.
 ocr=("$binary" "${flags[@]}" --pipeline OCR --backend onnx_runtime --format jsonl --timings --input "${pictures[@]}")
 step ocr_cpu 90 bash -c '"${@:2}" > "$1"' _ "$out/ocr_cpu.jsonl" "${ocr[@]}"
-step ocr_gpu 120 bash -c '"${@:2}" > "$1"' _ "$out/ocr_gpu.jsonl" "${ocr[@]}" --device "$device"
+step ocr_gpu 180 bash -c '"${@:2}" > "$1"' _ "$out/ocr_gpu.jsonl" "${ocr[@]}" --device "$device"
 step ocr_parity 20 python3 -c "$parity" "$out/ocr_cpu.jsonl" "$out/ocr_gpu.jsonl" "$out/ocr_parity.json"
 
 # What the driver was asked to copy, by its own calls and not by our counter.
@@ -83,7 +92,7 @@ if step count_build 30 cc -O1 -shared -fPIC -o "$out/count_copies.so" "$here/cou
     for times in once twice; do
         again=("${pictures[@]}")
         [ "$times" = once ] || again+=("${pictures[@]}")
-        step "count_$times" 90 env LD_PRELOAD="$(realpath "$out/count_copies.so")" COPY_COUNTS="$out/copies_$times.json" \
+        step "count_$times" 150 env LD_PRELOAD="$(realpath "$out/count_copies.so")" COPY_COUNTS="$out/copies_$times.json" \
             "$binary" "${flags[@]}" --pipeline OCR --device "$device" --format jsonl --input "${again[@]}"
     done
     # What the second reading adds is the pictures' own: networks and tables are brought once.
@@ -97,11 +106,13 @@ PY
 fi
 
 # End to end.
-step bench_ocr 150 "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend onnx_runtime --json "$out/ocr.json" --input "${pictures[@]}"
+step bench_ocr 150 "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend onnx_runtime --batch-size 8 --json "$out/ocr.json" --input "${eight[@]}"
 
 # Videos and a JPEG file that the host decodes, and that the GPU does: the same texts, and no frame from the host.
-step nvjpeg_install 300 "$binary" "${flags[@]}" runtime install gpu
+[[ " ${flags[*]} " == *" --offline "* ]] || step nvjpeg_install 300 "$binary" "${flags[@]}" runtime install gpu
+command -v ffmpeg > /dev/null || absent videos ffmpeg
 for kind in 'video.mp4 -c:v libx264 -pix_fmt yuv420p' 'motion.mp4 -c:v mjpeg -q:v 2 -pix_fmt yuvj420p' 'page.jpg -frames:v 1 -update 1 -q:v 2'; do
+    command -v ffmpeg > /dev/null || break
     read -ra words <<< "$kind"
     name=${words[0]%.*} file=$out/${words[0]}
     make=(ffmpeg -v error -y -loop 1 -framerate 5 -t 4 -i "${pictures[0]}" -vf 'scale=1280:-2' "${words[@]:1}" "$file")

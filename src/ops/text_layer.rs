@@ -274,7 +274,11 @@ mod tests {
             let (sin, cos) = (degrees + noise).to_radians().sin_cos();
             let at = |u: f32, v: f32| PointF::new(500.0 + u * cos - v * sin, 500.0 + u * sin + v * cos);
             let u = i as f32 * 10.0;
-            Glyph { text: c.to_string(), quad: [at(u, 0.0), at(u + 9.5, 0.0), at(u + 9.5, 20.0), at(u, 20.0)], along: PointF::new(cos, sin) }
+            Glyph {
+                text: c.to_string(),
+                quad: [at(u, 0.0), at(u + 9.5, 0.0), at(u + 9.5, 20.0), at(u, 20.0)],
+                along: PointF::new(cos, sin),
+            }
         };
         text.chars().enumerate().map(glyph).collect()
     }

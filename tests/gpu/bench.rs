@@ -41,12 +41,16 @@ fn kernels_are_measured_and_compared() {
     assert!((32 * 3 * 320 * 48 * 2..4_000_000).contains(&bytes("to_host")), "{counted}");
     assert!(bytes("within_device") > 0 && bytes("unknown") == 0, "{counted}");
 
-    let Output { status, stdout, stderr } =
-        ops(&["--only", "masks,crops-curved,whiten,difference-1080p,resize-640-nv12,resize-640-cubic-f16,db-dilated", "--json", "-"]);
+    let Output { status, stdout, stderr } = ops(&[
+        "--only",
+        "masks,crops-curved,crops-nv12,whiten,difference-1080p,resize-640-nv12,resize-640-cubic-f16,resize-batch-odd,db-dilated",
+        "--json",
+        "-",
+    ]);
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     let report: Value = serde_json::from_slice(&stdout).expect("JSON");
     let rows = report["rows"].as_array().expect("a list");
-    assert!(rows.len() == 8 && rows.iter().all(sound), "{report}");
+    assert!(rows.len() == 10 && rows.iter().all(sound), "{report}");
 
     for (flags, says) in [
         (&["--only", "bogus"][..], "no operation has one of these in its name; known: resize-640-linear-f32, "),

@@ -15,9 +15,10 @@ fn on_device<T: bytemuck::Pod>(values: &[T], stream: &Stream) -> Result<Storage<
     stage(values, stream)?.upload(stream, &mut Transfers::default())
 }
 
-/// A page of text lines, as a detector sees it.
+/// Pages of text lines, as a detector sees them.
 struct Boxes {
     size: Size,
+    maps: usize,
     map: Vec<f32>,
     placed: Storage<f32>,
     originals: Storage<[u32; 2]>,
@@ -25,15 +26,15 @@ struct Boxes {
     plan: db::cuda::Plan,
     scratch: DeviceBuffer<u32>,
     out: DeviceBuffer<u32>,
-    expected: Vec<TextBox>,
+    expected: Vec<Vec<TextBox>>,
     buffers: db::cpu::DbScratch,
 }
 
 const LINES: u32 = 200;
 
 impl Boxes {
-    fn new(stream: &Stream, size: Size, use_dilation: bool) -> Result<Self> {
-        let mut noise = Noise(3);
+    /// The map of a page.
+    fn page(noise: &mut Noise, size: Size) -> Vec<f32> {
         let mut map: Vec<f32> = (0..size.area()).map(|_| noise.unit() * 0.2).collect();
         let columns = 5;
         let (cell_w, cell_h) = (size.width / columns, size.height / LINES.div_ceil(columns));
@@ -46,14 +47,21 @@ impl Boxes {
                 }
             }
         }
+        map
+    }
+
+    fn new(stream: &Stream, maps: usize, size: Size, use_dilation: bool) -> Result<Self> {
+        let mut noise = Noise(3);
+        let pages: Vec<f32> = (0..maps).flat_map(|_| Self::page(&mut noise, size)).collect();
         let params = DbParams { use_dilation, ..DbParams::default() };
-        let plan = db::cuda::Plan::new(1, size, &params)?;
+        let plan = db::cuda::Plan::new(maps, size, &params)?;
         Ok(Self {
             size,
+            maps,
             params,
-            placed: on_device(&map, stream)?,
-            map,
-            originals: on_device(&[[size.width * 2, size.height * 2]], stream)?,
+            placed: on_device(&pages, stream)?,
+            map: pages,
+            originals: on_device(&vec![[size.width * 2, size.height * 2]; maps], stream)?,
             scratch: stream.alloc(plan.scratch())?,
             out: stream.alloc(plan.out())?,
             plan,
@@ -69,12 +77,17 @@ impl Op for Boxes {
     }
 
     fn case(&self) -> String {
-        format!("map of {}, {LINES} lines{}", self.size, if self.params.use_dilation { ", dilated" } else { "" })
+        format!(
+            "{} of {}, {LINES} lines{}",
+            if self.maps == 1 { "map".into() } else { format!("{} maps", self.maps) },
+            self.size,
+            if self.params.use_dilation { ", dilated" } else { "" }
+        )
     }
 
-    /// The map, and a label for each of its pixels written and read.
+    /// The maps, and a label for each of their pixels written and read.
     fn bytes(&self) -> u64 {
-        self.size.area() * 12
+        self.maps as u64 * self.size.area() * 12
     }
 
     fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
@@ -84,17 +97,19 @@ impl Op for Boxes {
 
     fn on_cpu(&mut self) -> Result<()> {
         let original = Size::new(self.size.width * 2, self.size.height * 2);
-        let map = ProbabilityMap { data: &self.map, size: self.size, original };
-        self.expected = db::cpu::boxes(map, &self.params, &mut self.buffers)?;
+        let maps = self.map.chunks_exact(self.size.area() as usize).map(|data| ProbabilityMap { data, size: self.size, original });
+        self.expected = maps.map(|map| db::cpu::boxes(map, &self.params, &mut self.buffers)).collect::<Result<_>>()?;
         Ok(())
     }
 
     fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
         let out = download(self.out.slice(), stream, &mut Transfers::default())?;
-        let found = db::cuda::read(out.on_host()?, &self.plan)?.into_iter().flatten();
-        let same = |(a, b): &(TextBox, &TextBox)| a.quad == b.quad && (a.score - b.score).abs() <= db::cuda::SCORE_TOLERANCE;
-        let equal = found.zip(&self.expected).filter(same).count();
-        Ok([self.expected.len() - equal, self.expected.len()])
+        let found = db::cuda::read(out.on_host()?, &self.plan)?;
+        let same = |(a, b): &(&TextBox, &TextBox)| a.quad == b.quad && (a.score - b.score).abs() <= db::cuda::SCORE_TOLERANCE;
+        let maps = found.iter().zip(&self.expected);
+        // What one has more of than the other differs, too.
+        let unlike = maps.map(|(a, b)| a.len().max(b.len()) - a.iter().zip(b).filter(same).count()).sum();
+        Ok([unlike, self.expected.iter().map(Vec::len).sum()])
     }
 }
 
@@ -382,9 +397,10 @@ impl Op for Masks {
 
 /// Maps at three sizes, a batch of lines, a batch of object candidates, pixel classes at two sizes, masks.
 pub(super) fn all() -> Vec<Recipe> {
-    let maps = [640, 960, 1920].map(|side| recipe(format!("db-{side}"), move |stream| Boxes::new(stream, Size::new(side, side), false)));
+    let maps = [640, 960, 1920].map(|side| recipe(format!("db-{side}"), move |stream| Boxes::new(stream, 1, Size::new(side, side), false)));
     let others = [
-        recipe("db-dilated-960", |stream| Boxes::new(stream, Size::new(960, 960), true)),
+        recipe("db-batch-960", |stream| Boxes::new(stream, 8, Size::new(960, 960), false)),
+        recipe("db-dilated-960", |stream| Boxes::new(stream, 1, Size::new(960, 960), true)),
         recipe("ctc", Texts::new),
         recipe("nms-apart", |stream| Objects::new(stream, nms::cuda::Classes::Apart)),
         recipe("nms-together", |stream| Objects::new(stream, nms::cuda::Classes::Together)),

@@ -14,6 +14,9 @@ use crate::trace::Transfers;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// Pictures or lines of a batch.
+const BATCH: u32 = 32;
+
 /// Where a network input is written.
 enum Out {
     F32(DeviceBuffer<f32>),
@@ -149,8 +152,9 @@ impl Source {
     }
 }
 
+/// Pictures into one batch, each as large as its canvas takes it.
 struct Resize {
-    source: Source,
+    sources: Vec<(Source, Size)>,
     rows: Storage<resize_norm::cuda::Row>,
     params: Params,
     out: Out,
@@ -159,21 +163,40 @@ struct Resize {
 }
 
 impl Resize {
-    fn new(stream: &Stream, source: Source, canvas: Size, interpolation: Interpolation, half: bool) -> Result<Self> {
-        let params = Params { canvas, interpolation, normalize: Normalize::IMAGENET, pad: 0.0, planes: Planes::Bgr };
-        let values = canvas.area() as usize * 3;
-        let item = resize_norm::cuda::Item { src: source.surface()?, resized: canvas, window: Window::whole(canvas) };
-        let table = resize_norm::cuda::Table::new(&[item], &params)?;
-        let rows = stage(table.rows(), stream)?.upload(stream, &mut Transfers::default())?;
-        drop(table);
+    fn new(stream: &Stream, sources: Vec<(Source, Size)>, canvas: Size, interpolation: Interpolation, half: bool) -> Result<Self> {
+        let params = Params { canvas, interpolation, normalize: Normalize::IMAGENET, pad: 0.5, planes: Planes::Bgr };
+        let values = sources.len() * canvas.area() as usize * 3;
+        let items = Self::items(&sources)?;
+        let rows = stage(resize_norm::cuda::Table::new(&items, &params)?.rows(), stream)?.upload(stream, &mut Transfers::default())?;
+        drop(items);
         let (out, expected) = (Out::new(stream, half, values)?, vec![0.0; values]);
-        Ok(Self { source, rows, params, out, expected, scratch: Default::default() })
+        Ok(Self { sources, rows, params, out, expected, scratch: Default::default() })
+    }
+
+    fn items(sources: &[(Source, Size)]) -> Result<Vec<resize_norm::cuda::Item<'_>>> {
+        let sources = sources.iter().map(|(source, resized)| (source, *resized));
+        let items = sources
+            .map(|(source, resized)| Ok(resize_norm::cuda::Item { src: source.surface()?, resized, window: Window::whole(resized) }));
+        items.collect()
+    }
+
+    /// Of sides that have nothing in common, each within `canvas`.
+    fn unlike(stream: &Stream, canvas: Size, half: bool) -> Result<Self> {
+        let mut noise = Noise(4);
+        let mut source = || {
+            let size = Size::new(200 + noise.below(1081), 150 + noise.below(811));
+            let ratio = f64::min(f64::from(canvas.width) / f64::from(size.width), f64::from(canvas.height) / f64::from(size.height));
+            let side = |side: u32| (f64::from(side) * ratio) as u32;
+            Ok((Source::new(stream, size, false)?, Size::new(side(size.width), side(size.height))))
+        };
+        let sources = (0..BATCH).map(|_| source()).collect::<Result<_>>()?;
+        Self::new(stream, sources, canvas, Interpolation::Linear, half)
     }
 }
 
 impl Op for Resize {
     fn name(&self) -> &'static str {
-        match (&self.source, self.params.interpolation) {
+        match (&self.sources[0].0, self.params.interpolation) {
             (Source::Bgr { .. }, Interpolation::Linear) => "resize_norm linear",
             (Source::Bgr { .. }, Interpolation::Cubic) => "resize_norm cubic",
             (Source::Nv12 { .. }, Interpolation::Linear) => "resize_norm linear, NV12",
@@ -182,26 +205,31 @@ impl Op for Resize {
     }
 
     fn case(&self) -> String {
-        format!("{} -> {} {}", self.source.size(), self.params.canvas, self.out.name())
+        let from = match &self.sources[..] {
+            [(source, _)] => source.size().to_string(),
+            many => format!("{} unlike", many.len()),
+        };
+        format!("{from} -> {} {}", self.params.canvas, self.out.name())
     }
 
     fn bytes(&self) -> u64 {
         // A smaller picture does not need all samples of a larger one: four or sixteen neighbours for each.
         let taps = if self.params.interpolation == Interpolation::Linear { 4 } else { 16 };
-        self.source.bytes(self.source.size().area().min(self.params.canvas.area() * taps)) + self.out.bytes()
+        let needed = |(source, resized): &(Source, Size)| source.bytes(source.size().area().min(resized.area() * taps));
+        self.sources.iter().map(needed).sum::<u64>() + self.out.bytes()
     }
 
     fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
-        let canvas = self.params.canvas;
-        let item = resize_norm::cuda::Item { src: self.source.surface()?, resized: canvas, window: Window::whole(canvas) };
-        let table = resize_norm::cuda::Table::new(&[item], &self.params)?;
+        let items = Self::items(&self.sources)?;
+        let table = resize_norm::cuda::Table::new(&items, &self.params)?;
         resize_norm::cuda::run(stream, &table, self.rows.on_device()?, &self.out.floats())
     }
 
     fn on_cpu(&mut self) -> Result<()> {
-        let picture = self.source.picture()?;
-        let item = resize_norm::Item::whole(picture.view(), self.params.canvas);
-        resize_norm::cpu::run(&[item], &self.params, &mut self.expected, &mut self.scratch)
+        let pictures = self.sources.iter().map(|(source, _)| source.picture()).collect::<Result<Vec<_>>>()?;
+        let items: Vec<_> =
+            pictures.iter().zip(&self.sources).map(|(picture, (_, resized))| resize_norm::Item::whole(picture.view(), *resized)).collect();
+        resize_norm::cpu::run(&items, &self.params, &mut self.expected, &mut self.scratch)
     }
 
     fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
@@ -211,8 +239,9 @@ impl Op for Resize {
 
 /// Lines of unlike size and angle, or bend, out of one page into one batch.
 struct Crops {
+    source: Source,
+    /// The page in BGR, on the host.
     page: ImageBuf,
-    resident: Arc<Resident>,
     plans: Vec<(CurvePlan, Size)>,
     rows: Storage<warp::cuda::Row>,
     strips: Option<Storage<warp::cuda::StripRow>>,
@@ -225,12 +254,10 @@ struct Crops {
     resize: resize_norm::cpu::Scratch,
 }
 
-const CROPS: u32 = 32;
-
 impl Crops {
-    fn new(stream: &Stream, half: bool, curved: bool) -> Result<Self> {
-        let page = page(Size::new(1920, 1080))?;
-        let resident = resident(&page, stream)?;
+    fn new(stream: &Stream, half: bool, curved: bool, nv12: bool) -> Result<Self> {
+        let source = Source::new(stream, Size::new(1920, 1080), nv12)?;
+        let page = source.picture()?.into_owned();
         let canvas = Size::new(320, 48);
         let params =
             Params { canvas, interpolation: Interpolation::Linear, normalize: Normalize::SYMMETRIC, pad: 0.0, planes: Planes::Bgr };
@@ -253,9 +280,9 @@ impl Crops {
             let size = plan.size();
             Ok((plan, Size::new((48 * size.width).div_ceil(size.height.max(1)).clamp(1, canvas.width), 48)))
         };
-        let plans: Vec<(CurvePlan, Size)> = (0..CROPS).map(plan).collect::<Result<_>>()?;
-        let values = CROPS as usize * canvas.area() as usize * 3;
-        let src = resident.surface()?;
+        let plans: Vec<(CurvePlan, Size)> = (0..BATCH).map(plan).collect::<Result<_>>()?;
+        let values = BATCH as usize * canvas.area() as usize * 3;
+        let src = source.surface()?;
         let items: Vec<_> = plans.iter().map(|(plan, resized)| warp::cuda::Item { src, plan, resized: *resized }).collect();
         let table = warp::cuda::Table::new(&items, &params)?;
         let mut transfers = Transfers::default();
@@ -265,7 +292,7 @@ impl Crops {
         let taps = stage(&warp::cuda::weights(), stream)?.upload(stream, &mut transfers)?;
         let (out, expected) = (Out::new(stream, half, values)?, vec![0.0; values]);
         let (crop, warp, resize) = Default::default();
-        Ok(Self { page, resident, plans, rows, strips, taps, params, out, expected, crop, warp, resize })
+        Ok(Self { source, page, plans, rows, strips, taps, params, out, expected, crop, warp, resize })
     }
 }
 
@@ -275,16 +302,20 @@ impl Op for Crops {
     }
 
     fn case(&self) -> String {
-        let shape = if self.strips.is_some() { "curved" } else { "unlike" };
-        format!("{CROPS} {shape} crops of {} -> {} {}", self.page.size(), self.params.canvas, self.out.name())
+        let shape = match (&self.source, &self.strips) {
+            (_, Some(_)) => "curved",
+            (Source::Bgr { .. }, None) => "unlike",
+            (Source::Nv12 { .. }, None) => "unlike NV12",
+        };
+        format!("{BATCH} {shape} crops of {} -> {} {}", self.page.size(), self.params.canvas, self.out.name())
     }
 
     fn bytes(&self) -> u64 {
-        self.plans.iter().map(|(plan, _)| plan.size().area() * 3).sum::<u64>() + self.out.bytes()
+        self.plans.iter().map(|(plan, _)| self.source.bytes(plan.size().area())).sum::<u64>() + self.out.bytes()
     }
 
     fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
-        let src = self.resident.surface()?;
+        let src = self.source.surface()?;
         let items: Vec<_> = self.plans.iter().map(|(plan, resized)| warp::cuda::Item { src, plan, resized: *resized }).collect();
         let table = warp::cuda::Table::new(&items, &self.params)?;
         let strips = self.strips.as_ref().map(Storage::on_device).transpose()?;
@@ -320,14 +351,19 @@ pub(super) fn all() -> Vec<Recipe> {
             ("nv12-f16", Interpolation::Linear, true, true),
         ] {
             let make = move |stream: &Stream| {
-                Resize::new(stream, Source::new(stream, Size::new(w, h), nv12)?, Size::new(cw, ch), interpolation, half)
+                let (source, canvas) = (Source::new(stream, Size::new(w, h), nv12)?, Size::new(cw, ch));
+                Resize::new(stream, vec![(source, canvas)], canvas, interpolation, half)
             };
             ops.push(recipe(format!("resize-{name}-{form}"), make));
         }
     }
-    ops.push(recipe("crops-f32", |stream| Crops::new(stream, false, false)));
-    ops.push(recipe("crops-f16", |stream| Crops::new(stream, true, false)));
-    ops.push(recipe("crops-curved-f32", |stream| Crops::new(stream, false, true)));
+    ops.push(recipe("resize-batch-f32", |stream| Resize::unlike(stream, Size::new(640, 640), false)));
+    ops.push(recipe("resize-batch-f16", |stream| Resize::unlike(stream, Size::new(640, 640), true)));
+    ops.push(recipe("resize-batch-odd", |stream| Resize::unlike(stream, Size::new(321, 203), false)));
+    ops.push(recipe("crops-f32", |stream| Crops::new(stream, false, false, false)));
+    ops.push(recipe("crops-f16", |stream| Crops::new(stream, true, false, false)));
+    ops.push(recipe("crops-nv12-f32", |stream| Crops::new(stream, false, false, true)));
+    ops.push(recipe("crops-curved-f32", |stream| Crops::new(stream, false, true, false)));
     ops
 }
 

@@ -16,8 +16,8 @@ use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::model::{ModelStatus, Store};
 use crate::modules::loader::load_options;
-use crate::verify::report::{Feed, RunReport, verify};
 use crate::trace::say;
+use crate::verify::report::{Feed, RunReport, verify};
 use std::io::Write;
 use std::time::SystemTime;
 

@@ -135,7 +135,10 @@ fn load(info: &GpuInfo) -> std::result::Result<Vec<Function>, (&'static str, Dri
     // never unloaded.
     let module = unsafe {
         match image {
-            Image::Cubin(code) => result::module::load_data(code.as_ptr().cast()),
+            Image::Cubin(code) => {
+                let code = code.to_vec(); // the program's own bytes lie at any address, those of an allocation at one for all types
+                result::module::load_data(code.as_ptr().cast())
+            }
             Image::Ptx(text) => {
                 let text: Vec<u8> = text.iter().copied().chain([0]).collect();
                 result::module::load_data(text.as_ptr().cast())

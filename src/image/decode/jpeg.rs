@@ -205,7 +205,8 @@ mod tests {
     #[test]
     fn scans_are_bounded() {
         let frame = [0xff, 0xc2, 0, 11, 8, 0, 16, 0, 16, 1, 1, 0x11, 0];
-        let of = |scans: usize| [&[0xff, 0xd8][..], &frame, &[0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 0, 0x2a].repeat(scans), &[0xff, 0xd9]].concat();
+        let of =
+            |scans: usize| [&[0xff, 0xd8][..], &frame, &[0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 0, 0x2a].repeat(scans), &[0xff, 0xd9]].concat();
         assert!(Header::read(&of(100)).is_ok());
         assert!(Header::read(&of(101)).is_err_and(|reason| reason.contains("scans")));
     }

@@ -179,6 +179,10 @@ impl GpuSession for CudaSession {
         let inputs: Option<Vec<_>> =
             self.inputs.iter().map(|input| input.as_ref().map(|(shape, buffer)| (*shape, buffer.slice()))).collect();
         let inputs = inputs.ok_or_else(|| self.fault("an input was not filled"))?;
+        // What the library takes to the host, as the scale of a detector, it may read before our work on it is done.
+        if inputs.len() > 1 {
+            self.stream.wait()?;
+        }
         let ran = self.bound.run(&inputs);
         ran.map_err(|e| self.fault(e))
     }
