@@ -106,7 +106,7 @@ PY
 fi
 
 # End to end.
-step bench_ocr 150 "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend onnx_runtime --batch-size 8 --json "$out/ocr.json" --input "${eight[@]}"
+step bench_ocr 150 "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend onnx_runtime --json "$out/ocr.json" --input "${eight[@]}"
 
 # Videos and a JPEG file that the host decodes, and that the GPU does: the same texts, and no frame from the host.
 [[ " ${flags[*]} " == *" --offline "* ]] || step nvjpeg_install 300 "$binary" "${flags[@]}" runtime install gpu

@@ -14,6 +14,10 @@ use std::time::{Duration, Instant};
 
 /// Offered rates, as parts of what the pipeline does at most.
 const PARTS: [f64; 7] = [0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1];
+/// While the highest rate is kept up with, the next one is so many times as high, a bounded number of times: what the pipeline
+/// does at most was measured in another way.
+const RISE: f64 = 1.2;
+const RISES: usize = 8;
 /// A rate is kept up with while the 99th percentile stays under so many medians of the lowest rate...
 const KNEE: f64 = 2.5;
 /// ...and at least this part of what comes is finished in its time.
@@ -38,7 +42,7 @@ pub struct Load {
     /// The rates, rising.
     pub rates: Vec<Offered>,
     /// Most pictures a second that were kept up with: the 99th percentile of the latency under 2.5 times the median at the lowest
-    /// rate, and 95 in 100 finished in time. `None` when not even that was.
+    /// rate, and 95 in 100 finished in time. `None` when none was.
     pub knee_per_s: Option<f64>,
 }
 
@@ -51,11 +55,18 @@ impl Load {
 
 /// Offers `pictures`, again and again, at rising rates up to and over `most_per_s`, for `seconds` each.
 pub fn sweep(pipeline: &dyn Pipeline, pictures: &[Picture], threads: usize, most_per_s: f64, seconds: f64, calls: &Calls) -> Result<Load> {
-    let rates = PARTS.iter().map(|&part| offer(pipeline, pictures, threads, (part, part * most_per_s), seconds, calls));
-    let rates: Vec<Offered> = rates.collect::<Result<_>>()?;
-    let limit = rates.first().map_or(0.0, |r| KNEE * r.latency.p50_ms);
-    let kept = rates.iter().take_while(|r| r.latency.p99_ms <= limit && r.finished_per_s >= FINISHED * r.offered_per_s);
-    Ok(Load { knee_per_s: kept.last().map(|r| r.offered_per_s), rates })
+    let offer = |part| offer(pipeline, pictures, threads, (part, part * most_per_s), seconds, calls);
+    let mut rates: Vec<Offered> = PARTS.into_iter().map(offer).collect::<Result<_>>()?;
+    let limit = KNEE * rates[0].latency.p50_ms;
+    let is_kept = |r: &&Offered| r.latency.p99_ms <= limit && r.finished_per_s >= FINISHED * r.offered_per_s;
+    while let Some(last) = rates.last().filter(is_kept)
+        && rates.len() < PARTS.len() + RISES
+    {
+        let part = last.part * RISE;
+        rates.push(offer(part)?);
+    }
+    // Below the knee a rate may miss by an accident of the machine.
+    Ok(Load { knee_per_s: rates.iter().rfind(is_kept).map(|r| r.offered_per_s), rates })
 }
 
 fn offer(

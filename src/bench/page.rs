@@ -12,16 +12,22 @@ use std::fmt::Write;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1d2433;background:#fff}\
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
-td,th{padding:.2rem .7rem .2rem 0;text-align:left;border-bottom:1px solid #ccd2dd;white-space:nowrap}.scroll{overflow-x:auto}\
-svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}.key{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 1em}\
+td,th{padding:.2rem .7rem .2rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #ccd2dd;white-space:nowrap}\
+.number{text-align:right}.words{white-space:normal;min-width:12rem}.scroll{overflow-x:auto}\
+svg{max-width:100%;min-width:42rem;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}.key{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 1em}\
 @media(prefers-color-scheme:dark){body{color:#e3e7ef;background:#151922}td,th{border-color:#39414f}}";
 
-/// Colours that stay apart for colour-blind readers (Okabe and Ito).
-const COLOURS: [&str; 8] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999"];
+/// Colours that stay apart for colour-blind readers (Okabe and Ito, then Tol).
+const COLOURS: [&str; 12] =
+    ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999", "#332288", "#117733", "#882255", "#661100"];
 
 /// Width of the drawings, and of the names at their left.
 const WIDTH: f64 = 900.0;
 const NAMES: f64 = 230.0;
+/// Letters that fit there; others, as Chinese ones, count twice.
+const NAME_WIDTH: i32 = 32;
+/// Cells of more bytes may be broken into lines.
+const LONG: usize = 40;
 const ROW: f64 = 24.0;
 
 /// The page.
@@ -106,17 +112,41 @@ fn section(page: &mut String, title: &str, body: &str) {
 }
 
 fn rows<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let cells = |tag: &str, cells: &[&str]| cells.iter().map(|c| format!("<{tag}>{}</{tag}>", escaped(c))).collect::<String>();
-    let mut out = format!("<table><tr>{}</tr>", cells("th", &head));
-    for row in rows {
-        let _ = write!(out, "<tr>{}</tr>", cells("td", &row.each_ref().map(String::as_str)));
+    let rows: Vec<[String; N]> = rows.into_iter().collect();
+    let is_number = |cell: &str| cell.split('(').next().is_some_and(|c| c.trim().parse::<f64>().is_ok()) || cell == "-";
+    let class = |column: usize| {
+        let mut cells = rows.iter().map(|row| row[column].as_str());
+        if cells.clone().all(is_number) {
+            " class=\"number\""
+        } else if cells.any(|cell| cell.len() > LONG) {
+            " class=\"words\""
+        } else {
+            ""
+        }
+    };
+    let classes: [&str; N] = std::array::from_fn(class);
+    let cells = |tag: &str, cells: [&str; N]| {
+        let cell = |(class, cell): (&&str, &str)| format!("<{tag}{class}>{}</{tag}>", escaped(cell));
+        classes.iter().zip(cells).map(cell).collect::<String>()
+    };
+    let mut out = format!("<table><tr>{}</tr>", cells("th", head));
+    for row in &rows {
+        let _ = write!(out, "<tr>{}</tr>", cells("td", row.each_ref().map(String::as_str)));
     }
     out + "</table>"
 }
 
-/// The last part of a path.
+/// The last part of a path, or its end where that is too long for the drawings.
 fn file_name(path: &str) -> String {
-    path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned()
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    let width = |c: char| if c.is_ascii() { 1 } else { 2 };
+    let mut room = NAME_WIDTH;
+    let fits = |c: &char| {
+        room -= width(*c);
+        room >= 0
+    };
+    let kept = name.chars().rev().take_while(fits).map(char::len_utf8).sum::<usize>();
+    if kept == name.len() { name.to_owned() } else { format!("\u{2026}{}", &name[name.len() - kept..]) }
 }
 
 fn drawing(height: f64, body: &str) -> String {
@@ -187,13 +217,13 @@ fn load_plot(load: &Load) -> String {
     for rate in &load.rates {
         body += &label(x(rate.offered_per_s), bottom + 18.0, "middle", &format!("{:.2}/s", rate.offered_per_s));
     }
-    for (name, colour, pick) in
-        [("p50", COLOURS[0], (|l| l.p50_ms) as fn(&super::report::Latency) -> f64), ("p99", COLOURS[5], |l| l.p99_ms)]
+    for (name, colour, above, pick) in
+        [("p50", COLOURS[0], -16.0, (|l| l.p50_ms) as fn(&super::report::Latency) -> f64), ("p99", COLOURS[5], 8.0, |l| l.p99_ms)]
     {
         let points: Vec<String> = load.rates.iter().map(|r| format!("{:.1},{:.1}", x(r.offered_per_s), y(pick(&r.latency)))).collect();
         let _ = write!(body, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\"/>", points.join(" "));
         if let Some(last) = load.rates.last() {
-            body += &label(x(last.offered_per_s), y(pick(&last.latency)) - 8.0, "end", name);
+            body += &label(x(last.offered_per_s), y(pick(&last.latency)) - above, "end", name);
         }
     }
     format!("{}<p>{}</p>", drawing(310.0, &body), load.knee())

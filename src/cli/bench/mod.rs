@@ -380,8 +380,9 @@ fn pipeline_identity(pipeline: &str) -> Result<String> {
 
 fn read(path: &Path) -> Result<Report> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Error::config(path.display().to_string(), format!("is no report of `hpinfer bench --json`: {e}")))
+    serde_json::from_slice(&bytes).map_err(|e| {
+        Error::config(path.display().to_string(), format!("is no report of `hpinfer bench` or its `latency` or `throughput` in JSON: {e}"))
+    })
 }
 
 fn show_ops(report: &OpsReport, json: Option<&Path>, out: &mut impl Write) -> Result<()> {
