@@ -244,7 +244,7 @@ fn every_table_has_its_own_files() {
     saver.save(&result.into(), frame.image.view(), Path::new("")).expect("saved");
     let mut expected = vec!["image.json", "image_layout.jpg", "image_ocr.jpg"];
     expected.extend(["image_table_0.html", "image_table_0.jpg", "image_table_0.xlsx"]);
-    expected.extend(["image_table_1.html", "image_table_1.jpg", "image_table_1.xlsx"]);
+    expected.extend(["image_table_1.html", "image_table_1.jpg", "image_table_1.xlsx", "image_tables.xlsx"]);
     assert_eq!(files(folder.path()), expected);
     let html = std::fs::read_to_string(folder.path().join("image_table_0.html")).expect("HTML");
     assert!(html.contains("&lt;script&gt;&amp;") && !html.contains("<script"), "{html}");

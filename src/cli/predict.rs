@@ -15,6 +15,7 @@ use crate::result::render::font::Fonts;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::runtime;
 use crate::schedule;
+use crate::schedule::stop::{INTERRUPTED, Stop};
 use crate::source::{InputItem, InputKind, NamedInputs, Source, SourceOptions};
 use crate::trace::{Stage, StageTimes, say};
 use rayon::prelude::*;
@@ -22,8 +23,12 @@ use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a thread looks whether the end was asked for.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// An input with the names its files will have.
 struct Job {
@@ -65,8 +70,10 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     let form = args.format.unwrap_or(if io::stdout().is_terminal() { OutputForm::Text } else { OutputForm::Jsonl });
     let mut report = Report::new(form, schema(&args.read), global.quiet);
     let failed = AtomicBool::new(false);
-    let working = reading.working.clone();
+    let (working, showing) = (reading.working.clone(), Arc::new(Mutex::new(())));
+    end_on_signals(working.clone(), showing.clone())?;
     reading.run(|outcome| {
+        let _showing = showing.lock().unwrap_or_else(PoisonError::into_inner);
         failed.fetch_or(outcome.result.is_err(), Ordering::Relaxed);
         if let Err(e) = report.show(&outcome) {
             // Nobody reads any further: a closed pipe is a reader that has what it wanted.
@@ -81,6 +88,22 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     });
     report.clear();
     Ok(if failed.into_inner() { SOME_FAILED } else { ALL_DONE })
+}
+
+/// From now on SIGINT and SIGTERM end the program once what is under way is saved and no line is half written; the second at once.
+fn end_on_signals(working: Arc<RwLock<()>>, showing: Arc<Mutex<()>>) -> Result<()> {
+    let stop = Stop::default();
+    stop.on_signals()?;
+    let wait = move || {
+        while !stop.is_set() {
+            thread::sleep(GLANCE);
+        }
+        tracing::warn!("interrupted; what is under way is finished first, a second signal ends it at once");
+        let _finished = working.write().unwrap_or_else(PoisonError::into_inner);
+        let _shown = showing.lock().unwrap_or_else(PoisonError::into_inner);
+        std::process::exit(INTERRUPTED);
+    };
+    thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(|e| Error::internal("signals", e.to_string()))
 }
 
 /// An open pipeline and the inputs before it.

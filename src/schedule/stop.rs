@@ -7,8 +7,8 @@ use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Exit status after a second signal: that of a process ended by SIGINT, as shells count it.
-const IMPATIENT: i32 = 130;
+/// Exit status of what a signal ended: that of a process ended by SIGINT, as shells count it.
+pub const INTERRUPTED: i32 = 130;
 
 /// A flag shared by everything that runs until it is set. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ impl Stop {
     pub fn on_signals(&self) -> Result<()> {
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag unset and sets it, the second finds it set.
-            flag::register_conditional_shutdown(signal, IMPATIENT, self.0.clone())
+            flag::register_conditional_shutdown(signal, INTERRUPTED, self.0.clone())
                 .and_then(|_| flag::register(signal, self.0.clone()))
                 .map_err(|e| Error::internal("signals", format!("signal {signal} cannot be handled: {e}")))?;
         }

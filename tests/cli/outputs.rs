@@ -1,6 +1,7 @@
 //! Standard output, standard error and saved files.
 
 use crate::{DEMO, error_kind, hpinfer, ocr, pictures, run};
+use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -70,6 +71,29 @@ fn what_a_list_may_still_name_is_not_written_over() {
     }
     // Results of the run before are replaced.
     assert_eq!(saved("out"), saved("out"));
+}
+
+#[test]
+fn a_signal_lets_what_is_under_way_be_saved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names: Vec<String> = (0..400).map(|i| format!("{i:03}.png")).collect();
+    names.iter().for_each(|name| image::RgbImage::new(64, 48).save(folder.path().join(name)).expect("written"));
+    let mut command = hpinfer();
+    command.current_dir(folder.path()).args(["--pipeline", "image_classification", "--backend", "onnx_runtime", "--input", ".", "--model"]);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify")).args(["--save_path", "out"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    lines.next().expect("a line").expect("UTF-8");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+    let more: Vec<Value> = lines.map(|line| serde_json::from_str(&line.expect("UTF-8")).expect("a whole line")).collect();
+    let shown = 1 + more.len();
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+    assert_eq!(child.wait().expect("ends").code(), Some(130), "{said}");
+    assert!(shown < names.len() && said.contains("interrupted"), "{shown} {said}");
+    let saved = tree(&folder.path().join("out"));
+    assert!(saved.len() >= 2 * shown && saved.iter().all(|name| !name.contains(".hpinfer")), "{saved:?}");
 }
 
 /// The second folder is looked into when results of the first are in it.

@@ -101,6 +101,9 @@ pub(super) fn files_of_tables(image: ImageView<'_>, tables: &[Table], parts: &mu
         parts.push(Part::bytes(format!("_table_{index}.html"), html::document(table)));
         parts.push(Part::bytes(format!("_table_{index}.xlsx"), xlsx::workbook(&[table])?));
     }
+    if tables.len() > 1 {
+        parts.push(Part::bytes("_tables.xlsx", xlsx::workbook(&tables.iter().collect::<Vec<_>>())?));
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use super::Isolation;
 use super::render::{self, Answer, Setup};
 use super::wire;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -34,6 +35,8 @@ impl Worker {
                 command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
                 // The C library gives large pieces of memory back at once: a renderer waits most of its time.
                 command.env("MALLOC_MMAP_THRESHOLD_", "131072");
+                // Ctrl-C is for this process: what is under way there is still wanted. Without this process it ends.
+                command.process_group(0);
                 let mut child = command.spawn().map_err(|e| format!("no renderer could be started ({}): {e}", program.display()))?;
                 let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
                     return Err("no renderer could be started: it has no pipes".into());
