@@ -22,7 +22,7 @@ end=$((SECONDS + ${HPINFER_SECONDS:-590}))
 eight=("${pictures[@]}")
 [ ${#pictures[@]} -gt 1 ] || for _ in 1 2 3 4 5 6 7; do eight+=("${pictures[0]}"); done
 packaged=$(python3 -c 'import glob, nvidia; print(":".join(d for p in nvidia.__path__ for d in sorted(glob.glob(p + "/*/lib"))))' 2> /dev/null)
-export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$packaged"
+[ -z "$packaged" ] || export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$packaged"
 : > "$out/steps.tsv"
 
 # step NAME MOST_SECONDS COMMAND...

@@ -462,6 +462,20 @@ fn a_file_as_save_path_is_used_as_is() {
 }
 
 #[test]
+fn a_picture_too_wide_for_a_jpeg_becomes_a_png() {
+    let out = tempfile::tempdir().expect("a folder");
+    let wide = picture(40_000, 2); // and two panels of it
+    let save = |target: &Path| {
+        let saver = Saver::new(target, nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
+        saver.save(&named("in/wide.jpg"), wide.view().into(), Path::new(""))
+    };
+    save(out.path()).expect("saved");
+    assert_eq!(tree(out.path()), ["wide.json", "wide.png"]);
+    let error = save(&out.path().join("asked.jpg")).expect_err("a JPEG was asked for").to_string();
+    assert!(error.contains("a JPEG cannot be 80000x2"), "{error}");
+}
+
+#[test]
 fn inputs_whose_turn_has_not_come_are_spared() {
     let out = tempfile::tempdir().expect("a folder");
     for name in ["page_0.png", "page_0_ocr_res_img.png", "earlier.png"] {

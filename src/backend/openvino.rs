@@ -19,8 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const NEXT_STEP: &str = "run `hpinfer doctor`, or choose --backend onnx_runtime";
 
-/// Prepared kernels the library keeps, about a hundred per network and input shape. Its own limit lets the memory of a
-/// recogniser grow past a gigabyte, while few lines are as wide as one before them.
+/// Prepared kernels the library keeps, about a hundred per network and input shape. Its own limit lets the memory of a recogniser
+/// grow past a gigabyte. One shape is enough: to keep more saved no time that could be measured, not even over one picture again
+/// and again (benches/results/2026-11-28-memory-cpu.md).
 const PREPARED_SHAPES: &str = "100";
 
 /// The library's name of a precision.

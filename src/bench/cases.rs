@@ -5,6 +5,7 @@ use super::report::CaseReport;
 use crate::backend::BackendName;
 use crate::error::{Error, Result};
 use crate::modules::LoaderOptions;
+use crate::trace::plural;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::Write;
@@ -93,8 +94,7 @@ impl fmt::Display for Variant {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.threads == 1 { "" } else { "s" };
-        write!(f, "{}, {} thread{plural}", self.variant, self.threads)
+        write!(f, "{}, {}", self.variant, plural(self.threads, "thread"))
     }
 }
 

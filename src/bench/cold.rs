@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
 use crate::pipeline::process_one;
 use crate::result::RunRecord;
+use crate::trace::plural;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ impl ColdReport {
     /// What was measured and where, for people.
     pub fn heading(&self) -> String {
         let name = Path::new(&self.input).file_name().unwrap_or_default().to_string_lossy();
-        let what = format!("{} on {name}, {} threads", self.pipeline, self.threads);
+        let what = format!("{} on {name}, {}", self.pipeline, plural(self.threads, "thread"));
         format!("{what}; hpinfer {}, {}\n{}", self.hpinfer, self.date, self.machine)
     }
 }

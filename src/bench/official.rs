@@ -4,6 +4,7 @@
 
 use super::machine::Machine;
 use crate::device::{self, CpuInfo};
+use crate::trace::plural;
 use serde::Serialize;
 
 /// The processor of the published times, and the threads they used.
@@ -72,7 +73,7 @@ pub struct OfficialReport {
 impl OfficialReport {
     /// On what and where it was measured, for people.
     pub fn heading(&self) -> String {
-        let what = format!("networks on {}, {} threads, {} runs each", self.device, self.threads, self.repeat);
+        let what = format!("networks on {}, {}, {} each", self.device, plural(self.threads, "thread"), plural(self.repeat, "run"));
         format!("{what}; hpinfer {}, {}\n{}", self.hpinfer, self.date, self.machine)
     }
 }

@@ -7,12 +7,12 @@ use super::report::{CaseReport, Report};
 use super::streams::StreamsReport;
 use super::table;
 use crate::result::render::html::escaped;
-use crate::trace::Stage;
+use crate::trace::{Stage, plural};
 use std::fmt::Write;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1d2433;background:#fff}\
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:78rem;margin:2rem auto;padding:0 1rem;color:#1d2433;background:#fff}\
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
-td,th{padding:.2rem .7rem .2rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #ccd2dd;white-space:nowrap}\
+td,th{padding:.2rem .6rem .2rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #ccd2dd;white-space:nowrap}\
 .number{text-align:right}.words{white-space:normal;min-width:12rem}.scroll{overflow-x:auto}\
 svg{max-width:100%;min-width:42rem;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}.key{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 1em}\
 @media(prefers-color-scheme:dark){body{color:#e3e7ef;background:#151922}td,th{border-color:#39414f}}";
@@ -24,6 +24,8 @@ const COLOURS: [&str; 12] =
 /// Width of the drawings, and of the names at their left.
 const WIDTH: f64 = 900.0;
 const NAMES: f64 = 230.0;
+/// Width of a rate below a plot.
+const RATE_WIDTH: f64 = 55.0;
 /// Letters that fit there; others, as Chinese ones, count twice.
 const NAME_WIDTH: i32 = 32;
 /// Cells of more bytes may be broken into lines.
@@ -33,7 +35,7 @@ const ROW: f64 = 24.0;
 /// The page.
 pub fn html(report: &Report) -> String {
     let (machine, inputs) = (&report.machine, &report.inputs);
-    let what = format!("{} pictures, {:.1} megapixels", inputs.count, inputs.megapixels);
+    let what = format!("{}, {:.1} megapixels", plural(inputs.count, "picture"), inputs.megapixels);
     let rounds = format!("{} rounds after {} of warm-up", report.repeat, report.warmup);
     let mut page = begin(&report.pipeline, &format!("{what}; {rounds}; hpinfer {}, {}\n{machine}", report.hpinfer, report.date));
     section(&mut page, "Cases", &rows(table::SUMMARY, report.cases.iter().map(table::summary)));
@@ -76,8 +78,7 @@ pub fn streams(report: &StreamsReport) -> String {
     let mut page = begin(&format!("{}, streams", report.pipeline), &report.heading());
     section(&mut page, "Streams", &rows(table::STREAMS, report.found.tried.iter().map(table::streams)));
     paragraph(&mut page, &report.outcome());
-    let name = |streams: usize| if streams == 1 { "1 stream".into() } else { format!("{streams} streams") };
-    let late: Vec<(String, f64)> = report.found.tried.iter().map(|tried| (name(tried.streams), tried.latency.p99_ms)).collect();
+    let late: Vec<(String, f64)> = report.found.tried.iter().map(|tried| (plural(tried.streams, "stream"), tried.latency.p99_ms)).collect();
     section(&mut page, "99th percentile of the latency, ms", &bars(&late, 1));
     page + END
 }
@@ -214,8 +215,13 @@ fn load_plot(load: &Load) -> String {
         let _ = write!(body, "<path d=\"M{left} {at:.1}H{right}\" stroke=\"#999\" stroke-width=\".5\"/>");
         body += &label(left - 8.0, at + 4.0, "end", &format!("{} ms", 10f64.powi(power)));
     }
+    let mut free_from = f64::MIN;
     for rate in &load.rates {
-        body += &label(x(rate.offered_per_s), bottom + 18.0, "middle", &format!("{:.2}/s", rate.offered_per_s));
+        let at = x(rate.offered_per_s);
+        if at >= free_from {
+            body += &label(at, bottom + 18.0, "middle", &format!("{:.2}/s", rate.offered_per_s));
+            free_from = at + RATE_WIDTH;
+        }
     }
     for (name, colour, above, pick) in
         [("p50", COLOURS[0], -16.0, (|l| l.p50_ms) as fn(&super::report::Latency) -> f64), ("p99", COLOURS[5], 8.0, |l| l.p99_ms)]

@@ -12,6 +12,7 @@ use crate::schedule::gauges::Gauges;
 use crate::schedule::graph::{self, Feed, Offer, Settings, Stages};
 use crate::schedule::stop::Stop;
 use crate::schedule::{Batching, DropPolicy};
+use crate::trace::plural;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -85,17 +86,20 @@ pub struct StreamsReport {
 impl StreamsReport {
     /// What was measured, how and where, for people.
     pub fn heading(&self) -> String {
-        let frames = format!("{} pictures, frames of {}, decoded beforehand", self.inputs.len(), self.sizes.join(" and "));
-        let what = format!("{}, {} threads; streams of {frames}", self.pipeline, self.threads);
+        let frames = format!("{}, frames of {}, decoded beforehand", plural(self.inputs.len(), "picture"), self.sizes.join(" and "));
+        let what = format!("{}, {}; streams of {frames}", self.pipeline, plural(self.threads, "thread"));
         let how = format!("{} frames a second each, {} s a try", self.aim.fps, self.aim.seconds);
         format!("{what}; {how}\nhpinfer {}, {}\n{}", self.hpinfer, self.date, self.machine)
     }
 
     /// How many there may be, for people.
     pub fn outcome(&self) -> String {
-        let more = if self.found.most == MOST { " or more" } else { "" };
+        let more = if self.found.most == MOST { " and maybe more" } else { "" };
         let bound = format!("no frame dropped, and 99 of 100 within {} ms", self.aim.p99_ms);
-        format!("{}{more} streams at once: {bound}", self.found.most)
+        match self.found.most {
+            0 => format!("not even one stream: a frame was dropped, or 1 of 100 took more than {} ms", self.aim.p99_ms),
+            most => format!("{}{more} at once: {bound}", plural(most, "stream")),
+        }
     }
 }
 

@@ -59,7 +59,7 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
         return write_pipeline_config(name, args.read.save_path.as_deref());
     }
     if args.pipeline.is_none() && args.read.input.is_empty() {
-        say(super::args::Cli::definition().render_help());
+        say(super::args::Cli::definition().render_help().to_string().trim_end());
         return Ok(NOTHING_RAN);
     }
     if paddlex::asked() {
@@ -73,11 +73,12 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     let (working, showing) = (reading.working.clone(), Arc::new(Mutex::new(())));
     end_on_signals(working.clone(), showing.clone())?;
     reading.run(|outcome| {
-        let _showing = showing.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = showing.lock().unwrap_or_else(PoisonError::into_inner);
         failed.fetch_or(outcome.result.is_err(), Ordering::Relaxed);
         if let Err(e) = report.show(&outcome) {
             // Nobody reads any further: a closed pipe is a reader that has what it wanted.
             report.clear();
+            drop(shown); // a signal may have the other lock, and wait for this one
             let _finished = working.write().unwrap_or_else(PoisonError::into_inner); // no engine is left in the middle of a run
             let code = if e.kind() == io::ErrorKind::BrokenPipe { ALL_DONE } else { SOME_FAILED };
             if code != ALL_DONE {

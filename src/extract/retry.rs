@@ -32,7 +32,7 @@ impl Retries {
 }
 
 /// The time that a `Retry-After` header asks for, where there is one: seconds, or a date as HTTP writes it (`Sun, 06 Nov 1994 08:49:37 GMT`).
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     wait_until(headers.get("retry-after")?.to_str().ok()?, now)
 }
 

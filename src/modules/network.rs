@@ -5,7 +5,7 @@ use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session, host};
 use crate::error::{Error, Result};
 use crate::image::{Resident, Size};
 use crate::tensor::Shape;
-use crate::trace::{Stage, StageTimes};
+use crate::trace::{Stage, StageTimes, plural};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of the machine one run may use.
@@ -168,8 +168,4 @@ impl<S: Default> Network<S> {
     pub fn fault(&self, found: impl Into<String>) -> Error {
         Error::device(self.info().device.clone(), format!("model {}", self.info().model), found)
     }
-}
-
-fn plural(count: usize, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }

@@ -52,7 +52,8 @@ pub fn within(glyphs: &[Glyph], outline: &[PointI]) -> Option<String> {
     let (along, across) = corners.fold((Span::NONE, Span::NONE), |(along, across), p| (along.with(p.x), across.with(p.y)));
     let (glyphs, height) = (row.extent(), across.length().min(along.length()));
     let fits = glyphs.0.length() + MARGIN * height >= along.length() && across.length() <= MAX_HEIGHT * glyphs.1.length();
-    Some(row.text()).filter(|text| fits && is_readable(text))
+    let raw: String = row.glyphs.iter().map(|glyph| glyph.text).collect();
+    (fits && is_readable(&raw)).then(|| row.text())
 }
 
 /// Whether nearly all characters of `text` are such as people read.
@@ -136,8 +137,8 @@ struct Row<'a> {
 fn rows(glyphs: &[Glyph]) -> Vec<Row<'_>> {
     let angle = |glyph: &Glyph| glyph.along.y.atan2(glyph.along.x).to_degrees();
     let apart = |a: f32, b: f32| ((a - b + 540.0).rem_euclid(360.0) - 180.0).abs();
-    // First the directions there are, each known by its first glyph, then what is nearest to which: a glyph that just falls
-    // short of one is not torn from its neighbours.
+    // First the directions there are, each known by its first glyph, then what is nearest to which: equal but for noise are
+    // torn apart only where they lie halfway between two others.
     let mut directions: Vec<(f32, Vec<&Glyph>)> = Vec::new();
     for angle in glyphs.iter().map(angle) {
         if directions.iter().all(|known| apart(known.0, angle) >= SAME_DIRECTION) {
@@ -298,5 +299,8 @@ mod tests {
         let mut glyphs = written("abc", 0.0);
         glyphs[1].text = "\n\n\u{1b}[".into();
         assert_eq!(lines(&glyphs)[0].text, "a [c");
+        let outline = [(500, 500), (530, 500), (530, 520), (500, 520)].map(|(x, y)| PointI::new(x, y));
+        assert_eq!(within(&written("abc", 0.0), &outline).as_deref(), Some("abc"));
+        assert_eq!(within(&glyphs, &outline), None, "control characters are no text that people read");
     }
 }

@@ -29,7 +29,7 @@ use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::source::{Source, SourceOptions};
 use crate::trace::events::EventFile;
-use crate::trace::say;
+use crate::trace::{plural, say};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
@@ -414,8 +414,12 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
     write_text(
         out,
         &format!(
-            "{}: {} pictures, {:.1} megapixels; {rounds}; hpinfer {}, {}\n{machine}\n\n",
-            report.pipeline, inputs.count, inputs.megapixels, report.hpinfer, report.date,
+            "{}: {}, {:.1} megapixels; {rounds}; hpinfer {}, {}\n{machine}\n\n",
+            report.pipeline,
+            plural(inputs.count, "picture"),
+            inputs.megapixels,
+            report.hpinfer,
+            report.date,
         ),
     )?;
     write_table(out, table::SUMMARY, &report.cases.iter().map(table::summary).collect::<Vec<_>>())?;

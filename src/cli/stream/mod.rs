@@ -149,6 +149,15 @@ impl StreamArgs {
     }
 }
 
+/// Says that the run is over when it is dropped, by a panic too: who shows its progress waits for that.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.threads, &args.engine)?.serving_at_once(&args.engine);
@@ -196,6 +205,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let mut trace = args.trace.as_deref().map(|path| Trace::new(path, pipeline.stages())).transpose()?;
     std::thread::scope(|scope| {
         scope.spawn(|| progress::show(&gauges, &over, global.quiet));
+        let _over = Over(&over);
         graph::run(&stages, inputs.feeds(), &settings, &gauges, &stop, |delivery| {
             if let Some(trace) = &mut trace {
                 trace.add(&delivery);
@@ -217,7 +227,6 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
                 }
             }
         });
-        over.store(true, Ordering::SeqCst);
     });
     if stop.is_set() && written.is_ok() {
         tracing::warn!("stopped by a signal: what was under way is done, and no more was read");

@@ -145,8 +145,9 @@ fn with_retries(retries: &Retries, stop: &Stop, attempt: impl Fn() -> std::resul
         match attempt() {
             Ok(()) => return Ok(()),
             Err(Fault::Lasting(reason)) => return Err(reason),
-            Err(Fault::Passing(reason, asked)) => match retries.wait(number, asked) {
-                Some(wait) if pause(wait, stop) => {}
+            // No attempt sooner than without the wish, and none later than the last of them might be.
+            Err(Fault::Passing(reason, asked)) => match retries.wait(number, None) {
+                Some(wait) if pause(asked.map_or(wait, |asked| asked.clamp(wait, retries.longest_wait.max(wait))), stop) => {}
                 _ => return Err(reason),
             },
         }
@@ -233,8 +234,12 @@ mod tests {
         assert_eq!((bodies.len(), sent.taken, sent.lost, sent.reason.as_deref()), (3, 0, 1, Some("busy")));
         let (bodies, sent) = posted(&line, |_| Err(Fault::Lasting("gone".into())));
         assert_eq!((bodies.len(), sent.lost, sent.reason.as_deref()), (1, 1, Some("gone")));
-        let (bodies, sent) = posted(&line, |_| Err(Fault::Passing("later".into(), Some(Duration::from_secs(600)))));
-        assert_eq!((bodies.len(), sent.lost), (1, 1), "it asks for more time than it gets");
+        let began = Instant::now();
+        let short = Retries { most: 1, first_wait: Duration::ZERO, longest_wait: Duration::from_millis(30) };
+        let (bodies, sent) =
+            posted_until(&Stop::default(), &short, &line, |_| Err(Fault::Passing("later".into(), Some(Duration::from_secs(600)))));
+        assert_eq!((bodies.len(), sent.lost), (2, 1));
+        assert!(began.elapsed() >= short.longest_wait, "it asks for more time than it gets");
     }
 
     #[test]

@@ -78,6 +78,7 @@ impl Header {
         let bytes_of = |masks: [u32; 3]| masks.map(|mask| (mask.trailing_zeros() / 8) as usize);
         let bytes_at = match (bits, compression) {
             (32, BIT_FIELDS) if info >= 56 => match [long(62)?, long(58)?, long(54)?] {
+                masks if masks.contains(&0) => [0, 1, 2],
                 masks if masks.iter().all(|mask| [0xff, 0xff00, 0xff_0000, 0xff00_0000].contains(mask)) => bytes_of(masks),
                 masks => return Err(format!("colour masks {masks:x?} are not supported, only those of whole bytes")),
             },

@@ -68,7 +68,9 @@ pub fn escaped(text: &str) -> String {
     for (at, c) in text.char_indices() {
         let next = text[at + c.len_utf8()..].chars().next();
         let starts_list = at == digits && digits > 0 && matches!(c, '.' | ')') && next.is_none_or(|next| next == ' ');
-        let names_emoji = c == ':' && next.is_some_and(|next| next.is_ascii_alphabetic() || matches!(next, '+' | '-'));
+        // Addresses, emoji by name, marks of blocks; but for times and scales, and before blanks.
+        let is_between_digits = text[..at].ends_with(|c: char| c.is_ascii_digit()) && next.is_some_and(|next| next.is_ascii_digit());
+        let names_something = c == ':' && (at == 0 || next.is_some_and(|next| next != ' ')) && !is_between_digits;
         match c {
             '&' => out += "&amp;",
             '<' => out += "&lt;",
@@ -81,7 +83,7 @@ pub fn escaped(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            c if starts_list || names_emoji => {
+            c if starts_list || names_something => {
                 out.push('\\');
                 out.push(c);
             }
@@ -112,7 +114,8 @@ mod tests {
             ("12) item", "12\\) item"),
             ("3.5 kg", "3.5 kg"),
             ("7. x 12:30", "7\\. x 12:30"),
-            ("a :smile: b", "a \\:smile: b"),
+            ("a :smile: b :100: c: d:", "a \\:smile: b \\:100: c: d:"),
+            (": x https://y", "\\: x https\\://y"),
             ("<img src=x onerror=y>", "&lt;img src=x onerror=y&gt;"),
             ("[x](javascript:y)", "\\[x\\](javascript\\:y)"),
             ("![p](q)", "\\!\\[p\\](q)"),

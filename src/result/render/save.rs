@@ -46,7 +46,8 @@ enum Target {
 pub struct Slot {
     /// The JSON file.
     pub json: Option<PathBuf>,
-    /// The picture; a result of several files puts them beside this name, each with its own ending after the stem.
+    /// The picture; a result of several files puts them beside this name, each with its own ending after the stem. A JPEG that would be
+    /// too large becomes a PNG of the same stem.
     pub picture: Option<PathBuf>,
 }
 

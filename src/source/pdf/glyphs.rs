@@ -1,6 +1,6 @@
 //! The text layer of a page: a device that notes glyphs where the renderer would draw them.
 
-use super::text::Layer;
+use super::text::{Layer, MAX_GLYPHS};
 use crate::image::page_text::{Glyph, UNKNOWN};
 use crate::image::{PointF, Size};
 use hayro::hayro_interpret::font::{self, GlyphRun};
@@ -17,26 +17,20 @@ const DESCENT: f64 = 200.0;
 const ASCENT: f64 = 800.0;
 /// Width of a glyph whose font does not tell one.
 const WIDTH: f32 = 500.0;
-/// Most glyphs of a page: a page of small print has ten thousand.
-const MAX_GLYPHS: usize = 50_000;
 
 /// The text layer of `page`, which is drawn with `transform` on `size` pixels.
-pub(super) fn layer<'a>(page: &'a Page<'a>, settings: &InterpreterSettings, transform: Affine, size: Size) -> Result<Layer, String> {
+pub(super) fn layer<'a>(page: &'a Page<'a>, settings: &InterpreterSettings, transform: Affine, size: Size) -> Layer {
     let cache = InterpreterCache::new();
     let area = Rect::new(0.0, 0.0, f64::from(size.width), f64::from(size.height));
     let mut context = Context::new(transform, area, &cache, page.xref(), settings.clone());
-    let mut noted = Noted { area, layer: Layer::default(), is_full: false };
+    let mut noted = Noted { area, layer: Layer::default() };
     interpret_page(page, &mut context, &mut noted);
-    if noted.is_full {
-        return Err(format!("its text layer has more than {MAX_GLYPHS} characters"));
-    }
-    Ok(noted.layer)
+    noted.layer
 }
 
 struct Noted {
     area: Rect,
     layer: Layer,
-    is_full: bool,
 }
 
 impl Noted {
@@ -69,7 +63,7 @@ impl Noted {
             return;
         }
         if self.layer.glyphs.len() == MAX_GLYPHS {
-            self.is_full = true;
+            self.layer.is_full = true;
             return;
         }
         self.layer.glyphs.push((glyph, is_printed));

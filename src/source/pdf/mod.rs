@@ -193,7 +193,7 @@ impl Document {
         self.lock().put_back(rested);
         self.0.returned.notify_one();
         match answer? {
-            Answer::Picture(image, layer) => Ok((image, layer.and_then(|layer| text.choose(layer)))),
+            Answer::Picture(image, layer) => Ok((image, layer.map(|layer| text.choose(layer)).transpose()?.flatten())),
             Answer::Failed(reason) => Err(reason),
             Answer::Pages(_) => Err("the renderer answered out of turn".into()),
         }

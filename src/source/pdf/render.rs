@@ -120,7 +120,7 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Res
     };
     let (columns, rows) = (size.width as u16, size.height as u16);
     let transform = Affine::scale(scale) * page.initial_transform(true).to_kurbo();
-    let layer = setup.text.then(|| glyphs::layer(page, &settings, transform, size)).transpose()?;
+    let layer = setup.text.then(|| glyphs::layer(page, &settings, transform, size));
     let mut context = RenderContext::new(columns, rows);
     // Hinting fits glyphs to whole pixels; without it they look as PDFium and MuPDF draw them.
     let drawing = RenderSettings { hinting: false, ..RenderSettings::default() };

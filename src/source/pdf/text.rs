@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Fewest characters of a page that stand in for reading it: less may be a stamp or a page number on a scan.
 const FEW: usize = 10;
+/// Most glyphs of a page: a page of small print has ten thousand.
+pub(super) const MAX_GLYPHS: usize = 50_000;
 /// A page of which pictures cover more is read: they may hold text.
 const MOST_PICTURES: f32 = 0.5;
 
@@ -27,11 +29,15 @@ pub enum TextLayer {
 }
 
 impl TextLayer {
-    /// What of `layer` is used.
-    pub(super) fn choose(self, layer: Layer) -> Option<PageText> {
+    /// What of `layer` is used. The error says why a page has no text where it is to have no other.
+    pub(super) fn choose(self, layer: Layer) -> Result<Option<PageText>, String> {
+        if layer.is_full {
+            let too_many = || format!("its text layer has more than {MAX_GLYPHS} characters; have it read with --pdf-text ocr");
+            return if self == Self::Geometric { Err(too_many()) } else { Ok(None) };
+        }
         let pictures = layer.pictures;
         let glyphs = |all: bool| layer.glyphs.into_iter().filter(|(_, is_printed)| all || *is_printed).map(|(glyph, _)| glyph).collect();
-        match self {
+        Ok(match self {
             Self::Ocr => None,
             Self::Geometric => Some(PageText { glyphs: glyphs(true), usage: TextUse::Lines }),
             Self::Auto => {
@@ -41,7 +47,7 @@ impl TextLayer {
                 is_enough.then_some(PageText { glyphs, usage: TextUse::Lines })
             }
             Self::AutoVerified => Some(PageText { glyphs: glyphs(false), usage: TextUse::Check }),
-        }
+        })
     }
 }
 
@@ -52,4 +58,6 @@ pub(super) struct Layer {
     pub glyphs: Vec<(Glyph, bool)>,
     /// Parts of the page that pictures cover; each counts by itself.
     pub pictures: f32,
+    /// The page has more glyphs than are kept.
+    pub is_full: bool,
 }

@@ -161,7 +161,7 @@ mod tests {
         let setup = Setup { dpi: 144, password: None, max_pixels: 6, text: true };
         let image = ImageBuf::new((0..18).collect(), Size::new(3, 2), PixelFormat::Bgr).unwrap();
         let glyph = Glyph { text: "ﬁ".into(), quad: [PointF::new(0.5, 1.5); 4], along: PointF::new(1.0, 0.0) };
-        let layer = Layer { glyphs: vec![(glyph, true)], pictures: 0.25 };
+        let layer = Layer { glyphs: vec![(glyph, true)], pictures: 0.25, is_full: true };
         let mut stream = Vec::new();
         for answer in [
             Answer::Pages(7),
