@@ -297,6 +297,56 @@ fn log_lines_of_any_thread_and_form_arrive() {
     }
 }
 
+/// A logger of the embedding program that is broken.
+struct Breaking(AtomicUsize);
+
+impl tracing::Subscriber for Breaking {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        // Calls of the library only: what is logged beside them is the program's own affair.
+        if event.metadata().target().contains("tensorrt::ffi") {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("the logger broke");
+        }
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_logger_that_breaks_loses_its_line_and_nothing_else() {
+    // Of a lone subscriber `tracing` believes what the thread that logs first has: with two it asks them.
+    let _second = tracing::Dispatch::new(Breaking(AtomicUsize::new(0)));
+    for form in Form::ALL {
+        let double = Double::new(form);
+        let logger = Arc::new(Breaking(AtomicUsize::new(0)));
+        tracing::subscriber::with_default(logger.clone(), || {
+            let library = double.open().expect("it opens");
+            double.knobs("log_null");
+            assert!(library.build(&relu(), &options(), &[], &never_stop).is_ok());
+            double.knobs("build_null");
+            let message = library.build(&relu(), &options(), &[], &never_stop).map(|_| ()).expect_err("no engine").to_string();
+            assert!(message.contains("no implementation was found"), "{message}");
+            double.knobs("");
+            assert!(library.build(&relu(), &options(), &[], &never_stop).is_ok(), "the next build is sound");
+        });
+        assert!(logger.0.load(Ordering::SeqCst) >= 2, "it was called");
+    }
+}
+
 #[test]
 fn plans_that_are_refused_say_what_the_library_said() {
     for form in Form::ALL {

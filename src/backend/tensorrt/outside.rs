@@ -53,10 +53,10 @@ impl Outside {
         reach(least, greatest, dims);
     }
 
-    fn merge(&mut self, other: &Self) {
+    fn merge(&mut self, other: Self) {
         self.runs += other.runs;
-        for (input, ends) in &other.inputs {
-            ends.iter().for_each(|dims| self.add(input, dims));
+        for (input, ends) in other.inputs {
+            ends.iter().for_each(|dims| self.add(&input, dims));
         }
     }
 }
@@ -76,7 +76,15 @@ fn path(engine: &Path) -> PathBuf {
 pub(super) struct Counter {
     file: Option<PathBuf>,
     model: String,
-    counted: Mutex<Outside>,
+    counted: Mutex<Counted>,
+}
+
+/// What a [`Counter`] has seen.
+#[derive(Default)]
+struct Counted {
+    runs: u64,
+    /// What of it is not in the file.
+    unsaved: Outside,
 }
 
 impl Counter {
@@ -85,32 +93,40 @@ impl Counter {
         Self { file, model: model.to_owned(), counted: Mutex::default() }
     }
 
-    /// One run with inputs of these names and shapes.
+    /// One run with inputs of these names and shapes. The first is kept at once, and whenever there are twice as many: a program that
+    /// is killed loses half of them at most.
     pub fn count<'a>(&self, inputs: impl Iterator<Item = (&'a str, &'a Shape)>) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.runs += 1;
+        counted.unsaved.runs += 1;
         for (name, shape) in inputs {
             let dims: Vec<i64> = shape.dims().iter().map(|d| *d as i64).collect();
-            counted.add(name, &dims);
+            counted.unsaved.add(name, &dims);
+        }
+        if counted.runs.is_power_of_two() {
+            self.keep(&mut counted.unsaved);
+        }
+    }
+
+    fn keep(&self, unsaved: &mut Outside) {
+        let (Some(file), Outside { runs: 1.., .. }) = (&self.file, &unsaved) else { return };
+        let mut known = Outside::read(file);
+        known.merge(std::mem::take(unsaved));
+        let written = serde_json::to_vec_pretty(&known).map_err(|e| Error::internal("shapes outside", e.to_string()));
+        let written: Result<()> = written.and_then(|text| crate::cache::write_atomic(&path(file), &text));
+        if let Err(e) = written {
+            tracing::debug!("{}: shapes outside the engine are not kept: {e}", self.model);
         }
     }
 }
 
 impl Drop for Counter {
     fn drop(&mut self) {
-        let counted = self.counted.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if counted.runs == 0 {
-            return;
+        let counted = std::mem::take(self.counted.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if counted.runs > 0 {
+            tracing::info!("{}: {} runs were of shapes that its engine does not take", self.model, counted.runs);
         }
-        tracing::info!("{}: {} runs were of shapes that its engine does not take", self.model, counted.runs);
-        let Some(file) = &self.file else { return };
-        let mut known = Outside::read(file);
-        known.merge(counted);
-        let written = serde_json::to_vec_pretty(&known).map_err(|e| Error::internal("shapes outside", e.to_string()));
-        let written: Result<()> = written.and_then(|text| crate::cache::write_atomic(&path(file), &text));
-        if let Err(e) = written {
-            tracing::debug!("{}: shapes outside the engine are not kept: {e}", self.model);
-        }
+        self.keep(&mut { counted.unsaved });
     }
 }
 
@@ -135,6 +151,11 @@ mod tests {
             vec![range([1, 3, 48, 32], [1, 3, 48, 960], [16, 3, 48, 3200])],
         ];
         assert_eq!(found.suggestion(&profiles)["x"], [vec![1, 3, 32, 32], vec![8, 3, 48, 320], vec![40, 3, 48, 4000]]);
+        let killed = Counter::new("m", Some(file.clone()));
+        (0..3).for_each(|_| killed.count([("x", &Shape::new(&[1, 3, 32, 320]))].into_iter()));
+        std::mem::forget(killed);
+        assert_eq!(Outside::read(&file).runs, 4 + 2);
+        let found = Outside { runs: 6, ..found };
         drop(Counter::new("m", Some(file.clone()))); // nothing was outside
         assert_eq!(Outside::read(&file), found);
         Outside::remove(&file);

@@ -542,11 +542,12 @@ impl Log {
         // Builders try kernels that fail and go on with others: their errors are a failure only if the call fails.
         match severity {
             0 | 1 => {
-                tracing::info!("tensorrt: error: {text}");
                 let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
                 if errors.len() < KEPT_LINES {
                     errors.push(text.to_owned());
                 }
+                drop(errors);
+                tracing::info!("tensorrt: error: {text}");
             }
             2 => tracing::info!("tensorrt: warning: {text}"),
             3 => tracing::debug!("tensorrt: {text}"),
