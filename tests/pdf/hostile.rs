@@ -154,6 +154,19 @@ fn a_page_whose_content_is_not_there_is_no_blank_page() {
 }
 
 #[test]
+fn a_page_that_is_not_there_is_missed() {
+    let sound = String::from_utf8(document(&[BLACK, BLACK, BLACK])).unwrap();
+    let bytes = sound.replace("/Kids [3 0 R 5 0 R 7 0 R ]", "/Kids [3 0 R 9 0 R 7 0 R ]"); // the contents are 4, 6 and 8
+    assert_ne!(bytes, sound);
+    let outcomes = load_bytes(bytes.as_bytes(), &PdfOptions::default());
+    assert!(outcomes.len() == 3 && outcomes[0].is_ok() && outcomes[1].is_ok(), "{outcomes:?}");
+    let message = outcomes[2].as_ref().unwrap_err().to_string();
+    assert!(message.contains("of the 3 pages that the document lists only 2 can be found"), "{message}");
+    let first = load_bytes(bytes.as_bytes(), &PdfOptions { pages: "1".parse().unwrap(), ..PdfOptions::default() });
+    assert!(first.len() == 1 && first[0].is_ok(), "who asks for a page that is there gets it");
+}
+
+#[test]
 fn cut_and_altered_documents_end_in_pictures_or_errors() {
     altered(60);
 }

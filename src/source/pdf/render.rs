@@ -5,8 +5,8 @@ use super::text::Layer;
 use crate::image::{ImageBuf, PixelFormat, Size};
 use hayro::hayro_interpret::util::TransformExt;
 use hayro::hayro_interpret::{InterpreterSettings, InterpreterWarning};
-use hayro::hayro_syntax::object::dict::keys::{CONTENTS, SUBTYPE};
-use hayro::hayro_syntax::object::{Array, Name, Object, Stream};
+use hayro::hayro_syntax::object::dict::keys::{CONTENTS, COUNT, PAGES, SUBTYPE};
+use hayro::hayro_syntax::object::{Array, Dict, Name, Object, Stream};
 use hayro::hayro_syntax::page::Page;
 use hayro::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use hayro::kurbo::Affine;
@@ -64,16 +64,26 @@ pub(super) fn serve(bytes: Arc<Vec<u8>>, setup: &Setup, pages: impl Iterator<Ite
         answer(Answer::Failed("the document has no pages; it is damaged or cut off".into()));
         return;
     }
-    let mut listening = answer(Answer::Pages(pdf.pages().len().try_into().unwrap_or(u32::MAX)));
+    let found = pdf.pages().len();
+    let listed = listed(&pdf).filter(|&listed| listed > found);
+    // One page more stands for all that are not there, so that they are missed.
+    let count = found + usize::from(listed.is_some());
+    let mut listening = answer(Answer::Pages(count.try_into().unwrap_or(u32::MAX)));
     let mut cache = RenderCache::new();
     for index in pages {
         if !listening {
             return;
         }
         let page = pdf.pages().get(index as usize);
-        let rendered = catch_unwind(AssertUnwindSafe(|| match page {
+        let rendered = catch_unwind(AssertUnwindSafe(|| {
+            match page {
             Some(page) => render(page, &cache, setup),
-            None => Err("there is no such page".into()),
+            None => Err(listed.map_or("there is no such page".into(), |listed| {
+                format!(
+                    "of the {listed} pages that the document lists only {found} can be found, numbered as if they were all; it is damaged or cut off"
+                )
+            })),
+        }
         }));
         listening = answer(match rendered {
             Ok(Ok((image, layer))) => Answer::Picture(image, layer),
@@ -84,6 +94,13 @@ pub(super) fn serve(bytes: Arc<Vec<u8>>, setup: &Setup, pages: impl Iterator<Ite
             }
         });
     }
+}
+
+/// How many pages the document says that it has.
+fn listed(pdf: &Pdf) -> Option<usize> {
+    let root: Dict<'_> = pdf.xref().get(pdf.xref().root_id())?;
+    let pages: Dict<'_> = root.get(PAGES)?;
+    pages.get::<u32>(COUNT)?.try_into().ok()
 }
 
 fn explain(error: LoadPdfError, setup: &Setup) -> String {
