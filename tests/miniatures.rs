@@ -222,7 +222,7 @@ fn a_folder_that_does_not_fit_its_network_is_refused_by_name() {
         lacking(folder.path(), "blind", "detect_yolo", ["image", "imago"]),
         lacking(folder.path(), "unscaled", "detect_yolo", ["scale_factor", "scale_sector"]),
     );
-    let cases: [(&str, PathBuf, &[&str]); 18] = [
+    let cases: [(&str, PathBuf, &[&str]); 19] = [
         // Labels.
         (classes, of("few", ["classify"; 2], [", dark]", "]"]), &["few/inference.yml", "3 names", "4 classes"]),
         (boxes, of("few_boxes", ["detect_cut"; 2], ["green, blue]", "green]"]), &["few_boxes/inference.yml", "2 names", "3 classes"]),
@@ -236,6 +236,7 @@ fn a_folder_that_does_not_fit_its_network_is_refused_by_name() {
             &["pixels/inference.yml", "output `y` of the network has 3 dim"],
         ),
         (boxes, of("scores", ["classify", "detect_yolo"], ["[16, 16]", "[8, 8]"]), &["scores/inference.yml", "rows of 4 numbers"]),
+        (boxes, of("integers", ["segment", "detect_cut"], same), &["integers/inference.yml", "`y` of the network is of I32, F32"]),
         (pixels, of("rows", ["detect_yolo", "segment"], ["_op", "_op"]), &["rows/inference.yml", "inputs image and scale_factor"]),
         (classes, weightless, &["weightless/inference.onnx", "`eight`"]),
         (boxes, blind, &["blind/inference.onnx", "`image`"]),

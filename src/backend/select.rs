@@ -101,7 +101,10 @@ impl Selector {
         let wanted = &wanted;
         let options = &match (&options.onnx, &options.paddle) {
             (None, Some(program)) if !wanted.reads(&options.model, program) => match self.converted(options, program) {
-                Err(e) if wanted.backend.is_none() => return self.load_unconverted(wanted, options, program, e),
+                // What is damaged is damaged for all of them.
+                Err(e) if wanted.backend.is_none() && !matches!(e, Error::Input { .. }) => {
+                    return self.load_unconverted(wanted, options, program, e);
+                }
                 converted => converted?,
             },
             _ => options.clone(),

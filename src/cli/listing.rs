@@ -9,7 +9,7 @@ pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
     let mut out = format!("{}\n", printable(name));
     for run in run {
         let format = run.format.as_ref().map_or(String::new(), |format| format!(", from {format}"));
-        out += &format!("  {} on {} ({} {}, {}{format})\n", run.model, run.device, run.backend, run.version, run.precision);
+        out += &format!("  {} on {} ({} {}, {}{format})\n", printable(&run.model), run.device, run.backend, run.version, run.precision);
     }
     out += &match result {
         PipelineResult::Ocr(result) => texts(result),
@@ -98,5 +98,5 @@ fn shares(map: &LabelMap) -> String {
 
 /// Names are the user's, and may hold what a terminal takes for commands.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
+    crate::trace::printable(text, &[])
 }

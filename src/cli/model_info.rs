@@ -60,7 +60,7 @@ pub(super) fn to_text(info: &ModelInfo) -> String {
     match (here, folder) {
         (Some(formats), Some(folder)) => line("here", format!("{formats} in {}", folder.display())),
         (Some(formats), None) => line("here", formats),
-        (None, _) => line("here", "no; `hpinfer model pull` fetches it".into()),
+        (None, _) => line("here", format!("no; `hpinfer model pull {}` fetches it", info.name)),
     }
     let Steps { input, output, labels, .. } = Steps::of(&info.spec);
     for (at, step) in input.iter().enumerate() {

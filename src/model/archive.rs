@@ -59,7 +59,11 @@ pub(super) fn install(cache: &Cache, model: &Known, url: &str, target: &Path) ->
     let file = model.archive_file();
     let download = Download {
         what: format!("model {}", model.name),
-        next_step: format!("fetch it elsewhere and unpack it to {}, or name a model folder", target.display()),
+        next_step: format!(
+            "run `hpinfer model pull {}`, or fetch it elsewhere and unpack it to {}, or name a model folder",
+            model.name,
+            target.display()
+        ),
         url,
         file: &file,
         limit: LONGEST,

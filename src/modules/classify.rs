@@ -37,7 +37,7 @@ impl Classify {
     pub fn new(engines: impl Into<Engines>, spec: ClassificationSpec) -> Result<Self> {
         let network = Network::new(engines);
         let refused = |reason: String| Err(Error::config(format!("model {}", network.info().model), reason));
-        if let Some(reason) = network.other_inputs().or_else(|| network.other_outputs(&[&[2]])) {
+        if let Some(reason) = network.other_inputs().or_else(|| network.other_outputs(&[&[2]])).or_else(|| network.no_floats(0)) {
             return refused(reason);
         }
         let classes = network.io().outputs.first().and_then(|output| output.dims.get(1).copied().flatten());
@@ -100,7 +100,11 @@ impl Classify {
                 let expected = format!("{} pictures and {} classes are expected", images.len(), self.spec.labels.len());
                 return Err(self.network.fault(format!("output {}; {expected}", output.shape)));
             }
-            Ok(output.as_f32()?.chunks_exact(classes).map(|scores| self.classes(scores)).collect())
+            let scores = output.as_f32()?;
+            if scores.iter().any(|score| !score.is_finite()) {
+                return Err(self.network.fault("a score that is no number"));
+            }
+            Ok(scores.chunks_exact(classes).map(|scores| self.classes(scores)).collect())
         })
     }
 

@@ -66,7 +66,7 @@ impl Detect {
         let refused = |reason: String| Error::config(format!("model {}", network.info().model), reason);
         let inputs = Inputs::find(network.io()).map_err(refused)?;
         let outputs: &[&[usize]] = if spec.masks { &[&[2, 3], &[], &[]] } else { &[&[2, 3]] };
-        if let Some(reason) = network.other_outputs(outputs) {
+        if let Some(reason) = network.other_outputs(outputs).or_else(|| network.no_floats(0)) {
             return Err(refused(reason));
         }
         // Where nothing is found some graphs answer with a single number.
@@ -231,6 +231,9 @@ impl Detect {
     }
 
     fn found(&self, &[class, score, x1, y1, x2, y2]: &Row, picture: Size) -> Result<DetectedBox> {
+        if !score.is_finite() {
+            return Err(self.network.fault(format!("a box with the score {score}")));
+        }
         let cls_id = class as u32;
         let label = self.spec.labels.get(cls_id as usize).cloned().ok_or_else(|| {
             let names = self.spec.labels.len();

@@ -4,7 +4,7 @@
 use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session, host};
 use crate::error::{Error, Result};
 use crate::image::{Resident, Size};
-use crate::tensor::Shape;
+use crate::tensor::{DType, Shape};
 use crate::trace::{Stage, StageTimes, plural};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -146,6 +146,12 @@ impl<S: Default> Network<S> {
         let expected: Vec<String> = ranks.iter().map(usize::to_string).collect();
         let (found, expected) = (plural(odd.dims.len(), "dimension"), expected.join(" or "));
         Some(format!("output `{}` of the network has {found}, {expected} are expected: it is that of another model", odd.name))
+    }
+
+    /// Why output `index`, where there is one, holds no numbers with fractions; `None` when it does.
+    pub fn no_floats(&self, index: usize) -> Option<String> {
+        let odd = self.io().outputs.get(index).filter(|output| output.dtype != DType::F32)?;
+        Some(format!("output `{}` of the network is of {:?}, F32 is expected: it is that of another model", odd.name, odd.dtype))
     }
 
     /// Lends an idle session to `work`, which waits for the results. After an error nothing is under way any more that reads what `work` gave it.

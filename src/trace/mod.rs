@@ -236,9 +236,15 @@ pub fn display() -> &'static MultiProgress {
     &DISPLAY
 }
 
-/// A line for people on standard error; lost where that cannot be written.
+/// A line for people on standard error; lost where that cannot be written. What a terminal would take for a command is shown as text: names
+/// may be anybody's.
 pub fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable(&line.to_string(), &['\n']));
+}
+
+/// `text` with all control characters but `kept` as escapes.
+pub(crate) fn printable(text: &str, kept: &[char]) -> String {
+    text.chars().map(|c| if c.is_control() && !kept.contains(&c) { c.escape_default().to_string() } else { c.into() }).collect()
 }
 
 /// So many of a thing.

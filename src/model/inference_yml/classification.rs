@@ -13,6 +13,7 @@ pub(super) fn spec(steps: &[Spanned<Transform>], classes: &Classes<'_>, context:
     let (mut resize, mut crop, mut normalize) = (None, None, None);
     for step in steps {
         let late = |what: &str| Err(context.at(step, format!("{} stands behind {what}", step.value.name())));
+        let again = || Err(context.at(step, format!("{} stands there twice, which is not in this version", step.value.name())));
         match &step.value {
             Transform::DecodeImage(decode) => {
                 if decode.channel_first || decode.to_rgb == Some(false) || decode.img_mode == Some(ColourOrder::Bgr) {
@@ -20,6 +21,7 @@ pub(super) fn spec(steps: &[Spanned<Transform>], classes: &Classes<'_>, context:
                 }
             }
             Transform::Resize(_) if crop.is_some() || normalize.is_some() => return late("CropImage or NormalizeImage"),
+            Transform::Resize(_) if resize.is_some() => return again(),
             Transform::Resize(op) => {
                 resize = Some(match (op.resize_short, op.size) {
                     (Some(short), _) => ClassResize::Short(short),
@@ -28,11 +30,16 @@ pub(super) fn spec(steps: &[Spanned<Transform>], classes: &Classes<'_>, context:
                 });
             }
             Transform::Crop(_) if normalize.is_some() => return late("NormalizeImage"),
+            Transform::Crop(_) if crop.is_some() => return again(),
             Transform::Crop(op) => crop = Some(width_height(op.size.unwrap_or([224; 2]))),
+            Transform::Normalize(_) if normalize.is_some() => return again(),
             Transform::Normalize(op) => normalize = Some(op.typed()),
             Transform::Implied => {}
             other => return Err(context.at(step, format!("{} is no step of a classifier", other.name()))),
         }
+    }
+    if classes.topk == 0 {
+        return Err(context.error("topk of PostProcess is 0, give 1 or more"));
     }
     let lacks = |what: &str| context.error(format!("PreProcess.transform_ops has no {what}, which a classifier needs"));
     let labels = match classes.labels {

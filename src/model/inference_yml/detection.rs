@@ -77,6 +77,7 @@ pub(super) fn spec(steps: &[Spanned<Step>], settings: &Settings<'_>, context: &C
                 Some(size) => resize = Some((height_width(size), op)),
                 None => return refuse("Resize needs target_size"),
             },
+            StepKind::NormalizeImage if normalize.is_some() => return refuse("a second NormalizeImage is not in this version"),
             StepKind::NormalizeImage => {
                 let how = op.normalize();
                 match canvas {

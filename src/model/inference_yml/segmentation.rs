@@ -86,6 +86,9 @@ pub(super) fn spec(deploy: &Deploy, context: &Context<'_>) -> Result<Segmentatio
             (StepKind::Resize, Some(size), _, _) => SegSize::Fixed(width_height(size)),
             (StepKind::ResizeByLong, _, Some(side), _) => SegSize::Long(side),
             (StepKind::ResizeByShort, _, _, Some(side)) => SegSize::Short(side),
+            (StepKind::Normalize, ..) if normalize.is_some() => {
+                return Err(context.at(step, "a second Normalize is not in this version"));
+            }
             (StepKind::Normalize, ..) => {
                 normalize = Some(Normalize {
                     scale: Scale::Times(1.0 / 255.0),

@@ -262,6 +262,11 @@ fn errors_say_where_and_why() {
             CLAS.replace("  - CropImage:\n      size: 192\n", "").replace("  - ToCHWImage: null", "  - CropImage: {size: 192}"),
             "CropImage stands behind NormalizeImage",
         ),
+        (
+            CLAS.replace("  - CropImage:\n      size: 192\n", "  - CropImage: {size: 192}\n  - CropImage: {size: 96}\n"),
+            "m/inference.yml:42:5: CropImage stands there twice",
+        ),
+        (CLAS.replace("topk: 2", "topk: 0"), "topk of PostProcess is 0"),
         (CLAS.replace("CropImage:\n      size: 192", "DetResizeForTest: {}"), "DetResizeForTest is no step of a classifier"),
         (CLAS.replace("Topk:", "MultiLabelThreshOutput:"), "neither a known name nor a Topk"),
         (CLAS_TRAIN.replace("to_rgb: True", "to_rgb: False"), "a classifier's pictures are RGB"),
