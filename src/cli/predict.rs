@@ -15,10 +15,13 @@ use crate::result::render::font::Fonts;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::runtime;
 use crate::schedule;
-use crate::schedule::stop::{INTERRUPTED, Stop};
+use crate::schedule::stop::INTERRUPTED;
 use crate::source::{InputItem, InputKind, NamedInputs, Source, SourceOptions};
 use crate::trace::{Stage, StageTimes, say};
 use rayon::prelude::*;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::low_level::emulate_default_handler;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -29,6 +32,8 @@ use std::time::{Duration, Instant};
 
 /// How often a thread looks whether the end was asked for.
 const GLANCE: Duration = Duration::from_millis(50);
+/// After a signal, longest wait for a line that is being written.
+const LAST_LINE: Duration = Duration::from_secs(1);
 
 /// An input with the names its files will have.
 struct Job {
@@ -71,7 +76,7 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     let mut report = Report::new(form, schema(&args.read), global.quiet);
     let failed = AtomicBool::new(false);
     let (working, showing) = (reading.working.clone(), Arc::new(Mutex::new(())));
-    end_on_signals(working.clone(), showing.clone())?;
+    end_on_signals(working.clone(), showing.clone(), global.quiet)?;
     reading.run(|outcome| {
         let shown = showing.lock().unwrap_or_else(PoisonError::into_inner);
         failed.fetch_or(outcome.result.is_err(), Ordering::Relaxed);
@@ -91,18 +96,32 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     Ok(if failed.into_inner() { SOME_FAILED } else { ALL_DONE })
 }
 
-/// From now on SIGINT and SIGTERM end the program once what is under way is saved and no line is half written; the second at once.
-fn end_on_signals(working: Arc<RwLock<()>>, showing: Arc<Mutex<()>>) -> Result<()> {
-    let stop = Stop::default();
-    stop.on_signals()?;
+/// From now on SIGINT and SIGTERM end the program once what is under way is saved and no line is half written; the second at once. Whoever
+/// started it sees that the signal ended it, as a shell must that is to leave its loop.
+fn end_on_signals(working: Arc<RwLock<()>>, showing: Arc<Mutex<()>>, is_quiet: bool) -> Result<()> {
+    let (seen, which) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the second finds that there was one.
+        flag::register_conditional_default(signal, seen.clone())
+            .and_then(|_| flag::register_usize(signal, which.clone(), signal as usize))
+            .and_then(|_| flag::register(signal, seen.clone()))
+            .map_err(|e| Error::internal("signals", format!("signal {signal} cannot be handled: {e}")))?;
+    }
     let wait = move || {
-        while !stop.is_set() {
+        while !seen.load(Ordering::SeqCst) {
             thread::sleep(GLANCE);
         }
-        tracing::warn!("interrupted; what is under way is finished first, a second signal ends it at once");
+        if !is_quiet {
+            say("interrupted; what is under way is finished first, a second signal ends it at once");
+        }
         let _finished = working.write().unwrap_or_else(PoisonError::into_inner);
-        let _shown = showing.lock().unwrap_or_else(PoisonError::into_inner);
-        std::process::exit(INTERRUPTED);
+        // A reader that does not read holds up its line for good.
+        let began = Instant::now();
+        while showing.try_lock().is_err() && began.elapsed() < LAST_LINE {
+            thread::sleep(GLANCE);
+        }
+        let _ = emulate_default_handler(which.load(Ordering::SeqCst) as i32);
+        std::process::exit(INTERRUPTED); // not reached: by default these signals end a program
     };
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(|e| Error::internal("signals", e.to_string()))
 }

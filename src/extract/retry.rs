@@ -10,7 +10,7 @@ pub struct Retries {
     pub most: u32,
     /// Wait before the first of them; each later one waits twice as long.
     pub first_wait: Duration,
-    /// No wait is longer. An endpoint that asks for more is given up.
+    /// No wait is longer. A service that asks for more is given up; an address of lines is asked again after this.
     pub longest_wait: Duration,
 }
 

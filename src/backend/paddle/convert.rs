@@ -109,7 +109,7 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
         Err(fault) => return Err(fail(fault.reason())),
     };
     let made = work.path().join("model.onnx");
-    let graph = Model::read(&made)?;
+    let graph = Model::read(&made).map_err(|e| fail(e.to_string()))?; // the converter's own fault
     graph.require_tensors()?;
     let io = graph.io();
     let names = |specs: &[crate::backend::TensorSpec]| specs.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();

@@ -69,7 +69,9 @@ pub fn escaped(text: &str) -> String {
         let next = text[at + c.len_utf8()..].chars().next();
         let starts_list = at == digits && digits > 0 && matches!(c, '.' | ')') && next.is_none_or(|next| next == ' ');
         // Addresses, emoji by name, marks of blocks; but for times and scales, and before blanks.
-        let is_between_digits = text[..at].ends_with(|c: char| c.is_ascii_digit()) && next.is_some_and(|next| next.is_ascii_digit());
+        let digit = |c: char| c.is_ascii_digit();
+        let after = text[at..].trim_start_matches(':').trim_start_matches(digit);
+        let is_between_digits = text[..at].ends_with(digit) && next.is_some_and(digit) && !after.starts_with(':');
         let names_something = c == ':' && (at == 0 || next.is_some_and(|next| next != ' ')) && !is_between_digits;
         match c {
             '&' => out += "&amp;",
@@ -113,7 +115,7 @@ mod tests {
             ("- item", "\\- item"),
             ("12) item", "12\\) item"),
             ("3.5 kg", "3.5 kg"),
-            ("7. x 12:30", "7\\. x 12:30"),
+            ("7. x 12:30 1:100: x", "7\\. x 12:30 1\\:100: x"),
             ("a :smile: b :100: c: d:", "a \\:smile: b \\:100: c: d:"),
             (": x https://y", "\\: x https\\://y"),
             ("<img src=x onerror=y>", "&lt;img src=x onerror=y&gt;"),

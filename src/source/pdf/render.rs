@@ -75,15 +75,12 @@ pub(super) fn serve(bytes: Arc<Vec<u8>>, setup: &Setup, pages: impl Iterator<Ite
             return;
         }
         let page = pdf.pages().get(index as usize);
-        let rendered = catch_unwind(AssertUnwindSafe(|| {
-            match page {
+        let rendered = catch_unwind(AssertUnwindSafe(|| match page {
             Some(page) => render(page, &cache, setup),
             None => Err(listed.map_or("there is no such page".into(), |listed| {
-                format!(
-                    "of the {listed} pages that the document lists only {found} can be found, numbered as if they were all; it is damaged or cut off"
-                )
+                let how = "numbered as if they were all; it is damaged or cut off";
+                format!("of the {listed} pages that the document lists only {found} can be found, {how}")
             })),
-        }
         }));
         listening = answer(match rendered {
             Ok(Ok((image, layer))) => Answer::Picture(image, layer),
