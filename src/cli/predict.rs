@@ -112,7 +112,7 @@ fn end_on_signals(working: Arc<RwLock<()>>, showing: Arc<Mutex<()>>, is_quiet: b
             thread::sleep(GLANCE);
         }
         if !is_quiet {
-            say("interrupted; what is under way is finished first, a second signal ends it at once");
+            say("hpinfer: interrupted; what is under way is finished first, a second signal ends it at once");
         }
         let _finished = working.write().unwrap_or_else(PoisonError::into_inner);
         // A reader that does not read holds up its line for good.

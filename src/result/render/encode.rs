@@ -71,7 +71,7 @@ pub fn encode(picture: ImageView<'_>, format: PictureFormat, out: &mut (impl Wri
     let written = match format {
         PictureFormat::Png => png_codec::PngEncoder::new_with_quality(out, png_codec::CompressionType::Fast, png_codec::FilterType::Up)
             .write_image(&data, width, height, colour),
-        PictureFormat::Jpeg if width.max(height) > JPEG_MAX_SIDE => {
+        _ if format.able(picture.size) != format => {
             return Err(std::io::Error::other(format!("a JPEG cannot be {} pixels", picture.size)));
         }
         PictureFormat::Jpeg => JpegEncoder::new_with_quality(out, JPEG_QUALITY).write_image(&data, width, height, colour),
