@@ -14,6 +14,7 @@ pub mod paddle;
 mod probe;
 pub mod record;
 mod rewrite;
+pub(crate) mod sample;
 pub mod select;
 mod shapes;
 pub mod stand_in;

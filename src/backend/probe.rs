@@ -1,7 +1,7 @@
 //! Runs that measure an engine.
 
-use super::tensorrt::reference::{self, Feed};
-use super::{Engine, Parallelism, Session, TensorSpec, host};
+use super::tensorrt::reference::Feed;
+use super::{Engine, Parallelism, Session, TensorSpec, host, sample};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
@@ -42,13 +42,17 @@ impl Probe {
         host::settle(session)
     }
 
-    /// The same with noise for pictures.
-    pub(super) fn noise(&self, engine: &dyn Engine) -> Result<Feed> {
-        let mut next = reference::noise();
+    /// The same with print and noise for pictures.
+    pub(super) fn print(&self, engine: &dyn Engine) -> Result<Feed> {
+        let mut next = sample::noise();
         let one = |(index, spec): (usize, &TensorSpec)| {
             let (shape, value) = self.of(engine, index)?;
-            let is_picture = shape.dims().len() == 4;
-            let values = (0..shape.elements()).map(|_| if is_picture { next() } else { value }).collect();
+            let values = match *shape.dims() {
+                [_, _, height, width] => {
+                    (0..shape.elements()).map(|at| sample::stroke(at / width % height, at % width) + 0.25 * next()).collect()
+                }
+                _ => vec![value; shape.elements()],
+            };
             Ok((spec.name.clone(), shape, values))
         };
         engine.io().inputs.iter().enumerate().map(one).collect()

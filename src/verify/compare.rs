@@ -54,6 +54,8 @@ pub struct Difference {
     pub max_abs: f64,
     /// The same relative to the greatest magnitude of the reference.
     pub max_rel: f64,
+    /// The greatest magnitude of the reference: near zero, little was compared.
+    pub greatest: f64,
     /// Greatest classes that agree, for probabilities; integers that agree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Share>,
@@ -94,21 +96,21 @@ fn elements(a: &Output, b: &Output) -> Result<Difference, String> {
         return Err(format!("output `{}` has shape {}, the reference's has {}", b.name, b.shape, a.shape));
     }
     let kind = if a.values.are_integers() { Kind::Labels } else { Kind::Numbers };
-    let (max_abs, max_rel) = greatest(&a.values, &b.values);
+    let (max_abs, max_rel, greatest) = distance(&a.values, &b.values);
     let labels = match kind {
         Kind::Labels => Some(equal(&a.values, &b.values)),
         _ => classes(a).zip(classes(b)).map(|(a, b)| Share { equal: a.iter().zip(&b).filter(|(a, b)| a == b).count(), of: a.len() }),
     };
-    Ok(Difference { output: a.name.clone(), kind, max_abs, max_rel, labels, boxes: None })
+    Ok(Difference { output: a.name.clone(), kind, max_abs, max_rel, greatest, labels, boxes: None })
 }
 
-/// Greatest difference, absolute and relative to the greatest reference value.
-fn greatest(a: &Values, b: &Values) -> (f64, f64) {
+/// Greatest difference, absolute and relative to the greatest magnitude of the reference, which follows.
+fn distance(a: &Values, b: &Values) -> (f64, f64, f64) {
     let differences = a.iter().zip(b.iter()).map(|(a, b)| if a == b { 0.0 } else { (a - b).abs() });
     // A difference that is no number compares with nothing: `max` would let it pass.
     let max_abs = differences.fold(0.0, |most: f64, d| if d.is_nan() { f64::INFINITY } else { most.max(d) });
-    let scale = a.iter().map(f64::abs).fold(0.0, f64::max);
-    (max_abs, if max_abs == 0.0 { 0.0 } else { max_abs / scale })
+    let greatest = a.iter().map(f64::abs).fold(0.0, f64::max);
+    (max_abs, if max_abs == 0.0 { 0.0 } else { max_abs / greatest }, greatest)
 }
 
 fn equal(a: &Values, b: &Values) -> Share {
@@ -167,10 +169,10 @@ impl<'a> Detections<'a> {
         let row = |rows: &[f32], i: usize| rows[i * COLUMNS..(i + 1) * COLUMNS].to_vec();
         let a = Values::F32(pairs.iter().flat_map(|(i, _)| row(self.rows, *i)).collect());
         let b = Values::F32(pairs.iter().flat_map(|(_, j)| row(other.rows, *j)).collect());
-        let (max_abs, max_rel) = greatest(&a, &b);
-        let boxes = Share { equal: pairs.len(), of: from.max(from_other) };
-        let mut differences =
-            vec![Difference { output: self.names[0].to_owned(), kind: Kind::Boxes, max_abs, max_rel, labels: None, boxes: Some(boxes) }];
+        let (max_abs, max_rel, greatest) = distance(&a, &b);
+        let boxes = Some(Share { equal: pairs.len(), of: from.max(from_other) });
+        let output = self.names[0].to_owned();
+        let mut differences = vec![Difference { output, kind: Kind::Boxes, max_abs, max_rel, greatest, labels: None, boxes }];
         if let (Some(a), Some(b)) = (self.masks, other.masks) {
             differences.push(masks(a, b, &pairs)?);
         }
@@ -185,13 +187,13 @@ fn masks(a: &Output, b: &Output, pairs: &[(usize, usize)]) -> Result<Difference,
     }
     let size: usize = a.shape.dims().iter().skip(1).product();
     let pixels = pairs.iter().flat_map(|(i, j)| (0..size).map(move |p| (i * size + p, j * size + p)));
-    let (mut share, mut max_abs) = (Share { equal: 0, of: 0 }, 0.0f64);
+    let (mut share, mut max_abs, mut greatest) = (Share { equal: 0, of: 0 }, 0.0_f64, 0.0_f64);
     for (i, j) in pixels {
         let difference = (a.values.at(i) - b.values.at(j)).abs();
         share = Share { equal: share.equal + usize::from(difference == 0.0), of: share.of + 1 };
-        max_abs = max_abs.max(difference);
+        (max_abs, greatest) = (max_abs.max(difference), greatest.max(a.values.at(i).abs()));
     }
-    Ok(Difference { output: a.name.clone(), kind: Kind::Masks, max_abs, max_rel: max_abs, labels: Some(share), boxes: None })
+    Ok(Difference { output: a.name.clone(), kind: Kind::Masks, max_abs, max_rel: max_abs, greatest, labels: Some(share), boxes: None })
 }
 
 #[cfg(test)]
@@ -210,7 +212,7 @@ mod tests {
     #[test]
     fn numbers_are_measured_by_the_greatest() {
         let [d] = &compare(&[floats(&[2], &[4.0, -8.0])], &[floats(&[2], &[4.5, -8.0])]).unwrap()[..] else { panic!() };
-        assert_eq!((d.max_abs, d.max_rel, d.labels), (0.5, 0.0625, None));
+        assert_eq!((d.max_abs, d.max_rel, d.greatest, d.labels), (0.5, 0.0625, 8.0, None));
         assert!(d.within(0.07) && !d.within(0.06));
         let faint = compare(&[floats(&[1], &[1e-7])], &[floats(&[1], &[2e-7])]).unwrap();
         assert!(faint[0].max_rel > 0.9 && faint[0].within(1e-4));

@@ -1,7 +1,7 @@
 //! Inputs for networks: seeded random numbers in the form of a picture after its preparation. The same seed gives the
 //! same numbers on every machine.
 
-use crate::backend::{IoSpec, TensorSpec};
+use crate::backend::{IoSpec, TensorSpec, sample};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
@@ -30,8 +30,8 @@ pub fn uniform(seed: u64, index: u64) -> f32 {
     ((z >> 40) as i32 - (1 << 23)) as f32 * 2f32.powi(-23)
 }
 
-/// A picture after normalisation `[N, C, H, W]`: squares of values in [-2, 2) from the seed `coarse`, plus noise in
-/// [-0.25, 0.25) from the seed `fine`.
+/// A picture after normalisation `[N, C, H, W]`: rows of dark strokes on a light ground, as detectors of text give next to nothing without
+/// any, in squares of unlike colours from the seed `coarse`, plus noise from the seed `fine`; all in [-2.25, 2.25).
 pub fn picture([n, c, h, w]: [usize; 4], coarse: u64, fine: u64) -> Vec<f32> {
     let (rows, columns) = (h.div_ceil(SQUARE_PX), w.div_ceil(SQUARE_PX));
     let mut data = Vec::with_capacity(n * c * h * w);
@@ -40,7 +40,7 @@ pub fn picture([n, c, h, w]: [usize; 4], coarse: u64, fine: u64) -> Vec<f32> {
             for x in 0..w {
                 let square = (plane * rows + y / SQUARE_PX) * columns + x / SQUARE_PX;
                 let pixel = (plane * h + y) * w + x;
-                data.push(2.0 * uniform(coarse, square as u64) + 0.25 * uniform(fine, pixel as u64));
+                data.push(1.5 * sample::stroke(y, x) + 0.5 * uniform(coarse, square as u64) + 0.25 * uniform(fine, pixel as u64));
             }
         }
     }

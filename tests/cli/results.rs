@@ -43,3 +43,17 @@ fn the_later_schema_has_the_later_names() {
     assert!(line["rec_texts"].is_array() && line["rec_scores"].is_array() && line["rec_text"].is_null(), "{line}");
     assert_eq!(line["rec_polys"], line["dt_polys"]);
 }
+
+/// What a network is tried on shows it what it looks for: of noise a detector of text makes millionths, which are equal whatever runs.
+#[test]
+fn verify_compares_numbers_that_mean_something() {
+    let ran = run(hpinfer().args(["verify", "--model", "PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec", "--backend", "onnx_runtime", "--json"]));
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let models = report["models"].as_array().expect("models");
+    assert_eq!(models.len(), 2, "{report}");
+    for model in models {
+        let difference = &model["runs"][1]["differences"][0];
+        assert!(difference["greatest"].as_f64().expect("a number") > 0.5, "{model}");
+    }
+}

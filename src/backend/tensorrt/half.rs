@@ -9,7 +9,7 @@ use super::cache::Float16;
 use super::ffi::BuildOptions;
 use super::recipe::{self, HalfRules};
 use super::reference::{self, Feed, Output, difference};
-use crate::backend::Backend;
+use crate::backend::{Backend, sample};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::half::{Converted, Keep, convert, observed, rounded};
@@ -70,7 +70,7 @@ enum Show {
     Noise,
     /// Nothing but the greatest value of pictures.
     White,
-    /// Rows of dark strokes on it: a detector of text that sees none gives hardly any numbers to compare.
+    /// Print on it, see [`sample::stroke`].
     Strokes,
 }
 
@@ -80,7 +80,7 @@ fn feeds(model: &Model, options: &BuildOptions) -> Result<Vec<Feed>> {
     let inputs = recipe::inputs(model);
     let picture = inputs.iter().map(usual).find(|dims| dims.len() == 4);
     let one = |show: Show| {
-        let mut next = reference::noise();
+        let mut next = sample::noise();
         let fill = |input: &recipe::Input| {
             let shape = Shape::try_from_slice(&usual(input))?;
             let values = match (shape.dims(), &picture) {
@@ -90,7 +90,7 @@ fn feeds(model: &Model, options: &BuildOptions) -> Result<Vec<Feed>> {
                 ([_, 2], Some(_)) => vec![1.0; shape.elements()],
                 _ if show == Show::Noise => (0..shape.elements()).map(|_| next()).collect(),
                 (&[_, _, height, width], _) if show == Show::Strokes => {
-                    (0..shape.elements()).map(|at| stroke(at / width % height, at % width)).collect()
+                    (0..shape.elements()).map(|at| sample::stroke(at / width % height, at % width)).collect()
                 }
                 _ => vec![1.0; shape.elements()],
             };
@@ -99,12 +99,6 @@ fn feeds(model: &Model, options: &BuildOptions) -> Result<Vec<Feed>> {
         inputs.iter().map(fill).collect::<Result<Vec<_>>>()
     };
     [Show::Noise, Show::White, Show::Strokes].into_iter().map(one).collect()
-}
-
-/// The pixel of a page of print: lines of 24 pixels, half of them paper, with strokes of 3 that come and go as by chance.
-fn stroke(y: usize, x: usize) -> f32 {
-    let by_chance = (x / 3 + 31 * (y / 24)).wrapping_mul(0x9E37_79B9) >> 7 & 1;
-    if (6..18).contains(&(y % 24)) && by_chance == 1 { -1.0 } else { 1.0 }
 }
 
 /// Outputs of each run.

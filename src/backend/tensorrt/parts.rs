@@ -5,7 +5,7 @@ use super::ffi::{BuildOptions, Range};
 use super::joined::Joined;
 use super::recipe;
 use super::reference::{self, Feed};
-use crate::backend::{Backend, Engine, Onnx};
+use crate::backend::{Backend, Engine, Onnx, sample};
 use crate::cache::sha256;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
@@ -82,7 +82,7 @@ fn compare(name: &str, whole: &Model, parts: [&Model; 2], rules: &Rules, options
     let whole = reference::load(name, whole, reference)?;
     let [encoder, step] = [reference::load(name, parts[0], reference)?, reference::load(name, parts[1], reference)?];
     let joined = Joined::new(encoder, step, rules, whole.info().clone())?;
-    let mut noise = reference::noise();
+    let mut noise = sample::noise();
     let mut feed = reference::zeros(parts[0], options, 0, reference::ENDS[0])?;
     feed.iter_mut().flat_map(|(_, _, values)| values).for_each(|v| *v = noise());
     let run = |engine: &dyn Engine| {

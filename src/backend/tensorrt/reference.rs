@@ -126,17 +126,6 @@ pub fn zeros(model: &Model, options: &BuildOptions, profile: usize, end: impl Fn
     recipe::inputs(model).iter().map(one).collect()
 }
 
-/// Numbers from -1 to 1, the same ones every time.
-pub fn noise() -> impl FnMut() -> f32 {
-    let mut state = 0x2545_F491_4F6C_DD1D_u64;
-    move || {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
-    }
-}
-
 /// Dimensions of an input at one end of its range in a profile; those that the graph fixes where there is no range.
 pub fn dims(input: &recipe::Input, options: &BuildOptions, profile: usize, end: impl Fn(&Range) -> &Vec<i64>) -> Vec<usize> {
     let range = options.profiles.get(profile).and_then(|profile| profile.iter().find(|range| range.input == input.name));
