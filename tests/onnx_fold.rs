@@ -229,6 +229,14 @@ fn long_forms_of_hard_activations_are_shortened() {
 }
 
 #[test]
+fn a_constant_that_lends_its_dimensions_stays() {
+    let mut b = Builder::new("more dimensions", &[1, 4, 5, 5], 5);
+    b.tensor("three", &[1, 1, 1, 1, 1], vec![3.0]).tensor("0", &[], vec![0.0]).tensor("six", &[], vec![6.0]);
+    b.node("Add x,three", "1", &[]).node("Clip 1,0,six", "2", &[]).node("Div 2,six", "y", &[]);
+    b.expect(Counts::default(), "Add Clip Div");
+}
+
+#[test]
 fn a_ramp_of_another_height_stays() {
     let mut b = Builder::new("another height", &[1, 4, 5, 5], 4);
     b.tensor("three", &[1], vec![3.0]).tensor("0", &[], vec![0.0]).tensor("six", &[], vec![6.0]).tensor("five", &[], vec![5.0]);
@@ -244,6 +252,25 @@ fn affine_chain_before_unpadded_conv_goes_into_its_weights() {
     b.weight("v", &[6, 1, 1]).node("Relu 3", "4", &[]).node("Mul 4,v", "5", &[]).weight("w2", &[3, 6, 3, 3]);
     b.node("Conv 5,w2", "y", &[SAME]);
     b.expect(Counts { affine_before_conv: 2, ..Counts::default() }, "Relu Conv Relu Conv");
+}
+
+/// The tensor grows as it meets the constant: a convolution in its place would read too few channels.
+#[test]
+fn one_channel_that_becomes_many_stays() {
+    for (shape, step) in [([16, 16, 1, 1], "Mul"), ([3, 16, 3, 3], "Add")] {
+        let mut b = Builder::new("one channel", &[2, 1, 6, 7], 4);
+        b.weight("v", &[16, 1, 1]).weight("w", &shape).node("Relu x", "0", &[]).node(&format!("{step} 0,v"), "1", &[]);
+        b.node("Conv 1,w", "y", if step == "Mul" { &[] } else { &[SAME] });
+        b.expect(Counts::default(), &format!("Relu {step} Conv"));
+    }
+}
+
+#[test]
+fn a_normalisation_with_too_few_values_is_left_to_the_engine() {
+    let mut b = Builder::new("too few", &[1, 4, 5, 5], 4);
+    b.weight("w", &[4, 4, 1, 1]).positive("g", &[4]).weight("b", &[4]).weight("m", &[2]).positive("v", &[3]);
+    b.node("Conv x,w", "1", &[]).node("BatchNormalization 1,g,b,m,v", "2", &[]).node("Conv 2,w", "y", &[]);
+    assert_eq!(fold(&mut b.model(), Target::OnnxRuntime), Counts::default());
 }
 
 #[test]
@@ -358,6 +385,12 @@ fn initializers_that_are_inputs_can_be_overridden_and_stay() {
     assert_eq!(fold(&mut folded, Target::OnnxRuntime), Counts::default());
     assert_eq!(operators_of(&folded), "Conv Mul");
     assert_eq!(folded.graph.map_or(0, |g| g.initializer.len()), 2);
+
+    let mut b = Builder::new("overridable classifier", &[1, 5, 4], 3);
+    b.weight("w", &[4, 6]).weight("b", &[6]).node("MatMul x,w", "1", &[]).node("Add 1,b", "2", &[]).node("Softmax 2", "y", &[("axis", &[2])]);
+    b.graph.input.push(value("w", &[4, 6]));
+    let (_, report) = Model::from_proto(b.model(), "m").prepare(Target::OnnxRuntime, Cut::Classifier).expect("rewritten");
+    assert_eq!(report.output, OutputKind::Logits);
 }
 
 #[test]

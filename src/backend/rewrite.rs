@@ -17,7 +17,7 @@ pub struct Graph {
 }
 
 /// What `load` makes of the form of the model that `target` runs fastest: the original where no rewrite is wanted, or where the graph
-/// cannot be rewritten, which is slower, not wrong. A kept form that does not load is made again, once.
+/// cannot be rewritten or does not load then, which is slower, not wrong. A kept form that does not load is made again, once.
 ///
 /// # Errors
 /// Those of `load`; [`Error::Input`](crate::Error::Input) for a file that holds no graph, or one that lacks a tensor.
@@ -50,9 +50,14 @@ pub fn load<T>(options: &LoadOptions, target: Target, load: impl Fn(Graph) -> Re
         }
     };
     tracing::debug!("{}: {:?}", options.model, report.counts);
-    load(match kept {
+    let rewritten = match kept {
         Some(kept) => kept.keep(report.output, &bytes)?,
         None => Graph { onnx: Onnx::Bytes(Arc::new(bytes)), output: report.output },
+    };
+    load(rewritten).or_else(|refused| {
+        let loaded = load(original)?;
+        tracing::warn!("{}: the graph is used as it is, its faster form does not load: {refused}", options.model);
+        Ok(loaded)
     })
 }
 
@@ -154,5 +159,18 @@ mod tests {
         std::fs::write(&kept, &whole[..whole.len() / 2]).unwrap();
         assert_eq!((open().unwrap(), tries.get()), (kept.clone(), 2));
         assert_eq!(std::fs::read(&kept).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_graph_whose_faster_form_does_not_load_is_used_as_it_is() {
+        let options = LoadOptions { onnx: Some(Onnx::Bytes(Arc::new(sample::bytes()))), ..LoadOptions::new("sample") };
+        let refuse_unless = |is_taken: fn(&[u8]) -> bool| {
+            load(&options, Target::OnnxRuntime, |graph| match graph.onnx {
+                Onnx::Bytes(bytes) if is_taken(&bytes) => Ok(()),
+                _ => Err(crate::error::Error::input("sample", "refused")),
+            })
+        };
+        assert!(refuse_unless(|bytes| bytes == sample::bytes()).is_ok());
+        assert!(refuse_unless(|_| false).unwrap_err().to_string().contains("refused"));
     }
 }

@@ -80,7 +80,9 @@ impl Ending {
     /// The classifier whose sum is the only output of `graph`.
     fn find(graph: &GraphProto) -> Option<Self> {
         let [output] = graph.output.as_slice() else { return None };
-        let constant = |name: &String| graph.initializer.iter().find(|t| t.name() == name);
+        // One that is an input too may be given another value.
+        let given = |name: &str| graph.input.iter().any(|input| input.name() == name);
+        let constant = |name: &String| graph.initializer.iter().find(|t| t.name() == name && !given(name));
         let with_constant = |value: &str, op: &str| {
             let at = graph.node.iter().position(|n| n.output.iter().any(|o| o == value))?;
             let node = graph.node.get(at).filter(|n| n.op_type() == op && matches!(n.domain(), "" | "ai.onnx"))?;

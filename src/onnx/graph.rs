@@ -4,7 +4,7 @@
 //! keeps its name and meaning. Closing sorts the nodes, so a new node may be put anywhere.
 
 use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType};
-use super::tensor::{float_tensor, floats, integer_tensor};
+use super::tensor::{float_tensor, floats, integer_tensor, stated_dims};
 use std::collections::{HashMap, HashSet};
 
 /// Index of a node; stays valid until the graph is closed.
@@ -14,6 +14,8 @@ pub(super) type NodeId = usize;
 pub(super) struct Graph {
     nodes: Vec<Option<NodeProto>>,
     constants: HashMap<String, TensorProto>,
+    /// Stated dimensions of the graph's inputs.
+    inputs: HashMap<String, Vec<Option<i64>>>,
     /// Names of the constants as they came, so that equal input gives equal files.
     order: Vec<String>,
     /// Readers of each value; a node that reads a value twice counts twice.
@@ -31,6 +33,7 @@ impl Graph {
         let mut graph = Self {
             nodes: Vec::new(),
             constants: HashMap::new(),
+            inputs: proto.input.iter().map(|v| (v.name().to_owned(), stated_dims(v))).collect(),
             order: Vec::new(),
             readers: HashMap::new(),
             makers: HashMap::new(),
@@ -166,12 +169,18 @@ impl Graph {
         Some((&t.dims, floats(t)?))
     }
 
-    /// The element of a float32 constant that has one.
+    /// The element of a float32 constant that is one number, without dimensions that it would lend to what it meets.
     pub(super) fn scalar(&self, name: &str) -> Option<f32> {
-        match self.floats(name)?.1.as_slice() {
-            [one] => Some(*one),
+        let (dims, values) = self.floats(name)?;
+        match values.as_slice() {
+            [one] if dims.len() <= 1 => Some(*one),
             _ => None,
         }
+    }
+
+    /// Stated dimensions of a graph input.
+    pub(super) fn input_dims(&self, name: &str) -> Option<&[Option<i64>]> {
+        self.inputs.get(name).map(Vec::as_slice)
     }
 
     /// Adds a constant under its own name.

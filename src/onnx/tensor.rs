@@ -1,6 +1,6 @@
 //! Constant tensors of a graph as plain numbers.
 
-use super::proto::{TensorProto, tensor_proto::DataType};
+use super::proto::{TensorProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension, type_proto};
 
 /// Number of elements of a tensor; `None` when it is no number.
 pub(super) fn elements(dims: &[i64]) -> Option<usize> {
@@ -29,6 +29,16 @@ pub(super) fn integers(t: &TensorProto) -> Option<Vec<i64>> {
         None => t.int64_data.clone(),
     };
     (elements(&t.dims) == Some(values.len())).then_some(values)
+}
+
+/// Dimensions of an input or output, `None` for a free one; none at all where it does not say.
+pub(crate) fn stated_dims(value: &ValueInfoProto) -> Vec<Option<i64>> {
+    let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_ref().and_then(|t| t.value.as_ref()) else { return Vec::new() };
+    let dim = |value: &Option<dimension::Value>| match value {
+        Some(dimension::Value::DimValue(n)) if *n >= 0 => Some(*n),
+        _ => None,
+    };
+    tensor.shape.iter().flat_map(|shape| shape.dim.iter().map(|d| dim(&d.value))).collect()
 }
 
 /// A float32 tensor.

@@ -3,7 +3,7 @@
 use super::ffi::{BuildOptions, Range};
 use crate::backend::{DynamicShapes, Precision};
 use crate::error::{Error, Result};
-use crate::onnx::Model;
+use crate::onnx::{Model, stated_dims};
 use serde::{Deserialize, Serialize};
 
 /// How the engines of a kind of module are built.
@@ -217,18 +217,9 @@ impl Shapes {
 
 /// The inputs of a graph that are no constants.
 pub fn inputs(model: &Model) -> Vec<Input> {
-    use crate::onnx::proto::{tensor_shape_proto::dimension::Value, type_proto};
     let Some(graph) = &model.proto.graph else { return Vec::new() };
     let constant = |name: &str| graph.initializer.iter().any(|t| t.name() == name);
-    let dims = |v: &crate::onnx::proto::ValueInfoProto| {
-        let Some(type_proto::Value::TensorType(t)) = v.r#type.as_ref().and_then(|t| t.value.as_ref()) else { return Vec::new() };
-        let dim = |d: &crate::onnx::proto::tensor_shape_proto::Dimension| match d.value {
-            Some(Value::DimValue(n)) if n >= 0 => Some(n),
-            _ => None,
-        };
-        t.shape.iter().flat_map(|s| s.dim.iter().map(dim)).collect()
-    };
-    graph.input.iter().filter(|v| !constant(v.name())).map(|v| Input { name: v.name().to_owned(), dims: dims(v) }).collect()
+    graph.input.iter().filter(|v| !constant(v.name())).map(|v| Input { name: v.name().to_owned(), dims: stated_dims(v) }).collect()
 }
 
 #[cfg(test)]

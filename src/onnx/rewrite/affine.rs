@@ -1,5 +1,6 @@
 //! `scale * x + shift` with constants that are one number or one number per channel (axis 1).
 
+use super::conv::Conv;
 use crate::onnx::graph::{Graph, NodeId, attribute};
 use crate::onnx::proto::NodeProto;
 
@@ -70,7 +71,7 @@ pub(super) fn step(graph: &Graph, id: NodeId, rank: usize, channels: usize) -> O
         if node.output.iter().filter(|o| !o.is_empty()).count() != 1 || attribute(node, "training_mode").is_some_and(|a| a.i() != 0) {
             return None;
         }
-        let parameter = |name: &str| Some(PerChannel::new(graph.floats(name)?.1));
+        let parameter = |name: &str| Some(PerChannel::new(graph.floats(name)?.1)).filter(|p| p.0.len() == channels);
         let epsilon = attribute(node, "epsilon").map_or(1e-5, |a| f64::from(a.f()));
         let scale = parameter(gamma)?.combine(&parameter(variance)?, |g, v| g / (v + epsilon).sqrt());
         let shift = scale.combine(&parameter(mean)?, |s, m| -s * m).combine(&parameter(beta)?, |a, b| a + b);
@@ -83,6 +84,7 @@ pub(super) fn step(graph: &Graph, id: NodeId, rank: usize, channels: usize) -> O
             _ => return None,
         };
         let value = broadcast(graph, constant, rank)?;
+        let is_one = value.0.len() == 1;
         let zero = PerChannel(vec![0.0]);
         let map = match (node.op_type(), swapped) {
             ("Mul", _) => Affine { scale: value, ..identity },
@@ -93,13 +95,38 @@ pub(super) fn step(graph: &Graph, id: NodeId, rank: usize, channels: usize) -> O
             _ => return None,
         };
         graph.op(id, node.op_type())?;
-        if ends_gelu(graph, data) {
+        // One channel that meets a value for each of many becomes many.
+        if ends_gelu(graph, data) || !is_one && known_channels(graph, data, rank, LOOK_BACK) != Some(channels) {
             return None;
         }
         (data, map)
     };
     let sound = map.scale.all(f64::is_finite) && map.shift.all(f64::is_finite) && map.scale.fits(channels) && map.shift.fits(channels);
     sound.then(|| (data.clone(), map))
+}
+
+/// How many nodes back the number of channels of a value is looked for.
+const LOOK_BACK: usize = 8;
+
+/// Channels of a value of `rank` dimensions, where the nodes that make it tell.
+fn known_channels(graph: &Graph, value: &str, rank: usize, look_back: usize) -> Option<usize> {
+    let Some(id) = graph.maker(value) else {
+        let dims = graph.input_dims(value).filter(|dims| dims.len() == rank)?;
+        return usize::try_from(dims.get(1).copied()??).ok();
+    };
+    if let Some(conv) = Conv::read(graph, id) {
+        return (conv.rank() == rank).then(|| conv.channels_out());
+    }
+    let node = graph.node(id).filter(|_| look_back > 0)?;
+    let of = |name: &String| known_channels(graph, name, rank, look_back - 1);
+    match node.op_type() {
+        "BatchNormalization" => Some(graph.floats(node.input.get(1)?)?.1.len()),
+        "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "Erf" | "MaxPool" | "AveragePool"
+        | "GlobalAveragePool" => of(node.input.first()?),
+        // Both sides may be one, or as many as the other.
+        "Add" | "Mul" | "Sub" | "Div" => node.input.iter().find_map(|name| of(name).filter(|channels| *channels > 1)),
+        _ => None,
+    }
 }
 
 /// Whether a value is `x * (1 + erf(..))`: engines know Gelu by its whole form, so the factor 1/2 after it stays.

@@ -30,14 +30,18 @@ fn shorten_residual(graph: &mut Graph, id: NodeId) -> Option<()> {
     Some(())
 }
 
-/// Whether a value comes from a global pooling through steps that keep its spatial size of one.
+/// Whether a value comes from a global pooling through steps that keep its spatial size of one, convolutions among them: their
+/// weights show that it is float32.
 fn is_gate(graph: &Graph, value: &str) -> bool {
-    let mut value = value;
+    let (mut value, mut is_float) = (value, false);
     while let Some(id) = graph.maker(value) {
         let Some(node) = graph.node(id) else { return false };
         let next = match node.op_type() {
-            "GlobalAveragePool" => return true,
-            "Conv" if Conv::read(graph, id).is_some_and(|c| c.is_pointwise()) => &node.input[0],
+            "GlobalAveragePool" => return is_float,
+            "Conv" if Conv::read(graph, id).is_some_and(|c| c.is_pointwise()) => {
+                is_float = true;
+                &node.input[0]
+            }
             "Relu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "LeakyRelu" => &node.input[0],
             _ => return false,
         };

@@ -1,8 +1,9 @@
-//! The definition on the CPU. Loops are written so that the compiler vectorises them: finding the largest score
-//! runs at the speed of memory as it is, the exponentials gain from wider vectors (`simd.rs`).
+//! The definition on the CPU. Loops are written so that the compiler vectorises them, for the widest vectors at hand: the search for
+//! the largest score by [`Isa::run`], the exponentials, which gain from fused multiply-adds, by `simd.rs`.
 
 use super::simd::sum_of_exp;
 use super::{BLANK, Decoded, ScoreKind};
+use crate::ops::simd::Isa;
 
 /// Scores looked at together; the winner is searched for only in the block that holds it.
 const BLOCK: usize = 256;
@@ -24,6 +25,7 @@ pub fn decode(scores: &[f32], steps: usize, classes: usize, kind: ScoreKind) -> 
 #[derive(Debug)]
 pub struct Greedy {
     kind: ScoreKind,
+    isa: Isa,
     classes: Vec<u32>,
     sum: f64,
     before: u32,
@@ -32,12 +34,12 @@ pub struct Greedy {
 impl Greedy {
     /// Before the first step.
     pub fn new(kind: ScoreKind) -> Self {
-        Self { kind, classes: Vec::new(), sum: 0.0, before: BLANK }
+        Self { kind, isa: Isa::detect(), classes: Vec::new(), sum: 0.0, before: BLANK }
     }
 
     /// Takes in the scores of one step.
     pub fn step(&mut self, scores: &[f32]) {
-        let (class, largest) = argmax(scores);
+        let (class, largest) = self.isa.run(|| argmax(scores));
         if class != self.before && class != BLANK {
             self.classes.push(class);
             self.sum += match self.kind {
@@ -57,6 +59,7 @@ impl Greedy {
 }
 
 /// Index and value of the largest score; (0, -inf) when none is a number above -inf.
+#[inline(always)]
 fn argmax(row: &[f32]) -> (u32, f32) {
     let mut best = (0, f32::NEG_INFINITY);
     for (number, block) in row.chunks(BLOCK).enumerate() {
@@ -74,10 +77,12 @@ fn argmax(row: &[f32]) -> (u32, f32) {
 }
 
 /// The larger, `a` when `b` is no number.
+#[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 
+#[inline(always)]
 fn max(block: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let mut rows = block.chunks_exact(LANES);
@@ -86,7 +91,13 @@ fn max(block: &[f32]) -> f32 {
             *lane = larger(*lane, v);
         }
     }
-    rows.remainder().iter().chain(&lanes).fold(f32::NEG_INFINITY, |a, &b| larger(a, b))
+    // One after the other they would wait for each other.
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] = larger(lanes[lane], lanes[lane + half]);
+        }
+    }
+    rows.remainder().iter().fold(lanes[0], |a, &b| larger(a, b))
 }
 
 /// Denominator of the softmax of the largest score: the sum of exp(v - largest), at least 1; with fused multiply-adds
