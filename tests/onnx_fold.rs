@@ -387,7 +387,11 @@ fn initializers_that_are_inputs_can_be_overridden_and_stay() {
     assert_eq!(folded.graph.map_or(0, |g| g.initializer.len()), 2);
 
     let mut b = Builder::new("overridable classifier", &[1, 5, 4], 3);
-    b.weight("w", &[4, 6]).weight("b", &[6]).node("MatMul x,w", "1", &[]).node("Add 1,b", "2", &[]).node("Softmax 2", "y", &[("axis", &[2])]);
+    b.weight("w", &[4, 6]).weight("b", &[6]).node("MatMul x,w", "1", &[]).node("Add 1,b", "2", &[]).node(
+        "Softmax 2",
+        "y",
+        &[("axis", &[2])],
+    );
     b.graph.input.push(value("w", &[4, 6]));
     let (_, report) = Model::from_proto(b.model(), "m").prepare(Target::OnnxRuntime, Cut::Classifier).expect("rewritten");
     assert_eq!(report.output, OutputKind::Logits);

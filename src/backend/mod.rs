@@ -129,6 +129,8 @@ pub enum Precision {
     Bfloat16,
     /// float16 wherever it changes outputs little enough; float32 inputs and outputs.
     Float16,
+    /// 32-bit floats but for matrix products, of which the library has none in float32 for the GPU.
+    HalfProducts,
 }
 
 /// Format of a network's file.
@@ -160,6 +162,7 @@ impl fmt::Display for Precision {
             Self::Float32 => "float32",
             Self::Bfloat16 => "bfloat16",
             Self::Float16 => "float16",
+            Self::HalfProducts => "float32, products in float16",
         })
     }
 }

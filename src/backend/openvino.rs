@@ -29,7 +29,7 @@ pub(super) fn hint(precision: Precision) -> Result<&'static str, String> {
     match precision {
         Precision::Float32 => Ok("f32"),
         Precision::Bfloat16 => Ok("bf16"),
-        Precision::Float16 => Err("float16 is not offered for the processor; leave the precision out".into()),
+        Precision::Float16 | Precision::HalfProducts => Err("float16 is not offered for the processor; leave the precision out".into()),
     }
 }
 

@@ -90,7 +90,7 @@ impl Wanted {
     }
 
     /// `options` as `backend` is to be told them: ONNX Runtime has float32 only.
-    pub(super) fn adjusted(&self, backend: BackendName, options: &LoadOptions) -> LoadOptions {
+    pub(crate) fn adjusted(&self, backend: BackendName, options: &LoadOptions) -> LoadOptions {
         let mut options = self.adjustments.get(&backend).map_or_else(|| options.clone(), |adjustment| adjustment.apply(options));
         if backend == BackendName::OnnxRuntime {
             options.precision = Precision::Float32;

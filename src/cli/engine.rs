@@ -13,11 +13,13 @@ use crate::backend::tensorrt::outside::Outside;
 use crate::backend::tensorrt::parts::Part;
 use crate::backend::tensorrt::recipe::{self, Arithmetic, Recipe};
 use crate::backend::tensorrt::{find, selftest};
-use crate::backend::{Onnx, Precision};
+use crate::backend::{BackendName, LoadOptions, Onnx, Precision};
 use crate::cache::Cache;
 use crate::device::{self, Device, DeviceSpec, GpuId};
 use crate::error::{Error, Result};
-use crate::model::{ResolvedModel, Store};
+use crate::model::{HpiConfig, ResolvedModel, Store};
+use crate::modules::loader::ModelChoice;
+use crate::modules::{self, CoreLimits};
 use crate::onnx::Model;
 use crate::pipeline::PipelineConfig;
 use crate::result::RunRecord;
@@ -87,7 +89,7 @@ pub struct BuildArgs {
     /// Models: names, or folders with inference.onnx and inference.yml
     #[arg(long, value_name = "MODEL", required_unless_present = "pipeline")]
     model: Vec<String>,
-    /// All models of a pipeline: its name, or a pipeline file
+    /// All models of a pipeline: its name, or a pipeline file, whose shapes and precision count
     #[arg(long, value_name = "NAME|FILE")]
     pipeline: Option<String>,
     /// Number of the GPU
@@ -96,9 +98,10 @@ pub struct BuildArgs {
     /// Build for another GPU than this one's, by compute capability: sm75, sm86; TensorRT-RTX only. Runs find it on GPUs of that capability
     #[arg(long, value_name = "smNN", value_parser = target)]
     target: Option<i32>,
-    /// fp32, or fp16: half precision where the model's kind allows it, if it changes the outputs little enough
-    #[arg(long, value_name = "PRECISION", default_value = "fp32", value_parser = precision)]
-    precision: Precision,
+    /// fp32, or fp16: half precision where the model's kind allows it, if it changes the outputs little enough [default: what the
+    /// pipeline file says, else fp32]
+    #[arg(long, value_name = "PRECISION", value_parser = precision)]
+    precision: Option<Precision>,
     /// The engine also runs on later versions of TensorRT up to the next major one, and on its lean runtime. Runs that have no engine of their own find it
     #[arg(long)]
     version_compatible: bool,
@@ -202,30 +205,28 @@ impl BuildArgs {
         }
         let builder = Builder::new(library, device, engines)?;
         let store = Store::new(cache)?;
-        let mut names = self.model.clone();
-        if let Some(pipeline) = &self.pipeline {
-            names.extend(models_of(pipeline)?);
-        }
-        for name in &names {
-            let model = store.resolve(name)?;
-            let line = self.build(cache, &builder, &model)?;
+        let named = self.model.iter().map(|name| ModelChoice { name_or_dir: name.clone(), hpi: Box::default() });
+        let of_pipeline = self.pipeline.as_deref().map(models_of).transpose()?;
+        for choice in named.chain(of_pipeline.into_iter().flatten()) {
+            let line = self.build(cache, &builder, &store.resolve(&choice.name_or_dir)?, &choice.hpi)?;
             write_text(out, &line)?;
         }
         Ok(())
     }
 
-    fn build(&self, cache: &Cache, builder: &Builder, model: &ResolvedModel) -> Result<String> {
+    fn build(&self, cache: &Cache, builder: &Builder, model: &ResolvedModel, hpi: &HpiConfig) -> Result<String> {
         let Converted { onnx, key: sha256 } = onnx_of(cache, model)?;
         let network = Model::read(&onnx)?;
-        // As a pipeline asks for it where the user says nothing of shapes.
-        let shapes = model.hpi.dynamic_shapes().cloned().unwrap_or_default();
+        // As a run asks for it.
+        let wanted = modules::wanted(model, Some(BackendName::TensorRt), hpi, CoreLimits::default(), true)?;
+        let told = wanted.adjusted(BackendName::TensorRt, &LoadOptions::new(&model.name));
         let recipe = Recipe::for_module(model.module.as_str())?;
-        let arithmetic = recipe.arithmetic(self.precision)?;
-        let mut options = recipe.options_for(&recipe::inputs(&network), model.kind().size, &shapes)?;
+        let arithmetic = recipe.arithmetic(self.precision.unwrap_or(told.precision))?;
+        let mut options = recipe.options_for(&recipe::inputs(&network), model.kind().size, &told.shapes)?;
         options.target = self.target;
         options.version_compatible = self.version_compatible;
         options.ampere_plus = self.ampere_plus;
-        let source = Source { model: model.name.clone(), onnx: Onnx::File(onnx), sha256 };
+        let source = Source::new(&model.name, Onnx::File(onnx), sha256);
         let parts = match builder.cut(&source, &network, &options)? {
             Some(cut) => Vec::from(cut.parts),
             None => vec![Part { source, options }],
@@ -261,13 +262,12 @@ fn opened(library: &Library, device: &DeviceSpec) -> Result<Device> {
 }
 
 /// The models of a pipeline, by name or folder.
-fn models_of(pipeline: &str) -> Result<Vec<String>> {
-    let models = match pipeline_config(pipeline)? {
+fn models_of(pipeline: &str) -> Result<Vec<ModelChoice>> {
+    Ok(match pipeline_config(pipeline)? {
         PipelineConfig::Ocr(config) => vec![config.text_det_model, config.text_rec_model],
         PipelineConfig::Picture(config) => vec![config.model],
         PipelineConfig::Document(config) => config.models(),
-    };
-    Ok(models.into_iter().map(|model| model.name_or_dir).collect())
+    })
 }
 
 /// Folders of installed and of converted models.
@@ -283,7 +283,8 @@ fn known_folders(cache: &Cache) -> Result<Vec<PathBuf>> {
 pub(super) fn files_of(cache: &Cache, pipeline: &str, models: &[RunRecord]) -> Result<Vec<PathBuf>> {
     let names: Vec<&String> = models.iter().flat_map(|run| &run.engines).collect();
     let store = Store::new(cache)?;
-    let onnx = models_of(pipeline)?.into_iter().filter_map(|name| Some(onnx_of(cache, &store.resolve(&name).ok()?).ok()?.onnx));
+    let names_of_models = models_of(pipeline)?.into_iter().map(|model| model.name_or_dir);
+    let onnx = names_of_models.filter_map(|name| Some(onnx_of(cache, &store.resolve(&name).ok()?).ok()?.onnx));
     let folders: Vec<_> = onnx.filter_map(|file| Some(file.parent()?.to_owned())).collect();
     let entries = EngineCache::new(cache.clone()).list(&folders);
     Ok(entries.into_iter().filter(|entry| names.contains(&&entry.name())).map(|entry| entry.path).collect())
@@ -329,7 +330,7 @@ fn row(entry: &Entry) -> [String; 7] {
         Ok(d) => [
             printable(&entry.name()),
             size,
-            d.key.precision.clone(),
+            d.precision(),
             d.key.options.profiles.len().to_string(),
             Outside::read(&entry.path).runs.to_string(),
             d.key.libraries(),

@@ -21,7 +21,7 @@ pub enum CoreLimits {
 ///
 /// # Errors
 /// [`Error::Config`] for a wish of the user's that cannot be met. A hint of the model's that cannot is left out.
-pub(super) fn wanted(
+pub(crate) fn wanted(
     model: &ResolvedModel,
     flag: Option<BackendName>,
     config: &HpiConfig,

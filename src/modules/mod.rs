@@ -27,6 +27,7 @@ use crate::image::Size;
 pub use classify::Classify;
 pub use detect::Detect;
 pub use engine_choice::CoreLimits;
+pub(crate) use engine_choice::wanted;
 pub use instances::SegmentInstances;
 pub use loader::{Loader, LoaderOptions};
 pub use page_picture::PagePicture;

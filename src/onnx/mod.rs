@@ -17,9 +17,9 @@ pub mod softmax_tail;
 pub mod surgery;
 mod tensor;
 
-pub(crate) use tensor::stated_dims;
 pub use classifier::Classifier;
 pub use fold::{Counts, Target};
+pub(crate) use tensor::stated_dims;
 
 use crate::error::{Error, Result};
 use prost::Message;

@@ -58,7 +58,7 @@ pub struct RunRecord {
     pub version: String,
     /// Device, as in `--device`.
     pub device: String,
-    /// Arithmetic: `float32`, `bfloat16`, `float16`.
+    /// Arithmetic: `float32`, `bfloat16`, `float16`, or `float32, products in float16`.
     pub precision: String,
     /// Format of the network that was read, where it was not ONNX: `pdmodel`, `pir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -47,7 +47,8 @@ fn the_later_schema_has_the_later_names() {
 /// What a network is tried on shows it what it looks for: of noise a detector of text makes millionths, which are equal whatever runs.
 #[test]
 fn verify_compares_numbers_that_mean_something() {
-    let ran = run(hpinfer().args(["verify", "--model", "PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec", "--backend", "onnx_runtime", "--json"]));
+    let ran =
+        run(hpinfer().args(["verify", "--model", "PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec", "--backend", "onnx_runtime", "--json"]));
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let models = report["models"].as_array().expect("models");

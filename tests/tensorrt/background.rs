@@ -167,7 +167,7 @@ fn without_a_choice_an_engine_that_is_there_is_measured_too() {
 
 #[test]
 fn a_build_that_fails_leaves_the_stand_in() {
-    for knobs in ["build_null", "parse_fail", "refuse_plan", "build_throw"] {
+    for knobs in ["build_null", "parse_fail", "refuse_plan", "build_throw", "enqueue_false"] {
         let (double, home) = (Double::new(Form::Eleven), tempfile::tempdir().unwrap());
         double.computes_sample();
         double.knobs(knobs);
@@ -185,6 +185,29 @@ fn a_build_that_fails_leaves_the_stand_in() {
         run(&mut *session, round);
         assert!(session.ran().has(stand_in.own), "{knobs}");
     }
+}
+
+/// As engines for another GPU do, without a word of an error.
+#[test]
+fn an_engine_that_gives_zeros_is_not_used_and_not_kept() {
+    let (double, home) = (Double::new(Form::Rtx), tempfile::tempdir().unwrap());
+    let count = home.path().join("count");
+    double.knobs(&format!("count={}", count.display()));
+    double.on_run(|_, inputs, outputs| {
+        let rows = inputs[0].shape()[0];
+        outputs[0].set_shape(&[rows, 3]);
+        outputs[0].floats().into_iter().for_each(|y| y.fill(0.0));
+        Ok(())
+    });
+    for round in 1..3 {
+        let message = load(&selector(&double, home.path(), EngineBuild::Blocking)).err().unwrap().to_string();
+        assert!(message.contains("model sample: the engine built now gives zeros where onnx_runtime gives numbers"), "{message}");
+        assert_eq!(builds(&count), round);
+    }
+    double.computes_sample();
+    let engine = load(&selector(&double, home.path(), EngineBuild::Blocking)).unwrap();
+    run(&mut *engine.session().unwrap(), 0);
+    assert_eq!(builds(&count), 3);
 }
 
 #[test]
@@ -385,6 +408,34 @@ fn the_command_builds_when_it_is_told_to() {
             && err.contains(&format!("hpinfer engine build --model {}", home.path().join("model").display())),
         "{err}"
     );
+}
+
+#[test]
+fn engines_are_built_ahead_with_the_shapes_of_a_pipeline_file() {
+    let (double, home) = (Double::new(Form::Eleven), tempfile::tempdir().unwrap());
+    let (model, file) = (miniature(home.path()), home.path().join("shapes.yaml"));
+    let shapes = "x: [[1, 3, 8, 8], [2, 3, 8, 8], [20, 3, 8, 8]]";
+    let options = format!("{{backend: tensorrt, backend_config: {{dynamic_shapes: {{{shapes}}}}}}}");
+    let text = format!(
+        "Global: {{pipeline_name: image_classification}}\nPipeline: {{model: {:?}, hpi_config: {options}}}\n",
+        model.display().to_string()
+    );
+    std::fs::write(&file, text).unwrap();
+    let hpinfer = |arguments: &[&str]| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+        command.env("HPINFER_HOME", home.path().join("home")).env("TENSORRT_LIB_PATH", double.folder.path());
+        let output = command.env("ORT_DYLIB_PATH", onnx_runtime().path).args(arguments).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let file = file.to_str().unwrap();
+    let (built, err) = hpinfer(&["engine", "build", "--pipeline", file]);
+    assert!(built.contains("built in"), "{built}{err}");
+    let (listed, err) = hpinfer(&["engine", "list", "--json", "--model-dir", model.to_str().unwrap()]);
+    let listed: Value = serde_json::from_str(&listed).expect(&err);
+    assert_eq!(listed[0]["made_for"]["key"]["options"]["profiles"][0][0]["max"], serde_json::json!([20, 3, 8, 8]), "{listed}");
+    let input = picture(home.path());
+    let (_, err) = hpinfer(&["--pipeline", file, "--engine-build", "never", "--input", input.to_str().unwrap()]);
+    assert!(!err.contains("there is no engine"), "{err}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 pub fn key() -> EngineKey {
     EngineKey {
@@ -249,12 +250,18 @@ fn a_full_disk_costs_the_file_and_nothing_else() {
 fn what_a_killed_writer_left_is_written_over() {
     let home = Home::new();
     let path = home.get(&key(), None).unwrap().2.unwrap();
-    let partial = path.with_file_name(format!(".{}.partial", path.file_name().unwrap().to_str().unwrap()));
     fs::remove_file(&path).unwrap();
-    fs::write(&partial, b"half a file").unwrap();
-    fs::set_permissions(&partial, fs::Permissions::from_mode(0o444)).unwrap();
+    let mine = std::process::id();
+    let [own, old, young] = [mine, mine + 1, mine + 2].map(|process| {
+        let name = format!(".{}.{process}.partial", path.file_name().unwrap().to_str().unwrap());
+        let partial = path.with_file_name(name);
+        fs::write(&partial, b"half a file").unwrap();
+        partial
+    });
+    fs::File::open(&old).unwrap().set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o444)).unwrap();
     assert_eq!(home.get(&key(), None).unwrap().1, Origin::Built);
-    assert!(path.is_file() && !partial.exists());
+    assert!(path.is_file() && !own.exists() && !old.exists() && young.exists());
 }
 
 #[test]

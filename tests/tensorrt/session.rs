@@ -8,7 +8,7 @@ use hpinfer::backend::tensorrt::cache::{EngineCache, Gpu};
 use hpinfer::backend::tensorrt::ffi::BuildOptions;
 use hpinfer::backend::tensorrt::recipe::{self, Arithmetic, Recipe};
 use hpinfer::backend::tensorrt::session::TensorRt;
-use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, NetworkKind, Precision};
+use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, NetworkKind, Onnx, Precision};
 use hpinfer::cache::Cache;
 use hpinfer::device::Device;
 use hpinfer::onnx::sample;
@@ -215,7 +215,7 @@ fn a_run_takes_an_engine_that_was_built_for_other_machines_too() {
         let own = recipe.options_for(&recipe::inputs(&model), options.kind.size, &options.shapes).unwrap();
         let asked =
             BuildOptions { profiles: own.profiles, workspace: own.workspace, optimization_level: own.optimization_level, ..special };
-        let source = Source { model: options.model.clone(), onnx: options.onnx.clone().unwrap(), sha256: options.model_sha256.clone() };
+        let source = Source::new(&options.model, options.onnx.clone().unwrap(), options.model_sha256.clone());
         let made = builder(&double, home.path()).as_on(gpu(built_on.0, built_on.1));
         let (_, _, file, _) = made.build_for_target(&source, &asked, &Arithmetic::Float32).unwrap();
         let file = file.unwrap();
@@ -237,6 +237,22 @@ fn a_run_takes_an_engine_that_was_built_for_other_machines_too() {
         session.run().unwrap();
         assert_eq!(session.output(0).unwrap().as_f32().unwrap(), sample::expected(&[1.0, 2.0, 3.0, 4.0]).as_slice());
     }
+}
+
+/// Its engine would be filed under what the file was before.
+#[test]
+fn a_model_that_was_written_since_it_was_opened_is_not_built() {
+    let (double, home) = (Double::new(Form::Ten), tempfile::tempdir().unwrap());
+    double.computes_sample();
+    let file = home.path().join("sample.onnx");
+    std::fs::write(&file, sample::bytes()).unwrap();
+    let options = LoadOptions { onnx: Some(Onnx::File(file.clone())), ..sample_options() };
+    let prepared = backend(&double, home.path()).prepare(&options).unwrap();
+    std::fs::write(&file, [sample::bytes(), vec![0]].concat()).unwrap();
+    let message = prepared.engine().err().unwrap().to_string();
+    assert!(message.contains("sample.onnx") && message.contains("was written since it was opened"), "{message}");
+    std::fs::write(&file, sample::bytes()).unwrap();
+    assert!(backend(&double, home.path()).load(&options).is_ok());
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Builds {
     /// What the library says; that the engine is not there, where it is not to be built.
     pub(in crate::backend) fn load(&self, prepared: Arc<Prepared>, stand_in: Open) -> Result<Arc<dyn Engine>> {
         let found = match self.when {
-            EngineBuild::Blocking => Some(prepared.engine()?),
+            EngineBuild::Blocking => Some(prepared.tried(&*stand_in)?),
             EngineBuild::Never => Some(prepared.kept()?),
             EngineBuild::Background => prepared.kept().ok(), // what is wrong with an engine is said when it is built again
         };
@@ -41,16 +41,16 @@ impl Builds {
             Ok(engine) => engine,
             Err(e) => {
                 tracing::warn!("{e}; nothing runs {} before its engine is built", info.model);
-                return prepared.engine();
+                return prepared.engine(); // with nothing to compare it with
             }
         };
         let (most_sessions, stop, one_at_a_time) = (prepared.most_sessions(), prepared.stop(), self.one_at_a_time.clone());
-        let stopped = stop.clone();
+        let (stopped, beside) = (stop.clone(), first.clone());
         let build = move || {
             let _turn = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
             match stopped.load(Ordering::Relaxed) {
                 true => Err(Error::backend("tensorrt", "the build was stopped before it began", "start it again")),
-                false => prepared.engine(),
+                false => prepared.tried(&|| Ok(beside.clone())),
             }
         };
         Ok(Arc::new(WithStandIn::building(info, (first, stand_in), most_sessions, &self.numbers, stop, Box::new(build))?))

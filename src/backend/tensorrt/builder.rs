@@ -21,6 +21,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// A model to build an engine of.
 #[derive(Clone, Debug)]
@@ -31,6 +32,39 @@ pub struct Source {
     pub onnx: Onnx,
     /// SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
+    /// Size of its file and when that was written last, when the digest was taken.
+    as_of: Option<(u64, SystemTime)>,
+}
+
+impl Source {
+    /// The network `onnx` as it is now, of the digest `sha256`.
+    pub fn new(model: impl Into<String>, onnx: Onnx, sha256: String) -> Self {
+        let as_of = as_of(&onnx);
+        Self { model: model.into(), onnx, sha256, as_of }
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a file that was written since: its engine would be filed under what was there before.
+    fn bytes(&self) -> Result<Cow<'_, [u8]>> {
+        let path = match &self.onnx {
+            Onnx::File(path) => path,
+            Onnx::Bytes(bytes) => return Ok(Cow::Borrowed(bytes)),
+        };
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        if as_of(&self.onnx) != self.as_of {
+            let reason = format!("model {}: it was written since it was opened; start again for its engine", self.model);
+            return Err(Error::input(path.display().to_string(), reason));
+        }
+        Ok(Cow::Owned(bytes))
+    }
+}
+
+fn as_of(onnx: &Onnx) -> Option<(u64, SystemTime)> {
+    let Onnx::File(path) = onnx else { return None };
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.len(), meta.modified().ok()?))
 }
 
 /// An engine and where it came from.
@@ -225,6 +259,22 @@ impl Builder {
         options.target.or(here).map_or(&[], Surgery::for_tensorrt_rtx)
     }
 
+    /// Whether matrix products of `model` are in float16 whatever is asked for.
+    pub fn has_half_products(&self, model: &Model, options: &BuildOptions) -> bool {
+        let surgery: Vec<_> = self.surgery(options).iter().copied().filter(|change| change.is_of_products()).collect();
+        let never = |_: &ModelProto| Err(Error::internal("products", "changing them asks for no run"));
+        !surgery.is_empty()
+            && surgery::apply(&mut model.proto.clone(), &surgery, &never)
+                .is_ok_and(|done| done.iter().any(|(change, _)| *change == Surgery::GemmInHalf))
+    }
+
+    /// Removes an engine that is of no use.
+    pub fn forget(&self, file: &Path) {
+        if let Err(e) = self.cache.remove(file) {
+            tracing::warn!("{e}");
+        }
+    }
+
     /// `options` with what TensorRT 10 is told of the arithmetic; later ones take it from the graph. The limit that TensorRT sets to the
     /// scratch memory of a kernel holds for all values between layers in TensorRT-RTX, which makes no plan of a graph that needs more.
     fn told(&self, options: &BuildOptions, arithmetic: &Arithmetic) -> BuildOptions {
@@ -242,7 +292,7 @@ impl Builder {
         source: &Source,
         bytes: Cow<'a, [u8]>,
         arithmetic: &Arithmetic,
-        Description { key, float16, .. }: &mut Description,
+        Description { key, float16, half_products, .. }: &mut Description,
     ) -> Result<Cow<'a, [u8]>> {
         if key.surgery.is_empty() && *arithmetic == Arithmetic::Float32 {
             return Ok(bytes);
@@ -253,6 +303,7 @@ impl Builder {
         for (change, count) in &changes {
             tracing::info!("{}: {change:?} in {count} places", source.model);
             if *change == Surgery::GemmInHalf {
+                *half_products = *count;
                 tracing::warn!(
                     "{}: {count} matrix products are in float16, as TensorRT-RTX has none in float32 for this GPU",
                     source.model
@@ -288,11 +339,7 @@ impl Builder {
     }
 
     fn build(&self, source: &Source, arithmetic: &Arithmetic, description: &mut Description) -> Result<super::ffi::Blob> {
-        let bytes = match &source.onnx {
-            Onnx::File(path) => Cow::Owned(std::fs::read(path).map_err(Error::io("read", path))?),
-            Onnx::Bytes(bytes) => Cow::Borrowed(bytes.as_slice()),
-        };
-        let graph = self.graph(source, bytes, arithmetic, description)?;
+        let graph = self.graph(source, source.bytes()?, arithmetic, description)?;
         let key = &description.key;
         let library = self.library.versions().to_string();
         let timing = self.cache.timing(&library, &self.gpu);
@@ -343,7 +390,12 @@ impl Watch {
             }
             Step::Step(phase, done) if phases.last().is_some_and(|(p, _)| p == phase) => self.bar.set(done.max(0) as u64),
             Step::Step(..) => {}
-            Step::End(phase) => phases.retain(|(p, _)| p != phase),
+            Step::End(phase) => {
+                phases.retain(|(p, _)| p != phase);
+                if let Some((outer, steps)) = phases.last() {
+                    self.bar.describe(format!("{}: {outer}", self.model), (*steps).max(1) as u64);
+                }
+            }
         }
     }
 }
@@ -379,5 +431,7 @@ fn none(key: &EngineKey, source: &Source, unfit: &[String]) -> Error {
     };
     let folder = model_folder(&source.onnx).filter(|folder| folder.join("inference.yml").is_file());
     let named = folder.map_or(source.model.clone(), |folder| folder.display().to_string());
-    Error::backend("tensorrt", reason, format!("build it with `hpinfer engine build --model {named}`"))
+    let precision = if key.half.is_some() { " --precision fp16" } else { "" };
+    let step = format!("build it with `hpinfer engine build --model {named}{precision}`, or --pipeline where a file states its shapes");
+    Error::backend("tensorrt", reason, step)
 }

@@ -101,6 +101,23 @@ pub struct Description {
     /// What became of the comparison with float32, unless it is that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub float16: Option<Float16>,
+    /// Matrix products in float16 whatever was asked for, as the library has none in float32 for the GPU.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub half_products: usize,
+}
+
+impl Description {
+    /// The arithmetic of the engine, for people.
+    pub fn precision(&self) -> String {
+        match self.half_products {
+            0 => self.key.precision.clone(),
+            count => format!("{}, {count} products in float16", self.key.precision), // as `Precision::HalfProducts` says of results
+        }
+    }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A graph in float16, compared with the original in ONNX Runtime.
@@ -281,6 +298,7 @@ impl EngineCache {
             build_seconds: 0.0,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             float16: None,
+            half_products: 0,
         };
         let plan = build(&mut description)?;
         description.build_seconds = start.elapsed().map_or(0.0, |d| (d.as_secs_f64() * 1e3).round() / 1e3);

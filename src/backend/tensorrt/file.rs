@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const MAGIC: &[u8; 8] = b"HPENGIN1";
 /// Magic, length of the description, length of the plan, SHA-256 of both.
@@ -20,6 +21,8 @@ const MOST_DESCRIPTION: u64 = 1 << 20;
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// A file that was last written to longer ago than this is of a process that is no more.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(600);
 
 /// Why a file is not used.
 #[derive(Debug)]
@@ -150,8 +153,7 @@ fn trust(what: &str, meta: &fs::Metadata) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Writes an engine. The caller holds the lock of the engine: the temporary name is a fixed one, so what a
-/// killed process left behind is written over.
+/// Writes an engine. The temporary name is this process's own: users of another cache folder may share the place and not the lock.
 pub(super) fn write(path: &Path, description: &Description, plan: &[u8]) -> io::Result<()> {
     let text = serde_json::to_vec(description).map_err(io::Error::other)?;
     let mut hash = Sha256::new();
@@ -201,11 +203,7 @@ fn write_parts(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 }
 
 fn write_partial(partial: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    // A name left by a killed process goes first: its mode or owner may be another.
-    match fs::remove_file(partial) {
-        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
+    remove_left(partial);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(partial)?;
     for part in parts {
         file.write_all(part)?;
@@ -216,5 +214,17 @@ fn write_partial(partial: &Path, parts: &[&[u8]]) -> io::Result<()> {
 /// The name a file has while it is written.
 fn partial(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.partial"))
+    path.with_file_name(format!(".{name}.{}.partial", std::process::id()))
+}
+
+/// Removes what killed processes left of the file that `partial` becomes: what has that number here, and what is old.
+fn remove_left(partial: &Path) {
+    let stem = |path: &Path| path.with_extension("").with_extension(""); // without number and ending
+    let files = partial.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().filter_map(Result::ok);
+    for path in files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "partial")) {
+        let is_old = || path.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > WRITTEN_WITHIN));
+        if stem(&path) == stem(partial) && (path == partial || is_old()) {
+            let _ = fs::remove_file(&path); // in a folder that is not ours the next step says so
+        }
+    }
 }

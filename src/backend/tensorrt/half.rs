@@ -9,12 +9,11 @@ use super::cache::Float16;
 use super::ffi::BuildOptions;
 use super::recipe::{self, HalfRules};
 use super::reference::{self, Feed, Output, difference};
-use crate::backend::{Backend, sample};
+use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::half::{Converted, Keep, convert, observed, rounded};
 use crate::onnx::surgery;
-use crate::tensor::Shape;
 use std::collections::HashSet;
 
 /// Greatest absolute value that may be float16: its limit, less a margin for inputs that are louder than those tried.
@@ -38,7 +37,7 @@ pub fn convert_checked(name: &str, model: &Model, rules: &HalfRules, options: &B
     let mut checked = model.proto.clone();
     let never = |_: &_| Err(Error::internal("half precision", "cutting the end off a graph asks for no run"));
     surgery::apply(&mut checked, &surgery::DETECTIONS, &never)?;
-    let feeds = feeds(&Model::from_proto(checked.clone(), name), options)?;
+    let feeds = reference::feeds(&recipe::inputs(&Model::from_proto(checked.clone(), name)), options)?;
     let run = |proto| run(name, Model::from_proto(proto, name), reference, &feeds);
     let mut keep = Keep { operators: rules.float32.clone(), values: HashSet::new() };
     let wide = {
@@ -58,47 +57,14 @@ pub fn convert_checked(name: &str, model: &Model, rules: &HalfRules, options: &B
         return Err(Error::config("precision fp16", format!("{reason}; leave it in fp32")));
     }
     let Converted { model, values, casts } = convert(&model.proto, &keep);
+    if values.is_empty() {
+        let reason = format!("model {name}: nothing in its graph can be float16; leave it in fp32");
+        return Err(Error::config("precision fp16", reason));
+    }
     let check = Float16 { error, values: values.len(), kept: keep.values.len() };
     let Float16 { values, kept, .. } = check;
     tracing::info!("{name}: {values} values in float16, {casts} casts, {kept} too large for it; it changes outputs by {error:.1e}");
     Ok(Half { model: Model::from_proto(model, name), check })
-}
-
-/// What an input shows.
-#[derive(Clone, Copy, PartialEq)]
-enum Show {
-    Noise,
-    /// Nothing but the greatest value of pictures.
-    White,
-    /// Print on it, see [`sample::stroke`].
-    Strokes,
-}
-
-/// Inputs of each kind. Pairs of numbers are the sizes and scales of detectors.
-fn feeds(model: &Model, options: &BuildOptions) -> Result<Vec<Feed>> {
-    let usual = |input: &recipe::Input| reference::dims(input, options, 0, |range| &range.opt);
-    let inputs = recipe::inputs(model);
-    let picture = inputs.iter().map(usual).find(|dims| dims.len() == 4);
-    let one = |show: Show| {
-        let mut next = sample::noise();
-        let fill = |input: &recipe::Input| {
-            let shape = Shape::try_from_slice(&usual(input))?;
-            let values = match (shape.dims(), &picture) {
-                ([_, 2], Some(picture)) if input.name.contains("im_shape") => {
-                    [picture[2] as f32, picture[3] as f32].repeat(shape.dims()[0])
-                }
-                ([_, 2], Some(_)) => vec![1.0; shape.elements()],
-                _ if show == Show::Noise => (0..shape.elements()).map(|_| next()).collect(),
-                (&[_, _, height, width], _) if show == Show::Strokes => {
-                    (0..shape.elements()).map(|at| sample::stroke(at / width % height, at % width)).collect()
-                }
-                _ => vec![1.0; shape.elements()],
-            };
-            Ok((input.name.clone(), shape, values))
-        };
-        inputs.iter().map(fill).collect::<Result<Vec<_>>>()
-    };
-    [Show::Noise, Show::White, Show::Strokes].into_iter().map(one).collect()
 }
 
 /// Outputs of each run.

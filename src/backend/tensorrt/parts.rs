@@ -48,13 +48,9 @@ pub fn cut(
     let [encoder, step] = [encoder, step].map(|proto| Model::from_proto(proto, name));
     compare(name, model, [&encoder, &step], &rules, options, &*reference)?;
     let step_options = BuildOptions { profiles: profiles(name, &encoder, &step, options, &*reference)?, ..options.clone() };
-    let part = |model: &Model, which: &str, options| Part {
-        source: Source {
-            model: format!("{name}.{which}"),
-            onnx: Onnx::Bytes(Arc::new(model.to_bytes())),
-            sha256: sha256(format!("{} {which}", source.sha256).as_bytes()),
-        },
-        options,
+    let part = |model: &Model, which: &str, options| {
+        let (bytes, sha256) = (Onnx::Bytes(Arc::new(model.to_bytes())), sha256(format!("{} {which}", source.sha256).as_bytes()));
+        Part { source: Source::new(format!("{name}.{which}"), bytes, sha256), options }
     };
     Ok(Some(CutLoop { parts: [part(&encoder, "encoder", options.clone()), part(&step, "step", step_options)], rules }))
 }

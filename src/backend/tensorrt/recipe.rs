@@ -126,7 +126,7 @@ impl Recipe {
     /// [`Error::Backend`] for one that the library does not have.
     pub fn arithmetic(&self, precision: Precision) -> Result<Arithmetic> {
         match precision {
-            Precision::Float32 => Ok(Arithmetic::Float32),
+            Precision::Float32 | Precision::HalfProducts => Ok(Arithmetic::Float32),
             Precision::Float16 => Ok(Arithmetic::Float16(self.half.clone())),
             Precision::Bfloat16 => {
                 Err(Error::backend("tensorrt", format!("{precision} is not to be had from TensorRT here"), "leave the precision out"))

@@ -2,7 +2,7 @@
 
 use super::ffi::{BuildOptions, Range};
 use super::recipe;
-use crate::backend::{Backend, Engine, LoadOptions, Onnx, Parallelism, host};
+use crate::backend::{Backend, Engine, LoadOptions, Onnx, Parallelism, host, sample};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::proto::{ModelProto, TensorProto, tensor_proto::DataType};
@@ -124,6 +124,45 @@ pub fn zeros(model: &Model, options: &BuildOptions, profile: usize, end: impl Fn
         Ok((input.name.clone(), shape, vec![0.0; shape.elements()]))
     };
     recipe::inputs(model).iter().map(one).collect()
+}
+
+/// What an input shows.
+#[derive(Clone, Copy, PartialEq)]
+enum Show {
+    Noise,
+    /// Nothing but the greatest value of pictures.
+    White,
+    /// Print on it, see [`sample::stroke`].
+    Strokes,
+}
+
+/// Inputs of each kind, of the usual shapes of `options`. Pairs of numbers are the sizes and scales of detectors.
+///
+/// # Errors
+/// [`Error::Config`] for shapes of more dimensions than tensors have here.
+pub fn feeds(inputs: &[recipe::Input], options: &BuildOptions) -> Result<Vec<Feed>> {
+    let usual = |input: &recipe::Input| dims(input, options, 0, |range| &range.opt);
+    let picture = inputs.iter().map(usual).find(|dims| dims.len() == 4);
+    let one = |show: Show| {
+        let mut next = sample::noise();
+        let fill = |input: &recipe::Input| {
+            let shape = Shape::try_from_slice(&usual(input))?;
+            let values = match (shape.dims(), &picture) {
+                ([_, 2], Some(picture)) if input.name.contains("im_shape") => {
+                    [picture[2] as f32, picture[3] as f32].repeat(shape.dims()[0])
+                }
+                ([_, 2], Some(_)) => vec![1.0; shape.elements()],
+                _ if show == Show::Noise => (0..shape.elements()).map(|_| next()).collect(),
+                (&[_, _, height, width], _) if show == Show::Strokes => {
+                    (0..shape.elements()).map(|at| sample::stroke(at / width % height, at % width)).collect()
+                }
+                _ => vec![1.0; shape.elements()],
+            };
+            Ok((input.name.clone(), shape, values))
+        };
+        inputs.iter().map(fill).collect::<Result<Vec<_>>>()
+    };
+    [Show::Noise, Show::White, Show::Strokes].into_iter().map(one).collect()
 }
 
 /// Dimensions of an input at one end of its range in a profile; those that the graph fixes where there is no range.

@@ -120,7 +120,10 @@ fn steps(builder: &Builder, device: &Device, feeds: &[Feed], steps: &mut Vec<Ste
     let range = Range { input: sample::INPUT.into(), min: vec![1, 4], opt: vec![2, 4], max: vec![8, 4] };
     let options = BuildOptions { profiles: vec![vec![range]], ..BuildOptions::default() };
     let bytes = sample::bytes();
-    let source = Source { model: "selftest".into(), sha256: sha256(&bytes), onnx: Onnx::Bytes(Arc::new(bytes)) };
+    let source = {
+        let sha256 = sha256(&bytes);
+        Source::new("selftest", Onnx::Bytes(Arc::new(bytes)), sha256)
+    };
     let engine = || builder.engine(&source, &options, &Arithmetic::Float32);
     step(steps, "build", engine)?;
     let made = step(steps, "load from the cache", engine)?;

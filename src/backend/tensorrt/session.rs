@@ -1,7 +1,7 @@
 //! TensorRT behind the common seam: the engine of a model, loaded or built at first use, and shared by sessions.
 
 use super::builder::{Builder, Made, OpenReference, Source};
-use super::cache::{EngineCache, EngineKey};
+use super::cache::{EngineCache, EngineKey, Origin};
 use super::ffi::{BuildOptions, Element, Engine, Io, Range};
 use super::find;
 use super::gpu_session::OnGpu;
@@ -11,13 +11,14 @@ use super::outside::Counter;
 use super::parts::CutLoop;
 use super::profile::Profiles;
 use super::recipe::{self, Arithmetic, Recipe};
+use super::reference;
 use super::worker::Worker;
-use crate::backend::{self, Backend, BackendName, EngineSpec, Format, IoSpec, LoadOptions, RunInfo, TensorSpec};
+use crate::backend::{self, Backend, BackendName, EngineSpec, Format, IoSpec, LoadOptions, Precision, RunInfo, TensorSpec};
 use crate::cache::Cache;
 use crate::device::{Device, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::{Cut, Model, OutputKind};
-use crate::tensor::{DType, Shape};
+use crate::tensor::{DType, Shape, TensorRef};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,6 +84,10 @@ pub struct Prepared {
     outputs: Vec<String>,
     /// The parts that engines are built of instead of the whole.
     cut: Option<CutLoop>,
+    /// What goes into the network.
+    inputs: Vec<recipe::Input>,
+    /// What the engine computes with.
+    precision: Precision,
 }
 
 impl TensorRt {
@@ -99,12 +104,17 @@ impl TensorRt {
         let module = if options.kind.module.is_empty() { Recipe::ANY } else { &options.kind.module };
         let recipe = Recipe::for_module(module)?;
         let arithmetic = recipe.arithmetic(options.precision)?;
-        let build = recipe.options_for(&recipe::inputs(&model), options.kind.size, &options.shapes)?;
+        let inputs = recipe::inputs(&model);
+        let build = recipe.options_for(&inputs, options.kind.size, &options.shapes)?;
         let outputs = if options.cut == Cut::Detections { Vec::new() } else { model.io().1 };
-        let source = Source { model: options.model.clone(), onnx: onnx.clone(), sha256: options.model_sha256.clone() };
+        let source = Source::new(&options.model, onnx.clone(), options.model_sha256.clone());
         let cut = self.builder.cut(&source, &model, &build)?;
+        let precision = match arithmetic.precision() {
+            Precision::Float32 if self.builder.has_half_products(&model, &build) => Precision::HalfProducts,
+            precision => precision,
+        };
         let (builder, device) = (self.builder.apart(), self.device.clone());
-        Ok(Prepared { builder, device, source, build, arithmetic, outputs, cut })
+        Ok(Prepared { builder, device, source, build, arithmetic, outputs, cut, inputs, precision })
     }
 }
 
@@ -139,6 +149,51 @@ impl Prepared {
         }
     }
 
+    /// The engine, loaded or built now. One that was built now is run first, beside `reference`: what does not run, or gives nothing but
+    /// zeros, is removed and refused; what is further from it than its arithmetic explains is said.
+    ///
+    /// # Errors
+    /// What the library says; that the engine is not used.
+    pub fn tried(&self, reference: &dyn Fn() -> Result<Arc<dyn backend::Engine>>) -> Result<Arc<dyn backend::Engine>> {
+        let built = Mutex::new(Vec::new());
+        self.enter()?;
+        let engine = self.opened(|source, options| {
+            let made = self.builder.usable(source, options, &self.arithmetic)?;
+            if made.origin == Origin::Built {
+                built.lock().unwrap_or_else(PoisonError::into_inner).push(made.file.clone());
+            }
+            Ok(made)
+        })?;
+        let built = built.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !built.is_empty() {
+            self.try_out(&*engine, reference).inspect_err(|_| built.iter().flatten().for_each(|file| self.builder.forget(file)))?;
+        }
+        Ok(engine)
+    }
+
+    fn try_out(&self, engine: &dyn backend::Engine, reference: &dyn Fn() -> Result<Arc<dyn backend::Engine>>) -> Result<()> {
+        let (feeds, model) = (reference::feeds(&self.inputs, &self.build)?, &self.source.model);
+        let unfit = |what: String| Error::backend("tensorrt", format!("model {model}: {what}"), "choose onnx_runtime for this model");
+        let elements = |_: &str, tensor: TensorRef<'_>| reference::elements(tensor);
+        let found = reference::outputs(engine, &feeds, elements).map_err(|e| unfit(format!("the engine built now does not run: {e}")))?;
+        let reference = reference()?;
+        let expected = reference::outputs(&*reference, &feeds, elements)?;
+        let is_nothing =
+            |runs: &[Vec<reference::Output>]| runs.iter().flatten().flat_map(|(_, values)| values).all(|v| *v == 0.0 || v.is_nan());
+        if is_nothing(&found) && !is_nothing(&expected) {
+            return Err(unfit(format!("the engine built now gives zeros where {} gives numbers", reference.info().backend)));
+        }
+        let (error, allowed) = (reference::difference(&expected, &found), self.tolerance());
+        match error <= allowed {
+            true => tracing::info!("{model}: the engine differs from {} by {error:.1e} of the greatest", reference.info().backend),
+            false => tracing::warn!(
+                "{model}: the engine built now differs from {} by {error:.1e} of the greatest, where {allowed:.1e} is usual; `hpinfer verify --model` shows where",
+                reference.info().backend
+            ),
+        }
+        Ok(())
+    }
+
     /// The engine, loaded or built now.
     ///
     /// # Errors
@@ -162,7 +217,7 @@ impl Prepared {
             backend: BackendName::TensorRt,
             version: self.builder.library().versions().to_string(),
             device: self.device.to_string(),
-            precision: self.arithmetic.precision(),
+            precision: self.precision,
             format: Format::Onnx,
             engines: keys.iter().map(EngineKey::name).collect(),
             profiles: keys.iter().flat_map(|key| key.options.profiles.iter().map(|ranges| describe(ranges))).collect(),

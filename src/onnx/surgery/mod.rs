@@ -50,6 +50,11 @@ pub const DETECTIONS: [Surgery; 2] = [Surgery::NmsTail, Surgery::MaskResize];
 pub const FOR_TENSORRT: [Surgery; 3] = [Surgery::NmsTail, Surgery::MaskResize, Surgery::SequencesAsConstants];
 
 impl Surgery {
+    /// Whether it changes matrix products.
+    pub fn is_of_products(self) -> bool {
+        matches!(self, Self::GemmAsConv | Self::GemmInHalf)
+    }
+
     /// What a builder for a GPU of compute capability `capability` (75 is 7.5) of TensorRT-RTX needs, in order.
     pub fn for_tensorrt_rtx(capability: i32) -> &'static [Self] {
         match capability {

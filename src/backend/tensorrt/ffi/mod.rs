@@ -245,9 +245,7 @@ impl Library {
         let blob = |raw| NonNull::new(raw).map(|raw| Blob { raw, library: self.clone() });
         match (status, blob(plan)) {
             (TRS_OK, Some(plan)) => Ok(Built { plan, timing: blob(timing) }),
-            (TRS_CANCELLED, _) => {
-                Err(Error::backend("tensorrt", "the build was stopped", "start it again: finished parts are in the timing cache"))
-            }
+            (TRS_CANCELLED, _) => Err(Error::backend("tensorrt", "the build was stopped", "start it again")),
             (TRS_PARSE, _) => {
                 Err(Error::backend("tensorrt", format!("the graph is refused: {}", message.text()), "choose onnx_runtime for this model"))
             }
