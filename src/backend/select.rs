@@ -4,7 +4,7 @@
 
 use super::opened::Backends;
 use super::paddle::convert::{Converted, to_onnx};
-use super::probe::run_time_ms;
+use super::probe::{check_alike, run_time_ms};
 use super::tensorrt::background::Builds;
 use super::tensorrt::cache::EngineCache;
 use super::tensorrt::reference::{self, difference};
@@ -226,10 +226,13 @@ impl Selector {
         let mut milliseconds = BTreeMap::new();
         let mut best: Option<(f64, BackendName, Arc<dyn Engine>)> = None;
         let mut failures = Vec::new();
+        let mut first = None;
         for &name in &choice.names {
             let timed = self.load_on(name, choice).and_then(|engine| {
-                if name == BackendName::TensorRt {
-                    self.check_agreement(choice, &*engine, probe)?;
+                match (name, probe.first()) {
+                    (BackendName::TensorRt, _) => self.check_agreement(choice, &*engine, probe)?,
+                    (_, Some(probe)) => check_alike(&mut first, &*engine, probe)?,
+                    (_, None) => {}
                 }
                 Ok((run_time_ms(&*engine, probe, options.parallelism, &self.backends.device)?, engine))
             });
