@@ -11,6 +11,7 @@ use hpinfer::model::{
     BoxType, CellScale, ClassResize, ClassificationSpec, DetResize, LimitType, TableSpec, TextDetectionSpec, TextRecognitionSpec,
     UnwarpingSpec,
 };
+use hpinfer::modules::network::Share;
 use hpinfer::modules::text_detect::DetectionOverrides;
 use hpinfer::modules::text_recognise::WidthRule;
 use hpinfer::modules::{Classify, Detect, TableStructure, TextDetect, TextRecognise, Unwarp};
@@ -24,6 +25,7 @@ use hpinfer::result::render::font::Fonts;
 use hpinfer::result::render::save::Saver;
 use hpinfer::result::{PipelineResult, TextSource};
 use hpinfer::tensor::Shape;
+use hpinfer::trace::StageTimes;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,22 +59,30 @@ fn detector(boxes: BoxType) -> TextDetect {
 
 /// The same, with a limit of the longer side; tells the size of its last input.
 fn limited_detector(boxes: BoxType, max_side: Option<u32>, last: Arc<Mutex<Vec<usize>>>) -> TextDetect {
-    let network = move |inputs: &[Input]| {
+    let spec = DetectionOverrides { max_side, ..DetectionOverrides::default() }.apply(text_detection(boxes));
+    TextDetect::new(Arc::new(FakeEngine::new("det", ink(last))), spec)
+}
+
+/// Where there is ink, as probabilities; `last` gets the size of the input.
+fn ink(last: Arc<Mutex<Vec<usize>>>) -> impl Fn(&[Input]) -> hpinfer::Result<(Shape, Vec<f32>)> + Send + Sync {
+    move |inputs| {
         let (shape, data) = &inputs[0];
         *last.lock().expect("a shape") = shape.dims().to_vec();
         let &[_, _, height, width] = shape.dims() else { panic!("{shape}") };
         let map = data[..height * width].iter().map(|&v| if v < 0.0 { 0.9 } else { 0.0 }).collect();
         Ok((Shape::new(&[1, 1, height, width]), map))
-    };
-    let spec = TextDetectionSpec {
+    }
+}
+
+fn text_detection(boxes: BoxType) -> TextDetectionSpec {
+    TextDetectionSpec {
         resize: DetResize::Limit { side_len: 960, limit_type: LimitType::Max },
         max_side: None,
         normalize: Normalize::IMAGENET,
         db: DbParams { unclip_ratio: if boxes == BoxType::Poly { 0.5 } else { 1.5 }, ..DbParams::default() },
         boxes,
-    };
-    let spec = DetectionOverrides { max_side, ..DetectionOverrides::default() }.apply(spec);
-    TextDetect::new(Arc::new(FakeEngine::new("det", network)), spec)
+        is_from_top: false,
+    }
 }
 
 /// The text of a line by the grey in its middle.
@@ -326,6 +336,19 @@ fn curved_text_of_a_seal_is_read_in_pixels_of_the_seal() {
     let value = json(result);
     assert_eq!(keys(&value), ["input_path", "layout_result", "ocr_result", "schema_version", "run"]);
     assert_eq!(keys(&value["ocr_result"][0]), ["input_path", "dt_polys", "dt_scores", "rec_text", "rec_score"]);
+}
+
+/// As PaddleX 3.x sorts them; 3.0-beta1 leaves them as they are found, from the bottom.
+#[test]
+fn lines_of_a_seal_come_from_the_top_where_that_is_asked_for() {
+    for is_from_top in [false, true] {
+        let spec = TextDetectionSpec { is_from_top, ..text_detection(BoxType::Poly) };
+        let detect = TextDetect::new(Arc::new(FakeEngine::new("det", ink(Arc::default()))), spec);
+        let page = page(&[(40, 40, 120, 30, 0), (200, 120, 120, 30, 40), (60, 220, 120, 30, 80)]);
+        let found = detect.detect(&[page.image.view()], Share::Whole, &mut StageTimes::default()).expect("regions").remove(0);
+        let tops: Vec<_> = found.regions.iter().map(|region| region.points.iter().map(|p| p.y).min().expect("points")).collect();
+        assert!(tops.len() == 3 && (tops[0] < tops[2]) == is_from_top && tops.is_sorted() == is_from_top, "{tops:?}");
+    }
 }
 
 #[test]

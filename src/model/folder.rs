@@ -69,6 +69,13 @@ pub(super) fn is_whole(folder: &Path) -> bool {
     files::description(folder).is_ok() && ModelFiles::find(folder).is_ok()
 }
 
+/// The name of its model that the description in `folder` states, where it states one and can be read.
+pub fn stated_name(folder: &Path) -> Option<String> {
+    let yml = files::description(folder).ok()?;
+    let file = InferenceYml::read(&read(&yml).ok()?, &yml.display().to_string()).ok()?;
+    file.model_name().map(str::to_owned)
+}
+
 /// A user's own model folder.
 pub(super) fn open(folder: &Path) -> Result<ResolvedModel> {
     let files = ModelFiles::find(folder)?;

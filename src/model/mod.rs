@@ -19,7 +19,7 @@ mod yaml;
 pub use crate::backend::{DynamicShapes, ShapeRange};
 pub use catalog::Published;
 pub use files::ModelFiles;
-pub use folder::ResolvedModel;
+pub use folder::{ResolvedModel, stated_name};
 pub use hpi::{HpiConfig, HpiHints, HpiOptions, HpiPrecision, PerDevice, RankedBackend};
 pub use spec::{
     BoxType, Canvas, CellScale, ClassResize, ClassificationSpec, DetResize, DetectionSpec, DetectorHead, LimitType, ModelSpec, Module,

@@ -248,6 +248,8 @@ pub struct TextDetectionSpec {
     pub db: DbParams,
     /// Form of the regions.
     pub boxes: BoxType,
+    /// Whether polygons come by their highest points instead of as they are found.
+    pub is_from_top: bool,
 }
 
 /// Form of a text region.

@@ -1,5 +1,6 @@
 //! Classification: a picture → its most likely classes. Page orientation is a classification with four classes.
 
+use super::bounded;
 use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
 use super::picture::PictureModule;
@@ -130,7 +131,9 @@ impl PictureModule for Classify {
     }
 
     fn input_size(&self, picture: Size) -> Result<Size> {
-        self.place(picture).map(|(_, window)| window.size)
+        let (_, window) = self.place(picture)?;
+        bounded(&self.info().model, picture, window.size, "a CropImage in its inference.yml bounds it")?;
+        Ok(window.size)
     }
 
     fn predict(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Classes>> {

@@ -1,5 +1,6 @@
 //! Detection of objects and of page regions: a picture → boxes with classes.
 
+use super::bounded;
 use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
 use super::page_picture::PagePicture;
@@ -215,6 +216,7 @@ impl Detect {
     /// The rows of a picture of size `picture` that are results, in their order, each with its number: a score above the
     /// threshold, a class that is no padding. Sides are cut to the picture.
     pub(super) fn kept(&self, rows: &[Row], picture: Size) -> Result<Vec<(usize, DetectedBox)>> {
+        self.check_numbers(rows)?;
         let kept = rows.iter().enumerate().filter(|(_, [class, score, ..])| *score > self.spec.draw_threshold && *class > -1.0);
         kept.map(|(number, row)| Ok((number, self.found(row, picture)?))).collect()
     }
@@ -224,16 +226,23 @@ impl Detect {
         match &self.rules {
             None => Ok(self.kept(rows, picture)?.into_iter().map(|(_, found)| found).collect()),
             Some(rules) => {
+                self.check_numbers(rows)?;
                 let rows = rules.apply(rows, self.spec.draw_threshold, picture, &self.spec.labels);
                 rows.iter().map(|row| self.found(row, picture)).collect()
             }
         }
     }
 
-    fn found(&self, &[class, score, x1, y1, x2, y2]: &Row, picture: Size) -> Result<DetectedBox> {
-        if !score.is_finite() {
-            return Err(self.network.fault(format!("a box with the score {score}")));
+    /// Refuses rows above the threshold with a score or sides that are no numbers.
+    fn check_numbers(&self, rows: &[Row]) -> Result<()> {
+        let is_box = |[class, score, ..]: &&Row| *score > self.spec.draw_threshold && *class > -1.0;
+        match rows.iter().filter(is_box).find(|row| row.iter().any(|number| !number.is_finite())) {
+            Some([_, score, sides @ ..]) => Err(self.network.fault(format!("a box with the score {score} and the sides {sides:?}"))),
+            None => Ok(()),
         }
+    }
+
+    fn found(&self, &[class, score, x1, y1, x2, y2]: &Row, picture: Size) -> Result<DetectedBox> {
         let cls_id = class as u32;
         let label = self.spec.labels.get(cls_id as usize).cloned().ok_or_else(|| {
             let names = self.spec.labels.len();
@@ -286,7 +295,9 @@ impl PictureModule for Detect {
     }
 
     fn input_size(&self, picture: Size) -> Result<Size> {
-        Ok(canvas_of(self.spec.canvas, self.resized(picture)))
+        let fed = canvas_of(self.spec.canvas, self.resized(picture));
+        bounded(&self.info().model, picture, fed, "a Resize with keep_ratio False in its inference.yml bounds it")?;
+        Ok(fed)
     }
 
     fn predict(&self, images: &[PictureRef<'_>], share: Share, times: &mut StageTimes) -> Result<Vec<Vec<DetectedBox>>> {

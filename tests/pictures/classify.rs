@@ -102,6 +102,19 @@ fn what_does_not_fit_is_refused_with_its_reason() {
 }
 
 #[test]
+fn a_long_thin_picture_that_is_not_cropped_fails_alone() {
+    let (classify, fed) = means(ClassificationSpec { crop: None, ..spec(256, 8) });
+    let pipeline = ImageClassification::new(classify, 2, 1).expect("a pipeline");
+    let sizes = [Size::new(8, 300), Size::new(30_000, 2)];
+    let results: Vec<_> =
+        pipeline.predict(&sizes.map(|size| frame("a.png", picture(1, size)))).into_iter().map(|result| result.map(|_| ())).collect();
+    assert!(results[0].is_ok());
+    let message = results[1].as_ref().expect_err("too large").to_string();
+    assert!(message.contains("30000x2 becomes 3840000x256") && message.contains("a CropImage"), "{message}");
+    assert_eq!(fed.lock().expect("no panic").len(), 1);
+}
+
+#[test]
 fn a_picture_smaller_than_the_crop_fails_alone_and_one_of_its_size_is_taken() {
     let pipeline = ImageClassification::new(means(spec(8, 10)).0, 4, 2).expect("a pipeline");
     // After the resize 8 x 8, 8 x 12, 12 x 8.

@@ -106,6 +106,30 @@ fn rows_above_the_threshold_become_boxes_cut_to_the_picture() {
 }
 
 #[test]
+fn sides_that_are_no_numbers_are_a_fault() {
+    for side in 2..6 {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut row = [1.0, 0.75, 3.5, 4.25, 12.0, 6.5];
+            row[side] = bad;
+            let message = detect(constant(&DETR, vec![row]).0, Size::new(100, 64)).expect_err("refused").to_string();
+            assert!(message.contains("a box with the score 0.75 and the sides"), "{message}");
+            row[1] = 0.25; // not above the threshold
+            assert_eq!(detect(constant(&DETR, vec![row]).0, Size::new(100, 64)).expect("no box"), []);
+        }
+    }
+}
+
+#[test]
+fn a_picture_that_becomes_too_large_fails_alone() {
+    let (engine, fed) = constant(&DETR, Vec::new());
+    let spec = DetectionSpec { target: Size::new(16, 8), canvas: Canvas::Stride(60_000), ..spec(false) };
+    let detect = Detect::new(engine, spec).expect("a detector");
+    let message = detect.input_size(Size::new(100, 64)).expect_err("refused").to_string();
+    assert!(message.contains("100x64 becomes 60000x60000") && message.contains("megapixels"), "{message}");
+    assert!(fed.lock().expect("no panic").is_empty());
+}
+
+#[test]
 fn nothing_found_comes_in_several_forms() {
     type Outputs = fn() -> Vec<Output>;
     let forms: [Outputs; 5] = [

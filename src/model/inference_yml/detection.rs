@@ -1,7 +1,7 @@
 //! Detection of objects, page regions and instances, as PaddleDetection describes it.
 //! Reference: PaddleX 3.0-beta1, `DetPredictor`.
 
-use super::values::{channels, deviations, filter, height_width, one_or_two_sides};
+use super::values::{SIDES, channels, deviations, filter, height_width, one_or_two_sides};
 use super::{Context, Labels};
 use crate::error::Result;
 use crate::model::spec::{Canvas, DetectionSpec, DetectorHead};
@@ -102,6 +102,7 @@ pub(super) fn spec(steps: &[Spanned<Step>], settings: &Settings<'_>, context: &C
             }
             StepKind::PadStride => match op.stride.unwrap_or(32) {
                 0 => {}
+                stride if !SIDES.contains(&stride) => return refuse("a stride of PadStride is a number from 1 to 65536"),
                 stride if canvas == Canvas::Resized => canvas = Canvas::Stride(stride),
                 _ => return refuse("PadStride beside Pad is not in this version"),
             },

@@ -42,6 +42,7 @@ pub(super) fn spec(
             normalize: steps.normalize()?,
             db: db(post),
             boxes: post.box_type.unwrap_or_default(),
+            is_from_top: false,
         })),
         PostProcessName::Ctc => recognition(post, &steps).map(ModelSpec::TextRecognition),
         PostProcessName::Table => table(post, &steps).map(ModelSpec::Table),

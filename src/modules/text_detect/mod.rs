@@ -1,5 +1,5 @@
 //! Text detection: a picture → regions with scores. Straight text gives quadrilaterals in reading order, curved text
-//! (seals) polygons in the order in which they are found.
+//! (seals) polygons in the order in which they are found, or by their highest points.
 
 mod gpu;
 
@@ -37,6 +37,8 @@ pub struct DetectionOverrides {
     pub unclip_ratio: Option<f64>,
     /// What the score of a box is the mean of. The reference's own, [`ScoreMode::Fast`], loses thin tilted lines.
     pub score_mode: Option<ScoreMode>,
+    /// Whether curved text comes by its highest point, as in PaddleX 3.x, instead of as it is found.
+    pub is_from_top: bool,
 }
 
 impl DetectionOverrides {
@@ -74,6 +76,7 @@ impl DetectionOverrides {
         spec.db.box_thresh = self.box_thresh.unwrap_or(spec.db.box_thresh);
         spec.db.unclip_ratio = self.unclip_ratio.unwrap_or(spec.db.unclip_ratio);
         spec.db.score_mode = self.score_mode.unwrap_or(spec.db.score_mode);
+        spec.is_from_top |= self.is_from_top;
         spec
     }
 }
@@ -208,7 +211,13 @@ impl TextDetect {
 
     fn regions(&self, map: ProbabilityMap<'_>, scratch: &mut db::cpu::DbScratch) -> Result<Vec<TextPolygon>> {
         match self.spec.boxes {
-            BoxType::Poly => db::polygons(map, &self.spec.db, scratch),
+            BoxType::Poly => {
+                let mut polygons = db::polygons(map, &self.spec.db, scratch)?;
+                if self.spec.is_from_top {
+                    polygons.sort_by_key(|polygon| polygon.points.iter().map(|point| point.y).min());
+                }
+                Ok(polygons)
+            }
             BoxType::Quad => Ok(in_reading_order(db::cpu::boxes(map, &self.spec.db, scratch)?)),
         }
     }

@@ -116,7 +116,7 @@ impl PipelineConfig {
     pub fn placed(error: Error, path: &Path) -> Error {
         let model = match &error {
             Error::Missing { what, .. } => what.strip_prefix("model "),
-            Error::Config { place, .. } => Some(&place[..]),
+            Error::Config { place, .. } => Some(place.strip_prefix("model ").unwrap_or(place)),
             _ => None,
         };
         let text = std::fs::read_to_string(path).unwrap_or_default();

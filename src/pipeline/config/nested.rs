@@ -2,11 +2,13 @@
 
 use super::{is_no_name, or_default};
 use crate::error::{Error, Result};
-use crate::model::HpiConfig;
+use crate::model::{HpiConfig, stated_name};
 use crate::modules::loader::ModelChoice;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A refusal of what stands at `value` in the file `place`.
 pub(super) fn refused<T>(place: &str, value: &Spanned<T>, reason: impl std::fmt::Display) -> Error {
@@ -25,11 +27,45 @@ pub(super) enum Given {
     Other(IgnoredAny),
 }
 
+impl Given {
+    /// Whether it is the word for nothing.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::Text(text) if is_no_name(text))
+    }
+}
+
+/// A score, or one for each class.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Threshold {
+    One(f32),
+    Classes(BTreeMap<u32, f32>),
+    Other(Given),
+}
+
+/// The score for all classes, or those by class.
+type Scores = (Option<f32>, Option<BTreeMap<u32, f32>>);
+
+/// What `value` says.
+///
+/// # Errors
+/// [`Error::Config`] for what is neither.
+pub(super) fn threshold(value: &Option<Spanned<Threshold>>, place: &str) -> Result<Scores> {
+    let is_score = |score: &f32| (0.0..=1.0).contains(score);
+    match value {
+        None => Ok((None, None)),
+        Some(Spanned { value: Threshold::One(score), .. }) if is_score(score) => Ok((Some(*score), None)),
+        Some(Spanned { value: Threshold::Classes(scores), .. }) if scores.values().all(is_score) => Ok((None, Some(scores.clone()))),
+        Some(Spanned { value: Threshold::Other(given), .. }) if given.is_none() => Ok((None, None)),
+        Some(other) => Err(refused(place, other, "`threshold` is a number from 0 to 1, or a map from numbers of classes to such")),
+    }
+}
+
 /// Refuses a setting that says something; `why` says what holds without it.
 pub(super) fn must_be_unset(key: &str, value: &Foreign, place: &str, why: &str) -> Result<()> {
     match value {
         None => Ok(()),
-        Some(Spanned { value: Given::Text(text), .. }) if is_no_name(text) => Ok(()),
+        Some(Spanned { value: given, .. }) if given.is_none() => Ok(()),
         Some(given) => Err(refused(place, given, format!("`{key}` is not in this version: leave it out, {why}"))),
     }
 }
@@ -91,6 +127,18 @@ impl Step<'_> {
     }
 }
 
+/// Refuses steps that this version does not have, all of them in one message.
+pub(super) fn all_off(steps: &[Step<'_>], place: &str) -> Result<()> {
+    let refusals: Vec<String> = steps
+        .iter()
+        .filter_map(|step| match step.must_be_off(place) {
+            Err(Error::Config { reason, .. }) => Some(reason),
+            _ => None,
+        })
+        .collect();
+    if refusals.is_empty() { Ok(()) } else { Err(Error::config(place, refusals.join("; "))) }
+}
+
 /// A network whose section has no settings of its own.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +146,7 @@ pub(super) struct Module {
     #[serde(rename = "module_name")]
     _module_name: Option<String>,
     model_name: String,
-    model_dir: Option<String>,
+    model_dir: Option<Spanned<String>>,
     // Results do not depend on how pictures share runs.
     #[serde(rename = "batch_size")]
     _batch_size: Option<usize>,
@@ -110,12 +158,26 @@ pub(super) struct Module {
 
 impl Module {
     /// The network, with `general` where its own section says nothing of engines.
-    pub fn choice(self, general: &HpiConfig) -> ModelChoice {
-        choice(self.model_name, self.model_dir, &self.hpi_config, general)
+    pub fn choice(self, general: &HpiConfig, place: &str) -> Result<ModelChoice> {
+        choice(self.model_name, self.model_dir, &self.hpi_config, general, place)
     }
 }
 
-/// A folder wins over the official name beside it.
-pub(super) fn choice(name: String, dir: Option<String>, own: &HpiConfig, general: &HpiConfig) -> ModelChoice {
-    ModelChoice { name_or_dir: dir.filter(|dir| !is_no_name(dir)).unwrap_or(name), hpi: own.over(general).into() }
+/// The network in the folder `dir`, which holds that of the official `name`; where there is none, the official one.
+pub(super) fn choice(name: String, dir: Option<Spanned<String>>, own: &HpiConfig, general: &HpiConfig, place: &str) -> Result<ModelChoice> {
+    let hpi = Box::new(own.over(general));
+    let Some(dir) = dir.filter(|dir| !is_no_name(&dir.value)) else { return Ok(ModelChoice { name_or_dir: name, hpi }) };
+    let folder = Path::new(&dir.value);
+    if !folder.is_dir() {
+        let reason = format!("model_dir `{}` is no folder; leave it out for the official {name}", dir.value);
+        return Err(refused(place, &dir, reason));
+    }
+    match stated_name(folder) {
+        Some(stated) if stated != name => {
+            let reason =
+                format!("model_dir `{}` holds {stated}, and model_name is {name}; give the name that its inference.yml states", dir.value);
+            Err(refused(place, &dir, reason))
+        }
+        _ => Ok(ModelChoice { name_or_dir: dir.value, hpi }),
+    }
 }

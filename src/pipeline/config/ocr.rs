@@ -1,6 +1,6 @@
 //! Configuration of OCR.
 
-use super::{Dialect, HpiParams, PpOption, or_default, read_yaml};
+use super::{Dialect, HpiParams, PpOption, is_no_name, or_default, read_yaml};
 use crate::error::{Error, Result};
 use crate::model::{HpiConfig, LimitType};
 use crate::modules::batch::{BatchLimits, Padding};
@@ -104,14 +104,14 @@ mod beta1 {
             if p.text_det_batch_size.is_some_and(|n| n > 1) {
                 tracing::warn!("{place}: text_det_batch_size above 1 has no effect: detection runs picture by picture");
             }
-            config.device = p.device;
+            config.device = p.device.filter(|device| !is_no_name(device));
             Ok(config)
         }
     }
 }
 
 pub(super) mod v3 {
-    use super::super::nested::{Foreign, Switch, choice, must_be_unset, refused, step};
+    use super::super::nested::{Foreign, Switch, all_off, choice, must_be_unset, refused, step};
     use super::*;
     use serde_saphyr::Spanned;
 
@@ -160,21 +160,48 @@ pub(super) mod v3 {
         orientation: Option<IgnoredAny>,
     }
 
+    /// What a file of a type of text means where it has no line for a setting. An empty line means the model's own.
+    struct Defaults {
+        limit_side_len: u32,
+        limit_type: LimitType,
+        thresh: f32,
+        box_thresh: f64,
+        unclip_ratio: f64,
+        is_from_top: bool,
+    }
+
+    const GENERAL: Defaults =
+        Defaults { limit_side_len: 960, limit_type: LimitType::Max, thresh: 0.3, box_thresh: 0.6, unclip_ratio: 2.0, is_from_top: false };
+    const SEAL: Defaults =
+        Defaults { limit_side_len: 736, limit_type: LimitType::Min, thresh: 0.2, box_thresh: 0.6, unclip_ratio: 0.5, is_from_top: true };
+
+    /// A line of the file: `None` where there is none.
+    type Line<T> = Option<Option<T>>;
+
+    fn line<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> std::result::Result<Line<T>, D::Error> {
+        Option::deserialize(deserializer).map(Some)
+    }
+
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Detection {
         #[serde(rename = "module_name")]
         _module_name: Option<String>,
         model_name: String,
-        model_dir: Option<String>,
-        limit_side_len: Option<u32>,
-        limit_type: Option<LimitType>,
+        model_dir: Option<Spanned<String>>,
+        #[serde(default, deserialize_with = "line")]
+        limit_side_len: Line<u32>,
+        #[serde(default, deserialize_with = "line")]
+        limit_type: Line<LimitType>,
         // Files of seals ship with the second word, which PaddleX passes over for the default; it ships with the same number.
         #[serde(alias = "max_side_len")]
         max_side_limit: Option<Spanned<u32>>,
-        thresh: Option<f32>,
-        box_thresh: Option<f64>,
-        unclip_ratio: Option<f64>,
+        #[serde(default, deserialize_with = "line")]
+        thresh: Line<f32>,
+        #[serde(default, deserialize_with = "line")]
+        box_thresh: Line<f64>,
+        #[serde(default, deserialize_with = "line")]
+        unclip_ratio: Line<f64>,
         score_mode: Option<ScoreMode>,
         input_shape: Foreign,
         // Detection runs picture by picture.
@@ -192,7 +219,7 @@ pub(super) mod v3 {
         #[serde(rename = "module_name")]
         _module_name: Option<String>,
         model_name: String,
-        model_dir: Option<String>,
+        model_dir: Option<Spanned<String>>,
         batch_size: Option<usize>,
         score_thresh: Option<f32>,
         input_shape: Foreign,
@@ -208,12 +235,15 @@ pub(super) mod v3 {
         /// of engines.
         pub fn into_config(self, general: &HpiConfig, text_type: &str, place: &str) -> Result<OcrConfig> {
             let preprocessor = self.pipelines.is_some_and(|pipelines| pipelines.preprocessor.is_some());
-            for (key, switch, section, is_there) in [
-                ("use_doc_preprocessor", &self.use_doc_preprocessor, "DocPreprocessor", preprocessor),
-                ("use_textline_orientation", &self.use_textline_orientation, "TextLineOrientation", self.modules.orientation.is_some()),
-            ] {
-                step(key, switch, section, is_there).must_be_off(place)?;
-            }
+            let lines = self.modules.orientation.is_some();
+            all_off(
+                &[
+                    step("use_doc_preprocessor", &self.use_doc_preprocessor, "DocPreprocessor", preprocessor),
+                    step("use_textline_orientation", &self.use_textline_orientation, "TextLineOrientation", lines),
+                ],
+                place,
+            )?;
+            let defaults = if text_type == "seal" { SEAL } else { GENERAL };
             if let Some(other) = self.text_type.filter(|given| given.value != text_type) {
                 let reason = format!("text_type `{}` is not in this version here; known: {text_type}", other.value);
                 return Err(refused(place, &other, reason));
@@ -229,19 +259,20 @@ pub(super) mod v3 {
                 given => given.map_or(MAX_SIDE_LIMIT, |given| given.value),
             };
             let mut config = OcrConfig {
-                text_det_model: choice(d.model_name, d.model_dir, &d.hpi_config, &general),
-                text_rec_model: choice(r.model_name, r.model_dir, &r.hpi_config, &general),
+                text_det_model: choice(d.model_name, d.model_dir, &d.hpi_config, &general, place)?,
+                text_rec_model: choice(r.model_name, r.model_dir, &r.hpi_config, &general, place)?,
                 detection: DetectionOverrides {
-                    limit_side_len: d.limit_side_len,
-                    limit_type: d.limit_type,
+                    limit_side_len: d.limit_side_len.unwrap_or(Some(defaults.limit_side_len)),
+                    limit_type: d.limit_type.unwrap_or(Some(defaults.limit_type)),
                     max_side: Some(max_side),
-                    thresh: d.thresh,
-                    box_thresh: d.box_thresh,
-                    unclip_ratio: d.unclip_ratio,
+                    thresh: d.thresh.unwrap_or(Some(defaults.thresh)),
+                    box_thresh: d.box_thresh.unwrap_or(Some(defaults.box_thresh)),
+                    unclip_ratio: d.unclip_ratio.unwrap_or(Some(defaults.unclip_ratio)),
                     score_mode: d.score_mode,
+                    is_from_top: defaults.is_from_top,
                 },
                 score_thresh: r.score_thresh.unwrap_or(0.0),
-                device: self.device,
+                device: self.device.filter(|device| !is_no_name(device)),
                 ..OcrConfig::default()
             };
             config.set_batch_size(r.batch_size, place)?;

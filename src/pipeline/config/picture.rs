@@ -1,9 +1,10 @@
 //! Configuration of the pipelines with one network.
 
-use super::{Dialect, HpiParams, PpOption, or_default, read_yaml};
+use super::{Dialect, HpiParams, PpOption, is_no_name, or_default, read_yaml};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::modules::loader::ModelChoice;
+use crate::ops::layout::regions::RegionRules;
 use crate::pipeline::Task;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -24,6 +25,8 @@ pub struct PictureConfig {
     pub topk: Option<usize>,
     /// Score that an object needs to exceed, in place of the model's own.
     pub threshold: Option<f32>,
+    /// Which objects of `object_detection` are used, in files of PaddleX 3.x.
+    pub rules: Option<Box<RegionRules>>,
     /// Device, where the file names one.
     pub device: Option<String>,
 }
@@ -32,7 +35,7 @@ impl PictureConfig {
     /// The defaults of `task`.
     pub fn new(task: Task) -> Self {
         let model = ModelChoice { name_or_dir: task.default_model().into(), hpi: Box::default() };
-        Self { task, model, batch_size: 1, topk: None, threshold: None, device: None }
+        Self { task, model, batch_size: 1, topk: None, threshold: None, rules: None, device: None }
     }
 
     /// Parses the text of a pipeline file; `place` names it in errors.
@@ -108,15 +111,15 @@ mod beta1 {
                 batch_size: p.batch_size.unwrap_or(defaults.batch_size),
                 topk: p.topk,
                 threshold: p.threshold,
-                device: p.device,
+                rules: None,
+                device: p.device.filter(|device| !is_no_name(device)),
             }
         }
     }
 }
 
 mod v3 {
-    use super::super::is_no_name;
-    use super::super::nested::{Foreign, Given, choice, must_be_unset, refused};
+    use super::super::nested::{Foreign, Threshold, choice, must_be_unset, refused, threshold};
     use super::*;
     use serde_saphyr::Spanned;
 
@@ -149,24 +152,16 @@ mod v3 {
         instances: Option<Module>,
     }
 
-    /// What stands in the place of a score.
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Score {
-        One(f32),
-        Other(Given),
-    }
-
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Module {
         #[serde(rename = "module_name")]
         _module_name: Option<String>,
         model_name: String,
-        model_dir: Option<String>,
+        model_dir: Option<Spanned<String>>,
         batch_size: Option<usize>,
         topk: Option<usize>,
-        threshold: Option<Spanned<Score>>,
+        threshold: Option<Spanned<Threshold>>,
         img_size: Foreign,
         target_size: Foreign,
         #[serde(rename = "use_hpip")]
@@ -187,23 +182,20 @@ mod v3 {
             for (key, value) in [("img_size", &module.img_size), ("target_size", &module.target_size)] {
                 must_be_unset(key, value, place, "pictures are resized as the model's inference.yml says")?;
             }
-            let threshold = match &module.threshold {
-                None => None,
-                Some(Spanned { value: Score::One(score), .. }) => Some(*score),
-                Some(Spanned { value: Score::Other(Given::Text(text)), .. }) if is_no_name(text) => None,
-                Some(other) => {
-                    let reason = "`threshold` is one number from 0 to 1 for all classes; a number for each class is not in this version";
-                    return Err(refused(place, other, reason));
-                }
-            };
+            let (threshold, by_class) = threshold(&module.threshold, place)?;
+            if let (Some(given), Some(_), true) = (&module.threshold, &by_class, task != Task::ObjectDetection) {
+                return Err(refused(place, given, format!("`threshold` of {task} is one number from 0 to 1")));
+            }
+            let rules = (task == Task::ObjectDetection).then(|| RegionRules { thresholds: by_class, ..RegionRules::default() }.into());
             let defaults = PictureConfig::new(task);
             Ok(PictureConfig {
                 task,
-                model: choice(module.model_name, module.model_dir, &module.hpi_config, &self.hpi_config),
+                model: choice(module.model_name, module.model_dir, &module.hpi_config, &self.hpi_config, place)?,
                 batch_size: module.batch_size.unwrap_or(defaults.batch_size),
                 topk: module.topk,
                 threshold,
-                device: self.device,
+                rules,
+                device: self.device.filter(|device| !is_no_name(device)),
             })
         }
     }

@@ -31,6 +31,9 @@ fn keys_that_ask_for_nothing_are_taken() {
         "None and '' are no folder"
     );
     assert_eq!(config.detection.box_thresh, Some(0.5));
+    assert_eq!(ocr(&format!("{NESTED}device: None\n")).device, None);
+    let both = refusal(&format!("{NESTED}use_doc_preprocessor: True\nuse_textline_orientation: True\n"));
+    assert!(both.contains("`use_doc_preprocessor: True`") && both.contains("`use_textline_orientation: True`"), "{both}");
     for (text, expected) in [
         (NESTED.replace("input_shape: null", "input_shape: [3, 48, 320]"), "line 3, column 97: `input_shape` is not in this version"),
         (NESTED.replace("return_word_box: False", "return_word_box: True"), "`return_word_box: True` is not in this version"),
@@ -76,8 +79,15 @@ fn settings_of_picture_pipelines_may_be_unset() {
     let file =
         "pipeline_name: object_detection\nSubModules:\n  ObjectDetection: {model_name: PicoDet-S, img_size: null, threshold: None}\n";
     PipelineConfig::parse(file, "p.yaml").expect("read");
-    let message = refusal(&file.replace("None", "{0: 0.45, 2: 0.48}"));
-    assert!(message.contains("line 3, column") && message.contains("one number from 0 to 1 for all classes"), "{message}");
+    match PipelineConfig::parse(&file.replace("None", "{0: 0.45, 2: 0.48}"), "p.yaml").expect("read").0 {
+        PipelineConfig::Picture(PictureConfig { threshold: None, rules: Some(rules), .. }) => {
+            assert_eq!(rules.thresholds, Some([(0, 0.45), (2, 0.48)].into()));
+        }
+        other => panic!("{other:?}"),
+    }
+    let instances = file.replace("object_detection", "instance_segmentation").replace("ObjectDetection", "InstanceSegmentation");
+    let message = refusal(&instances.replace("None", "{0: 0.45}").replace("img_size: null, ", ""));
+    assert!(message.contains("line 3, column") && message.contains("is one number from 0 to 1"), "{message}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod document;
 
 use super::{Header, LabelMap, Mask, OcrResult, PipelineResult};
 use crate::error::Error;
-use crate::image::PointI;
+use crate::image::{PointI, Size};
 use serde::ser::{Error as _, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -134,23 +134,27 @@ impl Serialize for Timings<'_> {
 impl Serialize for LabelMap {
     /// Rows of numbers.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        rows(serializer, self.labels(), self.size().width)
+        rows(serializer, self.labels(), self.size())
     }
 }
 
 impl Serialize for Mask {
     /// Rows of 0 and 1.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        rows(serializer, self.inside(), self.size().width)
+        rows(serializer, self.inside(), self.size())
     }
 }
 
-fn rows<S: Serializer, T: std::fmt::Display>(serializer: S, values: &[T], width: u32) -> Result<S::Ok, S::Error> {
+fn rows<S: Serializer, T: std::fmt::Display>(serializer: S, values: &[T], size: Size) -> Result<S::Ok, S::Error> {
     let mut out = serializer.serialize_seq(None)?;
-    for row in values.chunks(width.max(1) as usize) {
+    for row in 0..size.height as usize {
+        let row = &values[row * size.width as usize..][..size.width as usize];
         let mut text = String::with_capacity(2 * row.len() + 2);
+        text.push('[');
         for (index, value) in row.iter().enumerate() {
-            text.push(if index == 0 { '[' } else { ',' });
+            if index > 0 {
+                text.push(',');
+            }
             write!(text, "{value}").map_err(S::Error::custom)?;
         }
         text.push(']');
@@ -207,6 +211,8 @@ mod tests {
             format!(r#"{{"input_path":"b.png",{found},"schema_version":"3.0-beta1","run":[]}}"#)
         );
         let mask = Mask::new(Size::new(3, 2), vec![0, 1, 1, 1, 0, 0]).expect("a mask");
+        let flat = [Size::new(0, 2), Size::new(2, 0)].map(|size| Mask::new(size, Vec::new()).expect("a mask"));
+        assert_eq!(serde_json::to_string(&flat).expect("JSON"), "[[[],[]],[]]", "of the height of its box");
         let instances = InstanceResult { header: of("c.png"), boxes, masks: vec![mask] };
         assert_eq!(
             to_line(&instances.into(), Schema::V3Beta1),

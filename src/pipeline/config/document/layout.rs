@@ -4,8 +4,8 @@ use super::DocumentConfig;
 use crate::error::Result;
 use crate::model::HpiConfig;
 use crate::ops::layout::regions::{Merge, MergeMode, RegionRules, Unclip};
-use crate::pipeline::config::nested::{choice, refused};
-use crate::pipeline::config::or_default;
+use crate::pipeline::config::nested::{Given, Threshold, choice, refused, threshold};
+use crate::pipeline::config::{is_no_name, or_default};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
@@ -17,26 +17,25 @@ pub(super) struct Layout {
     #[serde(rename = "module_name")]
     _module_name: Option<String>,
     model_name: String,
-    model_dir: Option<String>,
+    model_dir: Option<Spanned<String>>,
     #[serde(rename = "batch_size")]
     _batch_size: Option<usize>,
     #[serde(rename = "use_hpip")]
     _use_hpip: Option<bool>,
     threshold: Option<Spanned<Threshold>>,
-    layout_nms: Option<bool>,
+    layout_nms: Option<Spanned<OnOff>>,
     layout_unclip_ratio: Option<Spanned<Ratio>>,
     layout_merge_bboxes_mode: Option<Spanned<Mode>>,
     #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
 }
 
-/// A score, or one for each class.
+/// Yes, or no.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Threshold {
-    One(f32),
-    Classes(BTreeMap<u32, f32>),
-    Other(IgnoredAny),
+enum OnOff {
+    Said(bool),
+    Other(Given),
 }
 
 /// A factor, two for width and height, or such for each class.
@@ -45,7 +44,7 @@ enum Threshold {
 enum Ratio {
     Same(Factors),
     Classes(BTreeMap<u32, Factors>),
-    Other(IgnoredAny),
+    Other(Given),
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -81,7 +80,7 @@ impl Ratio {
             Self::Classes(by_class) => {
                 by_class.iter().map(|(&class, factors)| Some((class, factors.sides()?))).collect::<Option<_>>().map(Unclip::Classes)
             }
-            Self::Other(_) => None,
+            Self::Other(given) => given.is_none().then_some(Unclip::Off),
         }
     }
 }
@@ -89,6 +88,7 @@ impl Ratio {
 impl Mode {
     fn merge(&self) -> Option<Merge> {
         match self {
+            Self::All(word) if is_no_name(word) => Some(Merge::default()),
             Self::All(word) => mode(word).map(Merge::All),
             Self::Classes(by_class) => {
                 by_class.iter().map(|(&class, word)| Some((class, mode(word)?))).collect::<Option<_>>().map(Merge::Classes)
@@ -109,18 +109,14 @@ fn mode(word: &str) -> Option<MergeMode> {
 
 impl Layout {
     pub fn put_into(self, config: &mut DocumentConfig, general: &HpiConfig, place: &str) -> Result<()> {
-        let mut rules = RegionRules { suppress: self.layout_nms.unwrap_or(false), ..RegionRules::default() };
-        let is_score = |score: &f32| (0.0..=1.0).contains(score);
-        match &self.threshold {
+        let mut rules = RegionRules::default();
+        match &self.layout_nms {
             None => {}
-            Some(Spanned { value: Threshold::One(score), .. }) if is_score(score) => config.layout_threshold = Some(*score),
-            Some(Spanned { value: Threshold::Classes(scores), .. }) if scores.values().all(is_score) => {
-                rules.thresholds = Some(scores.clone())
-            }
-            Some(other) => {
-                return Err(refused(place, other, "`threshold` is a number from 0 to 1, or a map from numbers of classes to such"));
-            }
+            Some(Spanned { value: OnOff::Said(on), .. }) => rules.suppress = *on,
+            Some(Spanned { value: OnOff::Other(given), .. }) if given.is_none() => {}
+            Some(other) => return Err(refused(place, other, "`layout_nms` is True or False")),
         }
+        (config.layout_threshold, rules.thresholds) = threshold(&self.threshold, place)?;
         if let Some(ratio) = &self.layout_unclip_ratio {
             let reason =
                 "`layout_unclip_ratio` is a number above 0, two of them for width and height, or a map from numbers of classes to such";
@@ -130,8 +126,8 @@ impl Layout {
             let reason = "`layout_merge_bboxes_mode` is union, large or small, or a map from numbers of classes to such";
             rules.merge = mode.value.merge().ok_or_else(|| refused(place, mode, reason))?;
         }
-        config.layout_rules = (rules != RegionRules::default()).then(|| Box::new(rules));
-        config.layout_model = Some(choice(self.model_name, self.model_dir, &self.hpi_config, general));
+        config.layout_rules = Some(Box::new(rules));
+        config.layout_model = Some(choice(self.model_name, self.model_dir, &self.hpi_config, general, place)?);
         Ok(())
     }
 }

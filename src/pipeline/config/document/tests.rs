@@ -1,5 +1,7 @@
 use super::*;
 use crate::extract::{ApiType, Secret};
+use crate::model::LimitType;
+use crate::modules::text_detect::DetectionOverrides;
 use crate::ops::layout::regions::{Merge, MergeMode, Unclip};
 use crate::pipeline::PipelineConfig;
 use std::collections::BTreeMap;
@@ -50,7 +52,7 @@ fn seals() -> String {
 fn tables() -> String {
     let (layout, ocr) = (indented(LAYOUT, 2), indented(GENERAL_OCR, 2));
     format!(
-        "pipeline_name: table_recognition\nuse_doc_preprocessor: False\nuse_layout_detection: True\nuse_ocr_model: True\nSubModules:\n{layout}  TableStructureRecognition: {{model_name: cells, model_dir: my/cells}}\nSubPipelines:\n{ocr}device: cpu\nhpi_config: {{backend: openvino}}\n"
+        "pipeline_name: table_recognition\nuse_doc_preprocessor: False\nuse_layout_detection: True\nuse_ocr_model: True\nSubModules:\n{layout}  TableStructureRecognition: {{model_name: cells, model_dir: demo}}\nSubPipelines:\n{ocr}device: cpu\nhpi_config: {{backend: openvino}}\n"
     )
 }
 
@@ -127,7 +129,7 @@ fn seals_of_later_releases() {
             assert_eq!(names(&read(&prepared).unwrap()), ["lay", "upright", "seal_det", "rec"]);
         } else {
             let there = prepared.replacen("SubPipelines:\n", &format!("SubPipelines:\n{}", indented(PREPROCESSOR, 2)), 1);
-            assert_eq!(names(&read(&there).unwrap()), ["lay", "my/cells", "upright", "det", "rec"]);
+            assert_eq!(names(&read(&there).unwrap()), ["lay", "demo", "upright", "det", "rec"]);
             assert!(read(&prepared).unwrap_err().to_string().contains("needs the section `DocPreprocessor`"));
         }
     }
@@ -139,7 +141,12 @@ fn options_on_regions_of_later_releases() {
         let text = seals().replacen("model_name: lay", &format!("model_name: lay, {options}"), 1);
         read(&text).unwrap().layout_rules.map(|rules| *rules)
     };
-    assert_eq!(rules("threshold: 0.5, layout_nms: False, layout_merge_bboxes_mode: union"), None, "nothing asked for");
+    for nothing in [
+        "threshold: 0.5, layout_nms: False, layout_merge_bboxes_mode: union",
+        "threshold: None, layout_nms: None, layout_unclip_ratio: None, layout_merge_bboxes_mode: None",
+    ] {
+        assert_eq!(rules(nothing), Some(RegionRules::default()), "{nothing}");
+    }
     let all = "threshold: {0: 0.3, 2: 1}, layout_nms: True, layout_unclip_ratio: [1.1, 2], layout_merge_bboxes_mode: large";
     let wanted = RegionRules {
         thresholds: Some(BTreeMap::from([(0, 0.3), (2, 1.0)])),
@@ -158,10 +165,39 @@ fn options_on_regions_of_later_releases() {
     assert_eq!(rules("layout_unclip_ratio: 1.0").map(|rules| rules.unclip), Some(Unclip::All([1.0, 1.0])));
 }
 
+/// Where the reference's pipelines have numbers of their own; an empty line means those of the model.
+#[test]
+fn detectors_of_later_releases_get_the_numbers_of_the_pipeline() {
+    let numbers = |text: &str| {
+        let config = read(text).unwrap();
+        let DetectionOverrides { limit_side_len, limit_type, thresh, box_thresh, unclip_ratio, .. } = config.text.detection;
+        (limit_side_len, limit_type, thresh, box_thresh, unclip_ratio)
+    };
+    let seal = seals().replacen(", limit_side_len: 736, limit_type: min, thresh: 0.2, box_thresh: 0.7, unclip_ratio: 0.5", "", 1);
+    assert_eq!(numbers(&seal), (Some(736), Some(LimitType::Min), Some(0.2), Some(0.6), Some(0.5)));
+    let general = tables().replacen(", limit_side_len: 960, limit_type: max, max_side_limit: 4000, unclip_ratio: 1.5", "", 1);
+    assert_eq!(numbers(&general), (Some(960), Some(LimitType::Max), Some(0.3), Some(0.6), Some(2.0)));
+    let own = tables().replacen("unclip_ratio: 1.5", "unclip_ratio: null, thresh: ", 1);
+    assert_eq!(numbers(&own), (Some(960), Some(LimitType::Max), None, Some(0.6), None));
+}
+
+#[test]
+fn a_folder_holds_the_model_that_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = tables().replacen("model_dir: demo", &format!("model_dir: {:?}", folder.path().display().to_string()), 1);
+    assert!(names(&read(&text).unwrap()).contains(&folder.path().display().to_string()), "nothing is said of it");
+    std::fs::write(folder.path().join("inference.yml"), "Global: {model_name: SLANet_plus}\n").expect("written");
+    let message = read(&text).unwrap_err().to_string();
+    assert!(message.contains("line 7, column") && message.contains("holds SLANet_plus, and model_name is cells"), "{message}");
+    assert!(read(&text.replace("model_name: cells", "model_name: SLANet_plus")).is_ok());
+    let message = read(&tables().replacen("model_dir: demo", "model_dir: SLANet", 1)).unwrap_err().to_string();
+    assert!(message.contains("line 7, column") && message.contains("model_dir `SLANet` is no folder"), "{message}");
+}
+
 #[test]
 fn tables_of_later_releases() {
     let config = read(&tables()).unwrap();
-    assert_eq!(names(&config), ["lay", "my/cells", "det", "rec"]);
+    assert_eq!(names(&config), ["lay", "demo", "det", "rec"]);
     assert_eq!((config.text.detection.unclip_ratio, config.text.device.as_deref()), (Some(1.5), Some("cpu")));
     let limited = read(&tables().replacen("max_side_limit: 4000", "max_side_limit: 2000", 1)).unwrap();
     assert_eq!((config.text.detection.max_side, limited.text.detection.max_side), (Some(4000), Some(2000)));
@@ -175,7 +211,8 @@ fn pages_of_later_releases() {
     let config = read(&pages()).unwrap();
     assert_eq!(names(&config), ["lay", "cells", "upright", "seal_det", "det", "rec"]);
     assert_eq!((config.text.detection.unclip_ratio, config.seal_detection.unclip_ratio), (Some(1.5), Some(0.5)));
-    assert_eq!((config.seal_detection.thresh, config.text.detection.thresh, config.doc_image_unwarp_model), (Some(0.2), None, None));
+    assert_eq!((config.seal_detection.thresh, config.text.detection.thresh, config.doc_image_unwarp_model), (Some(0.2), Some(0.3), None));
+    assert!(config.seal_detection.is_from_top && !config.text.detection.is_from_top);
     let Questions { llm, words, .. } = *config.questions;
     assert_eq!((llm.llm_name.as_str(), llm.params.embedding_model.as_deref()), ("ernie-3.5-8k", Some("embedding-v1")));
     assert_eq!((llm.params.api_type, llm.params.api_key), (Some(ApiType::Qianfan), None), "what ships instead of a key is none");
@@ -233,7 +270,7 @@ fn what_is_not_in_this_version_is_refused_by_key_and_line() {
         (&seals, "  use_doc_preprocessor: False", "  use_doc_preprocessor: True", "column 27: `use_doc_preprocessor: True`"),
         (&pages, "        use_doc_preprocessor: False", "        use_doc_preprocessor: True", "`use_doc_preprocessor: True` is not"),
         (&seals, "text_type: seal", "text_type: general", "text_type `general`"),
-        (&seals, lay, "model_name: lay, layout_nms: maybe, ", "line 5, column"),
+        (&seals, lay, "model_name: lay, layout_nms: maybe, ", "line 5, column 81: `layout_nms` is True or False"),
         (&seals, lay, "model_name: lay, layout_unclip_ratio: 0, ", "line 5, column"),
         (&seals, lay, "model_name: lay, layout_unclip_ratio: [1, 2, 3], ", "`layout_unclip_ratio` is a number above 0"),
         (&seals, lay, "model_name: lay, layout_unclip_ratio: {seal: 2}, ", "`layout_unclip_ratio` is a number above 0"),

@@ -117,6 +117,8 @@ struct Pages {
     _use_hpip: Option<bool>,
     #[serde(rename = "Serving")]
     _serving: Option<IgnoredAny>,
+    #[serde(rename = "batch_size")]
+    _batch_size: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -143,6 +145,10 @@ struct Parser {
     pipelines: ParserPipelines,
     #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
+    #[serde(rename = "use_hpip")]
+    _use_hpip: Option<bool>,
+    #[serde(rename = "batch_size")]
+    _batch_size: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -220,7 +226,7 @@ impl Tables {
         if let Some(layout) = layout {
             layout.put_into(config, &general, place)?;
         }
-        config.table_model = Some(structure.choice(&general));
+        config.table_model = Some(structure.choice(&general, place)?);
         if let Some(ocr) = ocr {
             config.text = sub_ocr(ocr, &general, "general", place)?;
         }
@@ -239,7 +245,7 @@ impl Tables {
             step(key, switch, section, is_there).must_be_off(place)?;
         }
         top_level_device(self.device.as_deref(), place)?;
-        config.table_model = Some(self.modules.structure.choice(&self.hpi_config.over(general)));
+        config.table_model = Some(self.modules.structure.choice(&self.hpi_config.over(general), place)?);
         Ok(())
     }
 }
