@@ -245,7 +245,12 @@ pub struct StandIn {
     pub own: EngineSet,
     /// That of the engine it stands in for.
     pub built: EngineSet,
+    /// Those of its first profiles.
+    pub profiles: [EngineSet; PROFILES],
 }
+
+/// Profiles of an engine that are told apart in results.
+pub const PROFILES: usize = 4;
 
 /// When engines that take minutes to build are built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
@@ -392,6 +397,10 @@ pub trait Engine: Send + Sync {
     }
     /// Why inputs of these shapes, in graph order, cannot be run.
     fn refuses(&self, _shapes: &[Shape]) -> Option<String> {
+        None
+    }
+    /// The profile, by its number in [`RunInfo::profiles`], that inputs of these shapes run in, where it is known.
+    fn profile_of(&self, _shapes: &[Shape]) -> Option<usize> {
         None
     }
     /// Whether inputs of these shapes run here, and not on an engine that stands in for this one.

@@ -3,7 +3,7 @@
 use crate::backend::{Format, RunInfo, StandIn};
 use crate::image::FrameId;
 use crate::result::{Header, RunRecord};
-use crate::trace::StageTimes;
+use crate::trace::{EngineSet, StageTimes};
 
 /// A record for each network of a pipeline, in the order of its work.
 pub struct Runs {
@@ -37,11 +37,23 @@ impl Runs {
             Some(stand_in) => {
                 let other = stand_in.info.get().filter(|_| times.ran.has(stand_in.own)).map(record);
                 let idle = stand_in.spare && other.is_none();
-                other.into_iter().chain((idle || times.ran.has(stand_in.built)).then(|| built.clone())).collect()
+                let built = (idle || times.ran.has(stand_in.built)).then(|| in_profiles(built, stand_in, times.ran));
+                other.into_iter().chain(built).collect()
             }
         };
         self.records.iter().zip(&self.stand_ins).flat_map(one).collect()
     }
+}
+
+/// `built` with those of its profiles that were used, where that is known.
+fn in_profiles(built: &RunRecord, stand_in: &StandIn, ran: EngineSet) -> RunRecord {
+    let mut built = built.clone();
+    let is_used = |profile: usize| stand_in.profiles.get(profile).is_some_and(|mark| ran.has(*mark));
+    if (0..built.profiles.len()).any(is_used) {
+        let mut number = 0..;
+        built.profiles.retain(|_| number.next().is_some_and(is_used));
+    }
+    built
 }
 
 fn record(info: &RunInfo) -> RunRecord {
@@ -61,7 +73,6 @@ fn record(info: &RunInfo) -> RunRecord {
 mod tests {
     use super::*;
     use crate::backend::{BackendName, Precision};
-    use crate::trace::EngineSet;
     use std::sync::Arc;
 
     #[test]
@@ -78,7 +89,13 @@ mod tests {
             stand_in: None,
         };
         let (own, built) = (EngineSet::one(2), EngineSet::one(3));
-        let stand_in = StandIn { info: Arc::new(info("b", BackendName::OnnxRuntime).into()), spare: false, own, built };
+        let stand_in = StandIn {
+            info: Arc::new(info("b", BackendName::OnnxRuntime).into()),
+            spare: false,
+            own,
+            built,
+            profiles: [4, 5, 6, 7].map(EngineSet::one),
+        };
         let with = |stand_in| RunInfo { stand_in: Some(Box::new(stand_in)), ..info("b", BackendName::TensorRt) };
         let spare = with(StandIn { spare: true, ..stand_in.clone() });
         assert_eq!(Runs::of([&spare]).made(&StageTimes::default())[0].backend, "tensorrt", "there, and not needed");
@@ -96,5 +113,13 @@ mod tests {
             assert_eq!(runs.made(&times).iter().map(|run| &*run.backend).collect::<Vec<_>>(), expected);
         }
         assert_eq!(runs.records().len(), 2);
+
+        let several = RunInfo { profiles: ["8x8", "16x16", "32x32"].map(str::to_owned).to_vec(), ..changing };
+        let runs = Runs::of([&several]);
+        for (used, expected) in [(&[][..], &["8x8", "16x16", "32x32"][..]), (&[5], &["16x16"]), (&[4, 6], &["8x8", "32x32"])] {
+            let mut times = StageTimes::default();
+            used.iter().chain(&[3]).for_each(|mark| times.ran.insert(EngineSet::one(*mark)));
+            assert_eq!(runs.made(&times)[0].profiles, expected);
+        }
     }
 }

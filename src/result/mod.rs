@@ -66,7 +66,7 @@ pub struct RunRecord {
     /// Names of the engines of TensorRT, as `hpinfer engine list` has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub engines: Vec<String>,
-    /// The shapes of inputs that each of these was built for, one text for each profile.
+    /// The shapes of inputs that each of these was built for, one text for each profile that the result came by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<String>,
 }

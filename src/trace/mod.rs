@@ -111,12 +111,12 @@ impl Transfers {
     }
 }
 
-/// A set of engines, of those that were given a number because a network may run on one or the other.
+/// A set of engines and their profiles, of those that were given a number because a network may run on one or the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EngineSet(u64);
 
 impl EngineSet {
-    /// The engine of this number. There are 64 numbers: far more than a pipeline has networks.
+    /// The engine, or profile, of this number. There are 64 numbers: enough for ten networks of a pipeline.
     pub const fn one(number: u32) -> Self {
         Self(1 << (number % u64::BITS))
     }

@@ -120,6 +120,7 @@ fn shapes_that_the_engine_does_not_take_run_on_another_and_are_counted() {
         let worst = y.as_f32().unwrap().iter().zip(sample::expected(&x)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(y.shape == Shape::new(&[rows, 3]) && worst < SAME, "{worst}");
         assert_eq!((session.ran().has(stand_in.own), session.ran().has(stand_in.built)), (rows > 8, rows <= 8), "{rows}");
+        assert_eq!(stand_in.profiles.map(|profile| session.ran().has(profile)), [rows <= 8, false, false, false], "{rows}");
     }
     assert_eq!(stand_in.info.get().unwrap().backend, BackendName::OnnxRuntime);
     assert_eq!(builds(&count), 1, "nothing is built for them");

@@ -4,7 +4,7 @@
 
 mod session;
 
-use super::{Engine, EngineSpec, IoSpec, RunInfo, Session, StandIn};
+use super::{Engine, EngineSpec, IoSpec, PROFILES, RunInfo, Session, StandIn};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::tensor::Shape;
@@ -21,7 +21,7 @@ const NICE: i32 = 10;
 /// How long the end of a program waits for a build that was told to stop. One that waits for another process stops with the program.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// Gives every pair of engines numbers of its own.
+/// Gives every pair of engines, and the profiles of the second, numbers of their own.
 #[derive(Debug, Default)]
 pub struct Numbers(AtomicU32);
 
@@ -42,6 +42,7 @@ pub struct WithStandIn {
 struct Shared {
     model: String,
     marks: [EngineSet; 2],
+    profiles: [EngineSet; PROFILES],
     open: Open,
     /// Gone when the engine is there, until a shape needs it: sessions that have not changed over yet hold what they need.
     stand_in: Mutex<Option<Arc<dyn Engine>>>,
@@ -112,16 +113,17 @@ fn check_fit(engine: &dyn Engine, io: &IoSpec) -> Result<()> {
 
 impl Shared {
     fn new(model: &str, open: Open, numbers: &Numbers) -> Self {
-        let first = 2 * numbers.0.fetch_add(1, Ordering::Relaxed);
+        let first = numbers.0.fetch_add(2 + PROFILES as u32, Ordering::Relaxed);
         let marks = [EngineSet::one(first), EngineSet::one(first + 1)];
+        let profiles = std::array::from_fn(|profile| EngineSet::one(first + 2 + profile as u32));
         let (stand_in, stand_in_info, built, refused, passed_on) = Default::default();
-        Self { model: model.to_owned(), marks, open, stand_in, stand_in_info, built, refused, passed_on }
+        Self { model: model.to_owned(), marks, profiles, open, stand_in, stand_in_info, built, refused, passed_on }
     }
 
     /// The engine of `info`, with what may run in its place.
     fn described(&self, io: &IoSpec, info: RunInfo, spare: bool) -> EngineSpec {
         let [own, built] = self.marks;
-        let stand_in = StandIn { info: self.stand_in_info.clone(), spare, own, built };
+        let stand_in = StandIn { info: self.stand_in_info.clone(), spare, own, built, profiles: self.profiles };
         let info = RunInfo { stand_in: Some(Box::new(stand_in)), ..info };
         EngineSpec { io: io.clone(), info, output: OutputKind::Original }
     }
@@ -166,6 +168,16 @@ impl Shared {
             tracing::warn!("{}: {reason}; another engine runs these; {next_step}", self.model);
         }
         true
+    }
+
+    /// What a run of the engine on these shapes is told by.
+    fn mark(&self, shapes: &[Shape]) -> EngineSet {
+        let mut mark = self.marks[1];
+        let profile = self.built.get().and_then(|engine| engine.profile_of(shapes));
+        if let Some(profile) = profile.and_then(|profile| self.profiles.get(profile)) {
+            mark.insert(*profile);
+        }
+        mark
     }
 
     fn passed_on(&self, shapes: &[Shape]) {

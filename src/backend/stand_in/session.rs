@@ -21,6 +21,8 @@ pub(super) struct Changing {
     shapes: Vec<Shape>,
     /// Whether the engine has not been asked about these.
     unasked: bool,
+    /// What its runs on them are told by.
+    mark: EngineSet,
     /// Whether inputs were lent for a run that has not begun.
     lends: bool,
     /// Of the stand-in, for shapes that the engine refuses.
@@ -34,8 +36,8 @@ pub(super) struct Changing {
 impl Changing {
     pub fn new(shared: Arc<Shared>, mut session: Box<dyn Session>, is_built: bool, inputs: usize) -> Self {
         let stream = session.on_gpu().map(|gpu| gpu.stream().clone());
-        let (shapes, other, previous) = (vec![Shape::new(&[0]); inputs], None, None);
-        Self { shared, session, is_built, stream, shapes, unasked: true, lends: false, other, on_other: false, previous }
+        let (shapes, other, previous, mark) = (vec![Shape::new(&[0]); inputs], None, None, EngineSet::default());
+        Self { shared, session, is_built, stream, shapes, unasked: true, mark, lends: false, other, on_other: false, previous }
     }
 
     /// Before the first input of a run: goes over to the engine when it is there.
@@ -82,7 +84,7 @@ impl Changing {
                 }
                 self.other = Some(other);
             }
-            (self.on_other, self.unasked) = (refuses, false);
+            (self.on_other, self.unasked, self.mark) = (refuses, false, self.shared.mark(&self.shapes));
         }
         if self.on_other {
             self.shared.passed_on(&self.shapes);
@@ -128,7 +130,7 @@ impl Session for Changing {
     }
 
     fn ran(&self) -> EngineSet {
-        self.shared.marks[usize::from(self.is_built && !self.on_other && self.previous.is_none())]
+        if self.is_built && !self.on_other && self.previous.is_none() { self.mark } else { self.shared.marks[0] }
     }
 }
 

@@ -324,6 +324,10 @@ impl backend::Engine for Loaded {
         (!taken).then(|| self.profiles.refusal(shapes.iter()))
     }
 
+    fn profile_of(&self, shapes: &[Shape]) -> Option<usize> {
+        self.profiles.choose(shapes.iter())
+    }
+
     fn passed_on(&self, shapes: &[Shape]) {
         self.outside.count(self.spec.io.inputs.iter().map(|spec| spec.name.as_str()).zip(shapes));
     }
