@@ -233,10 +233,13 @@ impl Detect {
         }
     }
 
-    /// Refuses rows above the threshold with a score or sides that are no numbers.
+    /// Refuses rows above the threshold with a score that is no number, or sides that are none once they are cut to the picture.
     fn check_numbers(&self, rows: &[Row]) -> Result<()> {
         let is_box = |[class, score, ..]: &&Row| *score > self.spec.draw_threshold && *class > -1.0;
-        match rows.iter().filter(is_box).find(|row| row.iter().any(|number| !number.is_finite())) {
+        let is_none = |[_, score, x1, y1, x2, y2]: &&Row| {
+            !score.is_finite() || [*x1, *y1, -*x2, -*y2].iter().any(|side| side.is_nan() || *side == f32::INFINITY)
+        };
+        match rows.iter().filter(is_box).find(is_none) {
             Some([_, score, sides @ ..]) => Err(self.network.fault(format!("a box with the score {score} and the sides {sides:?}"))),
             None => Ok(()),
         }

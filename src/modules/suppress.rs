@@ -85,3 +85,22 @@ fn rows(kept: Vec<Vec<Kept>>) -> Rows {
     let row = |k: &Kept| [k.class as f32, k.score, k.rect[0], k.rect[1], k.rect[2], k.rect[3]];
     Rows { rows: kept.iter().flatten().map(row).collect(), counts }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::TensorSpec;
+    use crate::onnx::surgery::nms_tail::THRESHOLDS;
+    use crate::tensor::DType;
+
+    #[test]
+    fn what_is_cut_off_a_graph_is_done_here() {
+        let output = |last| TensorSpec { name: String::new(), dtype: DType::F32, dims: vec![None, None, last] };
+        let io = IoSpec { inputs: Vec::new(), outputs: vec![output(Some(4)), output(None)] };
+        let heads = [(DetectorHead::Yolo, true), (DetectorHead::Yolo, false), (DetectorHead::Yolox, false), (DetectorHead::PicoDet, false)];
+        for ((head, has_im_shape), thresholds) in heads.into_iter().zip(THRESHOLDS) {
+            let params = needed(&io, head, has_im_shape).unwrap().unwrap();
+            assert_eq!([params.nms_threshold, params.score_threshold], thresholds, "{head:?}");
+        }
+    }
+}

@@ -108,7 +108,8 @@ fn rows_above_the_threshold_become_boxes_cut_to_the_picture() {
 #[test]
 fn sides_that_are_no_numbers_are_a_fault() {
     for side in 2..6 {
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        // What is far out on its own side is cut to the picture.
+        for bad in [f32::NAN, if side < 4 { f32::INFINITY } else { f32::NEG_INFINITY }] {
             let mut row = [1.0, 0.75, 3.5, 4.25, 12.0, 6.5];
             row[side] = bad;
             let message = detect(constant(&DETR, vec![row]).0, Size::new(100, 64)).expect_err("refused").to_string();

@@ -216,8 +216,8 @@ fn a_detector_in_half_precision_ends_before_its_suppression() {
         integers("score shape", &[3], &[1, 1, -1]),
         floats("w", &[4, 1], random.floats(4)),
         integers("most", &[1], &[10]),
-        floats("overlap", &[1], vec![0.5]),
-        floats("least", &[1], vec![0.1]),
+        floats("overlap", &[1], vec![0.7]),
+        floats("least", &[1], vec![0.01]),
     ];
     let detector = model(nodes, constants, vec![value("x", DataType::Float, &[-1, 4])], vec![value("rows", DataType::Float, &[-1, 3])]);
     for form in [Form::Ten, Form::Eleven] {

@@ -186,12 +186,17 @@ fn a_detector_ends_where_its_suppression_begins() {
         vec![
             floats("scale", &[1], vec![3.0]),
             integers("most", &[1], &[10]),
-            floats("overlap", &[1], vec![0.5]),
-            floats("least", &[1], vec![0.1]),
+            floats("overlap", &[1], vec![0.7]),
+            floats("least", &[1], vec![0.01]),
         ],
         vec![value("x", DataType::Float, &[-1, 8, 4]), value("s", DataType::Float, &[-1, 2, 8])],
         vec![value("rows", DataType::Float, &[-1, 3])],
     );
+    // Another suppression than is done outside of it stays.
+    let mut other = original.clone();
+    let overlap = other.graph.as_mut().unwrap().initializer.iter_mut().find(|tensor| tensor.name() == "overlap").unwrap();
+    overlap.float_data = vec![0.5];
+    assert_eq!(apply(&mut other, &[Surgery::NmsTail]), []);
     let new = changed(&original, Surgery::NmsTail, 1);
     assert_eq!(operators(&new), ["Mul", "Sigmoid"]);
     assert_eq!(new.graph.as_ref().unwrap().initializer.len(), 1, "constants of the tail go too");

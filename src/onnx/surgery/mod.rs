@@ -13,7 +13,7 @@ mod gemm_conv;
 mod gemm_half;
 mod loop_body;
 mod mask_resize;
-mod nms_tail;
+pub mod nms_tail;
 mod sequences;
 
 use super::graph::Graph;
