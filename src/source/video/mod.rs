@@ -27,6 +27,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 const FIRST_FRAME: Duration = Duration::from_secs(15);
 /// Longest pause between two attempts to reach a stream.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How much longer than a program an ffmpeg waits for a silent RTSP source.
+const LEFT_ALONE: Duration = Duration::from_secs(30);
 
 /// When a frame was.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -148,14 +150,18 @@ impl VideoKind {
         }
     }
 
-    /// Arguments of ffmpeg for such an input.
-    fn arguments(self, input: &str) -> Vec<String> {
+    /// Arguments of ffmpeg for such an input, which is given up here when it is silent for `stall`.
+    fn arguments(self, input: &str, stall: Duration) -> Vec<String> {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         match self {
             Self::Camera => {
                 words(&["-f", "v4l2", "-i", &input.strip_prefix("camera:").map_or(input.to_owned(), |n| format!("/dev/video{n}"))])
             }
-            Self::Live if input.to_ascii_lowercase().starts_with("rtsp") => words(&["-rtsp_transport", "tcp", "-i", input]),
+            Self::Live if input.to_ascii_lowercase().starts_with("rtsp") => {
+                // For an ffmpeg that was left alone, which would wait for ever.
+                let alone = (stall + LEFT_ALONE).as_micros().to_string();
+                words(&["-rtsp_transport", "tcp", "-timeout", &alone, "-i", input])
+            }
             Self::Http => words(&["-reconnect", "1", "-reconnect_on_network_error", "1", "-reconnect_delay_max", "5", "-i", input]),
             Self::Live => words(&["-i", input]),
             // The prefix keeps a name such as "concat:a|b" from being more than a name.
@@ -230,7 +236,7 @@ impl Video {
         self.attempts += 1;
         self.of_child = 0;
         self.offset_ms = None;
-        let input = self.kind.arguments(&self.input);
+        let input = self.kind.arguments(&self.input, self.options.stall);
         let decode = self.decode(&input);
         self.last_frame = Instant::now(); // looking took its time
         let started = decode.and_then(|decode| {
