@@ -237,6 +237,11 @@ fn steps_like_the_whole(random: &mut Random, original: &ModelProto, end: i64, la
     computes_every_network(&double);
     let home = tempfile::tempdir().unwrap();
     let engine = in_tests(backend(&double, home.path())).load(&options(original)).unwrap();
+    // The parts were compared; the next start asks nobody again.
+    let nobody = Arc::new(|| Err(hpinfer::Error::internal("test", "nobody is asked")));
+    let again = backend(&double, home.path()).comparing_with(nobody.clone()).prepare(&options(original)).unwrap();
+    assert_eq!(again.kept().unwrap().info().engines, engine.info().engines);
+    assert!(backend(&double, tempfile::tempdir().unwrap().path()).comparing_with(nobody).prepare(&options(original)).is_err());
     let mut session = engine.session().unwrap();
     let mut rows = 0;
     for (n, h, w) in [(3, 33, 32), (2, 32, 48), (1, 32, 40)] {

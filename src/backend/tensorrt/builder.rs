@@ -9,7 +9,7 @@ use super::recipe::Arithmetic;
 use super::reference::outputs_by_shape;
 use crate::backend::onnxruntime::OnnxRuntime;
 use crate::backend::{Backend, Onnx};
-use crate::cache::Progress;
+use crate::cache::{Progress, sha256};
 use crate::error::{Error, Result};
 use crate::onnx::half::HALF_VERSION;
 use crate::onnx::proto::ModelProto;
@@ -335,7 +335,15 @@ impl Builder {
     /// # Errors
     /// [`Error::Backend`] where the parts give something else than the whole.
     pub fn cut(&self, source: &Source, model: &Model, options: &BuildOptions) -> Result<Option<CutLoop>> {
-        parts::cut(source, model, options, &*self.reference)
+        let key = serde_json::to_vec(&(&source.sha256, options, SHIM_VERSION, REWRITE_VERSION)).unwrap_or_default(); // plain data
+        let name = format!("cut-{}", &sha256(&key)[..16]);
+        let known = self.cache.note(&name).and_then(|profiles| serde_json::from_slice(&profiles).ok());
+        let is_known = known.is_some();
+        let cut = parts::cut(source, model, options, known, &*self.reference)?;
+        if let Some(CutLoop { parts: [_, step], .. }) = cut.as_ref().filter(|_| !is_known) {
+            self.cache.keep_note(&name, &serde_json::to_vec(&step.options.profiles).unwrap_or_default());
+        }
+        Ok(cut)
     }
 
     fn build(&self, source: &Source, arithmetic: &Arithmetic, description: &mut Description) -> Result<super::ffi::Blob> {

@@ -361,20 +361,29 @@ impl EngineCache {
 
     /// The timing cache for a library and GPU: what earlier builds measured.
     pub fn timing(&self, library: &str, gpu: &Gpu) -> Vec<u8> {
-        file::read_bytes(&self.timing_path(library, gpu)).unwrap_or_default()
+        self.note(&timing_name(library, gpu)).unwrap_or_default()
     }
 
     /// Keeps a timing cache; a failure costs the next build some time and nothing else.
     pub fn keep_timing(&self, library: &str, gpu: &Gpu, bytes: &[u8]) {
-        let path = self.timing_path(library, gpu);
+        self.keep_note(&timing_name(library, gpu), bytes);
+    }
+
+    /// What was kept under `name`, if it is whole and trusted.
+    pub(super) fn note(&self, name: &str) -> Option<Vec<u8>> {
+        file::read_bytes(&self.note_path(name))
+    }
+
+    /// Keeps what can be found out again; a failure costs that.
+    pub(super) fn keep_note(&self, name: &str, bytes: &[u8]) {
+        let path = self.note_path(name);
         if let Err(e) = file::write_bytes(&path, bytes) {
-            tracing::debug!("{}: the timing cache is not kept: {e}", path.display());
+            tracing::debug!("{}: it is not kept: {e}", path.display());
         }
     }
 
-    fn timing_path(&self, library: &str, gpu: &Gpu) -> PathBuf {
-        let name = sha256(format!("{library} {gpu}").as_bytes());
-        self.folder().join(format!("timing-{}.bin", &name[..16]))
+    fn note_path(&self, name: &str) -> PathBuf {
+        self.folder().join(format!("{name}.bin"))
     }
 
     /// Where the engine of a key may lie, the preferred place first.
@@ -448,6 +457,10 @@ fn find<T>(
         }
     }
     None
+}
+
+fn timing_name(library: &str, gpu: &Gpu) -> String {
+    format!("timing-{}", &sha256(format!("{library} {gpu}").as_bytes())[..16])
 }
 
 /// The engines that lie in `folder`, in any order.

@@ -32,7 +32,8 @@ pub struct CutLoop {
     pub rules: Rules,
 }
 
-/// The parts of `source` with the network `model`, which `options` are for; `None` where it does not decode in a Loop.
+/// The parts of `source` with the network `model`, which `options` are for; `None` where it does not decode in a Loop. `known` are the
+/// shapes of the step, where the parts were compared with the whole before.
 ///
 /// # Errors
 /// [`Error::Backend`] where the parts give something else than the whole in `reference`.
@@ -40,14 +41,22 @@ pub fn cut(
     source: &Source,
     model: &Model,
     options: &BuildOptions,
+    known: Option<Vec<Vec<Range>>>,
     reference: &dyn Fn() -> Result<Arc<dyn Backend>>,
 ) -> Result<Option<CutLoop>> {
     let Some(Decoder { encoder, step, rules }) = decoder::cut(&model.proto) else { return Ok(None) };
-    let (name, reference) = (&source.model, reference()?);
+    let name = &source.model;
     tracing::info!("{name}: Decoder in 1 places, as an encoder and a step");
     let [encoder, step] = [encoder, step].map(|proto| Model::from_proto(proto, name));
-    compare(name, model, [&encoder, &step], &rules, options, &*reference)?;
-    let step_options = BuildOptions { profiles: profiles(name, &encoder, &step, options, &*reference)?, ..options.clone() };
+    let profiles = match known {
+        Some(profiles) => profiles,
+        None => {
+            let reference = reference()?;
+            compare(name, model, [&encoder, &step], &rules, options, &*reference)?;
+            profiles(name, &encoder, &step, options, &*reference)?
+        }
+    };
+    let step_options = BuildOptions { profiles, ..options.clone() };
     let part = |model: &Model, which: &str, options| {
         let (bytes, sha256) = (Onnx::Bytes(Arc::new(model.to_bytes())), sha256(format!("{} {which}", source.sha256).as_bytes()));
         Part { source: Source::new(format!("{name}.{which}"), bytes, sha256), options }
