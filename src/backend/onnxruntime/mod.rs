@@ -13,6 +13,7 @@ use crate::onnx::Target;
 use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 use ort::session::Session as OrtSession;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef as OrtTensor, ValueType};
@@ -47,7 +48,8 @@ impl OnnxRuntime {
             Some((first, _)) => return Err(unusable(format!("this process runs {} already", first.display()))),
             None => {
                 let builder = ort::init_from(path).map_err(|e| unusable(e.to_string()))?;
-                let environment = builder.with_telemetry(false).build().map_err(|e| unusable(e.to_string()))?;
+                let environment = builder.with_telemetry(false).with_logger(Arc::new(log)).build().map_err(|e| unusable(e.to_string()))?;
+                environment.set_log_level(LogLevel::Warning);
                 ffi::share_arena(&environment).map_err(unusable)?;
                 opened.insert((path.to_owned(), environment)).1.clone()
             }
@@ -81,6 +83,11 @@ impl OnnxRuntime {
             Onnx::Bytes(bytes) => builder.commit_from_memory(bytes),
         }
     }
+}
+
+/// What the library says by itself. The errors among that come back from its functions too.
+fn log(_: LogLevel, _: &str, _: &str, place: &str, message: &str) {
+    tracing::debug!("ONNX Runtime: {} ({place})", message.trim_end());
 }
 
 impl Backend for OnnxRuntime {
