@@ -148,7 +148,7 @@ fn faults_that_pass_are_waited_out() {
 fn what_fails_says_where_why_and_what_to_do() {
     type Answer = fn() -> Vec<u8>;
     // What the endpoint does, how often it is asked, what the error says.
-    let cases: [(&str, Answer, usize, &[&str]); 14] = [
+    let cases: [(&str, Answer, usize, &[&str]); 16] = [
         (
             "a refused key",
             || http("401 Unauthorized", "", &format!("{{\"error\":{{\"message\":\"no such key {KEY}\"}}}}")),
@@ -187,6 +187,13 @@ fn what_fails_says_where_why_and_what_to_do() {
         ("another protocol", || ok(json!({"result": "hello"})), 1, &["not of the protocol", "choices"]),
         ("an error with status 200", || ok(json!({"error": {"message": "quota used up"}})), 1, &["answers with an error: quota used up"]),
         ("no text", || ok(json!({"choices": [{"message": {"content": null}}]})), 1, &["its content is null"]),
+        ("a refusal of Baidu's", || ok(json!({"error_code": 17, "error_msg": "quota"})), 1, &["answers with an error: quota"]),
+        (
+            "thoughts alone",
+            || ok(json!({"choices": [{"finish_reason": "length", "message": {"content": null}}]})),
+            1,
+            &["cut off before its text began", "longer"],
+        ),
         ("no choice", || ok(json!({"choices": []})), 1, &["holds no choice"]),
     ];
     for (what, answer, attempts, expected) in cases {
@@ -212,6 +219,28 @@ fn vectors_of_the_wrong_shape_are_refused() {
         let message = stub.endpoint().embed(&["a".into(), "b".into()]).expect_err("refused").to_string();
         assert!(message.contains("one vector for each of 2 texts"), "{message}");
     }
+}
+
+#[test]
+fn vectors_of_unlike_lengths_make_no_store_and_numbers_must_follow_each_other() {
+    let stub = Stub::new(|number, request| {
+        let texts = request.body["input"].as_array().expect("texts");
+        ok(json!({"data": texts.iter().map(|_| json!({"embedding": vec![1.0; 2 + number]})).collect::<Vec<_>>()}))
+    });
+    let info = VisualInfo { ocr_text: vec![page(&[("text", &"x".repeat(9000))])], ..VisualInfo::default() };
+    let message = stub.extractor().build_vector(&info, 100).expect_err("refused").to_string();
+    assert!(message.contains("of 2 numbers and of 3"), "{message}");
+    let stub = Stub::new(|_, _| ok(json!({"data": [{"index": 0, "embedding": [1.0]}, {"index": 0, "embedding": [2.0]}]})));
+    assert!(stub.endpoint().embed(&["a".into(), "b".into()]).expect_err("refused").to_string().contains("number its vectors"));
+}
+
+#[test]
+fn a_value_that_was_cut_off_is_not_found() {
+    let cut = r#"{"total": "7", "party": "Some"#;
+    let stub = Stub::new(move |_, _| ok(json!({"choices": [{"finish_reason": "length", "message": {"content": cut}}]})));
+    let result = stub.extractor().chat(&keys("total,party"), &tables_and_text(), PageText::All, &Guidance::default()).expect("a part");
+    assert_eq!(result.chat_res, page(&[("total", "7")]));
+    assert!(!result.is_whole() && result.error.is_some_and(|error| error.contains("cut off")));
 }
 
 #[test]
@@ -349,6 +378,30 @@ fn the_steps_hand_files_on_and_never_show_the_key() {
     assert!(!shown.contains(KEY) && !shown.contains(&KEY[..9]), "{shown}");
     let sent = stub.seen();
     assert!(sent.len() >= 4 && sent.iter().all(|request| request.head.contains(KEY)), "it was used");
+}
+
+#[test]
+fn results_go_where_they_harm_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let info = file("visual.json");
+    let written = serde_json::to_vec(&tables_and_text()).expect("JSON");
+    std::fs::write(&info, &written).expect("written");
+    let stub = Stub::new(|_, _| says("{\"total\": \"7\"}"));
+    let to = |output: &str| command(&stub, &["chat", "--visual-info", &info, "--keys", "total", "--llm-name", "m", "--output", output]);
+    for (output, reason) in [(info.clone(), "is an input too"), (file(""), "is a folder")] {
+        let (code, _, stderr) = to(&output);
+        assert!(code == Some(2) && stderr.contains(reason), "{stderr}");
+    }
+    assert!(stub.seen().is_empty() && std::fs::read(&info).expect("kept") == written);
+    for output in ["-", "/dev/stdout"] {
+        let (code, stdout, stderr) = to(output);
+        assert!(code == Some(0) && stdout.contains("\"total\": \"7\""), "{stdout}{stderr}");
+    }
+    std::fs::write(file("target"), "old").expect("written");
+    std::os::unix::fs::symlink(file("target"), file("link")).expect("a link");
+    assert_eq!(to(&file("link")).0, Some(0));
+    assert!(folder.path().join("link").is_symlink() && std::fs::read_to_string(file("target")).expect("written").contains("total"));
 }
 
 #[test]

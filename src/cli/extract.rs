@@ -2,8 +2,8 @@
 
 use super::args::{GlobalArgs, ReadArgs};
 use super::plan::{self, Plan};
-use super::predict::Reading;
-use super::table::write_json;
+use super::predict::{Reading, end_on_signals};
+use super::table::{write_json, write_text};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::error::{Error, Result};
 use crate::extract::{
@@ -13,11 +13,19 @@ use crate::pipeline::config::Questions;
 use crate::pipeline::{DocumentConfig, DocumentTask, PipelineConfig};
 use crate::result::PipelineResult;
 use crate::result::page::VisualInfo;
+use crate::source::NamedInputs;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// After a signal, the time that the page which was finished last has to arrive.
+const LAST_PAGE: Duration = Duration::from_millis(100);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,7 +63,7 @@ struct PipelineArg {
 /// Where the result goes.
 #[derive(Clone, Debug, Args)]
 struct OutputArg {
-    /// File for the result [default: standard output]
+    /// File for the result; `-`: standard output [default: -]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -213,26 +221,31 @@ pub struct RunArgs {
 pub fn run(command: &ExtractCommand, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
     match command {
         ExtractCommand::Visual(args) => {
+            args.output.check(&args.read.input)?;
             let (info, failed) = visual(&args.pipeline, &args.read, global)?;
             args.output.write(&info, out)?;
             Ok(if failed == 0 { ALL_DONE } else { SOME_FAILED })
         }
         ExtractCommand::BuildVector(args) => {
+            args.output.check(&[&args.visual_info])?;
             let extractor = args.llm.extractor(&args.pipeline, global)?;
-            let vector = extractor.build_vector(&read(&args.visual_info)?, args.min.min_characters)?;
+            let vector = extractor.build_vector(&read(&args.visual_info, "visual")?, args.min.min_characters)?;
             args.output.write(&vector, out).map(|()| ALL_DONE)
         }
         ExtractCommand::Retrieve(args) => {
+            args.output.check(&[&args.vector])?;
             let extractor = args.llm.extractor(&args.pipeline, global)?;
-            let retrieval = extractor.retrieve(&Keys::parse(&args.keys.keys)?, &read(&args.vector)?)?;
+            let retrieval = extractor.retrieve(&Keys::parse(&args.keys.keys)?, &read(&args.vector, "build-vector")?)?;
             args.output.write(&retrieval, out).map(|()| ALL_DONE)
         }
         ExtractCommand::Chat(args) => {
+            let inputs = [Some(&args.visual_info), args.vector.as_ref(), args.retrieval.as_ref()];
+            args.output.check(&inputs.into_iter().flatten().collect::<Vec<_>>())?;
             let extractor = args.llm.extractor(&args.pipeline, global)?;
             let keys = Keys::parse(&args.keys.keys)?;
-            let info: VisualInfo = read(&args.visual_info)?;
-            let vector: Option<Vector> = args.vector.as_deref().map(read).transpose()?;
-            let retrieval: Option<Retrieval> = args.retrieval.as_deref().map(read).transpose()?;
+            let info: VisualInfo = read(&args.visual_info, "visual")?;
+            let vector: Option<Vector> = args.vector.as_deref().map(|path| read(path, "build-vector")).transpose()?;
+            let retrieval: Option<Retrieval> = args.retrieval.as_deref().map(|path| read(path, "retrieve")).transpose()?;
             let text = match (&vector, &retrieval) {
                 (_, Some(retrieval)) => PageText::Retrieved(&retrieval.retrieval),
                 (Some(vector), None) => PageText::Vector(vector),
@@ -245,25 +258,31 @@ pub fn run(command: &ExtractCommand, global: &GlobalArgs, out: &mut impl Write) 
             let keys = Keys::parse(&args.keys.keys)?;
             let extractor = args.llm.extractor(&args.pipeline, global)?;
             extractor.check()?;
+            args.output.check(&args.read.input)?;
             let (info, failed) = visual(&args.pipeline, &args.read, global)?;
-            let result =
-                extractor.extract(&keys, &info, args.min.min_characters, &args.guidance.guidance()).inspect_err(|_| keep(&info))?;
-            let code = args.output.write_answer(&result, out)?;
+            let result = extractor.extract(&keys, &info, args.min.min_characters, &args.guidance.guidance());
+            if !result.as_ref().is_ok_and(ChatResult::is_whole) {
+                keep(&info);
+            }
+            let code = args.output.write_answer(&result?, out)?;
             Ok(if failed == 0 { code } else { SOME_FAILED })
         }
     }
 }
 
-/// Keeps what was read where the questions failed: reading may have taken long.
+/// Keeps what was read where the questions failed, or a signal came: reading may have taken long.
 fn keep(info: &VisualInfo) {
+    if *info == VisualInfo::default() {
+        return;
+    }
     let file = tempfile::Builder::new().prefix("hpinfer-visual-").suffix(".json").tempfile();
     let kept = file.and_then(|mut file| {
         serde_json::to_writer(&mut file, info)?;
         Ok(file.keep()?.1)
     });
     match kept {
-        Ok(path) => tracing::warn!("the pages were read: go on with `hpinfer extract chat --visual-info {}`", path.display()),
-        Err(e) => tracing::warn!("what was read of the pages cannot be kept: {e}"),
+        Ok(path) => tracing::error!("the pages were read: go on with `hpinfer extract chat --visual-info {}`", path.display()),
+        Err(e) => tracing::error!("what was read of the pages cannot be kept: {e}"),
     }
 }
 
@@ -272,12 +291,17 @@ fn visual(pipeline: &PipelineArg, read: &ReadArgs, global: &GlobalArgs) -> Resul
     document(&pipeline.pipeline)?;
     let plan = Plan::new(&pipeline.pipeline, read.threads, &read.engine)?;
     let reading = Reading::open(read, false, &plan, global)?;
-    let mut info = VisualInfo::default();
+    let info = Arc::new(Mutex::new(VisualInfo::default()));
+    let read_so_far = info.clone();
+    end_on_signals(reading.working.clone(), Arc::default(), global.quiet, move || {
+        std::thread::sleep(LAST_PAGE);
+        keep(&read_so_far.lock().unwrap_or_else(PoisonError::into_inner));
+    })?;
     let (mut pages, mut failed, mut last) = (0, 0, None);
     reading.run(|outcome| match outcome.result {
         Ok(PipelineResult::Page(page)) => {
             pages += 1;
-            info.add(&page);
+            info.lock().unwrap_or_else(PoisonError::into_inner).add(&page);
         }
         Ok(_) => {}
         Err(e) => {
@@ -288,7 +312,7 @@ fn visual(pipeline: &PipelineArg, read: &ReadArgs, global: &GlobalArgs) -> Resul
     });
     match last {
         Some(e) if pages == 0 => Err(e),
-        _ => Ok((info, failed)),
+        _ => Ok((info.lock().unwrap_or_else(PoisonError::into_inner).clone(), failed)),
     }
 }
 
@@ -308,12 +332,16 @@ impl LlmArgs {
     fn extractor(&self, pipeline: &PipelineArg, global: &GlobalArgs) -> Result<Extractor> {
         let Questions { llm, words, task_prompt_yaml, user_prompt_yaml } = *document(&pipeline.pipeline)?.questions;
         let LlmSettings { llm_name, mut params, .. } = llm;
+        let is_dropped = self.llm_base_url.clone().is_some_and(|url| params.set_base_url(url));
         if let Some(file) = &self.llm_key_file {
             params.set_key(KeySource::File(file.clone()));
         } else if std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty()) {
             params.set_key(KeySource::Variable(KEY_VARIABLE.into()));
+        } else if is_dropped {
+            tracing::warn!(
+                "the key of the pipeline file is for another host and stays out; {KEY_VARIABLE} or --llm-key-file names one for --llm-base-url"
+            );
         }
-        params.base_url = self.llm_base_url.clone().or(params.base_url);
         params.embedding_model = self.embedding_model.clone().or(params.embedding_model);
         params.timeout = self.llm_timeout.or(params.timeout);
         params.max_retries = self.llm_retries.or(params.max_retries);
@@ -337,11 +365,41 @@ impl GuidanceArgs {
 }
 
 impl OutputArg {
-    /// Writes a result to where it goes.
+    /// The file, if it is one and not standard output.
+    fn file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| *path != Path::new("-"))
+    }
+
+    /// Refuses a place that cannot be written to, or that holds one of `inputs`, before any work is done.
+    fn check<I: AsRef<OsStr>>(&self, inputs: &[I]) -> Result<()> {
+        let Some(path) = self.file() else { return Ok(()) };
+        let refused = |reason: &str| Err(Error::config("--output", format!("{} {reason}", path.display())));
+        if path.is_dir() {
+            return refused("is a folder; name a file in it");
+        }
+        if NamedInputs::new(inputs).contains(path) {
+            return refused("is an input too, and would be written over; name another file");
+        }
+        if is_special(path) {
+            return Ok(());
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let tried = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+        tried.map(drop).map_err(Error::io("write", path))
+    }
+
+    /// Writes a result to where it goes; to standard output when that fails.
     fn write(&self, result: &impl Serialize, out: &mut impl Write) -> Result<()> {
-        let Some(path) = &self.output else { return write_json(out, result) };
-        let text = serde_json::to_string_pretty(result).map_err(|e| Error::internal("result as JSON", e.to_string()))?;
-        crate::cache::write_atomic(path, (text + "\n").as_bytes())
+        let Some(path) = self.file() else { return write_json(out, result) };
+        let text = serde_json::to_string_pretty(result).map_err(|e| Error::internal("result as JSON", e.to_string()))? + "\n";
+        let written = if is_special(path) {
+            let open = OpenOptions::new().write(true).open(path);
+            open.and_then(|mut file| file.write_all(text.as_bytes())).map_err(Error::io("write", path))
+        } else {
+            // What a link points to is replaced, not the link.
+            crate::cache::write_atomic(&path.canonicalize().unwrap_or_else(|_| path.to_owned()), text.as_bytes())
+        };
+        written.or_else(|e| write_text(out, &text).and(Err(e)))
     }
 
     /// Writes an answer; exit status 1 when it is not a whole one.
@@ -354,13 +412,20 @@ impl OutputArg {
     }
 }
 
+/// Whether a pipe, a device or the like has this name: it is written to, and never replaced.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| !meta.is_file())
+}
+
 /// What an earlier step wrote.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+fn read<T: DeserializeOwned>(path: &Path, step: &str) -> Result<T> {
     let mut text = String::new();
     if path == Path::new("-") {
         std::io::stdin().read_to_string(&mut text).map_err(Error::io("read", Path::new("standard input")))?;
     } else {
         text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     }
-    serde_json::from_str(&text).map_err(|e| Error::config(path.display().to_string(), format!("is not what the step before writes: {e}")))
+    serde_json::from_str(&text).map_err(|e| {
+        Error::config(path.display().to_string(), format!("is not what the step before writes (`hpinfer extract {step}`): {e}"))
+    })
 }

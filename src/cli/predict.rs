@@ -76,7 +76,7 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     let mut report = Report::new(form, schema(&args.read), global.quiet);
     let failed = AtomicBool::new(false);
     let (working, showing) = (reading.working.clone(), Arc::new(Mutex::new(())));
-    end_on_signals(working.clone(), showing.clone(), global.quiet)?;
+    end_on_signals(working.clone(), showing.clone(), global.quiet, || {})?;
     reading.run(|outcome| {
         let shown = showing.lock().unwrap_or_else(PoisonError::into_inner);
         failed.fetch_or(outcome.result.is_err(), Ordering::Relaxed);
@@ -97,8 +97,13 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
 }
 
 /// From now on SIGINT and SIGTERM end the program once what is under way is saved and no line is half written; the second at once. Whoever
-/// started it sees that the signal ended it, as a shell must that is to leave its loop.
-fn end_on_signals(working: Arc<RwLock<()>>, showing: Arc<Mutex<()>>, is_quiet: bool) -> Result<()> {
+/// started it sees that the signal ended it, as a shell must that is to leave its loop. The last thing done is `parting`.
+pub(super) fn end_on_signals(
+    working: Arc<RwLock<()>>,
+    showing: Arc<Mutex<()>>,
+    is_quiet: bool,
+    parting: impl FnOnce() + Send + 'static,
+) -> Result<()> {
     let (seen, which) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the second finds that there was one.
@@ -120,6 +125,7 @@ fn end_on_signals(working: Arc<RwLock<()>>, showing: Arc<Mutex<()>>, is_quiet: b
         while showing.try_lock().is_err() && began.elapsed() < LAST_LINE {
             thread::sleep(GLANCE);
         }
+        parting();
         let _ = emulate_default_handler(which.load(Ordering::SeqCst) as i32);
         std::process::exit(INTERRUPTED); // not reached: by default these signals end a program
     };
@@ -138,7 +144,7 @@ pub(super) struct Reading {
     /// Whether one worker does all the work, and waits for no GPU.
     lone_worker: bool,
     /// Read while inputs are worked on: who writes it waits for them, and keeps others from being taken up.
-    working: Arc<RwLock<()>>,
+    pub(super) working: Arc<RwLock<()>>,
 }
 
 impl Reading {

@@ -14,6 +14,10 @@ const TABLES_A_QUESTION: usize = 2000;
 /// Keys of answers that are named where none of them was asked for.
 const OTHERS_SHOWN: usize = 8;
 
+/// What is said when keys are missing and an answer was not whole.
+const CUT_OFF: &str =
+    "an answer of the language model was cut off at its longest; let the endpoint give longer ones, or ask for fewer keys at once";
+
 /// What the caller adds to questions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guidance {
@@ -90,16 +94,21 @@ struct Session<'a> {
     /// Keys of answers that were not asked for.
     others: Vec<String>,
     sent: SentPrompts,
+    /// An answer was cut off.
+    is_cut: bool,
 }
 
 pub(super) fn chat(extractor: &Extractor, keys: &Keys, info: &VisualInfo, text: PageText<'_>, guidance: &Guidance) -> Result<ChatResult> {
     let left = keys.as_slice().to_vec();
-    let mut session = Session { extractor, guidance, left, found: Map::new(), others: Vec::new(), sent: SentPrompts::default() };
+    let mut session =
+        Session { extractor, guidance, left, found: Map::new(), others: Vec::new(), sent: SentPrompts::default(), is_cut: false };
     let fault = session.ask_all(info, text).err();
-    let Session { mut found, others, sent, .. } = session;
+    let Session { mut found, others, sent, is_cut, .. } = session;
+    let is_lacking = keys.as_slice().iter().any(|key| found.get(key).is_none_or(answer::is_unknown));
     let error = match fault {
         Some(fault) if found.is_empty() => return Err(fault),
-        fault => fault.map(|fault| fault.to_string()),
+        Some(fault) => Some(fault.to_string()),
+        None => (is_cut && is_lacking).then(|| CUT_OFF.to_owned()),
     };
     let is_empty = found.is_empty();
     if is_empty {
@@ -139,7 +148,7 @@ impl Session<'_> {
         let text = match text {
             PageText::All => Vector::plain(&info.ocr_text).vector,
             PageText::Retrieved(text) => text.to_owned(),
-            PageText::Vector(vector) => self.extractor.retrieve(&Keys::parse(&self.left)?, vector)?.retrieval,
+            PageText::Vector(vector) => self.extractor.retrieve(&Keys::of(&self.left), vector)?.retrieval,
         };
         let question = self.question(About::Text, &text);
         self.sent.ocr_prompt.clone_from(&question);
@@ -156,7 +165,9 @@ impl Session<'_> {
     /// What the answer holds for keys that are left, under their names as the caller wrote them: in the answer itself, else in
     /// objects within it.
     fn answer(&mut self, question: &str) -> Result<Map<String, Value>> {
-        let values = answer::values(&self.extractor.endpoint()?.ask(question)?);
+        let said = self.extractor.endpoint()?.say(question)?;
+        self.is_cut |= said.is_cut;
+        let values = answer::values(&said.text, said.is_cut);
         let alike = |key: &str| self.left.iter().find(|left| answer::plain(left) == answer::plain(key));
         let asked = |key: &str| self.left.iter().find(|left| *left == key).or_else(|| alike(key)).cloned();
         // Of several spellings of a key the right one counts, and a value before the word that there is none.

@@ -41,6 +41,13 @@ enum Fault {
     Lasting(String, String),
 }
 
+/// What a model says.
+pub(super) struct Said {
+    pub text: String,
+    /// It ended at the longest answer that the endpoint gives.
+    pub is_cut: bool,
+}
+
 #[derive(Deserialize)]
 struct Answer {
     choices: Vec<Choice>,
@@ -136,6 +143,11 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Endpoint`] when there is none after all attempts.
     pub fn ask(&self, prompt: &str) -> Result<String> {
+        self.say(prompt).map(|said| said.text)
+    }
+
+    /// The same, with whether all of it is there.
+    pub(super) fn say(&self, prompt: &str) -> Result<Said> {
         let model = self.settings.chat_model();
         let mut request = json!({"model": model, "messages": [{"role": "user", "content": prompt}], "stream": false});
         let temperature = self.settings.params.temperature.unwrap_or(TEMPERATURE);
@@ -144,14 +156,20 @@ impl Endpoint {
         }
         let answer: Answer = self.post("/chat/completions", model, &request)?;
         let choice = answer.choices.into_iter().next().ok_or_else(|| self.odd(model, "holds no choice"))?;
-        if choice.finish_reason.as_deref() == Some("length") {
+        let is_cut = choice.finish_reason.as_deref() == Some("length");
+        if is_cut {
             tracing::warn!("{}: the answer of {model} was cut off at its longest", self.base_url);
         }
-        Ok(match choice.message.content {
+        let text = match choice.message.content {
+            Content::Nothing(()) if is_cut => {
+                let next = "the model thought until its answer was at its longest; let the endpoint give longer ones";
+                return Err(self.failed(model, "the answer was cut off before its text began".into(), next.into()));
+            }
             Content::Nothing(()) => return Err(self.odd(model, "holds no text: its content is null")),
             Content::Text(text) => text,
             Content::Parts(parts) => parts.into_iter().filter_map(|part| part.text).collect(),
-        })
+        };
+        Ok(Said { text, is_cut })
     }
 
     /// Name of the model that embeds.
@@ -171,6 +189,9 @@ impl Endpoint {
         let mut found: Embeddings = self.post("/embeddings", model, &json!({"model": model, "input": texts}))?;
         if found.data.iter().all(|item| item.index.is_some()) {
             found.data.sort_by_key(|item| item.index);
+            if found.data.windows(2).any(|pair| pair[0].index.and_then(|index| index.checked_add(1)) != pair[1].index) {
+                return Err(self.odd(model, "does not number its vectors one by one"));
+            }
         }
         let vectors: Vec<Vec<f32>> = found.data.into_iter().map(|item| item.embedding).collect();
         let length = vectors.first().map_or(0, Vec::len);
@@ -213,7 +234,10 @@ impl Endpoint {
         })?;
         let says_nothing = [Value::Null, false.into(), "".into(), json!({})];
         let holds = |list: &str| value[list].as_array().is_some_and(|list| !list.is_empty());
-        if value.get("error").is_some_and(|error| !says_nothing.contains(error)) && !holds("choices") && !holds("data") {
+        if ["error", "error_msg"].iter().filter_map(|name| value.get(name)).any(|error| !says_nothing.contains(error))
+            && !holds("choices")
+            && !holds("data")
+        {
             let next = "it is the service's own error; check the name of the model and the request's limits there";
             return Err(self.failed(model, format!("it answers with an error: {}", self.shown(&words(&text))), next.into()));
         }
@@ -300,6 +324,10 @@ fn fault(error: ureq::Error) -> Fault {
         }
         Error::BadUri(_) | Error::Http(_) => return Fault::Lasting("it is no address".into(), "check the base URL".into()),
         Error::ConnectionFailed => "no connection".into(),
+        Error::Io(e) if e.kind() == std::io::ErrorKind::InvalidData && e.to_string().contains("certificate") => {
+            let next = "check the base URL; certificates of public authorities are taken only, not those of one's own";
+            return Fault::Lasting(format!("its certificate is not good ({e})"), next.into());
+        }
         Error::Io(e) => format!("the connection broke ({e})"),
         Error::Protocol(e) => format!("what came is cut off, or no HTTP ({e})"),
         other => return Fault::Lasting(other.to_string(), "check the base URL and the network".into()),
@@ -322,11 +350,16 @@ pub(crate) fn has_wrong_port(rest: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(_, port)| !port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
+/// Servers print the unspecified address when they listen on all; who connects to it reaches this machine.
+fn is_near(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
+}
+
 /// Whether an address names this very machine.
 pub(crate) fn is_this_machine(url: &str) -> bool {
     let uri: Uri = url.parse().unwrap_or_default();
     let name = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| is_near(address.to_canonical()))
 }
 
 #[cfg(test)]
@@ -335,7 +368,15 @@ mod tests {
 
     #[test]
     fn this_machine_is_told_from_others() {
-        for here in ["http://localhost:8000/v1", "http://127.0.0.1", "https://[::1]:80/v1", "http://[::1]", "http://name:word@localhost/"] {
+        for here in [
+            "http://localhost:8000/v1",
+            "http://127.0.0.1",
+            "https://[::1]:80/v1",
+            "http://[::1]",
+            "http://name:word@localhost/",
+            "http://0.0.0.0:8000/v1",
+            "http://[::ffff:127.0.0.1]/v1",
+        ] {
             assert!(is_this_machine(here), "{here}");
         }
         for elsewhere in [

@@ -74,6 +74,7 @@ impl KeySource {
             Self::Given(secret) => Secret::new(&secret.0, "api_key"),
             Self::Variable(name) => match std::env::var(name) {
                 Ok(text) => Secret::new(&text, name),
+                Err(std::env::VarError::NotUnicode(_)) => Err(Error::config(name, "the key has characters that no key has")),
                 Err(_) => Err(Error::config(name, "the variable is not set; put the key of the endpoint there")),
             },
             Self::File(path) => Secret::new(&text_of(path)?, &path.display().to_string()),

@@ -14,6 +14,8 @@ const NONE: &str = "none";
 /// The reference's models by name, and what the services call them now.
 const ERNIE: [(&str, &str); 4] =
     [("ernie-3.5", "ernie-3.5-8k"), ("ernie-4.0", "ernie-4.0-8k"), ("ernie-lite", "ernie-lite-8k"), ("ernie-speed", "ernie-speed-8k")];
+/// No wait is longer: a week.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Embedding model of the services for ERNIE.
 const ERNIE_EMBEDDING: &str = "embedding-v1";
 
@@ -102,7 +104,10 @@ impl LlmSettings {
 
     /// Whether the model is asked at one of the services for ERNIE.
     fn is_at_service(&self) -> bool {
-        self.params.base_url.is_none() && self.params.api_type.is_some_and(|api| api != ApiType::OpenAi)
+        match self.params.base_url.as_deref() {
+            Some(url) => ApiType::at(url.trim()).is_some(),
+            None => self.params.api_type.is_some_and(|api| api != ApiType::OpenAi),
+        }
     }
 
     /// Address up to what `/chat/completions` follows, without a slash at its end.
@@ -189,11 +194,28 @@ impl LlmParams {
             KeySource::File(path) => self.api_key_file = Some(path),
         }
     }
+
+    /// Asks at `url` from now on. A key that was named for another host is dropped with whatever says where it is; whether one was.
+    pub fn set_base_url(&mut self, url: String) -> bool {
+        let before = self.base_url.replace(url.clone()).or_else(|| self.api_type.and_then(ApiType::base_url).map(str::to_owned));
+        let has_key = self.api_key.is_some() || self.access_token.is_some() || self.api_key_env.is_some() || self.api_key_file.is_some();
+        let is_dropped = has_key && before.is_some_and(|before| host(&before) != host(&url));
+        if is_dropped {
+            (self.api_key, self.access_token, self.api_key_env, self.api_key_file) = (None, None, None, None);
+        }
+        is_dropped
+    }
+}
+
+/// An address up to its path: encrypted or not, the host and its port.
+fn host(url: &str) -> String {
+    url.trim().splitn(4, '/').take(3).collect::<Vec<_>>().join("/").to_ascii_lowercase()
 }
 
 fn seconds(name: &str, given: Option<f64>, default: f64) -> Result<Duration> {
     let value = given.unwrap_or(default);
-    Duration::try_from_secs_f64(value).map_err(|_| Error::config(name, format!("{value} is no time in seconds")))
+    let time = Duration::try_from_secs_f64(value).ok().filter(|time| *time <= LONGEST);
+    time.ok_or_else(|| Error::config(name, format!("{value} is no time in seconds; give one of up to a week ({})", LONGEST.as_secs())))
 }
 
 #[cfg(test)]
@@ -209,9 +231,27 @@ mod tests {
         let service = settings("api_type: qianfan");
         assert_eq!(service.base_url().unwrap(), "https://qianfan.baidubce.com/v2");
         assert_eq!((service.chat_model(), service.embedding_model().unwrap()), ("ernie-3.5-8k", "embedding-v1"));
+        let by_address = settings("base_url: 'https://qianfan.baidubce.com/v2/'");
+        assert_eq!((by_address.chat_model(), by_address.embedding_model().unwrap()), ("ernie-3.5-8k", "embedding-v1"));
         let own = settings("{api_type: qianfan, base_url: 'http://127.0.0.1:1/v1/chat/completions'}");
         assert_eq!((own.base_url().unwrap().as_str(), own.chat_model()), ("http://127.0.0.1:1/v1", "ernie-3.5"));
         assert!(own.embedding_model().unwrap_err().to_string().contains("--embedding-model"));
+    }
+
+    #[test]
+    fn a_key_stays_with_the_host_it_was_named_for() {
+        for (url, is_dropped) in [
+            ("https://aistudio.baidu.com/other", false),
+            ("http://aistudio.baidu.com/llm/lmapi/v3", true),
+            ("https://aistudio.baidu.com:8443/v3", true),
+            ("https://elsewhere.example/aistudio.baidu.com", true),
+        ] {
+            let mut moved = settings("{api_type: aistudio, access_token: hidden-t}");
+            assert_eq!(moved.params.set_base_url(url.into()), is_dropped, "{url}");
+            assert_eq!(moved.key().unwrap().is_none_or(|key| key.expose() != "hidden-t"), is_dropped, "{url}");
+        }
+        let mut nowhere = settings("api_key: hidden-t");
+        assert!(!nowhere.params.set_base_url("https://host/v1".into()), "it was meant for what is named later");
     }
 
     #[test]
@@ -219,6 +259,14 @@ mod tests {
         for bad in ["", "ftp://a", "https://", "https://user:word@host/v1", "https://host/v1?key=word", "https://a b"] {
             let message = settings(&format!("base_url: '{bad}'")).base_url().unwrap_err().to_string();
             assert!(message.contains("--llm-base-url") && !message.contains("word@") && !message.contains("key=word"), "{message}");
+        }
+    }
+
+    #[test]
+    fn times_beyond_a_week_are_refused() {
+        for bad in ["1e19", "604801", "-1", ".nan"] {
+            let message = settings(&format!("timeout: {bad}")).timeout().unwrap_err().to_string();
+            assert!(message.contains("a week"), "{message}");
         }
     }
 

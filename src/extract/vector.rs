@@ -71,10 +71,16 @@ pub(super) fn build(pages: &[Map<String, Value>], prompts: &Prompts, endpoint: &
     let items = pages.iter().enumerate().flat_map(|(page, texts)| texts.iter().map(move |(name, text)| (page + 1, name, text)));
     let items = items.map(|(page, name, text)| prompts.item(page, name, text.as_str().unwrap_or_default())).collect::<Vec<_>>();
     let texts = chunks(&items.join("\t"), CHUNKS);
-    let mut vectors = Vec::new();
+    let mut vectors: Vec<Vec<f32>> = Vec::new();
     for texts in texts.chunks(TEXTS_A_REQUEST) {
-        vectors.extend(endpoint.embed(texts)?.into_iter().flatten());
+        vectors.extend(endpoint.embed(texts)?);
     }
+    let mut lengths = vectors.iter().map(Vec::len);
+    if let Some((first, other)) = lengths.next().and_then(|first| Some((first, lengths.find(|length| *length != first)?))) {
+        let reason = format!("the endpoint gives vectors of {first} numbers and of {other}: more than one model stands behind the name");
+        return Err(Error::config("--embedding-model", reason + "; name one that is always the same"));
+    }
+    let vectors = vectors.concat();
     let head = Head { version: VERSION, model: endpoint.embedding_model()?.to_owned(), texts };
     Store { head, vectors }.encode()
 }
