@@ -110,7 +110,7 @@ fn orientation(turns: u32) -> Classify {
 }
 
 fn result(page: &Page, frame: Frame, loader: &Loader) -> PipelineResult {
-    let model = |name: &str| ModelChoice { name_or_dir: name.into(), hpi: Box::default() };
+    let model = |name: &str| ModelChoice::named(name);
     let detect = || loader.text_detect(&model("PP-OCRv4_mobile_det"), &DetectionOverrides::default()).expect("a detector");
     let recognise = loader.text_recognise(&model("PP-OCRv4_mobile_rec")).expect("a recogniser");
     if page.turns == 0 {

@@ -4,7 +4,7 @@
 
 use super::opened::Backends;
 use super::paddle::convert::{Converted, to_onnx};
-use super::probe::{check_alike, run_time_ms};
+use super::probe::{Answer, run_time_ms};
 use super::tensorrt::background::Builds;
 use super::tensorrt::cache::EngineCache;
 use super::tensorrt::reference::{self, difference};
@@ -212,8 +212,8 @@ impl Selector {
         let (Some((prepared, _)), Some(probe)) = (&choice.built, probe.first()) else { return Ok(()) };
         let (name, whole) = self.reference(choice);
         let feeds = [probe.print(engine)?];
-        let expected = reference::outputs(&*self.backends.open(name)?.load(&whole)?, &feeds, |_, tensor| reference::elements(tensor))?;
-        let error = difference(&expected, &reference::outputs(engine, &feeds, |_, tensor| reference::elements(tensor))?);
+        let expected = reference::answers(&*self.backends.open(name)?.load(&whole)?, &feeds)?;
+        let error = difference(&expected, &reference::answers(engine, &feeds)?);
         if error <= prepared.tolerance() {
             return Ok(());
         }
@@ -223,29 +223,38 @@ impl Selector {
 
     fn measure(&self, choice: &Choice<'_>, probe: &[Probe]) -> Result<(Arc<dyn Engine>, Option<Measured>)> {
         let options = choice.options;
-        let mut milliseconds = BTreeMap::new();
-        let mut best: Option<(f64, BackendName, Arc<dyn Engine>)> = None;
-        let mut failures = Vec::new();
-        let mut first = None;
+        let (mut timed, mut failures) = (Vec::new(), Vec::new());
         for &name in &choice.names {
-            let timed = self.load_on(name, choice).and_then(|engine| {
-                match (name, probe.first()) {
-                    (BackendName::TensorRt, _) => self.check_agreement(choice, &*engine, probe)?,
-                    (_, Some(probe)) => check_alike(&mut first, &*engine, probe)?,
-                    (_, None) => {}
+            let one = self.load_on(name, choice).and_then(|engine| {
+                let of_tensorrt = name == BackendName::TensorRt;
+                if of_tensorrt {
+                    self.check_agreement(choice, &*engine, probe)?;
                 }
-                Ok((run_time_ms(&*engine, probe, options.parallelism, &self.backends.device)?, engine))
+                let ms = run_time_ms(&*engine, probe, options.parallelism, &self.backends.device)?;
+                let answer = probe.first().filter(|_| !of_tensorrt).map(|probe| Answer::of(&*engine, probe)).transpose()?;
+                Ok((name, ms, engine, answer))
             });
-            match timed {
-                Ok((ms, engine)) => {
-                    milliseconds.insert(name.to_string(), (ms * 100.0).round() / 100.0);
-                    if best.as_ref().is_none_or(|(least, ..)| ms < least * WORTH_CHANGING) {
-                        best = Some((ms, name, engine));
-                    }
-                }
+            match one {
+                Ok(one) => timed.push(one),
                 // Its library cannot be used, whatever the model.
                 Err(e) if self.backends.is_named(name) && self.backends.open(name).is_err() => return Err(e),
                 Err(e) => failures.push((name, e)),
+            }
+        }
+        let reference = timed.iter().position(|(name, ..)| *name == BackendName::OnnxRuntime);
+        let reference = reference.and_then(|at| timed[at].3.take());
+        let mut milliseconds = BTreeMap::new();
+        let mut best: Option<(f64, BackendName, Arc<dyn Engine>)> = None;
+        for (name, ms, engine, answer) in timed {
+            if let (Some(answer), Some(reference)) = (&answer, &reference)
+                && let Err(e) = answer.check(reference)
+            {
+                failures.push((name, e));
+                continue;
+            }
+            milliseconds.insert(name.to_string(), (ms * 100.0).round() / 100.0);
+            if best.as_ref().is_none_or(|(least, ..)| ms < least * WORTH_CHANGING) {
+                best = Some((ms, name, engine));
             }
         }
         match best {

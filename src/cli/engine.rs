@@ -205,9 +205,10 @@ impl BuildArgs {
         }
         let builder = Builder::new(library, device, engines)?;
         let store = Store::new(cache)?;
-        let named = self.model.iter().map(|name| ModelChoice { name_or_dir: name.clone(), hpi: Box::default() });
+        let named = self.model.iter().map(ModelChoice::named);
         let of_pipeline = self.pipeline.as_deref().map(models_of).transpose()?;
         for choice in named.chain(of_pipeline.into_iter().flatten()) {
+            choice.check()?;
             let line = self.build(cache, &builder, &store.resolve(&choice.name_or_dir)?, &choice.hpi)?;
             write_text(out, &line)?;
         }

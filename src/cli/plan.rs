@@ -141,7 +141,10 @@ impl EngineArgs {
         }
         config.batch_size = self.batch_size.unwrap_or(config.batch_size);
         config.topk = self.topk.or(config.topk);
-        config.threshold = self.threshold.or(config.threshold);
+        if let (Some(threshold), rules) = (self.threshold, &mut config.rules) {
+            config.threshold = Some(threshold);
+            rules.iter_mut().for_each(|rules| rules.thresholds = None);
+        }
         config.check("command line")
     }
 }

@@ -216,8 +216,9 @@ impl Detect {
     /// The rows of a picture of size `picture` that are results, in their order, each with its number: a score above the
     /// threshold, a class that is no padding. Sides are cut to the picture.
     pub(super) fn kept(&self, rows: &[Row], picture: Size) -> Result<Vec<(usize, DetectedBox)>> {
-        self.check_numbers(rows)?;
-        let kept = rows.iter().enumerate().filter(|(_, [class, score, ..])| *score > self.spec.draw_threshold && *class > -1.0);
+        let is_used = |[class, score, ..]: &Row| *score > self.spec.draw_threshold && *class > -1.0;
+        self.check_numbers(rows.iter().filter(|row| is_used(row)))?;
+        let kept = rows.iter().enumerate().filter(|(_, row)| is_used(row));
         kept.map(|(number, row)| Ok((number, self.found(row, picture)?))).collect()
     }
 
@@ -226,20 +227,20 @@ impl Detect {
         match &self.rules {
             None => Ok(self.kept(rows, picture)?.into_iter().map(|(_, found)| found).collect()),
             Some(rules) => {
-                self.check_numbers(rows)?;
-                let rows = rules.apply(rows, self.spec.draw_threshold, picture, &self.spec.labels);
+                let rows = rules.above(rows, self.spec.draw_threshold);
+                self.check_numbers(&rows)?;
+                let rows = rules.apply(&rows, self.spec.draw_threshold, picture, &self.spec.labels);
                 rows.iter().map(|row| self.found(row, picture)).collect()
             }
         }
     }
 
-    /// Refuses rows above the threshold with a score that is no number, or sides that are none once they are cut to the picture.
-    fn check_numbers(&self, rows: &[Row]) -> Result<()> {
-        let is_box = |[class, score, ..]: &&Row| *score > self.spec.draw_threshold && *class > -1.0;
+    /// Refuses rows with a score that is no number, or sides that are none once they are cut to the picture.
+    fn check_numbers<'r>(&self, rows: impl IntoIterator<Item = &'r Row>) -> Result<()> {
         let is_none = |[_, score, x1, y1, x2, y2]: &&Row| {
             !score.is_finite() || [*x1, *y1, -*x2, -*y2].iter().any(|side| side.is_nan() || *side == f32::INFINITY)
         };
-        match rows.iter().filter(is_box).find(is_none) {
+        match rows.into_iter().find(is_none) {
             Some([_, score, sides @ ..]) => Err(self.network.fault(format!("a box with the score {score} and the sides {sides:?}"))),
             None => Ok(()),
         }

@@ -14,9 +14,10 @@ use crate::cache::Cache;
 use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::image::Size;
-use crate::model::{Canvas, ClassResize, ClassificationSpec, DetectionSpec, HpiConfig, ModelSpec, ResolvedModel, Store};
+use crate::model::{Canvas, ClassResize, ClassificationSpec, DetectionSpec, HpiConfig, ModelSpec, ResolvedModel, Store, stated_name};
 use crate::onnx::{Cut, OutputKind};
 use crate::tensor::Shape;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Widths of lines in fast mode are multiples of this: few widths, so that lines share runs. OpenVINO prepares itself for
@@ -45,6 +46,47 @@ pub struct ModelChoice {
     pub name_or_dir: String,
     /// The engine asked for, with its options; where none is, a measurement chooses.
     pub hpi: Box<HpiConfig>,
+    /// What a file says of the folder.
+    pub claim: Option<Box<Claim>>,
+}
+
+/// That a folder is there and holds a certain model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// The folder. Where another name has taken its place nothing is claimed.
+    pub folder: String,
+    /// The model's name.
+    pub model: String,
+    /// Where that is said.
+    pub place: String,
+}
+
+impl ModelChoice {
+    /// The model of this name, or in this folder.
+    pub fn named(name_or_dir: impl Into<String>) -> Self {
+        Self { name_or_dir: name_or_dir.into(), hpi: Box::default(), claim: None }
+    }
+
+    /// Refuses a folder that is not there, or states another model than was said.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the place.
+    pub fn check(&self) -> Result<()> {
+        let Some(Claim { folder, model, place }) = self.claim.as_deref().filter(|claim| claim.folder == self.name_or_dir) else {
+            return Ok(());
+        };
+        if !Path::new(folder).is_dir() {
+            return Err(Error::config(place, format!("model_dir `{folder}` is no folder; leave it out for the official {model}")));
+        }
+        match stated_name(Path::new(folder)) {
+            Some(stated) if stated != *model => {
+                let reason =
+                    format!("model_dir `{folder}` holds {stated}, and model_name is {model}; give the name that its inference.yml states");
+                Err(Error::config(place, reason))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How networks are opened.
@@ -111,6 +153,11 @@ impl Loader {
         Ok(Self { cache, store, selector: Arc::new(selector), options })
     }
 
+    fn resolve(&self, choice: &ModelChoice) -> Result<ResolvedModel> {
+        choice.check()?;
+        self.store.resolve(&choice.name_or_dir)
+    }
+
     /// What the networks run on.
     pub fn device(&self) -> &Device {
         &self.options.device
@@ -123,7 +170,7 @@ impl Loader {
 
     /// Opens a detector of text, straight or curved.
     pub fn text_detect(&self, choice: &ModelChoice, overrides: &DetectionOverrides) -> Result<TextDetect> {
-        let model = self.store.resolve(&choice.name_or_dir)?;
+        let model = self.resolve(choice)?;
         let ModelSpec::TextDetection(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a text detector"));
         };
@@ -134,7 +181,7 @@ impl Loader {
 
     /// Opens a text recogniser.
     pub fn text_recognise(&self, choice: &ModelChoice) -> Result<TextRecognise> {
-        let model = self.store.resolve(&choice.name_or_dir)?;
+        let model = self.resolve(choice)?;
         let ModelSpec::TextRecognition(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a text recogniser"));
         };
@@ -172,7 +219,7 @@ impl Loader {
 
     /// Opens a classifier; `topk` replaces the model's own number of classes a result names.
     pub fn classify(&self, choice: &ModelChoice, topk: Option<usize>) -> Result<Classify> {
-        let model = self.store.resolve(&choice.name_or_dir)?;
+        let model = self.resolve(choice)?;
         let ModelSpec::Classification(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a classifier"));
         };
@@ -188,7 +235,7 @@ impl Loader {
 
     /// Opens a detector of objects or page regions; `threshold` replaces the model's own for scores.
     pub fn detect(&self, choice: &ModelChoice, threshold: Option<f32>) -> Result<Detect> {
-        let model = self.store.resolve(&choice.name_or_dir)?;
+        let model = self.resolve(choice)?;
         let ModelSpec::Detection(spec @ DetectionSpec { masks: false, .. }) = &model.spec else {
             return Err(wrong_kind(&model, "a detector"));
         };
@@ -198,7 +245,7 @@ impl Loader {
 
     /// Opens an instance segmenter; `threshold` replaces the model's own for scores.
     pub fn segment_instances(&self, choice: &ModelChoice, threshold: Option<f32>) -> Result<SegmentInstances> {
-        let model = self.store.resolve(&choice.name_or_dir)?;
+        let model = self.resolve(choice)?;
         let ModelSpec::Detection(spec @ DetectionSpec { masks: true, .. }) = &model.spec else {
             return Err(wrong_kind(&model, "an instance segmenter"));
         };
@@ -208,7 +255,7 @@ impl Loader {
 
     /// Opens a semantic segmenter.
     pub fn segment(&self, choice: &ModelChoice) -> Result<Segment> {
-        let model = self.store.resolve(&choice.name_or_dir)?;
+        let model = self.resolve(choice)?;
         let ModelSpec::Segmentation(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a semantic segmenter"));
         };
@@ -218,7 +265,7 @@ impl Loader {
 
     /// Opens a recogniser of table structure.
     pub fn table(&self, choice: &ModelChoice) -> Result<TableStructure> {
-        let model = self.store.resolve(&choice.name_or_dir)?;
+        let model = self.resolve(choice)?;
         let ModelSpec::Table(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a recogniser of table structure"));
         };
@@ -228,7 +275,7 @@ impl Loader {
 
     /// Opens a network that makes photographs of pages flat.
     pub fn unwarp(&self, choice: &ModelChoice) -> Result<Unwarp> {
-        let model = self.store.resolve(&choice.name_or_dir)?;
+        let model = self.resolve(choice)?;
         let ModelSpec::Unwarping(spec) = &model.spec else {
             return Err(wrong_kind(&model, "a network that makes pages flat"));
         };

@@ -32,7 +32,7 @@ pub struct Source {
     pub onnx: Onnx,
     /// SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
-    /// Size of its file and when that was written last, when the digest was taken.
+    /// Size of its file and when that was written last, when it was opened.
     as_of: Option<(u64, SystemTime)>,
 }
 

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::time::Duration;
 
 const MAGIC: &[u8; 8] = b"HPENGIN1";
@@ -21,6 +21,8 @@ const MOST_DESCRIPTION: u64 = 1 << 20;
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// What the names of files end with while they are written.
+const PARTIAL: &str = ".partial";
 /// A file that was last written to longer ago than this is of a process that is no more.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(600);
 
@@ -153,7 +155,7 @@ fn trust(what: &str, meta: &fs::Metadata) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Writes an engine. The temporary name is this process's own: users of another cache folder may share the place and not the lock.
+/// Writes an engine. The temporary name is one of its own: users of another cache folder may share the place and not the lock.
 pub(super) fn write(path: &Path, description: &Description, plan: &[u8]) -> io::Result<()> {
     let text = serde_json::to_vec(description).map_err(io::Error::other)?;
     let mut hash = Sha256::new();
@@ -194,37 +196,23 @@ fn write_parts(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let path = &std::path::absolute(path)?; // a bare name has no folder
     let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
     fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
-    let partial = partial(path);
-    let written = write_partial(&partial, parts).and_then(|()| fs::rename(&partial, path)).and_then(|()| sync_folder(folder));
-    if written.is_err() {
-        let _ = fs::remove_file(&partial); // the error at hand is the one to report
-    }
-    written
+    let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    remove_left(folder, &prefix);
+    let permissions = fs::Permissions::from_mode(FILE_MODE);
+    let mut file = tempfile::Builder::new().prefix(&prefix).suffix(PARTIAL).permissions(permissions).tempfile_in(folder)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    sync_folder(folder)
 }
 
-fn write_partial(partial: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    remove_left(partial);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(partial)?;
-    for part in parts {
-        file.write_all(part)?;
-    }
-    file.sync_all()
-}
-
-/// The name a file has while it is written.
-fn partial(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.partial", std::process::id()))
-}
-
-/// Removes what killed processes left of the file that `partial` becomes: what has that number here, and what is old.
-fn remove_left(partial: &Path) {
-    let stem = |path: &Path| path.with_extension("").with_extension(""); // without number and ending
-    let files = partial.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().filter_map(Result::ok);
-    for path in files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "partial")) {
-        let is_old = || path.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > WRITTEN_WITHIN));
-        if stem(&path) == stem(partial) && (path == partial || is_old()) {
-            let _ = fs::remove_file(&path); // in a folder that is not ours the next step says so
+/// Removes what killed processes left of a file with this `prefix`.
+fn remove_left(folder: &Path, prefix: &str) {
+    for file in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        let name = file.file_name();
+        let is_old = || file.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > WRITTEN_WITHIN));
+        if name.to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(PARTIAL)) && is_old() {
+            let _ = fs::remove_file(file.path()); // in a folder that is not ours the next step says so
         }
     }
 }

@@ -75,10 +75,40 @@ pub fn elements(tensor: TensorRef<'_>) -> Output {
     }
 }
 
+/// Greatest scores of a detector that are compared: which of nearly equal rows comes first differs between engines.
+const SCORES: usize = 50;
+
+/// What `engine` makes of each of `feeds`, to be compared with what another makes of them: its outputs; of a detector's rows the
+/// greatest scores.
+///
+/// # Errors
+/// What the library says.
+pub fn answers(engine: &dyn Engine, feeds: &[Feed]) -> Result<Vec<Vec<Output>>> {
+    let read = |_: &str, tensor: TensorRef<'_>| (tensor.shape, elements(tensor));
+    let mut answers = Vec::with_capacity(feeds.len());
+    for outputs in outputs(engine, feeds, read)? {
+        let scores = match &outputs[..] {
+            // Where nothing is found some graphs answer with a single number.
+            [(shape, (false, rows)), (_, (true, _)), ..] if matches!(shape.dims(), [_, 6]) || rows.len() == 1 => {
+                let mut scores: Vec<f32> = rows.iter().skip(1).step_by(6).copied().collect();
+                scores.sort_by(|a, b| b.total_cmp(a));
+                scores.resize(SCORES, 0.0);
+                Some(vec![(false, scores)])
+            }
+            _ => None,
+        };
+        answers.push(scores.unwrap_or_else(|| outputs.into_iter().map(|(_, output)| output).collect()));
+    }
+    Ok(answers)
+}
+
 /// How far `found` is from `expected`, over all runs: the greatest difference of an output, as a part of its greatest absolute value; of
 /// whole numbers the part that differs.
 pub fn difference(expected: &[Vec<Output>], found: &[Vec<Output>]) -> f32 {
     let outputs = expected.first().map_or(0, Vec::len);
+    if expected.iter().chain(found).any(|run| run.len() != outputs) {
+        return f32::INFINITY;
+    }
     let of_output = |index: usize| {
         let (mut worst, mut greatest, mut unlike, mut count) = (0.0_f32, f32::MIN_POSITIVE, 0, 0);
         for (a, b) in expected.iter().zip(found) {

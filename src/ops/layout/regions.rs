@@ -101,7 +101,8 @@ impl RegionRules {
         cut.filter(|[_, _, x1, y1, x2, y2]| x2 > x1 && y2 > y1).collect()
     }
 
-    fn above(&self, rows: &[Row], threshold: f32) -> Vec<Row> {
+    /// The rows whose score is what their class needs, `threshold` where nothing is said of classes.
+    pub fn above(&self, rows: &[Row], threshold: f32) -> Vec<Row> {
         let Some(by_class) = &self.thresholds else {
             return rows.iter().copied().filter(|&[class, score, ..]| score > threshold && class > -1.0).collect();
         };

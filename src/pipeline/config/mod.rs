@@ -76,6 +76,7 @@ impl std::fmt::Display for Dialect {
 
 /// Configuration of any pipeline.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one a run")]
 pub enum PipelineConfig {
     /// Of OCR.
     Ocr(OcrConfig),
@@ -217,7 +218,12 @@ fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(d
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Whether `name` is one of PaddleX's words for no model.
+/// A device, where one is named.
+fn device<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|name| !is_no_name(name)))
+}
+
+/// Whether `name` is one of PaddleX's words for none.
 fn is_no_name(name: &str) -> bool {
     name.trim().is_empty() || name.eq_ignore_ascii_case("none")
 }

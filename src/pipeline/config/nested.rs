@@ -2,13 +2,12 @@
 
 use super::{is_no_name, or_default};
 use crate::error::{Error, Result};
-use crate::model::{HpiConfig, stated_name};
-use crate::modules::loader::ModelChoice;
+use crate::model::HpiConfig;
+use crate::modules::loader::{Claim, ModelChoice};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// A refusal of what stands at `value` in the file `place`.
 pub(super) fn refused<T>(place: &str, value: &Spanned<T>, reason: impl std::fmt::Display) -> Error {
@@ -158,26 +157,17 @@ pub(super) struct Module {
 
 impl Module {
     /// The network, with `general` where its own section says nothing of engines.
-    pub fn choice(self, general: &HpiConfig, place: &str) -> Result<ModelChoice> {
+    pub fn choice(self, general: &HpiConfig, place: &str) -> ModelChoice {
         choice(self.model_name, self.model_dir, &self.hpi_config, general, place)
     }
 }
 
-/// The network in the folder `dir`, which holds that of the official `name`; where there is none, the official one.
-pub(super) fn choice(name: String, dir: Option<Spanned<String>>, own: &HpiConfig, general: &HpiConfig, place: &str) -> Result<ModelChoice> {
+/// The network in the folder `dir`, which is to hold that of the official `name`; where none is given, the official one.
+pub(super) fn choice(name: String, dir: Option<Spanned<String>>, own: &HpiConfig, general: &HpiConfig, place: &str) -> ModelChoice {
     let hpi = Box::new(own.over(general));
-    let Some(dir) = dir.filter(|dir| !is_no_name(&dir.value)) else { return Ok(ModelChoice { name_or_dir: name, hpi }) };
-    let folder = Path::new(&dir.value);
-    if !folder.is_dir() {
-        let reason = format!("model_dir `{}` is no folder; leave it out for the official {name}", dir.value);
-        return Err(refused(place, &dir, reason));
-    }
-    match stated_name(folder) {
-        Some(stated) if stated != name => {
-            let reason =
-                format!("model_dir `{}` holds {stated}, and model_name is {name}; give the name that its inference.yml states", dir.value);
-            Err(refused(place, &dir, reason))
-        }
-        _ => Ok(ModelChoice { name_or_dir: dir.value, hpi }),
-    }
+    let Some(dir) = dir.filter(|dir| !is_no_name(&dir.value)) else { return ModelChoice { name_or_dir: name, hpi, claim: None } };
+    let at = dir.referenced;
+    let place = format!("{place}, line {}, column {}", at.line(), at.column());
+    let claim = Claim { folder: dir.value.clone(), model: name, place };
+    ModelChoice { name_or_dir: dir.value, hpi, claim: Some(claim.into()) }
 }

@@ -1,6 +1,6 @@
 //! Configuration of OCR.
 
-use super::{Dialect, HpiParams, PpOption, is_no_name, or_default, read_yaml};
+use super::{Dialect, HpiParams, PpOption, device, or_default, read_yaml};
 use crate::error::{Error, Result};
 use crate::model::{HpiConfig, LimitType};
 use crate::modules::batch::{BatchLimits, Padding};
@@ -34,10 +34,9 @@ pub struct OcrConfig {
 
 impl Default for OcrConfig {
     fn default() -> Self {
-        let model = |name: &str| ModelChoice { name_or_dir: name.into(), hpi: Box::default() };
         Self {
-            text_det_model: model("PP-OCRv4_mobile_det"),
-            text_rec_model: model("PP-OCRv4_mobile_rec"),
+            text_det_model: ModelChoice::named("PP-OCRv4_mobile_det"),
+            text_rec_model: ModelChoice::named("PP-OCRv4_mobile_rec"),
             detection: DetectionOverrides::default(),
             score_thresh: 0.0,
             batch: None,
@@ -78,6 +77,7 @@ mod beta1 {
         text_rec_model: Option<String>,
         text_rec_batch_size: Option<usize>,
         text_det_batch_size: Option<usize>,
+        #[serde(default, deserialize_with = "device")]
         device: Option<String>,
         #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
@@ -104,7 +104,7 @@ mod beta1 {
             if p.text_det_batch_size.is_some_and(|n| n > 1) {
                 tracing::warn!("{place}: text_det_batch_size above 1 has no effect: detection runs picture by picture");
             }
-            config.device = p.device.filter(|device| !is_no_name(device));
+            config.device = p.device;
             Ok(config)
         }
     }
@@ -131,6 +131,7 @@ pub(super) mod v3 {
         modules: SubModules,
         #[serde(rename = "SubPipelines")]
         pipelines: Option<SubPipelines>,
+        #[serde(default, deserialize_with = "device")]
         device: Option<String>,
         #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
@@ -259,8 +260,8 @@ pub(super) mod v3 {
                 given => given.map_or(MAX_SIDE_LIMIT, |given| given.value),
             };
             let mut config = OcrConfig {
-                text_det_model: choice(d.model_name, d.model_dir, &d.hpi_config, &general, place)?,
-                text_rec_model: choice(r.model_name, r.model_dir, &r.hpi_config, &general, place)?,
+                text_det_model: choice(d.model_name, d.model_dir, &d.hpi_config, &general, place),
+                text_rec_model: choice(r.model_name, r.model_dir, &r.hpi_config, &general, place),
                 detection: DetectionOverrides {
                     limit_side_len: d.limit_side_len.unwrap_or(Some(defaults.limit_side_len)),
                     limit_type: d.limit_type.unwrap_or(Some(defaults.limit_type)),
@@ -272,7 +273,7 @@ pub(super) mod v3 {
                     is_from_top: defaults.is_from_top,
                 },
                 score_thresh: r.score_thresh.unwrap_or(0.0),
-                device: self.device.filter(|device| !is_no_name(device)),
+                device: self.device,
                 ..OcrConfig::default()
             };
             config.set_batch_size(r.batch_size, place)?;

@@ -1,6 +1,6 @@
 //! Configuration of the pipelines with one network.
 
-use super::{Dialect, HpiParams, PpOption, is_no_name, or_default, read_yaml};
+use super::{Dialect, HpiParams, PpOption, device, or_default, read_yaml};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::modules::loader::ModelChoice;
@@ -34,7 +34,7 @@ pub struct PictureConfig {
 impl PictureConfig {
     /// The defaults of `task`.
     pub fn new(task: Task) -> Self {
-        let model = ModelChoice { name_or_dir: task.default_model().into(), hpi: Box::default() };
+        let model = ModelChoice::named(task.default_model());
         Self { task, model, batch_size: 1, topk: None, threshold: None, rules: None, device: None }
     }
 
@@ -89,6 +89,7 @@ mod beta1 {
         batch_size: Option<usize>,
         topk: Option<usize>,
         threshold: Option<f32>,
+        #[serde(default, deserialize_with = "device")]
         device: Option<String>,
         #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
@@ -107,12 +108,12 @@ mod beta1 {
             let defaults = PictureConfig::new(task);
             PictureConfig {
                 task,
-                model: ModelChoice { name_or_dir: p.model.unwrap_or(defaults.model.name_or_dir), hpi: p.hpi_config.into() },
+                model: ModelChoice { hpi: p.hpi_config.into(), ..p.model.map_or(defaults.model, ModelChoice::named) },
                 batch_size: p.batch_size.unwrap_or(defaults.batch_size),
                 topk: p.topk,
                 threshold: p.threshold,
                 rules: None,
-                device: p.device.filter(|device| !is_no_name(device)),
+                device: p.device,
             }
         }
     }
@@ -130,6 +131,7 @@ mod v3 {
         _pipeline_name: String,
         #[serde(rename = "SubModules")]
         modules: SubModules,
+        #[serde(default, deserialize_with = "device")]
         device: Option<String>,
         #[serde(default, deserialize_with = "or_default")]
         hpi_config: HpiConfig,
@@ -184,18 +186,18 @@ mod v3 {
             }
             let (threshold, by_class) = threshold(&module.threshold, place)?;
             if let (Some(given), Some(_), true) = (&module.threshold, &by_class, task != Task::ObjectDetection) {
-                return Err(refused(place, given, format!("`threshold` of {task} is one number from 0 to 1")));
+                return Err(refused(place, given, "`threshold` by class is of object_detection only"));
             }
             let rules = (task == Task::ObjectDetection).then(|| RegionRules { thresholds: by_class, ..RegionRules::default() }.into());
             let defaults = PictureConfig::new(task);
             Ok(PictureConfig {
                 task,
-                model: choice(module.model_name, module.model_dir, &module.hpi_config, &self.hpi_config, place)?,
+                model: choice(module.model_name, module.model_dir, &module.hpi_config, &self.hpi_config, place),
                 batch_size: module.batch_size.unwrap_or(defaults.batch_size),
                 topk: module.topk,
                 threshold,
                 rules,
-                device: self.device.filter(|device| !is_no_name(device)),
+                device: self.device,
             })
         }
     }

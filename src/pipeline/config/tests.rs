@@ -87,7 +87,7 @@ fn settings_of_picture_pipelines_may_be_unset() {
     }
     let instances = file.replace("object_detection", "instance_segmentation").replace("ObjectDetection", "InstanceSegmentation");
     let message = refusal(&instances.replace("None", "{0: 0.45}").replace("img_size: null, ", ""));
-    assert!(message.contains("line 3, column") && message.contains("is one number from 0 to 1"), "{message}");
+    assert!(message.contains("line 3, column") && message.contains("`threshold` by class is of object_detection only"), "{message}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::extract::{LlmParams, LlmSettings};
 use crate::model::HpiConfig;
 use crate::pipeline::DocumentTask;
-use crate::pipeline::config::{Global, HpiParams, PpOption, is_no_name, or_default, read_yaml};
+use crate::pipeline::config::{Global, HpiParams, PpOption, device, is_no_name, or_default, read_yaml};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
@@ -60,6 +60,7 @@ struct Section {
     _doc_image_ori_cls_batch_size: Option<usize>,
     #[serde(rename = "doc_image_unwarp_batch_size")]
     _doc_image_unwarp_batch_size: Option<usize>,
+    #[serde(default, deserialize_with = "device")]
     device: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,

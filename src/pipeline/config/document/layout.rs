@@ -127,7 +127,7 @@ impl Layout {
             rules.merge = mode.value.merge().ok_or_else(|| refused(place, mode, reason))?;
         }
         config.layout_rules = Some(Box::new(rules));
-        config.layout_model = Some(choice(self.model_name, self.model_dir, &self.hpi_config, general, place)?);
+        config.layout_model = Some(choice(self.model_name, self.model_dir, &self.hpi_config, general, place));
         Ok(())
     }
 }

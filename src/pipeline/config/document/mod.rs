@@ -62,7 +62,7 @@ pub struct Questions {
 impl DocumentConfig {
     /// The defaults of `task`, those of the reference's pipeline file.
     pub fn new(task: DocumentTask) -> Self {
-        let model = |name: &str| ModelChoice { name_or_dir: name.into(), hpi: Box::default() };
+        let model = |name: &str| ModelChoice::named(name);
         let (layout, table, detector, recogniser) = match task {
             DocumentTask::Seals => ("RT-DETR-H_layout_3cls", None, "PP-OCRv4_server_seal_det", "PP-OCRv4_server_rec"),
             DocumentTask::Pages => ("RT-DETR-H_layout_3cls", Some("SLANet_plus"), "PP-OCRv4_server_det", "PP-OCRv4_server_rec"),
@@ -113,7 +113,7 @@ impl DocumentConfig {
             return refused(&format!("needs a `{key}`"));
         }
         let hpi = slot.as_ref().map(|choice| choice.hpi.clone()).unwrap_or_default();
-        *slot = name.map(|name| ModelChoice { name_or_dir: name.into(), hpi });
+        *slot = name.map(|name| ModelChoice { hpi, ..ModelChoice::named(name) });
         Ok(())
     }
 

@@ -40,7 +40,7 @@ impl Preprocessor {
         let PreprocessorModules { orientation, unwarping } = self.modules;
         let model = |key, switch, section, module: Option<Module>| {
             let is_taken = step(key, switch, section, module.is_some()).is_taken(place)?;
-            module.filter(|_| is_taken).map(|module| module.choice(&general, place)).transpose()
+            Ok(module.filter(|_| is_taken).map(|module| module.choice(&general, place)))
         };
         Ok((
             model("use_doc_orientation_classify", &self.use_doc_orientation_classify, "DocOrientationClassify", orientation)?,

@@ -187,11 +187,17 @@ fn a_folder_holds_the_model_that_is_named() {
     let text = tables().replacen("model_dir: demo", &format!("model_dir: {:?}", folder.path().display().to_string()), 1);
     assert!(names(&read(&text).unwrap()).contains(&folder.path().display().to_string()), "nothing is said of it");
     std::fs::write(folder.path().join("inference.yml"), "Global: {model_name: SLANet_plus}\n").expect("written");
-    let message = read(&text).unwrap_err().to_string();
+    let check = |text: &str| read(text).unwrap().table_model.unwrap().check();
+    let message = check(&text).unwrap_err().to_string();
     assert!(message.contains("line 7, column") && message.contains("holds SLANet_plus, and model_name is cells"), "{message}");
-    assert!(read(&text.replace("model_name: cells", "model_name: SLANet_plus")).is_ok());
-    let message = read(&tables().replacen("model_dir: demo", "model_dir: SLANet", 1)).unwrap_err().to_string();
+    assert!(check(&text.replace("model_name: cells", "model_name: SLANet_plus")).is_ok());
+    let elsewhere = tables().replacen("model_dir: demo", "model_dir: SLANet", 1);
+    let message = check(&elsewhere).unwrap_err().to_string();
     assert!(message.contains("line 7, column") && message.contains("model_dir `SLANet` is no folder"), "{message}");
+    let mut config = read(&elsewhere).unwrap();
+    config.set_model("table_model", Some("SLANet_plus"), "--table-model").unwrap();
+    config.table_model.unwrap().check().unwrap();
+    assert_eq!(read(&elsewhere.replace("device: cpu", "device: None")).unwrap().text.device, None);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::pipeline::DocumentTask;
 use crate::pipeline::config::nested::{Module, Switch, step};
-use crate::pipeline::config::or_default;
+use crate::pipeline::config::{device, or_default};
 use crate::pipeline::config::{ocr, read_yaml};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -37,6 +37,7 @@ struct Seals {
     modules: LayoutOnly,
     #[serde(rename = "SubPipelines")]
     pipelines: SealPipelines,
+    #[serde(default, deserialize_with = "device")]
     device: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
@@ -70,6 +71,7 @@ struct Tables {
     modules: TableModules,
     #[serde(rename = "SubPipelines", default)]
     pipelines: TablePipelines,
+    #[serde(default, deserialize_with = "device")]
     device: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
@@ -110,6 +112,7 @@ struct Pages {
     questions: Sections,
     #[serde(rename = "SubPipelines", default)]
     pipelines: PagePipelines,
+    #[serde(default, deserialize_with = "device")]
     device: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     hpi_config: HpiConfig,
@@ -226,7 +229,7 @@ impl Tables {
         if let Some(layout) = layout {
             layout.put_into(config, &general, place)?;
         }
-        config.table_model = Some(structure.choice(&general, place)?);
+        config.table_model = Some(structure.choice(&general, place));
         if let Some(ocr) = ocr {
             config.text = sub_ocr(ocr, &general, "general", place)?;
         }
@@ -245,7 +248,7 @@ impl Tables {
             step(key, switch, section, is_there).must_be_off(place)?;
         }
         top_level_device(self.device.as_deref(), place)?;
-        config.table_model = Some(self.modules.structure.choice(&self.hpi_config.over(general), place)?);
+        config.table_model = Some(self.modules.structure.choice(&self.hpi_config.over(general), place));
         Ok(())
     }
 }
