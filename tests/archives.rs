@@ -162,6 +162,7 @@ fn what_is_not_the_model_is_refused_and_nothing_stays() {
         (archive("ResNet18", &yml.replace("topk: 2", "topk: many"), &network), "inference.yml:58:11"),
         (archive("ResNet18", include_str!("fixtures/spec/bomb.yml"), &network), "more entries, aliases or text"),
         (resnet18()[..700].to_vec(), "cannot unpack"),
+        (resnet18()[..2048].to_vec(), "holds no whole model"), // its description comes last
         (b"<html>sorry</html>".repeat(100), "cannot unpack"),
         (escapes, "leaves the folder"),
     ];

@@ -362,6 +362,32 @@ fn without_a_layout_a_picture_is_one_seal() {
     }
 }
 
+/// Blue is the first plane of what networks are fed, wherever it stands in the picture.
+#[test]
+fn the_order_of_channels_is_that_of_the_picture() {
+    let config = DocumentConfig { layout_model: None, ..DocumentConfig::new(DocumentTask::Seals) };
+    let texts = [(PixelFormat::Bgr, [40, 90, 200]), (PixelFormat::Rgb, [200, 90, 40])].map(|(format, ink)| {
+        let mut data = page(&[(60, 60, 160, 40, 0)]).image.view().pixels().expect("pixels").data.to_vec();
+        data.as_chunks_mut::<3>().0.iter_mut().filter(|pixel| **pixel == [0; 3]).for_each(|pixel| *pixel = ink);
+        let frame = Frame::from_image(ImageBuf::new(data, PAGE, format).expect("a page"));
+        let detect = detector(BoxType::Quad);
+        let pipeline = SealRecognition::new(DocPreprocessor::default(), None, detect, recogniser(), &config, 1).expect("a pipeline");
+        pipeline.predict(&[frame]).pop().expect("one").expect("a result").seals.remove(0).text.rec_text
+    });
+    assert_eq!(texts, [["<script>&"]; 2]);
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_refused_from_the_library_too() {
+    for unclip_ratio in [f64::NAN, -1.0, 1e16] {
+        let mut config = DocumentConfig::new(DocumentTask::Seals);
+        config.text.detection.unclip_ratio = Some(unclip_ratio);
+        let message = config.check("configuration").expect_err("refused").to_string();
+        assert!(message.contains("unclip_ratio"), "{message}");
+    }
+    assert!(ImageBuf::new(vec![0; 26], Size::new(2_154_230_017, 2_854_344_542), PixelFormat::Bgr).is_err(), "no product is so small");
+}
+
 #[test]
 fn the_longer_side_of_a_detectors_input_has_a_limit() {
     let config = DocumentConfig { layout_model: None, ..DocumentConfig::new(DocumentTask::Seals) };

@@ -312,6 +312,8 @@ pub struct LoadOptions {
     pub paddle: Option<PaddleProgram>,
     /// SHA-256 of the network, in hexadecimal: what cached forms and measurements are filed under.
     pub model_sha256: String,
+    /// Whether that is what it ought to be, and was not computed: the file is held against it when a form of it is made.
+    pub is_pinned: bool,
     /// Whether the graph may be rewritten into the form that the engine runs fastest. Results change by rounding only.
     pub rewrite: bool,
     /// Arithmetic.
@@ -336,6 +338,7 @@ impl LoadOptions {
             onnx: None,
             paddle: None,
             model_sha256: String::new(),
+            is_pinned: false,
             rewrite: true,
             precision: Precision::Float32,
             parallelism: Parallelism { streams: 1, threads_per_stream: 1 },

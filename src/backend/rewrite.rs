@@ -1,8 +1,8 @@
 //! Rewritten forms of a model: of a file, made once and kept in the cache folder under the model's content hash; else in memory.
 
 use super::{BackendName, LoadOptions, Onnx};
-use crate::cache::{safe_name, write_atomic};
-use crate::error::Result;
+use crate::cache::{safe_name, sha256, write_atomic};
+use crate::error::{Error, Result};
 use crate::onnx::{Classifier, Model, OutputKind, REWRITE_VERSION, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub fn load<T>(options: &LoadOptions, target: Target, load: impl Fn(Graph) -> Re
         }
     }
     let model = match onnx {
-        Onnx::File(path) => Model::read(path),
+        Onnx::File(path) => read(path, options),
         Onnx::Bytes(bytes) => Model::decode(bytes, &options.model),
     }?;
     model.require_tensors()?;
@@ -59,6 +59,16 @@ pub fn load<T>(options: &LoadOptions, target: Target, load: impl Fn(Graph) -> Re
         tracing::warn!("{}: the graph is used as it is, its faster form does not load: {refused}", options.model);
         Ok(loaded)
     })
+}
+
+/// The graph in a file; one that is pinned has to be what it ought to be.
+fn read(path: &Path, options: &LoadOptions) -> Result<Model> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    if options.is_pinned && sha256(&bytes) != options.model_sha256 {
+        let reason = format!("it is not the network of {0}, its SHA-256 is another; `hpinfer model pull {0}` fetches that", options.model);
+        return Err(Error::input(path.display().to_string(), reason));
+    }
+    Model::decode(&bytes, path)
 }
 
 impl From<Target> for BackendName {
@@ -151,6 +161,9 @@ mod tests {
         let message = open().unwrap_err().to_string();
         assert!(message.contains("inference.onnx") && tries.get() == 0, "{message}");
         std::fs::write(&original, sample::bytes()).unwrap();
+        let pinned = LoadOptions { is_pinned: true, ..options.clone() };
+        let message = load(&pinned, Target::OnnxRuntime, |_| Ok(())).unwrap_err().to_string();
+        assert!(message.contains("inference.onnx") && message.contains("model pull sample"), "{message}");
         std::fs::create_dir(folder.path().join("compiled")).unwrap();
         let kept = open().unwrap();
         assert!(kept.starts_with(folder.path().join("compiled")) && tries.get() == 1);
@@ -167,7 +180,7 @@ mod tests {
         let refuse_unless = |is_taken: fn(&[u8]) -> bool| {
             load(&options, Target::OnnxRuntime, |graph| match graph.onnx {
                 Onnx::Bytes(bytes) if is_taken(&bytes) => Ok(()),
-                _ => Err(crate::error::Error::input("sample", "refused")),
+                _ => Err(Error::input("sample", "refused")),
             })
         };
         assert!(refuse_unless(|bytes| bytes == sample::bytes()).is_ok());

@@ -142,7 +142,7 @@ impl Selector {
     /// `options` with the network as ONNX.
     fn converted(&self, options: &LoadOptions, program: &PaddleProgram) -> Result<LoadOptions> {
         let Converted { onnx, key } = to_onnx(&self.backends.cache, &options.model, &program.files, &options.model_sha256)?;
-        Ok(LoadOptions { onnx: Some(Onnx::File(onnx)), model_sha256: key, ..options.clone() })
+        Ok(LoadOptions { onnx: Some(Onnx::File(onnx)), model_sha256: key, is_pinned: false, ..options.clone() })
     }
 
     /// The one engine to choose for a model that `why` is not converted: OpenVINO, where it reads the program itself.

@@ -131,6 +131,7 @@ mod tests {
             onnx: None,
             paddle: None,
             model_sha256: String::new(),
+            is_pinned: false,
             rewrite: true,
             precision: Precision::Float32,
             parallelism: Parallelism { streams: 2, threads_per_stream: 6 },

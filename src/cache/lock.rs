@@ -2,9 +2,16 @@
 
 use super::{Cache, Progress};
 use crate::error::Result;
+use crate::trace::NOTE;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+/// A wait of this length is nothing to speak of.
+const SHORT: Duration = Duration::from_secs(2);
+/// How often a lock is tried meanwhile.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// Exclusive right to make one thing in the cache. Given up when dropped or when the process ends in any way.
 #[derive(Debug)]
@@ -24,6 +31,16 @@ pub fn lock_file(path: &Path, what: &str) -> io::Result<Lock> {
         Err(TryLockError::Error(e)) => return Err(e),
         Err(TryLockError::WouldBlock) => {
             let _waiting = Progress::spinner(format!("waiting until {what} is made"));
+            let start = Instant::now();
+            while start.elapsed() < SHORT {
+                thread::sleep(GLANCE);
+                match file.try_lock() {
+                    Err(TryLockError::WouldBlock) => {}
+                    Err(TryLockError::Error(e)) => return Err(e),
+                    Ok(()) => return Ok(Lock { _file: file }),
+                }
+            }
+            tracing::info!(target: NOTE, "waiting until {what} is made: another process holds {}", path.display());
             file.lock()?;
         }
     }

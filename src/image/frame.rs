@@ -66,9 +66,10 @@ pub struct ImageBuf {
 impl ImageBuf {
     /// Wraps `data`; an error when its length does not fit size and format, or a side is zero.
     pub fn new(data: Vec<u8>, size: Size, format: PixelFormat) -> Result<Self> {
-        let expected = size.area() as usize * format.bytes();
-        if data.len() != expected || expected == 0 {
-            return Err(Error::input("image", format!("{} bytes for a {size} {format:?} picture of {expected}", data.len())));
+        let expected = size.area().checked_mul(format.bytes() as u64);
+        if data.is_empty() || expected != Some(data.len() as u64) {
+            let needed = expected.map_or("more than there can be".into(), |bytes| bytes.to_string());
+            return Err(Error::input("image", format!("{} bytes for a {size} {format:?} picture of {needed}", data.len())));
         }
         Ok(Self { data, size, format })
     }

@@ -92,6 +92,9 @@ fn unpack(cache: &Cache, model: &Known, download: &Download<'_>, archive: &Path,
     }
     cache.unpack_tar(download, archive, target, LONGEST, |folder, names| {
         folder::open_known(folder, model)?;
+        if !folder::is_whole(folder) {
+            return Err(download.missing(format!("{} holds no whole model: its network or inference.yml is missing", download.url)));
+        }
         let sum = |name: &PathBuf| Ok((name.display().to_string(), Sum::of(&folder.join(name))?));
         let files = names.iter().map(sum).collect::<Result<_>>()?;
         Record { url: download.url.to_owned(), archive: found, files }.write(cache, model)

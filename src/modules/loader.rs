@@ -366,6 +366,7 @@ pub fn load_options(cache: &Cache, model: &ResolvedModel, parallelism: Paralleli
         onnx: model.files.onnx.clone().map(Onnx::File),
         paddle: model.files.paddle.clone().map(Into::into),
         model_sha256: model.sha256()?,
+        is_pinned: model.is_pinned(),
         parallelism,
         cache_dir: Some(cache.subdir("compiled")?),
         ..LoadOptions::new(&model.name)

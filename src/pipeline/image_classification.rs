@@ -13,6 +13,7 @@ pub type ImageClassification = PicturePipeline<Classify>;
 impl ImageClassification {
     /// Finds, fetches and opens the network of `config`.
     pub fn open(config: &PictureConfig, loader: &Loader) -> Result<Self> {
+        config.check("configuration")?;
         Self::new(loader.classify(&config.model, config.topk)?, config.batch_size, loader.threads())
     }
 }

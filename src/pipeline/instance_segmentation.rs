@@ -13,6 +13,7 @@ pub type InstanceSegmentation = PicturePipeline<SegmentInstances>;
 impl InstanceSegmentation {
     /// Finds, fetches and opens the network of `config`.
     pub fn open(config: &PictureConfig, loader: &Loader) -> Result<Self> {
+        config.check("configuration")?;
         Self::new(loader.segment_instances(&config.model, config.threshold)?, config.batch_size, loader.threads())
     }
 }

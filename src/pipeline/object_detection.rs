@@ -12,6 +12,7 @@ pub type ObjectDetection = PicturePipeline<Detect>;
 impl ObjectDetection {
     /// Finds, fetches and opens the network of `config`.
     pub fn open(config: &PictureConfig, loader: &Loader) -> Result<Self> {
+        config.check("configuration")?;
         Self::new(
             loader.detect(&config.model, config.threshold)?.with_rules(config.rules.as_deref().cloned())?,
             config.batch_size,

@@ -24,6 +24,7 @@ pub type Ocr = Staffed<OcrSteps>;
 impl Ocr {
     /// Finds, fetches and opens the networks of `config`.
     pub fn open(config: &OcrConfig, loader: &Loader) -> Result<Self> {
+        config.check("configuration")?;
         let (detect, recognise) =
             rayon::join(|| loader.text_detect(&config.text_det_model, &config.detection), || loader.text_recognise(&config.text_rec_model));
         Self::new(detect?, recognise?, config, loader.threads())

@@ -63,6 +63,7 @@ impl Pages {
     /// # Errors
     /// Also [`Error::Config`] when the configuration names no layout model.
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
+        config.check("configuration")?;
         let missing = || Error::config("layout_model", format!("{} needs this model", config.task));
         let DocPreprocessor { orientation, unwarp } = DocPreprocessor::open(config, loader)?;
         let modules = PageModules {

@@ -31,6 +31,7 @@ pub type SealRecognition = Staffed<SealSteps>;
 impl SealRecognition {
     /// Finds, fetches and opens the networks of `config`.
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
+        config.check("configuration")?;
         let preprocessor = DocPreprocessor::open(config, loader)?;
         let layout = layout::open(config, loader)?;
         let detect = loader.text_detect(&config.text.text_det_model, &config.text.detection)?;

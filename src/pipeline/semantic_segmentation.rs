@@ -12,6 +12,7 @@ pub type SemanticSegmentation = PicturePipeline<Segment>;
 impl SemanticSegmentation {
     /// Finds, fetches and opens the network of `config`.
     pub fn open(config: &PictureConfig, loader: &Loader) -> Result<Self> {
+        config.check("configuration")?;
         Self::new(loader.segment(&config.model)?, config.batch_size, loader.threads())
     }
 }

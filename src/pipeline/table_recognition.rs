@@ -36,6 +36,7 @@ impl TableRecognition {
     /// # Errors
     /// Also [`Error::Config`] when the configuration names no layout or table model.
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
+        config.check("configuration")?;
         let missing = |key: &str| Error::config(key, "table_recognition needs this model");
         let preprocessor = DocPreprocessor::open(config, loader)?;
         let layout = layout::open(config, loader)?.ok_or_else(|| missing("layout_model"))?;

@@ -4,7 +4,7 @@ mod gpu;
 
 use crate::backend::{Engine, Pool, RunInfo, Session, host};
 use crate::error::{Error, Result};
-use crate::image::{ImageView, PictureRef, PixelFormat, Resident, Size};
+use crate::image::{ImageView, PictureRef, Resident, Size};
 use crate::model::TextRecognitionSpec;
 use crate::onnx::OutputKind;
 use crate::ops::ctc::cpu::Greedy;
@@ -166,7 +166,7 @@ impl TextRecognise {
             let image = line.image.pixels()?;
             times.measure(Stage::Crop, || curve::warp(image, line.crop, &mut scratch.crop, &mut scratch.warp))?;
             times.measure(Stage::RecPre, || {
-                let src = ImageView { data: &scratch.crop, size: line.crop.size(), format: PixelFormat::Bgr };
+                let src = ImageView { data: &scratch.crop, size: line.crop.size(), format: image.format };
                 let resized = self.resized(line.crop.size(), canvas);
                 resize_norm::cpu::run(&[Item::whole(src, resized)], &params, out, &mut scratch.resize)
             })?;

@@ -91,6 +91,21 @@ impl DocumentConfig {
         optional.chain([self.text.text_det_model, self.text.text_rec_model]).collect()
     }
 
+    /// Refuses numbers that make no sense; `place` names where they stand.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn check(&self, place: &str) -> Result<()> {
+        self.text.check(place)?;
+        self.seal_detection.check(place)?;
+        match self.layout_threshold {
+            Some(score) if !(0.0..=1.0).contains(&score) => {
+                Err(Error::config(place, format!("layout_threshold: {score} is not within 0 to 1")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Puts `name` in the place of the model at `key` of a pipeline file; `place` is where the name stands. `None`, and the name
     /// `none`, leave the model's step out.
     ///
@@ -100,6 +115,12 @@ impl DocumentConfig {
         let task = self.task;
         let name = name.filter(|name| !is_no_name(name));
         let refused = |reason: &str| Err(Error::config(place, format!("{task} {reason}")));
+        if (key, task) == ("seal_text_det_model", DocumentTask::Seals) {
+            let Some(name) = name else { return refused(&format!("needs a `{key}`")) };
+            let hpi = std::mem::take(&mut self.text.text_det_model.hpi);
+            self.text.text_det_model = ModelChoice { hpi, ..ModelChoice::named(name) };
+            return Ok(());
+        }
         let (slot, needed) = match (key, task) {
             ("layout_model", _) => (&mut self.layout_model, task != DocumentTask::Seals),
             ("table_model", DocumentTask::Tables | DocumentTask::Pages) => (&mut self.table_model, task == DocumentTask::Tables),
