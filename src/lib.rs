@@ -13,8 +13,8 @@
 //! # Ok::<(), hpinfer::Error>(())
 //! ```
 //!
-//! The published builds of ONNX Runtime send telemetry unless `ORT_DISABLE_TELEMETRY` is 1 when they are opened: the command sees to that,
-//! programs with this library set it before they start threads.
+//! The telemetry of ONNX Runtime is turned off. Its published builds also leave files in the user's home unless `ORT_DISABLE_TELEMETRY` is 1
+//! when they are opened: the command sees to that, programs with this library set it before they start threads.
 //!
 //! Data runs one way: a [`source`] yields pictures, [`modules`] prepare them with [`ops`], run networks on [`backend`]
 //! sessions and interpret the outputs, a [`pipeline`] wires modules together and returns [`result`]s. [`schedule`]
