@@ -36,7 +36,7 @@ pub(super) struct Changing {
 impl Changing {
     pub fn new(shared: Arc<Shared>, mut session: Box<dyn Session>, is_built: bool, inputs: usize) -> Self {
         let stream = session.on_gpu().map(|gpu| gpu.stream().clone());
-        let (shapes, other, previous, mark) = (vec![Shape::new(&[0]); inputs], None, None, EngineSet::default());
+        let (shapes, other, previous, mark) = (vec![Shape::new(&[0]); inputs], None, None, shared.marks[1]);
         Self { shared, session, is_built, stream, shapes, unasked: true, mark, lends: false, other, on_other: false, previous }
     }
 
