@@ -230,8 +230,12 @@ fn vectors_of_unlike_lengths_make_no_store_and_numbers_must_follow_each_other() 
     let info = VisualInfo { ocr_text: vec![page(&[("text", &"x".repeat(9000))])], ..VisualInfo::default() };
     let message = stub.extractor().build_vector(&info, 100).expect_err("refused").to_string();
     assert!(message.contains("of 2 numbers and of 3"), "{message}");
-    let stub = Stub::new(|_, _| ok(json!({"data": [{"index": 0, "embedding": [1.0]}, {"index": 0, "embedding": [2.0]}]})));
-    assert!(stub.endpoint().embed(&["a".into(), "b".into()]).expect_err("refused").to_string().contains("number its vectors"));
+    let numbered = |second: u32| {
+        let stub = Stub::new(move |_, _| ok(json!({"data": [{"index": 0, "embedding": [1.0]}, {"index": second, "embedding": [2.0]}]})));
+        stub.endpoint().embed(&["a".into(), "b".into()])
+    };
+    assert!(numbered(2).expect_err("refused").to_string().contains("number its vectors"));
+    assert_eq!(numbered(0).expect("in the order of the server"), [[1.0], [2.0]]);
 }
 
 #[test]

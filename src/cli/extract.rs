@@ -221,26 +221,26 @@ pub struct RunArgs {
 pub fn run(command: &ExtractCommand, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
     match command {
         ExtractCommand::Visual(args) => {
-            args.output.check(&args.read.input)?;
+            args.output.check(&args.read.input, &args.pipeline, None)?;
             let (info, failed) = visual(&args.pipeline, &args.read, global)?;
             args.output.write(&info, out)?;
             Ok(if failed == 0 { ALL_DONE } else { SOME_FAILED })
         }
         ExtractCommand::BuildVector(args) => {
-            args.output.check(&[&args.visual_info])?;
+            args.output.check(&[&args.visual_info], &args.pipeline, Some(&args.llm))?;
             let extractor = args.llm.extractor(&args.pipeline, global)?;
             let vector = extractor.build_vector(&read(&args.visual_info, "visual")?, args.min.min_characters)?;
             args.output.write(&vector, out).map(|()| ALL_DONE)
         }
         ExtractCommand::Retrieve(args) => {
-            args.output.check(&[&args.vector])?;
+            args.output.check(&[&args.vector], &args.pipeline, Some(&args.llm))?;
             let extractor = args.llm.extractor(&args.pipeline, global)?;
             let retrieval = extractor.retrieve(&Keys::parse(&args.keys.keys)?, &read(&args.vector, "build-vector")?)?;
             args.output.write(&retrieval, out).map(|()| ALL_DONE)
         }
         ExtractCommand::Chat(args) => {
             let inputs = [Some(&args.visual_info), args.vector.as_ref(), args.retrieval.as_ref()];
-            args.output.check(&inputs.into_iter().flatten().collect::<Vec<_>>())?;
+            args.output.check(&inputs.into_iter().flatten().collect::<Vec<_>>(), &args.pipeline, Some(&args.llm))?;
             let extractor = args.llm.extractor(&args.pipeline, global)?;
             let keys = Keys::parse(&args.keys.keys)?;
             let info: VisualInfo = read(&args.visual_info, "visual")?;
@@ -258,11 +258,11 @@ pub fn run(command: &ExtractCommand, global: &GlobalArgs, out: &mut impl Write) 
             let keys = Keys::parse(&args.keys.keys)?;
             let extractor = args.llm.extractor(&args.pipeline, global)?;
             extractor.check()?;
-            args.output.check(&args.read.input)?;
+            args.output.check(&args.read.input, &args.pipeline, Some(&args.llm))?;
             let (info, failed) = visual(&args.pipeline, &args.read, global)?;
             let result = extractor.extract(&keys, &info, args.min.min_characters, &args.guidance.guidance());
             if !result.as_ref().is_ok_and(ChatResult::is_whole) {
-                keep(&info);
+                keep(&info, "the pages were read");
             }
             let code = args.output.write_answer(&result?, out)?;
             Ok(if failed == 0 { code } else { SOME_FAILED })
@@ -270,8 +270,8 @@ pub fn run(command: &ExtractCommand, global: &GlobalArgs, out: &mut impl Write) 
     }
 }
 
-/// Keeps what was read where the questions failed, or a signal came: reading may have taken long.
-fn keep(info: &VisualInfo) {
+/// Keeps what was read where the questions failed, or a signal came: reading may have taken long. `what` says how much it is.
+fn keep(info: &VisualInfo, what: &str) {
     if *info == VisualInfo::default() {
         return;
     }
@@ -281,7 +281,7 @@ fn keep(info: &VisualInfo) {
         Ok(file.keep()?.1)
     });
     match kept {
-        Ok(path) => tracing::error!("the pages were read: go on with `hpinfer extract chat --visual-info {}`", path.display()),
+        Ok(path) => tracing::error!("{what}: go on with `hpinfer extract chat --visual-info {}`", path.display()),
         Err(e) => tracing::error!("what was read of the pages cannot be kept: {e}"),
     }
 }
@@ -295,7 +295,7 @@ fn visual(pipeline: &PipelineArg, read: &ReadArgs, global: &GlobalArgs) -> Resul
     let read_so_far = info.clone();
     end_on_signals(reading.working.clone(), Arc::default(), global.quiet, move || {
         std::thread::sleep(LAST_PAGE);
-        keep(&read_so_far.lock().unwrap_or_else(PoisonError::into_inner));
+        keep(&read_so_far.lock().unwrap_or_else(PoisonError::into_inner), "some pages were read");
     })?;
     let (mut pages, mut failed, mut last) = (0, 0, None);
     reading.run(|outcome| match outcome.result {
@@ -370,14 +370,16 @@ impl OutputArg {
         self.output.as_deref().filter(|path| *path != Path::new("-"))
     }
 
-    /// Refuses a place that cannot be written to, or that holds one of `inputs`, before any work is done.
-    fn check<I: AsRef<OsStr>>(&self, inputs: &[I]) -> Result<()> {
+    /// Refuses a place that cannot be written to, or that holds one of `inputs`, the pipeline file or the key, before any work is done.
+    fn check<I: AsRef<OsStr>>(&self, inputs: &[I], pipeline: &PipelineArg, llm: Option<&LlmArgs>) -> Result<()> {
         let Some(path) = self.file() else { return Ok(()) };
+        let key = llm.and_then(|llm| llm.llm_key_file.as_ref()).map(|file| file.as_os_str());
+        let inputs: Vec<&OsStr> = inputs.iter().map(AsRef::as_ref).chain([pipeline.pipeline.as_ref()]).chain(key).collect();
         let refused = |reason: &str| Err(Error::config("--output", format!("{} {reason}", path.display())));
         if path.is_dir() {
             return refused("is a folder; name a file in it");
         }
-        if NamedInputs::new(inputs).contains(path) {
+        if NamedInputs::new(&inputs).contains(path) {
             return refused("is an input too, and would be written over; name another file");
         }
         if is_special(path) {
@@ -393,7 +395,7 @@ impl OutputArg {
         let Some(path) = self.file() else { return write_json(out, result) };
         let text = serde_json::to_string_pretty(result).map_err(|e| Error::internal("result as JSON", e.to_string()))? + "\n";
         let written = if is_special(path) {
-            let open = OpenOptions::new().write(true).open(path);
+            let open = OpenOptions::new().append(true).open(path); // what a shell has written there stays
             open.and_then(|mut file| file.write_all(text.as_bytes())).map_err(Error::io("write", path))
         } else {
             // What a link points to is replaced, not the link.
@@ -412,9 +414,9 @@ impl OutputArg {
     }
 }
 
-/// Whether a pipe, a device or the like has this name: it is written to, and never replaced.
+/// Whether a pipe, a device or the like has this name, such as /dev/stdout, whatever that is: it is written to, and never replaced.
 fn is_special(path: &Path) -> bool {
-    path.metadata().is_ok_and(|meta| !meta.is_file())
+    path.metadata().is_ok_and(|meta| !meta.is_file()) || path.starts_with("/dev") || path.starts_with("/proc")
 }
 
 /// What an earlier step wrote.

@@ -187,7 +187,9 @@ impl Endpoint {
     pub fn embed(&self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
         let model = self.embedding_model()?;
         let mut found: Embeddings = self.post("/embeddings", model, &json!({"model": model, "input": texts}))?;
-        if found.data.iter().all(|item| item.index.is_some()) {
+        // A server that has one number for all has them in their order.
+        let is_numbered = found.data.iter().any(|item| item.index != found.data[0].index);
+        if is_numbered && found.data.iter().all(|item| item.index.is_some()) {
             found.data.sort_by_key(|item| item.index);
             if found.data.windows(2).any(|pair| pair[0].index.and_then(|index| index.checked_add(1)) != pair[1].index) {
                 return Err(self.odd(model, "does not number its vectors one by one"));

@@ -46,7 +46,8 @@ fn names(list: &str) -> Vec<String> {
 
 /// What stands in a list as Python and JSON write it; PaddleX's function takes such a list.
 fn without_brackets(list: &str) -> &str {
-    list.trim().strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).filter(|inner| !inner.contains(['[', ']'])).unwrap_or(list)
+    let is_list = |inner: &&str| inner.trim_start().starts_with(['\'', '"']) || !inner.contains(['[', ']']);
+    list.trim().strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).filter(is_list).unwrap_or(list)
 }
 
 fn without_quotes(key: &str) -> &str {
@@ -62,6 +63,8 @@ mod tests {
     fn keys_are_split_at_both_commas_and_kept_once() {
         let keys = Keys::parse(&["甲方， 乙方,\n签订\t日期", "甲方,,total amount"]).unwrap();
         assert_eq!(keys.as_slice(), ["甲方", "乙方", "签订日期", "total amount"]);
+        let brackets = Keys::parse(&["['金额[元]', '日期']"]).unwrap();
+        assert_eq!(brackets.as_slice(), ["金额[元]", "日期"]);
         let listed = Keys::parse(&["['TOTAL', \"Till\"]", "it's"]).unwrap();
         assert_eq!(listed.as_slice(), ["TOTAL", "Till", "it's"]);
         let whole = Keys::parse(&[r#"["Smith, John", "[b]"]"#, "[金额(元)],[日期]"]).unwrap();

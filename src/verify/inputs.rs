@@ -30,8 +30,8 @@ pub fn uniform(seed: u64, index: u64) -> f32 {
     ((z >> 40) as i32 - (1 << 23)) as f32 * 2f32.powi(-23)
 }
 
-/// A picture after normalisation `[N, C, H, W]`: rows of dark strokes on a light ground, as detectors of text give next to nothing without
-/// any, in squares of unlike colours from the seed `coarse`, plus noise from the seed `fine`; all in [-2.25, 2.25).
+/// A picture after normalisation `[N, C, H, W]`: squares of values in [-2, 2) from the seed `coarse`, plus noise in
+/// [-0.25, 0.25) from the seed `fine`.
 pub fn picture([n, c, h, w]: [usize; 4], coarse: u64, fine: u64) -> Vec<f32> {
     let (rows, columns) = (h.div_ceil(SQUARE_PX), w.div_ceil(SQUARE_PX));
     let mut data = Vec::with_capacity(n * c * h * w);
@@ -40,14 +40,20 @@ pub fn picture([n, c, h, w]: [usize; 4], coarse: u64, fine: u64) -> Vec<f32> {
             for x in 0..w {
                 let square = (plane * rows + y / SQUARE_PX) * columns + x / SQUARE_PX;
                 let pixel = (plane * h + y) * w + x;
-                data.push(1.5 * sample::stroke(y, x) + 0.5 * uniform(coarse, square as u64) + 0.25 * uniform(fine, pixel as u64));
+                data.push(2.0 * uniform(coarse, square as u64) + 0.25 * uniform(fine, pixel as u64));
             }
         }
     }
     data
 }
 
-/// Inputs of a network from `seed`: a picture, of height and width `usual` where the network takes any; for detectors also
+/// The same, faint, on a page of print, without which detectors of text give next to nothing: in [-2.25, 2.25).
+fn page([n, c, h, w]: [usize; 4], coarse: u64, fine: u64) -> Vec<f32> {
+    let faint = picture([n, c, h, w], coarse, fine).into_iter().enumerate();
+    faint.map(|(at, value)| 0.25 * value + 1.5 * sample::stroke(at / w % h, at % w)).collect()
+}
+
+/// Inputs of a network from `seed`: a page, of height and width `usual` where the network takes any; for detectors also
 /// the size fed, and factors that leave boxes in pixels of it.
 ///
 /// # Errors
@@ -59,7 +65,7 @@ pub fn random(model: &str, io: &IoSpec, usual: [usize; 2], seed: u64) -> Result<
     };
     let inputs = io.inputs.iter().map(|spec| {
         let (shape, data) = match spec.name.as_str() {
-            name if name == image.name => (Shape::new(&[n, c, h, w]), picture([n, c, h, w], seed, !seed)),
+            name if name == image.name => (Shape::new(&[n, c, h, w]), page([n, c, h, w], seed, !seed)),
             "im_shape" => (Shape::new(&[n, 2]), [h as f32, w as f32].repeat(n)),
             "scale_factor" => (Shape::new(&[n, 2]), vec![1.0; 2 * n]),
             other => return Err(Error::config(model, format!("it is not known what its network's input `{other}` takes"))),

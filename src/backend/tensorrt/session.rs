@@ -180,15 +180,18 @@ impl Prepared {
         let (feeds, model) = (reference::feeds(&self.inputs, &self.build)?, &self.source.model);
         let unfit = |what: String| Error::backend("tensorrt", format!("model {model}: {what}"), "choose onnx_runtime for this model");
         let found = reference::answers(engine, &feeds).map_err(|e| unfit(format!("the engine built now does not run: {e}")))?;
+        let is_nothing =
+            |runs: &[Vec<reference::Output>]| runs.iter().flatten().flat_map(|(_, values)| values).all(|v| *v == 0.0 || v.is_nan());
         let (name, expected) = match reference().and_then(|other| Ok((other.info().backend, reference::answers(&*other, &feeds)?))) {
             Ok(answer) => answer,
+            Err(e) if is_nothing(&found) => {
+                return Err(unfit(format!("the engine built now gives zeros, and nothing says that it should: {e}")));
+            }
             Err(e) => {
                 tracing::warn!("{model}: the engine built now is compared with nothing: {e}");
                 return Ok(());
             }
         };
-        let is_nothing =
-            |runs: &[Vec<reference::Output>]| runs.iter().flatten().flat_map(|(_, values)| values).all(|v| *v == 0.0 || v.is_nan());
         if is_nothing(&found) && !is_nothing(&expected) {
             forget();
             return Err(unfit(format!("the engine built now gives zeros where {name} gives numbers")));
