@@ -50,9 +50,7 @@ impl Probe {
         let one = |(index, spec): (usize, &TensorSpec)| {
             let (shape, value) = self.of(engine, index)?;
             let values = match *shape.dims() {
-                [_, _, height, width] => {
-                    (0..shape.elements()).map(|at| sample::stroke(at / width % height, at % width) + 0.25 * next()).collect()
-                }
+                [_, _, height, width] => (0..shape.elements()).map(|at| sample::print(at, height, width) + 0.25 * next()).collect(),
                 _ => vec![value; shape.elements()],
             };
             Ok((spec.name.clone(), shape, values))

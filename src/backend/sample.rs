@@ -11,9 +11,10 @@ pub(crate) fn noise() -> impl FnMut() -> f32 {
     }
 }
 
-/// The pixel of a page of print, 1 or -1: lines of 24 pixels, half of them paper, with strokes of 3 that come and go as by chance.
-/// A detector of text that sees none gives hardly any numbers to compare.
-pub(crate) fn stroke(y: usize, x: usize) -> f32 {
+/// Element `at` of planes of so many pixels that show a page of print, 1 or -1: lines of 24 pixels, half of them paper, with strokes of 3
+/// that come and go as by chance. A detector of text that sees none gives hardly any numbers to compare.
+pub(crate) fn print(at: usize, height: usize, width: usize) -> f32 {
+    let (y, x) = (at / width % height, at % width);
     let by_chance = (x / 3 + 31 * (y / 24)).wrapping_mul(0x9E37_79B9) >> 7 & 1;
     if (6..18).contains(&(y % 24)) && by_chance == 1 { -1.0 } else { 1.0 }
 }

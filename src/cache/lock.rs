@@ -40,7 +40,7 @@ pub fn lock_file(path: &Path, what: &str) -> io::Result<Lock> {
                     Ok(()) => return Ok(Lock { _file: file }),
                 }
             }
-            tracing::info!(target: NOTE, "waiting until {what} is made: another process holds {}", path.display());
+            tracing::info!(target: NOTE, "waiting until {what} is made: {} is held elsewhere", path.display());
             file.lock()?;
         }
     }

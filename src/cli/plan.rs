@@ -86,7 +86,7 @@ impl EngineArgs {
     fn apply_to_ocr(&self, config: &mut OcrConfig) -> Result<()> {
         for (choice, flag) in [(&mut config.text_det_model, &self.text_det_model), (&mut config.text_rec_model, &self.text_rec_model)] {
             if let Some(name) = flag {
-                choice.name_or_dir.clone_from(name);
+                choice.rename(name);
             }
         }
         if let Some(items) = self.text_rec_batch_size {
@@ -137,7 +137,7 @@ impl EngineArgs {
 
     fn apply_to_picture(&self, config: &mut PictureConfig) -> Result<()> {
         if let Some(name) = &self.model {
-            config.model.name_or_dir.clone_from(name);
+            config.model.rename(name);
         }
         config.batch_size = self.batch_size.unwrap_or(config.batch_size);
         config.topk = self.topk.or(config.topk);

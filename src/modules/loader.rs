@@ -46,15 +46,13 @@ pub struct ModelChoice {
     pub name_or_dir: String,
     /// The engine asked for, with its options; where none is, a measurement chooses.
     pub hpi: Box<HpiConfig>,
-    /// What a file says of the folder.
+    /// What a file says of it, where it is a folder.
     pub claim: Option<Box<Claim>>,
 }
 
 /// That a folder is there and holds a certain model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
-    /// The folder. Where another name has taken its place nothing is claimed.
-    pub folder: String,
     /// The model's name.
     pub model: String,
     /// Where that is said.
@@ -67,14 +65,17 @@ impl ModelChoice {
         Self { name_or_dir: name_or_dir.into(), hpi: Box::default(), claim: None }
     }
 
+    /// Puts another model in the place of this one, of which nothing is claimed; its engine and options stay.
+    pub fn rename(&mut self, name_or_dir: impl Into<String>) {
+        (self.name_or_dir, self.claim) = (name_or_dir.into(), None);
+    }
+
     /// Refuses a folder that is not there, or states another model than was said.
     ///
     /// # Errors
     /// [`Error::Config`] that names the place.
     pub fn check(&self) -> Result<()> {
-        let Some(Claim { folder, model, place }) = self.claim.as_deref().filter(|claim| claim.folder == self.name_or_dir) else {
-            return Ok(());
-        };
+        let (Some(Claim { model, place }), folder) = (self.claim.as_deref(), &self.name_or_dir) else { return Ok(()) };
         if !Path::new(folder).is_dir() {
             return Err(Error::config(place, format!("model_dir `{folder}` is no folder; leave it out for the official {model}")));
         }

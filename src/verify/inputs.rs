@@ -50,7 +50,7 @@ pub fn picture([n, c, h, w]: [usize; 4], coarse: u64, fine: u64) -> Vec<f32> {
 /// The same, faint, on a page of print, without which detectors of text give next to nothing: in [-2.25, 2.25).
 fn page([n, c, h, w]: [usize; 4], coarse: u64, fine: u64) -> Vec<f32> {
     let faint = picture([n, c, h, w], coarse, fine).into_iter().enumerate();
-    faint.map(|(at, value)| 0.25 * value + 1.5 * sample::stroke(at / w % h, at % w)).collect()
+    faint.map(|(at, value)| 0.25 * value + 1.5 * sample::print(at, h, w)).collect()
 }
 
 /// Inputs of a network from `seed`: a page, of height and width `usual` where the network takes any; for detectors also

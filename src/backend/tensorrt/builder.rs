@@ -7,9 +7,10 @@ use super::half;
 use super::parts::{self, CutLoop};
 use super::recipe::Arithmetic;
 use super::reference::outputs_by_shape;
+use super::watch::Watch;
 use crate::backend::onnxruntime::OnnxRuntime;
 use crate::backend::{Backend, Onnx};
-use crate::cache::{Progress, sha256};
+use crate::cache::sha256;
 use crate::error::{Error, Result};
 use crate::onnx::half::HALF_VERSION;
 use crate::onnx::proto::ModelProto;
@@ -19,53 +20,10 @@ use crate::runtime;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
-/// A model to build an engine of.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// Name, for people.
-    pub model: String,
-    /// The network.
-    pub onnx: Onnx,
-    /// SHA-256 of its bytes, in hexadecimal.
-    pub sha256: String,
-    /// Size of its file and when that was written last, when it was opened.
-    as_of: Option<(u64, SystemTime)>,
-}
-
-impl Source {
-    /// The network `onnx` as it is now, of the digest `sha256`.
-    pub fn new(model: impl Into<String>, onnx: Onnx, sha256: String) -> Self {
-        let as_of = as_of(&onnx);
-        Self { model: model.into(), onnx, sha256, as_of }
-    }
-
-    /// Its bytes.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for a file that was written since: its engine would be filed under what was there before.
-    fn bytes(&self) -> Result<Cow<'_, [u8]>> {
-        let path = match &self.onnx {
-            Onnx::File(path) => path,
-            Onnx::Bytes(bytes) => return Ok(Cow::Borrowed(bytes)),
-        };
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        if as_of(&self.onnx) != self.as_of {
-            let reason = format!("model {}: it was written since it was opened; start again for its engine", self.model);
-            return Err(Error::input(path.display().to_string(), reason));
-        }
-        Ok(Cow::Owned(bytes))
-    }
-}
-
-fn as_of(onnx: &Onnx) -> Option<(u64, SystemTime)> {
-    let Onnx::File(path) = onnx else { return None };
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.len(), meta.modified().ok()?))
-}
+pub use super::source::Source;
 
 /// An engine and where it came from.
 pub struct Made {
@@ -371,42 +329,6 @@ impl Builder {
 
 /// Compute capability of the oldest GPUs that are served.
 const TURING: &str = "7.5";
-
-/// Says how far a build is: the phase and, within it, the steps.
-struct Watch {
-    bar: Progress,
-    model: String,
-    /// Phases that have begun and not ended, outermost first, with their steps.
-    phases: Mutex<Vec<(String, i32)>>,
-}
-
-impl Watch {
-    fn new(model: &str) -> Self {
-        let bar = Progress::steps(format!("building the TensorRT engine of {model}; this is done once"), 1);
-        Self { bar, model: model.to_owned(), phases: Mutex::default() }
-    }
-
-    fn tell(&self, step: Step<'_>) {
-        let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
-        match step {
-            Step::Start(phase, _, steps) => {
-                if phases.is_empty() {
-                    tracing::info!("{}: {phase}, {steps} steps", self.model);
-                }
-                phases.push((phase.to_owned(), steps));
-                self.bar.describe(format!("{}: {phase}", self.model), steps.max(1) as u64);
-            }
-            Step::Step(phase, done) if phases.last().is_some_and(|(p, _)| p == phase) => self.bar.set(done.max(0) as u64),
-            Step::Step(..) => {}
-            Step::End(phase) => {
-                phases.retain(|(p, _)| p != phase);
-                if let Some((outer, steps)) = phases.last() {
-                    self.bar.describe(format!("{}: {outer}", self.model), (*steps).max(1) as u64);
-                }
-            }
-        }
-    }
-}
 
 /// The GPU as the driver names it. A double of the library works on the host and needs none.
 fn this_gpu(library: &Library, device: u32) -> Result<Gpu> {

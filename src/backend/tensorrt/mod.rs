@@ -23,5 +23,7 @@ pub mod recipe;
 pub(super) mod reference;
 pub mod selftest;
 pub mod session;
+mod source;
 mod sys;
+mod watch;
 mod worker;

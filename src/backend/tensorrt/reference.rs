@@ -162,7 +162,7 @@ enum Show {
     Noise,
     /// Nothing but the greatest value of pictures.
     White,
-    /// Print on it, see [`sample::stroke`].
+    /// Print on it, see [`sample::print`].
     Strokes,
 }
 
@@ -184,7 +184,7 @@ pub fn feeds(inputs: &[recipe::Input], options: &BuildOptions) -> Result<Vec<Fee
                 ([_, 2], Some(_)) => vec![1.0; shape.elements()],
                 _ if show == Show::Noise => (0..shape.elements()).map(|_| next()).collect(),
                 (&[_, _, height, width], _) if show == Show::Strokes => {
-                    (0..shape.elements()).map(|at| sample::stroke(at / width % height, at % width)).collect()
+                    (0..shape.elements()).map(|at| sample::print(at, height, width)).collect()
                 }
                 _ => vec![1.0; shape.elements()],
             };

@@ -19,6 +19,7 @@ use crate::device::{Device, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::{Cut, Model, OutputKind};
 use crate::tensor::{DType, Shape};
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -155,16 +156,16 @@ impl Prepared {
     /// # Errors
     /// What the library says; that the engine is not used.
     pub fn tried(&self, reference: &dyn Fn() -> Result<Arc<dyn backend::Engine>>) -> Result<Arc<dyn backend::Engine>> {
-        let built = Mutex::new(Vec::new());
+        let built = RefCell::new(Vec::new());
         self.enter()?;
         let engine = self.opened(|source, options| {
             let made = self.builder.usable(source, options, &self.arithmetic)?;
             if made.origin == Origin::Built {
-                built.lock().unwrap_or_else(PoisonError::into_inner).push(made.file.clone());
+                built.borrow_mut().push(made.file.clone());
             }
             Ok(made)
         })?;
-        let built = built.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let built = built.into_inner();
         if !built.is_empty() {
             self.try_out(&*engine, reference, || built.iter().flatten().for_each(|file| self.builder.forget(file)))?;
         }

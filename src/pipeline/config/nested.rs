@@ -168,6 +168,5 @@ pub(super) fn choice(name: String, dir: Option<Spanned<String>>, own: &HpiConfig
     let Some(dir) = dir.filter(|dir| !is_no_name(&dir.value)) else { return ModelChoice { name_or_dir: name, hpi, claim: None } };
     let at = dir.referenced;
     let place = format!("{place}, line {}, column {}", at.line(), at.column());
-    let claim = Claim { folder: dir.value.clone(), model: name, place };
-    ModelChoice { name_or_dir: dir.value, hpi, claim: Some(claim.into()) }
+    ModelChoice { name_or_dir: dir.value, hpi, claim: Some(Claim { model: name, place }.into()) }
 }

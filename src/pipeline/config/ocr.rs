@@ -97,7 +97,7 @@ mod beta1 {
             for (choice, name) in [(&mut config.text_det_model, p.text_det_model), (&mut config.text_rec_model, p.text_rec_model)] {
                 choice.hpi = p.hpi_config.clone().into();
                 if let Some(name) = name {
-                    choice.name_or_dir = name;
+                    choice.rename(name);
                 }
             }
             config.set_batch_size(p.text_rec_batch_size, place)?;

@@ -114,7 +114,7 @@ impl File {
         let text = &mut config.text;
         for (choice, name) in [(&mut text.text_det_model, section.text_det_model), (&mut text.text_rec_model, section.text_rec_model)] {
             if let Some(name) = name {
-                choice.name_or_dir = name;
+                choice.rename(name);
             }
         }
         text.set_batch_size(section.text_rec_batch_size, place)?;

@@ -117,8 +117,7 @@ impl DocumentConfig {
         let refused = |reason: &str| Err(Error::config(place, format!("{task} {reason}")));
         if (key, task) == ("seal_text_det_model", DocumentTask::Seals) {
             let Some(name) = name else { return refused(&format!("needs a `{key}`")) };
-            let hpi = std::mem::take(&mut self.text.text_det_model.hpi);
-            self.text.text_det_model = ModelChoice { hpi, ..ModelChoice::named(name) };
+            self.text.text_det_model.rename(name);
             return Ok(());
         }
         let (slot, needed) = match (key, task) {
