@@ -6,7 +6,6 @@ use super::resources::milliseconds;
 use super::run::PipelineSource;
 use super::{inputs, stats};
 use crate::error::{Error, Result};
-use crate::image::decode::Decoder;
 use crate::pipeline::process_one;
 use crate::result::RunRecord;
 use crate::trace::plural;
@@ -140,7 +139,7 @@ pub fn first_result(source: &PipelineSource, threads: usize, file: PathBuf) -> R
     let started = Instant::now();
     let pipeline = source.open_with(threads, None)?;
     let open_ms = milliseconds(started.elapsed());
-    let picture = inputs::decode(file, &Decoder::default())?;
+    let picture = inputs::decode(file, &source.decoder)?;
     process_one(pipeline.as_ref(), &picture.frame)?;
     Ok(First { open_ms, models: pipeline.run_records().to_vec() })
 }

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How the pipeline of a case is opened.
+/// How the pipeline of a case is opened, and its pictures are decoded.
 pub struct PipelineSource {
     /// Models and thresholds.
     pub config: PipelineConfig,
@@ -31,6 +31,8 @@ pub struct PipelineSource {
     pub devices: Vec<Device>,
     /// Engines.
     pub loader: LoaderOptions,
+    /// What decodes its pictures.
+    pub decoder: Decoder,
     /// Folder of libraries and models.
     pub cache: Cache,
 }
@@ -74,7 +76,7 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
     let (mut pictures, mut failed) = (Vec::new(), Vec::new());
     for file in workload.files {
         let name = file.to_string_lossy().into_owned();
-        match inputs::decode(file, &Decoder::default()) {
+        match inputs::decode(file, &source.decoder) {
             Ok(picture) => {
                 if first_result_ms.is_none() {
                     process_one(pipeline.as_ref(), &picture.frame)?;

@@ -8,11 +8,13 @@ use super::extract::ExtractCommand;
 use super::foreign;
 use super::model::ModelCommand;
 use super::pdf::PdfArgs;
+use super::pictures::PictureArgs;
 use super::runtime::RuntimeCommand;
 use super::stream::StreamArgs;
 use super::verify::VerifyArgs;
 use crate::backend::EngineBuild;
 use crate::model::LimitType;
+use crate::result::json::Schema;
 use crate::trace::LogFormat;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -154,16 +156,13 @@ pub enum SchemaArg {
     V3,
 }
 
-/// JPEG decoders by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum JpegArg {
-    /// Pure Rust; within 3 levels of libjpeg-turbo.
-    #[default]
-    Zune,
-    /// Equal to libjpeg-turbo, and so to the reference, in every sample; a young crate with unsafe vector code.
-    Turbo,
-    /// NVIDIA's library, on the GPU that the networks run on. Not run on hardware yet.
-    Nvjpeg,
+impl From<SchemaArg> for Schema {
+    fn from(arg: SchemaArg) -> Self {
+        match arg {
+            SchemaArg::V3Beta1 => Self::V3Beta1,
+            SchemaArg::V3 => Self::V3,
+        }
+    }
 }
 
 /// How lines of unlike width share a recognition run.
@@ -316,16 +315,9 @@ pub struct ReadArgs {
     /// Font for the texts in saved pictures [default: the system's, else one is installed]
     #[arg(long, value_name = "FILE", env = "PADDLE_PDX_LOCAL_FONT_FILE_PATH")]
     pub font: Option<PathBuf>,
-    /// JPEG decoder. zune is memory-safe and within 3 levels of the reference; turbo equals the reference; nvjpeg decodes on the GPU of
-    /// --device, where the picture stays, and leaves what it does not take (CMYK, RGB, pictures to be turned) to zune
-    #[arg(long, value_name = "NAME", default_value = "zune")]
-    pub jpeg_decoder: JpegArg,
-    /// Refuse pictures and pages with more pixels, in millions
-    #[arg(long, value_name = "MEGAPIXELS", default_value_t = 180)]
-    pub max_pixels: u64,
-    /// Refuse files larger than this, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512)]
-    pub max_file_size: u64,
+    /// Pictures.
+    #[command(flatten)]
+    pub pictures: PictureArgs,
     /// Documents.
     #[command(flatten)]
     pub pdf: PdfArgs,
@@ -473,6 +465,7 @@ mod tests {
         check(&Cli::definition());
         let typed = ["hpinfer", "--log_format", "json", "--max_pixels=7", "--max_file_size", "3"];
         let cli = Cli::from_arg_matches(&Cli::definition().get_matches_from(typed)).expect("they are taken");
-        assert_eq!((cli.predict.read.max_pixels, cli.predict.read.max_file_size), (7, 3));
+        let pictures = cli.predict.read.pictures;
+        assert_eq!((pictures.max_pixels, pictures.max_file_size), (7, 3));
     }
 }

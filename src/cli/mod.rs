@@ -13,6 +13,7 @@ mod model_info;
 mod nvjpeg;
 mod outputs;
 pub mod pdf;
+mod pictures;
 pub mod plan;
 pub mod predict;
 pub mod report;

@@ -1,16 +1,15 @@
 //! Running a pipeline over inputs: one result per input, in input order, as soon as it is there.
 
-use super::args::{GlobalArgs, JpegArg, OutputForm, PredictArgs, ReadArgs, SchemaArg};
+use super::args::{GlobalArgs, OutputForm, PredictArgs, ReadArgs};
 use super::bench::paddlex;
 use super::plan::{self, Plan};
 use super::report::Report;
 use super::{ALL_DONE, NOTHING_RAN, SOME_FAILED};
 use crate::error::{Error, Result};
 use crate::image::Frame;
-use crate::image::decode::{Decoder, JpegDecoder, Limits};
+use crate::image::decode::Decoder;
 use crate::pipeline::{Pipeline, PipelineName};
 use crate::result::PipelineResult;
-use crate::result::json::Schema;
 use crate::result::render::font::Fonts;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::runtime;
@@ -73,7 +72,7 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.read.threads, &args.read.engine)?;
     let reading = Reading::open(&args.read, args.timings, &plan, global)?;
     let form = args.format.unwrap_or(if io::stdout().is_terminal() { OutputForm::Text } else { OutputForm::Jsonl });
-    let mut report = Report::new(form, schema(&args.read), global.quiet);
+    let mut report = Report::new(form, args.read.schema.into(), global.quiet);
     let failed = AtomicBool::new(false);
     let (working, showing) = (reading.working.clone(), Arc::new(Mutex::new(())));
     end_on_signals(working.clone(), showing.clone(), global.quiet, || {})?;
@@ -153,20 +152,19 @@ impl Reading {
         if args.input.is_empty() {
             return Err(Error::config("--input", "no input; give a file, folder, glob or URL, or - for a list on standard input"));
         }
-        let limits =
-            Limits { max_pixels: args.max_pixels.saturating_mul(1_000_000), max_file_bytes: args.max_file_size.saturating_mul(1 << 20) };
-        let decoders = decoders(args.jpeg_decoder, limits, plan, global)?;
+        let decoders = args.pictures.decoders(plan, &plan::cache(global)?)?;
         let fonts = fonts(args, global)?;
         let suffix = match plan.config.name() {
             PipelineName::Ocr => save::OCR_SUFFIX,
             PipelineName::Picture(_) | PipelineName::Document(_) => save::PICTURE_SUFFIX,
         };
         let named = NamedInputs::new(&args.input);
-        let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, schema(args), suffix));
+        let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, args.schema.into(), suffix));
         let saver = saver.transpose()?.map(|saver| {
             let saver = if args.save_path.as_deref().is_some_and(|path| named.reach(path)) { saver.remembering() } else { saver };
             saver.sparing(move |path| named.contains(path))
         });
+        let limits = args.pictures.limits();
         let source_options = SourceOptions { offline: global.offline, limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
         let source = Source::new(&args.input, source_options);
         let pipeline = plan.open(global)?;
@@ -209,31 +207,6 @@ impl Reading {
             })
         };
         schedule::ordered(jobs, limits, work, sink);
-    }
-}
-
-/// What decodes pictures: where that is nvJPEG, one for each GPU of `plan`.
-fn decoders(jpeg: JpegArg, limits: Limits, plan: &Plan, global: &GlobalArgs) -> Result<Vec<Decoder>> {
-    let on_host = |jpeg| Decoder { jpeg, limits, nvjpeg: None };
-    match jpeg {
-        JpegArg::Zune => Ok(vec![on_host(JpegDecoder::Zune)]),
-        JpegArg::Turbo => Ok(vec![on_host(JpegDecoder::Turbo)]),
-        JpegArg::Nvjpeg => {
-            let opened = super::nvjpeg::open(&plan.gpus(), &plan::cache(global)?)?;
-            if opened.is_empty() {
-                let reason = "networks run on the processor; give --device gpu:0 as well, or another decoder";
-                return Err(Error::config("--jpeg-decoder nvjpeg", reason));
-            }
-            Ok(opened.into_iter().map(|nvjpeg| Decoder { nvjpeg: Some(nvjpeg), ..on_host(JpegDecoder::default()) }).collect())
-        }
-    }
-}
-
-/// The key names asked for.
-fn schema(args: &ReadArgs) -> Schema {
-    match args.schema {
-        SchemaArg::V3Beta1 => Schema::V3Beta1,
-        SchemaArg::V3 => Schema::V3,
     }
 }
 

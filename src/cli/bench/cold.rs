@@ -39,8 +39,10 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     let (cache, threads) = (plan::cache(global)?, plan.loader.threads);
     let input = file.to_string_lossy().into_owned();
     let case = Case { variant: Variant::Default, threads };
-    let (pipeline, engine) = (args.subject.pipeline()?.to_owned(), args.subject.engine.clone());
-    let job = Job { case, pipeline: pipeline.clone(), engine, files: vec![file], repeat: 0, warmup: 0, load_seconds: None, trace: None };
+    let Subject { engine, pictures, .. } = args.subject.clone();
+    let pipeline = args.subject.pipeline()?.to_owned();
+    let (files, named) = (vec![file], pipeline.clone());
+    let job = Job { case, pipeline: named, engine, pictures, files, repeat: 0, warmup: 0, load_seconds: None, trace: None };
     let job = job.to_json()?;
     // Fetches what is missing, and fills the cache: no start that counts has that to do.
     let mut filled = Starts::new(Start::Cached);

@@ -12,6 +12,7 @@ use self::official::OfficialArgs;
 use self::streams::StreamsArgs;
 use super::args::{EngineArgs, GlobalArgs, counted};
 use super::outputs;
+use super::pictures::PictureArgs;
 use super::plan::{self, Plan};
 use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
@@ -24,9 +25,10 @@ use crate::bench::report::{CaseReport, Inputs, Report, SCHEMA_VERSION};
 use crate::bench::run::{PipelineSource, Workload, measure};
 use crate::bench::table;
 use crate::bench::{csv, inputs, page};
-use crate::cache::{sha256_file, write_atomic};
+use crate::cache::{Cache, sha256_file, write_atomic};
 use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
+use crate::image::decode::Decoder;
 use crate::source::{Source, SourceOptions};
 use crate::trace::events::EventFile;
 use crate::trace::{plural, say};
@@ -140,6 +142,8 @@ struct MeasureArgs {
     #[command(flatten)]
     files: ReportFiles,
     #[command(flatten)]
+    pictures: PictureArgs,
+    #[command(flatten)]
     engine: EngineArgs,
 }
 
@@ -214,6 +218,7 @@ struct Job {
     case: Case,
     pipeline: String,
     engine: EngineArgs,
+    pictures: PictureArgs,
     files: Vec<PathBuf>,
     repeat: usize,
     warmup: usize,
@@ -232,11 +237,19 @@ impl Job {
         serde_json::to_vec(self).map_err(|e| Error::config("--input, --trace", format!("a path that benchmarks cannot name: {e}")))
     }
 
-    /// How its pipeline is opened.
+    /// How its pipeline is opened and its pictures are decoded.
     fn source(&self, global: &GlobalArgs) -> Result<PipelineSource> {
-        let Plan { config, devices, loader, .. } = Plan::new(&self.pipeline, Some(self.case.threads), &self.engine)?;
-        Ok(PipelineSource { config, devices, loader, cache: plan::cache(global)? })
+        let (plan, cache) = (Plan::new(&self.pipeline, Some(self.case.threads), &self.engine)?, plan::cache(global)?);
+        let decoder = one_decoder(&self.pictures, &plan, &cache)?;
+        let Plan { config, devices, loader, .. } = plan;
+        Ok(PipelineSource { config, devices, loader, decoder, cache })
     }
+}
+
+/// The decoder of `plan`'s pictures: a measurement is of one device.
+fn one_decoder(pictures: &PictureArgs, plan: &Plan, cache: &Cache) -> Result<Decoder> {
+    let first = pictures.decoders(plan, cache)?.into_iter().next();
+    first.ok_or_else(|| Error::internal("bench", "no decoder for pictures"))
 }
 
 /// Runs the command.
@@ -327,9 +340,9 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
         if !global.quiet {
             say(format_args!("hpinfer: measuring {case}"));
         }
-        let MeasureArgs { engine, repeat, warmup, load, trace, .. } = args.clone();
+        let MeasureArgs { engine, pictures, repeat, warmup, load, trace, .. } = args.clone();
         let (pipeline, files) = (pipeline.to_owned(), files.clone());
-        let job = Job { case, pipeline, engine, files, repeat, warmup, load_seconds: load, trace };
+        let job = Job { case, pipeline, engine, pictures, files, repeat, warmup, load_seconds: load, trace };
         cases.push(case.run_in(step_command(global, "run-case")?, &job.to_json()?)?);
     }
     trace(EventFile::append)?.map_or(Ok(()), EventFile::finish)?;

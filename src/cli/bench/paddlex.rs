@@ -37,6 +37,7 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs, out: &mut impl Write) -> Res
         load: None,
         trace: None,
         files: ReportFiles { json: file("benchmark.json"), csv: file("benchmark.csv"), html: None },
+        pictures: args.read.pictures.clone(),
         engine: args.read.engine.clone(),
     };
     let (repeat, warmup) = (measure.repeat, measure.warmup);

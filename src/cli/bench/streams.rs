@@ -1,14 +1,14 @@
 //! `hpinfer bench streams`: how many streams this machine keeps up with.
 
-use super::ReportFiles;
 use super::subject::Subject;
+use super::{ReportFiles, one_decoder};
 use crate::bench::machine::{Machine, utc};
 use crate::bench::streams::{Aim, StreamsReport, most};
 use crate::bench::{csv, inputs, page, table};
 use crate::cli::args::GlobalArgs;
+use crate::cli::plan;
 use crate::cli::table::{write_table, write_text};
 use crate::error::{Error, Result};
-use crate::image::decode::Decoder;
 use std::io::Write;
 use std::time::SystemTime;
 
@@ -43,7 +43,8 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
     }
     args.files.check(&args.subject.input, None)?;
     let (date, plan) = (utc(SystemTime::now()), args.subject.plan()?);
-    let pictures = args.subject.files(global)?.into_iter().map(|file| inputs::decode(file, &Decoder::default()));
+    let decoder = one_decoder(&args.subject.pictures, &plan, &plan::cache(global)?)?;
+    let pictures = args.subject.files(global)?.into_iter().map(|file| inputs::decode(file, &decoder));
     let pictures = pictures.collect::<Result<Vec<_>>>()?;
     let frames: Vec<_> = pictures.iter().map(|picture| picture.frame.clone()).collect();
     let mut sizes: Vec<String> = Vec::new();

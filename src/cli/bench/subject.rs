@@ -3,6 +3,7 @@
 use crate::backend::EngineBuild;
 use crate::bench::inputs;
 use crate::cli::args::{EngineArgs, GlobalArgs, counted};
+use crate::cli::pictures::PictureArgs;
 use crate::cli::plan::{self, Plan};
 use crate::error::{Error, Result};
 use crate::source::{Source, SourceOptions};
@@ -21,6 +22,8 @@ pub(super) struct Subject {
     /// Cores to work on [default: all this process may use]
     #[arg(long, value_name = "N", env = "HPINFER_THREADS", value_parser = counted())]
     threads: Option<usize>,
+    #[command(flatten)]
+    pub pictures: PictureArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
 }

@@ -3,9 +3,11 @@
 use super::inputs::{is_video, may_hold_jpeg};
 use crate::cache::Cache;
 use crate::cli::nvjpeg;
+use crate::cli::pictures::{JpegArg, PictureArgs};
 use crate::cli::plan::Plan;
-use crate::device::{Gpu, NvJpeg, VideoDecoder};
+use crate::device::{Gpu, VideoDecoder};
 use crate::error::{Error, Result};
+use crate::image::decode::Decoder;
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,18 +42,18 @@ pub(super) struct Decoding {
     /// The GPUs that networks run on.
     pub gpus: Vec<Arc<Gpu>>,
     pub videos: Decoders,
-    /// nvJPEG on each of the GPUs; none where the host decodes pictures.
-    pub nvjpeg: Vec<Arc<NvJpeg>>,
+    /// Of pictures, dealt out to the streams: with nvJPEG one on each of the GPUs.
+    pub pictures: Vec<Decoder>,
 }
 
 impl Decoding {
-    /// What `--decode` means for `inputs` on the devices of `plan`.
+    /// What `--decode` and `--jpeg-decoder`, which wins for pictures, mean for `inputs` on the devices of `plan`.
     ///
     /// # Errors
     /// [`Error::Config`] and [`Error::Missing`] where a GPU is to decode and cannot.
-    pub fn new(asked: DecodeArg, inputs: &[String], plan: &Plan, cache: &Cache) -> Result<Self> {
+    pub fn new((asked, pictures): (DecodeArg, &PictureArgs), inputs: &[String], plan: &Plan, cache: &Cache) -> Result<Self> {
         let gpus = plan.gpus();
-        let on_host = |gpus| Ok(Self { gpus, videos: Decoders::Host, nvjpeg: Vec::new() });
+        let on_host = |gpus| Ok(Self { gpus, videos: Decoders::Host, pictures: pictures.decoders(plan, cache)? });
         match asked {
             DecodeArg::Gpu if gpus.is_empty() => {
                 return Err(Error::config("--decode gpu", "networks run on the processor; give --device gpu:0 as well"));
@@ -76,10 +78,12 @@ impl Decoding {
             (Err(error), _) if inputs.iter().any(|name| is_video(name)) => excused(error).map(|()| Decoders::Host)?,
             (Err(_), _) => Decoders::Host,
         };
-        let nvjpeg = match inputs.iter().any(|name| may_hold_jpeg(name)) {
-            true => nvjpeg::open(&gpus, cache).or_else(|error| excused(error).map(|()| Vec::new()))?,
-            false => Vec::new(),
+        let pictures = if pictures.jpeg_decoder.is_none() && inputs.iter().any(|name| may_hold_jpeg(name)) {
+            let on_gpu = PictureArgs { jpeg_decoder: Some(JpegArg::Nvjpeg), ..pictures.clone() };
+            on_gpu.decoders(plan, cache).or_else(|error| excused(error).map(|()| vec![pictures.host_decoder()]))?
+        } else {
+            pictures.decoders(plan, cache)?
         };
-        Ok(Self { gpus, videos, nvjpeg })
+        Ok(Self { gpus, videos, pictures })
     }
 }

@@ -11,16 +11,16 @@ mod stages;
 mod trace;
 mod webhook;
 
-use super::args::{EngineArgs, GlobalArgs, counted};
+use super::args::{EngineArgs, GlobalArgs, SchemaArg, counted};
 use super::outputs;
 use super::pdf::PdfArgs;
+use super::pictures::PictureArgs;
 use super::plan::{self, Plan};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::error::{Error, Result};
 use crate::extract::Retries;
 use crate::image::Size;
 use crate::pipeline::PipelineConfig;
-use crate::result::json::Schema;
 use crate::result::render::font::Fonts;
 use crate::result::render::save::{PICTURE_SUFFIX, Saver};
 use crate::runtime;
@@ -113,6 +113,11 @@ pub struct StreamArgs {
     /// Font for the texts in saved frames and videos [default: the system's, else one is installed]
     #[arg(long, value_name = "FILE")]
     font: Option<PathBuf>,
+    /// Key names of results
+    #[arg(long, value_name = "VERSION", default_value = "3.0-beta1")]
+    schema: SchemaArg,
+    #[command(flatten)]
+    pictures: PictureArgs,
     #[command(flatten)]
     pdf: PdfArgs,
     #[command(flatten)]
@@ -123,7 +128,9 @@ impl StreamArgs {
     fn video(&self, stop: &Stop) -> Result<VideoOptions> {
         let stall = Duration::try_from_secs_f64(self.stall).ok().filter(|stall| !stall.is_zero());
         let stall = stall.ok_or_else(|| Error::config("--stall", format!("{} is no number of seconds above 0", self.stall)))?;
-        Ok(VideoOptions { ffmpeg: self.ffmpeg.clone(), stop: stop.flag(), stall, attempts: self.attempts, ..VideoOptions::default() })
+        let max_pixels = self.pictures.limits().max_pixels;
+        let (ffmpeg, stop, attempts) = (self.ffmpeg.clone(), stop.flag(), self.attempts);
+        Ok(VideoOptions { ffmpeg, stop, stall, attempts, max_pixels, ..VideoOptions::default() })
     }
 
     fn recorder(&self, plan: &Plan, video: &VideoOptions) -> Result<Option<Recorder>> {
@@ -143,8 +150,12 @@ impl StreamArgs {
         let format: RawFormat = self.raw_format.parse()?;
         let Some(text) = &self.raw_size else { return Ok(None) };
         let size = text.split_once('x').and_then(|(w, h)| Some(Size::new(w.parse().ok()?, h.parse().ok()?)));
-        let size = size.filter(|size| (1..=VideoOptions::default().max_pixels).contains(&size.area()));
+        let size = size.filter(|size| size.area() > 0);
         let size = size.ok_or_else(|| Error::config("--raw-size", format!("{text:?} is no size such as 1920x1080")))?;
+        let most = self.pictures.limits().max_pixels;
+        if size.area() > most {
+            return Err(Error::config("--raw-size", format!("{text} is {} pixels, the limit is {most} (--max-pixels)", size.area())));
+        }
         Ok(Some(RawLayout { size, format, rate: self.fps }))
     }
 }
@@ -168,9 +179,10 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let stop = Stop::default();
     let cache = plan::cache(global)?;
     let video = VideoOptions { nvjpeg: super::nvjpeg::installed(&cache), ..args.video(&stop)? };
-    let decoding = Decoding::new(args.decode, &args.input, &plan, &cache)?;
-    let nvjpeg = decoding.nvjpeg.clone();
-    let source = SourceOptions { offline: global.offline, pdf: args.pdf.options()?, ..SourceOptions::default() };
+    let decoding = Decoding::new((args.decode, &args.pictures), &args.input, &plan, &cache)?;
+    let decoders = decoding.pictures.clone();
+    let limits = args.pictures.limits();
+    let source = SourceOptions { offline: global.offline, limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
     let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoding, source)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
     let recorder = args.recorder(&plan, &args.video(&stop)?)?;
@@ -182,12 +194,12 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     stop.on_signals()?;
     let saver = |folder| {
         let named = NamedInputs::new(&args.input);
-        let saver = Saver::new(folder, fonts()?, Schema::default(), PICTURE_SUFFIX)?.sparing(move |path| named.contains(path));
+        let saver = Saver::new(folder, fonts()?, args.schema.into(), PICTURE_SUFFIX)?.sparing(move |path| named.contains(path));
         Ok::<_, Error>((saver, folder))
     };
     let saver = args.save_frames.as_deref().map(saver).transpose()?;
     let drawing = recorder.as_ref().map(|_| fonts()).transpose()?;
-    let stages = FrameStages::new(pipeline.as_ref(), &args.input, nvjpeg, args.carry_over, saver, drawing);
+    let stages = FrameStages::new(pipeline.as_ref(), &args.input, decoders, args.carry_over, saver, drawing);
     let delay = Duration::from_millis(args.batch_delay);
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
     let threads = plan.loader.threads;
@@ -200,7 +212,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     settings.queue = args.queue.unwrap_or(settings.queue);
     let gauges = Gauges::new(args.input.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
-    let mut lines = line::Lines::new(&args.input, Schema::default());
+    let mut lines = line::Lines::new(&args.input, args.schema.into());
     let (mut written, mut recorder) = (Ok(()), recorder);
     let mut trace = args.trace.as_deref().map(|path| Trace::new(path, pipeline.stages())).transpose()?;
     std::thread::scope(|scope| {

@@ -1,6 +1,5 @@
 //! The work on a frame.
 
-use crate::device::NvJpeg;
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
 use crate::image::{Frame, FrameId, ImageBuf, Picture as Pixels};
@@ -15,7 +14,7 @@ use crate::source::InputItem;
 use crate::source::video::Moment;
 use crate::trace::{StageTimes, Transfers};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// A frame of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -91,20 +90,16 @@ pub(super) struct FrameStages<'a> {
 }
 
 impl<'a> FrameStages<'a> {
-    /// Frames are drawn where `fonts` are given; pictures of a stream are decoded by the one of `nvjpeg` that comes to it in turn.
+    /// Frames are drawn where `fonts` are given; pictures of a stream are decoded by the one of `decoders` that comes to it in turn.
     pub fn new(
         pipeline: &'a dyn Pipeline,
         names: &'a [String],
-        nvjpeg: Vec<Arc<NvJpeg>>,
+        decoders: Vec<Decoder>,
         carry_over: Option<f32>,
         saver: Option<(Saver, &'a Path)>,
         fonts: Option<Fonts>,
     ) -> Self {
         let references = names.iter().map(|_| Mutex::default()).collect();
-        let decoders = match nvjpeg.is_empty() {
-            true => vec![Decoder::default()],
-            false => nvjpeg.into_iter().map(|nvjpeg| Decoder { nvjpeg: Some(nvjpeg), ..Decoder::default() }).collect(),
-        };
         Self { pipeline, names, decoders, carry_over, references, saver, fonts }
     }
 

@@ -67,9 +67,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 2^28 pixels (768 MiB once decoded) and 512 MiB.
+    /// 180 million pixels (515 MiB once decoded) and 512 MiB.
     fn default() -> Self {
-        Self { max_pixels: 1 << 28, max_file_bytes: 512 << 20 }
+        Self { max_pixels: 180_000_000, max_file_bytes: 512 << 20 }
     }
 }
 

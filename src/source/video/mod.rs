@@ -11,6 +11,7 @@ pub use raw::{RawFormat, RawFrames, RawLayout};
 use super::{Fetcher, SourceOptions};
 use crate::device::{Gpu, NvJpeg, VideoCodec, VideoDecoder};
 use crate::error::{Error, Result};
+use crate::image::decode::Limits;
 use crate::image::{Picture, Size};
 use child::{Child, Decode, Decoded, End};
 use crossbeam::channel::RecvTimeoutError;
@@ -80,7 +81,7 @@ impl Default for VideoOptions {
             stall: Duration::from_secs(10),
             attempts: 30,
             pause: Duration::from_millis(500),
-            max_pixels: 1 << 28,
+            max_pixels: Limits::default().max_pixels,
             gpu: None,
             gpu_only: false,
             nvjpeg: None,

@@ -1,0 +1,63 @@
+//! Flags of how pictures are decoded and what one may cost, and the decoders they stand for.
+
+use super::nvjpeg;
+use super::plan::Plan;
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::image::decode::{Decoder, JpegDecoder, Limits};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// JPEG decoders by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum JpegArg {
+    /// Pure Rust; within 3 levels of libjpeg-turbo.
+    Zune,
+    /// Equal to libjpeg-turbo, and so to the reference, in every sample; a young crate with unsafe vector code.
+    Turbo,
+    /// NVIDIA's library, on the GPU that the networks run on. Not run on hardware yet.
+    Nvjpeg,
+}
+
+/// How pictures are decoded.
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+pub struct PictureArgs {
+    /// JPEG decoder. zune is memory-safe and within 3 levels of the reference; turbo equals the reference; nvjpeg decodes on the GPU of
+    /// --device, where the picture stays, and leaves what it does not take (CMYK, RGB, pictures to be turned) to zune [default: zune;
+    /// of streams what --decode says]
+    #[arg(long, value_name = "NAME")]
+    pub jpeg_decoder: Option<JpegArg>,
+    /// Refuse pictures, pages and frames with more pixels, in millions
+    #[arg(long, value_name = "MEGAPIXELS", default_value_t = 180)]
+    pub max_pixels: u64,
+    /// Refuse files larger than this, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    pub max_file_size: u64,
+}
+
+impl PictureArgs {
+    /// What a picture may cost.
+    pub fn limits(&self) -> Limits {
+        Limits { max_pixels: self.max_pixels.saturating_mul(1_000_000), max_file_bytes: self.max_file_size.saturating_mul(1 << 20) }
+    }
+
+    /// The decoder on the host.
+    pub fn host_decoder(&self) -> Decoder {
+        let jpeg = if self.jpeg_decoder == Some(JpegArg::Turbo) { JpegDecoder::Turbo } else { JpegDecoder::default() };
+        Decoder { jpeg, limits: self.limits(), nvjpeg: None }
+    }
+
+    /// What decodes pictures: where that is nvJPEG, one for each GPU of `plan`.
+    pub fn decoders(&self, plan: &Plan, cache: &Cache) -> Result<Vec<Decoder>> {
+        let host = self.host_decoder();
+        if self.jpeg_decoder != Some(JpegArg::Nvjpeg) {
+            return Ok(vec![host]);
+        }
+        let opened = nvjpeg::open(&plan.gpus(), cache)?;
+        if opened.is_empty() {
+            let reason = "networks run on the processor; give --device gpu:0 as well, or another decoder";
+            return Err(Error::config("--jpeg-decoder nvjpeg", reason));
+        }
+        Ok(opened.into_iter().map(|nvjpeg| Decoder { nvjpeg: Some(nvjpeg), ..host.clone() }).collect())
+    }
+}
