@@ -267,6 +267,7 @@ fn what_cannot_be_measured_is_refused_before_anything_starts() {
         (&["--pipeline", "OCR", "--input", "x.png", "--threads", "1,0"], "--threads"),
         (&["--pipeline", "OCR", "--input", "http://localhost/x.png"], "download it first"),
         (&["--pipeline", "nonsense", "--input", "x.png"], "nonsense"),
+        (&["--pipeline", "OCR", "--input", "Cargo.toml", "--jpeg-decoder", "nvjpeg"], "give --device gpu:0 as well"),
     ] {
         let output = bench().args(flags).output().expect("it runs");
         let error = stderr(&output);
@@ -276,6 +277,8 @@ fn what_cannot_be_measured_is_refused_before_anything_starts() {
     let output = bench().args(["--pipeline", "OCR", "--input", "absent.png", "--backend", "onnx_runtime"]).output().expect("it runs");
     let error = stderr(&output);
     assert!(output.status.code() == Some(2) && error.contains("absent.png: no such file"), "{error}");
+    let output = bench().args(["--pipeline", "OCR", "--max-pixels", "0", "--input"]).arg(demo()).output().expect("it runs");
+    assert!(stderr(&output).contains("the limit is 0"), "{}", stderr(&output));
 }
 
 /// A file of comma-separated values: its head, and its lines.

@@ -80,6 +80,26 @@ fn an_error_is_not_carried_over_and_inputs_are_not_written_over() {
 }
 
 #[test]
+fn key_names_and_limits_are_those_of_a_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (small, large) = (folder.path().join("small.png"), folder.path().join("large.png"));
+    for (path, side) in [(&small, 40), (&large, 1500)] {
+        image::RgbImage::new(side, side).save(path).expect("a picture");
+    }
+    let script = folder.path().join("video.mp4");
+    std::fs::write(&script, "frame 1500 1500 0\n").expect("written");
+    let mut command = stream();
+    command.args(["--schema", "3.x", "--jpeg-decoder", "turbo", "--max-pixels", "2", "--attempts", "1"]);
+    let (code, lines, stderr) = run(command.arg("--input").arg(&small).arg("--input").arg(&large).arg("--input").arg(&script));
+    assert_eq!((code, lines.len()), (Some(1), 3), "{stderr}");
+    assert!(of_stream(&lines, 0)[0]["rec_texts"].is_array(), "{lines:?}");
+    for stream in [1, 2] {
+        let message = of_stream(&lines, stream)[0]["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("2250000 pixels, the limit is 2000000"), "{lines:?}");
+    }
+}
+
+#[test]
 fn an_input_that_is_not_there_fails_alone() {
     let (code, lines, stderr) = run(stream().args(["--input", "nowhere.mp4", "--input", DEMO]));
     assert_eq!((code, lines.len()), (Some(1), 2), "{stderr}");
@@ -188,6 +208,8 @@ fn what_cannot_run_is_said_before_anything_does() {
         (&["--input", DEMO, "--input", DEMO, "--save-video", "all.mp4"], "give a folder"),
         (&["--input", DEMO, "--save-video", "all.gif"], "ends in .mp4"),
         (&["--input", DEMO, "--decode", "gpu"], "give --device gpu:0 as well"),
+        (&["--input", DEMO, "--jpeg-decoder", "nvjpeg"], "give --device gpu:0 as well"),
+        (&["--input", "-", "--raw-size", "20000x20000"], "400000000 pixels, the limit is 180000000"),
         (&["--input", "rtsp://h/s", "--ffmpeg", "/nowhere/ffmpeg"], "apt-get install ffmpeg"),
     ] {
         let mut command = stream();

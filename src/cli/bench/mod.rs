@@ -317,7 +317,8 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
     let pipeline = plan::required_pipeline(args.pipeline.as_deref())?;
     let threads = if args.threads.is_empty() { vec![device::available_threads()] } else { args.threads.clone() };
     for &threads in &threads {
-        Plan::new(pipeline, Some(threads), &args.engine)?; // what is wrong with the flags is said before anything starts
+        // What is wrong with the flags is said before anything starts.
+        one_decoder(&args.pictures, &Plan::new(pipeline, Some(threads), &args.engine)?, &plan::cache(global)?)?;
     }
     subject::of_one_engine(&args.engine)?;
     args.files.check(&args.input, args.trace.as_deref())?;
