@@ -8,6 +8,8 @@ mod commands;
 mod hostile;
 #[path = "pdf/inputs.rs"]
 mod inputs;
+#[path = "pdf/many.rs"]
+mod many;
 #[path = "pdf/text.rs"]
 mod text;
 #[path = "pdf/write.rs"]

@@ -52,6 +52,7 @@ fn two_streams_keep_their_order_and_a_fault_of_one_stays_its_own() {
     assert!(of_stream(&lines, 0)[2]["error"]["message"].as_str().is_some_and(|m| m.contains("moov atom not found")));
     let [first, second] = of_stream(&lines, 1)[..] else { panic!("two pictures: {lines:?}") };
     assert!(first["rec_text"].as_array().is_some_and(|texts| texts.len() > 5) && first["carried_over_from"].is_null());
+    assert!(second["input_path"].as_str().is_some_and(|path| path.ends_with("b.png")), "its own name: {second}");
     assert_eq!(
         (&second["rec_text"], &second["carried_over_from"], second["timestamp_ms"].as_f64()),
         (&first["rec_text"], &0.into(), Some(40.0))
@@ -184,6 +185,18 @@ fn lines_are_posted_to_a_webhook_and_once_more_when_it_was_busy() {
 }
 
 #[test]
+fn a_further_video_is_not_written_over_an_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("clip_1.mp4");
+    let text = "frame 64 48 0\nframe 32 48 0.2\n";
+    std::fs::write(&script, text).expect("written");
+    let (code, lines, stderr) = run(stream().arg("--input").arg(&script).arg("--save-video").arg(folder.path().join("clip.mp4")));
+    assert_eq!((code, lines.len()), (Some(0), 2), "{stderr}");
+    assert_eq!(std::fs::read_to_string(&script).expect("read"), text);
+    assert!(folder.path().join("clip_2.mp4").is_file());
+}
+
+#[test]
 fn raw_frames_come_on_standard_input() {
     let mut command = stream();
     command.args(["--quiet", "--input", "-", "--raw-size", "64x48", "--raw-format", "nv12"]);
@@ -191,6 +204,10 @@ fn raw_frames_come_on_standard_input() {
     child.stdin.take().expect("a pipe").write_all(&[128; 3 * 64 * 48 * 3 / 2]).expect("written");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).lines().count()), (Some(0), 3));
+    let folder = std::fs::File::open(env!("CARGO_MANIFEST_DIR")).expect("open");
+    let (code, lines, stderr) = run(stream().args(["--input", "-", "--raw-size", "64x48"]).stdin(folder));
+    assert_eq!((code, lines.len()), (Some(1), 1), "{stderr}");
+    assert!(lines[0]["error"]["message"].as_str().is_some_and(|message| message.contains("cannot be read")), "{lines:?}");
 }
 
 #[test]

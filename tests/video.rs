@@ -109,6 +109,22 @@ fn a_live_stream_that_stops_or_ends_is_connected_anew() {
 }
 
 #[test]
+fn a_program_that_is_away_for_a_moment_does_not_end_a_live_stream() {
+    let script = Script::new("frame 8 6 0\n");
+    let options = options_reading(&script);
+    let (ffmpeg, away) = (options.ffmpeg.clone(), script.0.path().join("away"));
+    let mut events = Video::new("rtsp://camera/1", VideoOptions { attempts: 1000, ..options });
+    let mut next = || words(events.next().into_iter(), "rtsp://camera/1").concat();
+    assert!(next().starts_with("0@"));
+    std::fs::rename(&ffmpeg, &away).expect("moved");
+    assert!(next().contains("broke off after 1 frames"));
+    let missing = next();
+    assert!(missing.contains("cannot be run") && missing.contains("next attempt"), "{missing}");
+    std::fs::rename(&away, &ffmpeg).expect("moved back");
+    assert!((0..1000).any(|_| next().starts_with("1@")), "it goes on");
+}
+
+#[test]
 fn a_connection_has_longer_for_its_first_frame() {
     let script = Script::new("sleep 1\nframe 8 6 0\n");
     let events = words(Video::new("udp://script", options_reading(&script)).take(1), "udp://script");

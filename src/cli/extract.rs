@@ -20,10 +20,6 @@ use serde::de::DeserializeOwned;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-/// After a signal, the time that the page which was finished last has to arrive.
-const LAST_PAGE: Duration = Duration::from_millis(100);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -283,8 +279,8 @@ fn visual(pipeline: &PipelineArg, read: &ReadArgs, global: &GlobalArgs) -> Resul
     let reading = Reading::open(read, false, &plan, global)?;
     let info = Arc::new(Mutex::new(VisualInfo::default()));
     let read_so_far = info.clone();
-    end_on_signals(reading.working.clone(), Arc::default(), global.quiet, move || {
-        std::thread::sleep(LAST_PAGE);
+    let under_way = reading.under_way.clone();
+    end_on_signals(under_way.clone(), global.quiet, move || {
         keep(&read_so_far.lock().unwrap_or_else(PoisonError::into_inner), "some pages were read");
     })?;
     let (mut pages, mut failed, mut last) = (0, 0, None);
@@ -300,6 +296,7 @@ fn visual(pipeline: &PipelineArg, read: &ReadArgs, global: &GlobalArgs) -> Resul
             last = Some(e);
         }
     });
+    under_way.leave();
     match last {
         Some(e) if pages == 0 => Err(e),
         _ => Ok((info.lock().unwrap_or_else(PoisonError::into_inner).clone(), failed)),

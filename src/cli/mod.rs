@@ -38,6 +38,9 @@ pub const SOME_FAILED: u8 = 1;
 /// Exit code: nothing ran.
 pub const NOTHING_RAN: u8 = 2;
 
+/// Most files that are ever open.
+const MOST_FILES: u64 = 1 << 16;
+
 /// Runs what was typed; returns the exit code.
 pub fn run(cli: Cli) -> Result<u8> {
     let level = match (cli.global.quiet, cli.global.verbose) {
@@ -49,6 +52,7 @@ pub fn run(cli: Cli) -> Result<u8> {
     crate::trace::init_logging(cli.global.log_format, level);
     // A file that grows past a limit of the system is an error of its item, not the end.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<AtomicBool>::default());
+    allow_open_files();
     if cli.global.quiet {
         crate::trace::display().set_draw_target(ProgressDrawTarget::hidden());
     }
@@ -60,6 +64,16 @@ pub fn run(cli: Cli) -> Result<u8> {
         // A reader that closed the pipe has what it wanted.
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(ALL_DONE),
         outcome => outcome,
+    }
+}
+
+/// As many open files as the system lets a program have, within reason: shells give fewer than hundreds of streams need.
+fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(MOST_FILES).min(MOST_FILES);
+    if current.is_some_and(|current| current < wanted) {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }); // as it was is enough for most
     }
 }
 

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// The subcommand that makes this program a renderer.
 const RENDERER: &str = "render-pdf";
 
+/// The file that was started, whatever became of its name.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
 /// How PDF documents among the inputs are read.
 #[derive(Clone, Debug, Args)]
 pub struct PdfArgs {
@@ -35,9 +38,13 @@ pub struct PdfArgs {
 }
 
 impl PdfArgs {
-    /// The options these flags stand for; pages are rendered in processes of this same program.
+    /// The options these flags stand for; pages are rendered in processes of this same program, as it is when it starts: its file may be
+    /// replaced before a long run ends.
     pub fn options(&self) -> Result<PdfOptions> {
-        let program = std::env::current_exe().map_err(Error::io("find", Path::new("this program")))?;
+        let program = match Path::new(THIS_PROGRAM) {
+            this if this.exists() => this.to_owned(),
+            _ => std::env::current_exe().map_err(Error::io("find", Path::new("this program")))?,
+        };
         Ok(PdfOptions {
             dpi: self.dpi,
             pages: self.pages.clone().unwrap_or_default(),

@@ -25,13 +25,13 @@ use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often a thread looks whether the end was asked for.
 const GLANCE: Duration = Duration::from_millis(50);
-/// After a signal, longest wait for a line that is being written.
+/// After a signal, longest wait for the next line to be written.
 const LAST_LINE: Duration = Duration::from_secs(1);
 
 /// An input with the names its files will have.
@@ -74,16 +74,14 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     let form = args.format.unwrap_or(if io::stdout().is_terminal() { OutputForm::Text } else { OutputForm::Jsonl });
     let mut report = Report::new(form, args.read.schema.into(), global.quiet);
     let failed = AtomicBool::new(false);
-    let (working, showing) = (reading.working.clone(), Arc::new(Mutex::new(())));
-    end_on_signals(working.clone(), showing.clone(), global.quiet, || {})?;
+    let under_way = reading.under_way.clone();
+    end_on_signals(under_way.clone(), global.quiet, || {})?;
     reading.run(|outcome| {
-        let shown = showing.lock().unwrap_or_else(PoisonError::into_inner);
         failed.fetch_or(outcome.result.is_err(), Ordering::Relaxed);
         if let Err(e) = report.show(&outcome) {
             // Nobody reads any further: a closed pipe is a reader that has what it wanted.
             report.clear();
-            drop(shown); // a signal may have the other lock, and wait for this one
-            let _finished = working.write().unwrap_or_else(PoisonError::into_inner); // no engine is left in the middle of a run
+            under_way.end();
             let code = if e.kind() == io::ErrorKind::BrokenPipe { ALL_DONE } else { SOME_FAILED };
             if code != ALL_DONE {
                 tracing::error!("cannot write to standard output: {e}; the rest of the inputs is left out");
@@ -91,18 +89,53 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
             std::process::exit(code.into());
         }
     });
+    under_way.leave();
     report.clear();
     Ok(if failed.into_inner() { SOME_FAILED } else { ALL_DONE })
 }
 
-/// From now on SIGINT and SIGTERM end the program once what is under way is saved and no line is half written; the second at once. Whoever
-/// started it sees that the signal ended it, as a shell must that is to leave its loop. The last thing done is `parting`.
-pub(super) fn end_on_signals(
-    working: Arc<RwLock<()>>,
-    showing: Arc<Mutex<()>>,
-    is_quiet: bool,
-    parting: impl FnOnce() + Send + 'static,
-) -> Result<()> {
+/// What of a run is under way.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    /// Read while inputs are worked on.
+    working: RwLock<()>,
+    /// Nothing more is taken up.
+    is_ending: AtomicBool,
+    /// Outcomes that there are, and of these the ones that the sink has had.
+    made: AtomicUsize,
+    shown: AtomicUsize,
+}
+
+impl UnderWay {
+    /// Has nothing more taken up, and waits until nothing is worked on: no engine is left in the middle of a run.
+    fn end(&self) {
+        self.is_ending.store(true, Ordering::SeqCst);
+        drop(self.working.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Waits until the sink has had all outcomes, as long as it takes any: a reader that does not read holds up its line for good.
+    fn wait_until_shown(&self) {
+        let (mut last, mut since) = (0, Instant::now());
+        while self.shown.load(Ordering::SeqCst) < self.made.load(Ordering::SeqCst) && since.elapsed() < LAST_LINE {
+            thread::sleep(GLANCE);
+            let shown = self.shown.load(Ordering::SeqCst);
+            if shown > last {
+                (last, since) = (shown, Instant::now());
+            }
+        }
+    }
+
+    /// Returns where the run came to its end by itself; after a signal the program ends here, by that signal.
+    pub fn leave(&self) {
+        while self.is_ending.load(Ordering::SeqCst) {
+            thread::park();
+        }
+    }
+}
+
+/// From now on SIGINT and SIGTERM end the program once what is under way is saved and shown; the second at once. Whoever started it sees
+/// that the signal ended it, as a shell must that is to leave its loop. The last thing done is `parting`.
+pub(super) fn end_on_signals(under_way: Arc<UnderWay>, is_quiet: bool, parting: impl FnOnce() + Send + 'static) -> Result<()> {
     let (seen, which) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the second finds that there was one.
@@ -118,12 +151,8 @@ pub(super) fn end_on_signals(
         if !is_quiet {
             say("hpinfer: interrupted; what is under way is finished first, a second signal ends it at once");
         }
-        let _finished = working.write().unwrap_or_else(PoisonError::into_inner);
-        // A reader that does not read holds up its line for good.
-        let began = Instant::now();
-        while showing.try_lock().is_err() && began.elapsed() < LAST_LINE {
-            thread::sleep(GLANCE);
-        }
+        under_way.end();
+        under_way.wait_until_shown();
         parting();
         let _ = emulate_default_handler(which.load(Ordering::SeqCst) as i32);
         std::process::exit(INTERRUPTED); // not reached: by default these signals end a program
@@ -142,8 +171,8 @@ pub(super) struct Reading {
     limits: schedule::Limits,
     /// Whether one worker does all the work, and waits for no GPU.
     lone_worker: bool,
-    /// Read while inputs are worked on: who writes it waits for them, and keeps others from being taken up.
-    pub(super) working: Arc<RwLock<()>>,
+    /// How far its run is.
+    pub under_way: Arc<UnderWay>,
 }
 
 impl Reading {
@@ -174,13 +203,14 @@ impl Reading {
         let threads = plan.loader.threads;
         let limits = schedule::Limits::for_threads(threads).at_most(pipeline.groups_at_once()).with_batch(pipeline.batch_size());
         let lone_worker = threads == 1 && plan.devices.iter().all(|device| device.gpu().is_none());
-        Ok(Self { pipeline, source, decoders, saver, timings, limits, lone_worker, working: Arc::default() })
+        Ok(Self { pipeline, source, decoders, saver, timings, limits, lone_worker, under_way: Arc::default() })
     }
 
     /// Hands the outcome of each input to `sink`, in input order.
-    pub fn run(self, sink: impl FnMut(Outcome)) {
-        let Self { pipeline, source, decoders, saver, timings, limits, lone_worker, working } = self;
-        let jobs = source.filter_map(|item| {
+    pub fn run(self, mut sink: impl FnMut(Outcome)) {
+        let Self { pipeline, source, decoders, saver, timings, limits, lone_worker, under_way } = self;
+        let is_ending = || under_way.is_ending.load(Ordering::SeqCst);
+        let jobs = source.take_while(|_| !is_ending()).filter_map(|item| {
             let own = |saver: &Saver| matches!(&item.kind, InputKind::File(path) if saver.wrote(path));
             if saver.as_ref().is_some_and(own) {
                 return None; // it was saved since the run began
@@ -195,18 +225,26 @@ impl Reading {
         };
         // A lone worker gets a job whole: handed to it step by step, the job waits for it at each.
         let work = |jobs: Vec<Job>| {
-            let _working = working.read().unwrap_or_else(PoisonError::into_inner);
+            let _working = under_way.working.read().unwrap_or_else(PoisonError::into_inner);
+            if is_ending() {
+                return Vec::new();
+            }
             let items: Vec<InputItem> = jobs.iter().map(|job| job.item.clone()).collect();
             let ran = catch_unwind(AssertUnwindSafe(|| if lone_worker { pipeline.workers().install(|| run(jobs)) } else { run(jobs) }));
-            ran.unwrap_or_else(|_| {
+            let outcomes = ran.unwrap_or_else(|_| {
                 let lost = |item: InputItem| {
                     let error = Error::internal("pipeline", format!("a panic while {} was worked on", item.name));
                     Outcome { page_index: item.page_index(), name: item.name, result: Err(error) }
                 };
                 items.into_iter().map(lost).collect()
-            })
+            });
+            under_way.made.fetch_add(outcomes.len(), Ordering::SeqCst);
+            outcomes
         };
-        schedule::ordered(jobs, limits, work, sink);
+        schedule::ordered(jobs, limits, work, |outcome| {
+            sink(outcome);
+            under_way.shown.fetch_add(1, Ordering::SeqCst);
+        });
     }
 }
 

@@ -147,6 +147,12 @@ pub struct Span {
     pub to: Instant,
 }
 
+/// Of all sources together, items that were dropped, or failed, before the sink heard of any of them; then they wait.
+const MOST_ARRIVALS: usize = 1 << 16;
+
+/// How often they look then.
+const GLANCE: Duration = Duration::from_millis(10);
+
 /// What `call` returns, and when it ran.
 fn spanned<T>(thread: usize, call: impl FnOnce() -> T) -> (T, Option<Span>) {
     let from = Instant::now();
@@ -218,7 +224,7 @@ pub fn run<S: Stages>(
     let (moved_in, moved) = channel::bounded::<()>(1);
     let (ready_in, ready) = channel::bounded(settings.batching.items.max(settings.workers).max(1));
     let (done_in, done) = channel::bounded(places);
-    let (arrivals_in, arrivals) = channel::bounded::<Arrival<S>>(places);
+    let (arrivals_in, arrivals) = channel::unbounded::<Arrival<S>>(); // what comes from the window is bounded by it
     let batcher = Mutex::new(Batcher::new(ready));
     let mut reorder = Reorder::new(feeds.len());
     let mut panicked = None;
@@ -280,7 +286,11 @@ impl<S: Stages> Graph<'_, S> {
     ) {
         let gauges = &self.gauges.streams[stream];
         let (mut numbers, mut items) = (0.., 0..);
+        // A sink that takes nothing for a while does not hold up a source that drops what is old.
         let arrive = |ticket, output| {
+            while arrivals.len() >= MOST_ARRIVALS && !self.stop.is_set() {
+                thread::sleep(GLANCE);
+            }
             let _ = arrivals.send(Arrival { ticket, output, in_window: false });
         };
         for offer in offers {

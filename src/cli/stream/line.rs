@@ -3,47 +3,42 @@
 
 use super::stages::{Output, Tag};
 use crate::error::Error;
+use crate::result::PipelineResult;
 use crate::result::json::{Schema, error_line, to_line};
 
 /// Writes lines; remembers the last result of each stream.
-pub(super) struct Lines<'a> {
-    names: &'a [String],
+pub(super) struct Lines {
     schema: Schema,
-    /// Of each stream, the last frame with a result, and the body of its line.
-    last: Vec<Option<(u64, String)>>,
+    /// Of each stream, the last frame with a result, and the result.
+    last: Vec<Option<(u64, PipelineResult)>>,
 }
 
-impl<'a> Lines<'a> {
-    pub fn new(names: &'a [String], schema: Schema) -> Self {
-        Self { names, schema, last: vec![None; names.len()] }
+impl Lines {
+    /// Of so many streams.
+    pub fn new(streams: usize, schema: Schema) -> Self {
+        Self { schema, last: vec![None; streams] }
     }
 
     /// The line of a frame, without a line feed. The frames of a stream must come in their order.
-    pub fn line(&mut self, tag: &Tag, output: &Output) -> String {
-        let (stream, name) = (tag.stream, &self.names[tag.stream]);
+    pub fn line(&mut self, tag: &Tag, output: Output) -> String {
+        let stream = tag.stream;
         let mut carried = String::new();
         let error_body = |name: &str, error: &Error| {
             tracing::error!("stream {stream}: {error}");
             error_line(name, tag.page_index, error)
         };
-        let own;
         let body = match output {
-            Output::Result(looked) => {
-                let looked_at = (tag.moment.frame_id, to_line(&looked.result, self.schema));
-                &self.last[stream].insert(looked_at).1
-            }
-            Output::Failed(name, error) => {
-                own = error_body(name, error);
-                &own
-            }
-            Output::SameAs(frame_id) => {
+            Output::Result(looked) => to_line(&self.last[stream].insert((tag.moment.frame_id, looked.result)).1, self.schema),
+            Output::Failed(name, error) => error_body(&name, &error),
+            Output::SameAs(name, frame_id) => {
                 carried = format!(r#""carried_over_from":{frame_id},"#);
-                match &self.last[stream] {
-                    Some((known, body)) if known == frame_id => body,
-                    _ => {
-                        own = error_body(name, &Error::internal("carry-over", format!("frame {frame_id} got no result")));
-                        &own
+                match &mut self.last[stream] {
+                    Some((known, result)) if *known == frame_id => {
+                        let header = result.header_mut();
+                        (header.input_path, header.page_index) = (Some(name), tag.page_index);
+                        to_line(result, self.schema)
                     }
+                    _ => error_body(&name, &Error::internal("carry-over", format!("frame {frame_id} got no result"))),
                 }
             }
         };

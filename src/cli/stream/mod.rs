@@ -212,7 +212,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     settings.queue = args.queue.unwrap_or(settings.queue);
     let gauges = Gauges::new(args.input.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
-    let mut lines = line::Lines::new(&args.input, args.schema.into());
+    let mut lines = line::Lines::new(args.input.len(), args.schema.into());
     let (mut written, mut recorder) = (Ok(()), recorder);
     let mut trace = args.trace.as_deref().map(|path| Trace::new(path, pipeline.stages())).transpose()?;
     std::thread::scope(|scope| {
@@ -227,7 +227,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
             if let Some(recorder) = &mut recorder {
                 recorder.add(&delivery.tag, &mut output);
             }
-            let line = lines.line(&delivery.tag, &output);
+            let line = lines.line(&delivery.tag, output);
             if let Some(webhook) = &webhook {
                 webhook.send(&line);
             }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 /// The videos of a run.
 pub(super) struct Recorder {
     ffmpeg: PathBuf,
+    /// No video is written over one of them.
+    inputs: Vec<String>,
     streams: Vec<Recording>,
     failed: bool,
 }
@@ -44,12 +46,12 @@ impl Recorder {
         }
         let path = |stream: usize| if file { target.to_owned() } else { target.join(format!("{stream}.mp4")) };
         let paths: Vec<PathBuf> = (0..inputs.len()).map(path).collect();
-        let names: Vec<&str> = inputs.iter().map(|name| name.trim_start_matches("file://")).collect();
+        let inputs: Vec<String> = inputs.iter().map(|name| name.trim_start_matches("file://").to_owned()).collect();
         let files: Vec<_> = paths.iter().map(|path| ("--save-video", Some(path.as_path()))).chain([("--trace", trace)]).collect();
-        outputs::check(&files, &names)?;
+        outputs::check(&files, &inputs)?;
         let recording = |path| Recording { path, parts: 0, writer: None, last: None, until_ms: 0.0, over: false };
         let streams = paths.into_iter().map(recording).collect();
-        Ok(Self { ffmpeg: ffmpeg.to_owned(), streams, failed: false })
+        Ok(Self { ffmpeg: ffmpeg.to_owned(), inputs, streams, failed: false })
     }
 
     /// Takes the next frame of a stream. A video that cannot be written is reported and ends; the run goes on.
@@ -57,9 +59,9 @@ impl Recorder {
         let recording = &mut self.streams[tag.stream];
         let added = match output {
             Output::Result(looked) => {
-                looked.drawn.take().map_or(Ok(()), |picture| recording.add(&self.ffmpeg, tag.moment.timestamp_ms, picture))
+                looked.drawn.take().map_or(Ok(()), |picture| recording.add(&self.ffmpeg, &self.inputs, tag.moment.timestamp_ms, picture))
             }
-            Output::SameAs(_) => {
+            Output::SameAs(..) => {
                 recording.until_ms = tag.moment.timestamp_ms;
                 Ok(())
             }
@@ -85,13 +87,16 @@ impl Recorder {
 }
 
 impl Recording {
-    fn add(&mut self, ffmpeg: &Path, timestamp_ms: f64, picture: ImageBuf) -> Result<()> {
+    fn add(&mut self, ffmpeg: &Path, inputs: &[String], timestamp_ms: f64, picture: ImageBuf) -> Result<()> {
         if self.over {
             return Ok(());
         }
         if self.writer.as_ref().is_some_and(|writer| writer.size() != picture.size()) {
             self.end()?;
             self.parts += 1;
+            while self.part().exists() && outputs::check(&[("--save-video", Some(&self.part()))], inputs).is_err() {
+                self.parts += 1;
+            }
         }
         if self.writer.is_none() {
             self.writer = Some(VideoWriter::create(ffmpeg, &self.part(), picture.size())?);
@@ -101,7 +106,7 @@ impl Recording {
         Ok(())
     }
 
-    /// The file for the frames that come now: `NAME.mp4`, then `NAME_1.mp4`...
+    /// The file for the frames that come now: `NAME.mp4`, then `NAME_1.mp4`, or the next that is no input...
     fn part(&self) -> PathBuf {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
         let suffix = self.path.extension().unwrap_or_default().to_string_lossy();

@@ -58,8 +58,8 @@ pub(super) enum Picture {
 /// What became of a frame.
 pub(super) enum Output {
     Result(Box<Looked>),
-    /// It is as good as this earlier frame of its stream.
-    SameAs(u64),
+    /// The picture of this name is as good as this earlier frame of its stream.
+    SameAs(String, u64),
     /// The picture of this name has no result.
     Failed(String, Error),
 }
@@ -155,7 +155,10 @@ impl Stages for FrameStages<'_> {
         tag.decode = tag.decode.map(|_| DecodedBy::of(&frame.image));
         let Some(most) = self.carry_over else { return Ok(frame) };
         let same = self.same_as(tag, &frame.image, most).map_err(|error| Output::Failed(self.name_of(tag, &frame), error))?;
-        same.map_or(Ok(frame), |earlier| Err(Output::SameAs(earlier)))
+        match same {
+            Some(earlier) => Err(Output::SameAs(self.name_of(tag, &frame), earlier)),
+            None => Ok(frame),
+        }
     }
 
     fn cost(&self, frame: &Frame) -> u64 {

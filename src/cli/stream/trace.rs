@@ -45,7 +45,7 @@ impl Trace {
         }
         let of_stages = match output {
             Output::Result(looked) => stage_args(&looked.times, self.stages),
-            Output::SameAs(_) | Output::Failed(..) => Map::new(),
+            Output::SameAs(..) | Output::Failed(..) => Map::new(),
         };
         let parts = [(timeline.decode, Map::new()), (timeline.work, of_stages), (timeline.finish, Map::new())];
         for (group, (span, args)) in (STREAMS + 1..).zip(parts) {

@@ -81,7 +81,8 @@ impl Webhook {
         let (lines, waiting) = channel::bounded(QUEUE);
         let (sent_in, sent) = channel::bounded(1);
         let (agent, address, stop) = (Agent::from(config), address.to_owned(), stop.clone());
-        thread::spawn(move || sent_in.send(send(&waiting, &retries, &stop, |body| post(&agent, &address, body))));
+        let name = shown.clone();
+        thread::spawn(move || sent_in.send(send(&name, &waiting, &retries, &stop, |body| post(&agent, &address, body))));
         Ok(Self { lines, sent, shown })
     }
 
@@ -110,9 +111,16 @@ impl Webhook {
 }
 
 /// Sends what comes until nothing more does.
-fn send(waiting: &Receiver<String>, retries: &Retries, stop: &Stop, post: impl Fn(&str) -> std::result::Result<(), Fault>) -> Sent {
+fn send(
+    shown: &str,
+    waiting: &Receiver<String>,
+    retries: &Retries,
+    stop: &Stop,
+    post: impl Fn(&str) -> std::result::Result<(), Fault>,
+) -> Sent {
     let mut sent = Sent::default();
     let mut next: Option<String> = None;
+    let mut is_losing = false;
     while let Some(first) = next.take().or_else(|| waiting.recv().ok()) {
         let (mut body, mut lines) = (first + "\n", 1);
         while lines < LINES
@@ -127,9 +135,15 @@ fn send(waiting: &Receiver<String>, retries: &Retries, stop: &Stop, post: impl F
             lines += 1;
         }
         match with_retries(retries, stop, || post(&body)) {
-            Ok(()) => sent.taken += lines,
+            Ok(()) => {
+                sent.taken += lines;
+                is_losing = false;
+            }
             Err(reason) => {
                 sent.lost += lines;
+                if !std::mem::replace(&mut is_losing, true) {
+                    tracing::warn!("{shown}: result lines are lost: {reason}");
+                }
                 sent.reason.get_or_insert(reason);
                 if stop.is_set() {
                     sent.lost += next.take().into_iter().chain(waiting).count();
@@ -206,7 +220,7 @@ mod tests {
         lines.iter().for_each(|line| lines_in.send(line.clone()).expect("room"));
         drop(lines_in);
         let bodies = RefCell::new(Vec::new());
-        let sent = send(&waiting, retries, stop, |body| {
+        let sent = send("here", &waiting, retries, stop, |body| {
             bodies.borrow_mut().push(body.to_owned());
             answer(bodies.borrow().len() - 1)
         });

@@ -260,3 +260,20 @@ fn runs_of_several_streams_end() {
         }
     }
 }
+
+#[test]
+fn a_sink_that_waits_does_not_hold_up_a_source_that_drops() {
+    const ITEMS: u64 = 5000;
+    let (stages, gauges, stop) = (Doubling::default(), Gauges::new(1), Stop::default());
+    let (read_in, read) = channel::unbounded();
+    let items = (100..100 + ITEMS).inspect(|item| read_in.send(*item).expect("room"));
+    let mut delivered = 0;
+    run(&stages, vec![feed(items, DropPolicy::LATEST)], &settings(1, 1), &gauges, &stop, |_| {
+        if delivered == 0 {
+            let last = (0..ITEMS).map(|_| read.recv_timeout(Duration::from_secs(20)).expect("the source goes on")).last();
+            assert_eq!(last, Some(99 + ITEMS));
+        }
+        delivered += 1;
+    });
+    assert_eq!(delivered, ITEMS);
+}

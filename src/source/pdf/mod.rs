@@ -31,6 +31,10 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Pages a worker renders before it is replaced: what the renderer remembers of a document grows with every page.
 const PAGES_OF_A_WORKER: u32 = 100;
 
+/// Most renderers of all documents that are kept for a next page: each is a process with two pipes, and documents wait for their turn
+/// by the hundred.
+const KEPT: usize = 64;
+
 /// How PDF documents become pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PdfOptions {
@@ -140,7 +144,8 @@ impl Document {
             Answer::Picture(..) => return Err("the renderer answered out of turn".into()),
         };
         let isolation = options.isolation.clone();
-        let workers = Mutex::new(Workers { idle: vec![worker], busy: 0, waited: Duration::ZERO });
+        let idle = Some(worker).filter(|_| Worker::living() <= KEPT).into_iter().collect();
+        let workers = Mutex::new(Workers { idle, busy: 0, waited: Duration::ZERO });
         Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, page_count, workers, returned: Condvar::new() })))
     }
 
@@ -189,7 +194,8 @@ impl Document {
             Some(worker) => worker.render(index, *page_time),
             None => self.start().and_then(|started| worker.insert(started).render(index, *page_time)),
         };
-        let rested = worker.filter(|worker| answer.is_ok() && worker.rendered() < PAGES_OF_A_WORKER);
+        let can_go_on = |worker: &Worker| worker.rendered() < PAGES_OF_A_WORKER && Worker::living() <= KEPT;
+        let rested = worker.filter(|worker| answer.is_ok() && can_go_on(worker));
         self.lock().put_back(rested);
         self.0.returned.notify_one();
         match answer? {

@@ -7,6 +7,7 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ pub(super) struct Worker {
     child: Option<Child>,
     rendered: u32,
 }
+
+/// Workers of all documents.
+static LIVING: AtomicUsize = AtomicUsize::new(0);
 
 impl Worker {
     /// Starts on a document. Its first answer, the number of pages, is to be [waited for](Self::wait).
@@ -45,7 +49,13 @@ impl Worker {
             }
         };
         thread::Builder::new().name("pdf".into()).stack_size(STACK).spawn(work).map_err(|e| format!("no thread could be started: {e}"))?;
+        LIVING.fetch_add(1, Ordering::Relaxed);
         Ok(Self { requests, answers, child, rendered: 0 })
+    }
+
+    /// How many there are, of all documents.
+    pub fn living() -> usize {
+        LIVING.load(Ordering::Relaxed)
     }
 
     /// Renders the page of this index.
@@ -72,6 +82,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        LIVING.fetch_sub(1, Ordering::Relaxed);
         if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();

@@ -154,16 +154,19 @@ impl VideoKind {
     /// Arguments of ffmpeg for such an input, which is given up here when it is silent for `stall`.
     fn arguments(self, input: &str, stall: Duration) -> Vec<String> {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        // For an ffmpeg that was left alone, which would wait for ever.
+        let alone = (stall + LEFT_ALONE).as_micros().to_string();
         match self {
             Self::Camera => {
                 words(&["-f", "v4l2", "-i", &input.strip_prefix("camera:").map_or(input.to_owned(), |n| format!("/dev/video{n}"))])
             }
             Self::Live if input.to_ascii_lowercase().starts_with("rtsp") => {
-                // For an ffmpeg that was left alone, which would wait for ever.
-                let alone = (stall + LEFT_ALONE).as_micros().to_string();
                 words(&["-rtsp_transport", "tcp", "-timeout", &alone, "-i", input])
             }
-            Self::Http => words(&["-reconnect", "1", "-reconnect_on_network_error", "1", "-reconnect_delay_max", "5", "-i", input]),
+            Self::Http => {
+                let again = ["-reconnect", "1", "-reconnect_on_network_error", "1", "-reconnect_delay_max", "5"];
+                words(&[&again[..], &["-rw_timeout", &alone, "-i", input]].concat())
+            }
             Self::Live => words(&["-i", input]),
             // The prefix keeps a name such as "concat:a|b" from being more than a name.
             Self::File => words(&["-i", &format!("file:{}", input.strip_prefix("file://").unwrap_or(input))]),
@@ -248,6 +251,11 @@ impl Video {
             Ok(child) => {
                 self.state = State::Running(child);
                 None
+            }
+            // It ran before: what keeps it from running may pass, such as a lack of memory or its being replaced.
+            Err(error) if self.frames > 0 => {
+                let errors = vec![error.to_string()];
+                self.after(End { success: false, killed: true, refused: None, errors })
             }
             Err(error) => {
                 self.state = State::Over;

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::image::nv12::{self, Nv12View, YuvColours};
 use crate::image::{ImageBuf, PixelFormat, Size};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
-use std::io::Read;
+use std::io::{self, Read};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,8 +84,8 @@ pub struct RawFrames {
     name: String,
     layout: RawLayout,
     stop: Arc<AtomicBool>,
-    /// Bytes of frames; fewer than a frame has when the pipe broke off within one.
-    bytes: Receiver<Vec<u8>>,
+    /// Bytes of frames; fewer than a frame has when the pipe broke off within one. Or why nothing more can be read.
+    bytes: Receiver<io::Result<Vec<u8>>>,
     frames: u64,
 }
 
@@ -100,7 +100,8 @@ impl RawFrames {
                 let mut data = Vec::with_capacity(luma + chroma);
                 let read = pipe.by_ref().take((luma + chroma) as u64).read_to_end(&mut data);
                 let whole = data.len() == luma + chroma;
-                if data.is_empty() || bytes_in.send(data).is_err() || read.is_err() || !whole {
+                let is_over = data.is_empty() && read.is_ok();
+                if is_over || bytes_in.send(read.map(|_| data)).is_err() || !whole {
                     return;
                 }
             }
@@ -113,18 +114,22 @@ impl Iterator for RawFrames {
     type Item = VideoEvent;
 
     fn next(&mut self) -> Option<VideoEvent> {
-        let data = loop {
+        let read = loop {
             if self.stop.load(Ordering::SeqCst) {
                 return None;
             }
             match self.bytes.recv_timeout(GLANCE) {
-                Ok(data) => break data,
+                Ok(read) => break read,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         };
         let moment = Moment { frame_id: self.frames, timestamp_ms: self.frames as f64 * 1e3 / self.layout.rate };
         let (luma, chroma) = self.layout.planes();
+        let data = match read {
+            Ok(data) => data,
+            Err(e) => return Some(VideoEvent::Fault(moment, Error::input(&self.name, format!("cannot be read: {e}")))),
+        };
         if data.len() != luma + chroma {
             let reason = format!("broke off within frame {}: {} of {} bytes", self.frames, data.len(), luma + chroma);
             return Some(VideoEvent::Fault(moment, Error::input(&self.name, reason)));

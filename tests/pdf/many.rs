@@ -1,0 +1,29 @@
+//! Documents by the hundred at once.
+
+use super::{fixture, processes};
+use hpinfer::image::decode::Decoder;
+use hpinfer::source::{Source, SourceOptions};
+use std::fs;
+
+/// Processes that this one started and that live.
+fn children() -> usize {
+    let me = std::process::id();
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let of = |id: String| fs::read_to_string(format!("/proc/{me}/task/{id}/children")).unwrap_or_default();
+    tasks.map(|task| of(task.file_name().to_string_lossy().into_owned()).split_whitespace().count()).sum()
+}
+
+#[test]
+fn documents_that_wait_keep_a_bounded_number_of_renderers() {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..90 {
+        fs::copy(fixture("turned.pdf"), folder.path().join(format!("{i:02}.pdf"))).unwrap();
+    }
+    let options = SourceOptions { pdf: processes(), ..SourceOptions::default() };
+    let items: Vec<_> = Source::new(&[folder.path()], options).collect();
+    let others = 16; // of tests that run meanwhile
+    assert!((1..=64 + others).contains(&children()), "{}", children());
+    for item in [&items[0], &items[items.len() - 1]] {
+        item.load(&Decoder::default()).unwrap();
+    }
+}
