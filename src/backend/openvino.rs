@@ -7,7 +7,7 @@ use super::rewrite::{self, Graph};
 use super::{
     Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOptions, Onnx, PaddleProgram, Precision, RunInfo, Session, TensorSpec,
 };
-use crate::cache::Cache;
+use crate::cache::{Cache, warn_not_kept};
 use crate::error::{Error, Result};
 use crate::onnx::{OutputKind, Target};
 use crate::runtime::Found;
@@ -74,11 +74,9 @@ impl OpenVino {
         let precision = hint(options.precision)?;
         // The library files compiled forms by model and version only: one folder per precision keeps a float32 form
         // from being run with bfloat16 settings, which gives no text at all.
-        let cache_dir = options
-            .cache_dir
-            .as_ref()
-            .filter(|_| !matches!(network, Network::Onnx(Onnx::Bytes(_))))
-            .map(|dir| dir.join(format!("openvino-{}-{precision}-{}x{}", self.version, p.streams, p.threads_per_stream)));
+        let form = format!("openvino-{}-{precision}-{}x{}", self.version, p.streams, p.threads_per_stream);
+        let cache_dir =
+            options.cache_dir.as_ref().filter(|_| !matches!(network, Network::Onnx(Onnx::Bytes(_)))).and_then(|dir| created(dir, &form));
         let cache_dir = match &cache_dir {
             Some(dir) => dir.to_str().ok_or("the cache path is not UTF-8, which OpenVINO needs")?,
             None => "",
@@ -150,6 +148,13 @@ impl Backend for OpenVino {
         }
         rewrite::load(options, Target::OpenVino, |Graph { onnx, output }| self.engine(options, &Network::Onnx(onnx), output))
     }
+}
+
+/// The folder `name` of `dir`: the library refuses a model when it cannot make that, and not when it cannot write in it.
+fn created(dir: &Path, name: &str) -> Option<PathBuf> {
+    let folder = dir.join(name);
+    std::fs::create_dir_all(&folder).inspect_err(|e| warn_not_kept(dir, format!("cannot create {}: {e}", folder.display()))).ok()?;
+    Some(folder)
 }
 
 fn spec_of(node: &Node) -> Result<TensorSpec, String> {

@@ -1,7 +1,8 @@
-//! Rewritten forms of a model: of a file, made once and kept in the cache folder under the model's content hash; else in memory.
+//! Rewritten forms of a model: of a file, made once and kept in the cache folder under the model's content hash; else, and where that
+//! folder takes nothing, in memory.
 
 use super::{BackendName, LoadOptions, Onnx};
-use crate::cache::{safe_name, sha256, write_atomic};
+use crate::cache::{safe_name, sha256, warn_not_kept, write_atomic};
 use crate::error::{Error, Result};
 use crate::onnx::{Classifier, Model, OutputKind, REWRITE_VERSION, Target};
 use std::path::{Path, PathBuf};
@@ -50,10 +51,8 @@ pub fn load<T>(options: &LoadOptions, target: Target, load: impl Fn(Graph) -> Re
         }
     };
     tracing::debug!("{}: {:?}", options.model, report.counts);
-    let rewritten = match kept {
-        Some(kept) => kept.keep(report.output, &bytes)?,
-        None => Graph { onnx: Onnx::Bytes(Arc::new(bytes)), output: report.output },
-    };
+    let kept = kept.and_then(|kept| kept.keep(&report.output, &bytes).inspect_err(|e| warn_not_kept(kept.folder(), e)).ok());
+    let rewritten = kept.unwrap_or_else(|| Graph { onnx: Onnx::Bytes(Arc::new(bytes)), output: report.output });
     load(rewritten).or_else(|refused| {
         let loaded = load(original)?;
         tracing::warn!("{}: the graph is used as it is, its faster form does not load: {refused}", options.model);
@@ -92,6 +91,10 @@ impl Kept {
         Self { stem: folder.join(format!("{}-{key}-{target:?}{REWRITE_VERSION}-{:?}", safe_name(&options.model), options.cut)) }
     }
 
+    fn folder(&self) -> &Path {
+        self.stem.parent().unwrap_or(&self.stem)
+    }
+
     fn path(&self, kind: &str) -> PathBuf {
         let mut path = self.stem.clone().into_os_string();
         path.push(kind);
@@ -120,11 +123,11 @@ impl Kept {
         })
     }
 
-    fn keep(&self, output: OutputKind, bytes: &[u8]) -> Result<Graph> {
-        if let OutputKind::Features(classifier) = &output {
+    fn keep(&self, output: &OutputKind, bytes: &[u8]) -> Result<Graph> {
+        if let OutputKind::Features(classifier) = output {
             write_atomic(&self.classifier(), &classifier.to_bytes())?;
         }
-        let graph = self.graph(output);
+        let graph = self.graph(output.clone());
         if let Onnx::File(path) = &graph.onnx {
             write_atomic(path, bytes)?;
         }
@@ -172,6 +175,22 @@ mod tests {
         std::fs::write(&kept, &whole[..whole.len() / 2]).unwrap();
         assert_eq!((open().unwrap(), tries.get()), (kept.clone(), 2));
         assert_eq!(std::fs::read(&kept).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_form_that_cannot_be_kept_is_made_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let (original, taken) = (folder.path().join("inference.onnx"), folder.path().join("compiled"));
+        std::fs::write(&original, sample::bytes()).unwrap();
+        std::fs::write(&taken, b"no folder").unwrap();
+        let options = LoadOptions {
+            onnx: Some(Onnx::File(original.clone())),
+            model_sha256: "0123456789abcdef".into(),
+            cache_dir: Some(taken),
+            ..LoadOptions::new("sample")
+        };
+        let in_memory = || load(&options, Target::OnnxRuntime, |graph| Ok(matches!(graph.onnx, Onnx::Bytes(_)))).unwrap();
+        assert!(in_memory() && in_memory());
     }
 
     #[test]

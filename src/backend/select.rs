@@ -10,7 +10,7 @@ use super::tensorrt::cache::EngineCache;
 use super::tensorrt::reference::{self, difference};
 use super::tensorrt::session::Prepared;
 use super::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Precision};
-use crate::cache::{Cache, sha256};
+use crate::cache::{Cache, sha256, warn_not_kept, write_atomic};
 use crate::device::{CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::onnx::Cut;
@@ -288,10 +288,10 @@ impl Selector {
     fn remember(&self, choice: &Choice<'_>, measured: &Measured) {
         let written = self.file(choice).and_then(|path| {
             let text = serde_json::to_vec_pretty(measured).map_err(|e| Error::internal("measured choice", e.to_string()))?;
-            crate::cache::write_atomic(&path, &text)
+            write_atomic(&path, &text)
         });
         if let Err(e) = written {
-            tracing::warn!("the measured choice of a backend is not kept: {e}");
+            warn_not_kept(&self.backends.cache.root().join(CHOICES), e);
         }
     }
 
@@ -313,7 +313,7 @@ impl Selector {
             let found = runtime::locate(library, &self.backends.cache, self.backends.libraries.named(library))?;
             parts.push_str(&format!("{:?}", found.map(|f| (f.version, f.path))));
         }
-        Ok(self.backends.cache.subdir(CHOICES)?.join(format!("{}.json", &sha256(parts.as_bytes())[..32])))
+        Ok(self.backends.cache.root().join(CHOICES).join(format!("{}.json", &sha256(parts.as_bytes())[..32])))
     }
 }
 

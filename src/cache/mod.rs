@@ -4,7 +4,7 @@
 //! unfinished or damaged is made again.
 //!
 //! A reader that finds what it wants complete takes no lock and writes nothing, so a filled cache may be
-//! read-only. A writer takes the [`Lock`] of the thing it makes, builds it under a temporary name in the same
+//! read-only; what a run makes of models it makes anew then, with one warning. A writer takes the [`Lock`] of the thing it makes, builds it under a temporary name in the same
 //! folder, flushes it and renames it: a process killed at any moment leaves either nothing or a finished thing.
 
 mod atomic;
@@ -26,8 +26,11 @@ pub use lock::{Lock, lock_file};
 pub use progress::Progress;
 
 use crate::error::{Error, Result};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::{fs, io};
 
 /// `name` as a part of file names: what file systems, and those who walk them, take for something else stands as `_`.
@@ -144,6 +147,15 @@ impl Cache {
             _ => "set HPINFER_HOME to a folder you can write to",
         };
         Error::config(format!("cache {}", self.root.display()), format!("cannot {action} {}: {error}; {next_step}", path.display()))
+    }
+}
+
+/// Warns that `folder` takes nothing that is made of models, which runs do without: once, as all models of a run meet the same.
+pub(crate) fn warn_not_kept(folder: &Path, reason: impl Display) {
+    static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
+        let next_step = "set HPINFER_HOME to a folder that you can write to and that has space";
+        tracing::warn!("{}: what is made of models is not kept and is made anew by every run: {reason}; {next_step}", folder.display());
     }
 }
 

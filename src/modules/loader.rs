@@ -360,7 +360,7 @@ fn described(model: &ResolvedModel, error: Error) -> Error {
 /// How `model` is loaded: in float32, whole, its rewritten forms kept in `cache`.
 ///
 /// # Errors
-/// When its files cannot be read, or the cache takes nothing.
+/// When its files cannot be read.
 pub fn load_options(cache: &Cache, model: &ResolvedModel, parallelism: Parallelism) -> Result<LoadOptions> {
     Ok(LoadOptions {
         kind: model.kind(),
@@ -369,7 +369,7 @@ pub fn load_options(cache: &Cache, model: &ResolvedModel, parallelism: Paralleli
         model_sha256: model.sha256()?,
         is_pinned: model.is_pinned(),
         parallelism,
-        cache_dir: Some(cache.subdir("compiled")?),
+        cache_dir: Some(cache.root().join("compiled")),
         ..LoadOptions::new(&model.name)
     })
 }

@@ -199,3 +199,35 @@ fn the_listing_names_what_ran_and_timings_in_the_order_of_the_stages() {
     let timings = line["timings_ms"].as_object().expect("timings");
     assert_eq!(timings.keys().collect::<Vec<_>>(), stages);
 }
+
+/// As the superuser permissions do not bind, so files stand where folders belong.
+#[test]
+fn a_run_does_without_a_cache_for_what_it_makes() {
+    assert_eq!(run(ocr().args(["--input", DEMO])).code, Some(0)); // fetches what the first run of all does
+    let home = tempfile::tempdir().expect("a folder");
+    for fetched in ["runtime", "official_models"] {
+        let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home").join(fetched);
+        std::os::unix::fs::symlink(shared, home.path().join(fetched)).expect("a link");
+    }
+    let compiled = home.path().join("compiled");
+    let refused = |backend: &[&str], told: usize| {
+        let ran = run(hpinfer().args(["--pipeline", "OCR", "--offline", "--input", DEMO]).args(backend).env("HPINFER_HOME", home.path()));
+        assert_eq!((ran.code, ran.lines().len()), (Some(0), 1), "{}", ran.stderr);
+        assert_eq!(ran.stderr.matches("is not kept and is made anew").count(), told, "{}", ran.stderr);
+        assert_eq!(ran.stderr.matches("set HPINFER_HOME").count(), told, "{}", ran.stderr);
+    };
+    for taken in ["compiled", "choices"] {
+        fs::write(home.path().join(taken), "").expect("written");
+    }
+    refused(&[], 2);
+    fs::remove_file(&compiled).expect("removed");
+    refused(&["--backend", "openvino"], 0);
+    for entry in fs::read_dir(&compiled).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            fs::remove_dir_all(&path).expect("removed");
+            fs::write(&path, "").expect("written");
+        }
+    }
+    refused(&["--backend", "openvino"], 1);
+}
