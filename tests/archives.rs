@@ -1,11 +1,11 @@
 //! The vendor's archives as a user meets them, from a server on this machine: fetched, unpacked, checked, resumed; and what
 //! happens when they are not what they should be.
 
-use assert_cmd::Command;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use tar::{Builder, Header};
@@ -75,15 +75,19 @@ impl Machine {
         self.temp.path().join("paddlex/official_models")
     }
 
-    /// Exit status and everything written.
-    fn run(&self, args: &[&str]) -> (Option<i32>, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_hpinfer"))
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hpinfer"));
+        command
             .args(args)
             .env("HPINFER_HOME", self.cache())
             .env("HPINFER_MODEL_URL", &self.url)
-            .env("PADDLE_PDX_CACHE_HOME", self.temp.path().join("paddlex"))
-            .output()
-            .unwrap();
+            .env("PADDLE_PDX_CACHE_HOME", self.temp.path().join("paddlex"));
+        command
+    }
+
+    /// Exit status and everything written.
+    fn run(&self, args: &[&str]) -> (Option<i32>, String) {
+        let output = self.command(args).output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())
     }
@@ -200,4 +204,45 @@ fn offline_and_unreachable_say_what_to_do() {
     let (code, text) = machine.run(&["model", "pull", "UVDoc"]);
     assert!(code == Some(2) && text.contains("cannot be fetched") && text.contains("unpack it to"), "{text}");
     assert!(machine.files().is_empty());
+}
+
+#[test]
+fn a_damaged_model_stays_until_it_is_replaced() {
+    let machine = Machine::new(resnet18());
+    assert_eq!(machine.run(&["model", "pull", "ResNet18"]).0, Some(0));
+    let params = machine.cache().join("official_models/ResNet18/inference.pdiparams");
+    fs::write(&params, "Weights").unwrap();
+    let damaged = machine.files();
+
+    // Killed while nothing answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut child = machine
+        .command(&["model", "pull", "ResNet18"])
+        .env("HPINFER_MODEL_URL", format!("http://{}", silent.local_addr().unwrap()))
+        .spawn()
+        .unwrap();
+    let _asked = silent.accept().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((fs::read(&params).unwrap(), machine.files()), (b"Weights".to_vec(), damaged.clone()));
+
+    // What an earlier version set aside goes, and several at once replace it once.
+    let aside = params.parent().unwrap().with_file_name(".ResNet18.damaged");
+    fs::create_dir(&aside).unwrap();
+    let children: Vec<_> = (0..3).map(|_| machine.command(&["model", "pull", "ResNet18"]).spawn().unwrap()).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!((fs::read(&params).unwrap(), machine.files()), (b"weights".to_vec(), damaged));
+    assert!(!aside.exists());
+    assert_eq!(machine.requests.lock().unwrap().len(), 2);
+
+    // An aside beside a whole model, and a file in its place.
+    fs::create_dir(&aside).unwrap();
+    assert_eq!(machine.run(&["model", "pull", "ResNet18"]).0, Some(0));
+    assert!(!aside.exists());
+    fs::remove_dir_all(params.parent().unwrap()).unwrap();
+    fs::write(params.parent().unwrap(), "in the way").unwrap();
+    let (code, text) = machine.run(&["model", "pull", "ResNet18"]);
+    assert_eq!((code, fs::read(&params).ok()), (Some(0), Some(b"weights".to_vec())), "{text}");
 }

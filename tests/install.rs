@@ -252,6 +252,27 @@ fn damaged_models_are_noticed_and_replaced() {
     assert_eq!(Store::new(&case.cache()).unwrap().verify(&["PP-OCRv4_mobile_det"]).unwrap()[0].1, Integrity::Intact);
 }
 
+/// Of the right length, which is all that a run looks at.
+#[test]
+fn a_damaged_library_is_replaced_when_it_is_installed_by_name() {
+    let case = Case::new().with_python("echo started >> $HERE/log; exec $REAL \"$@\"");
+    let installed = case.run("runtime install onnx_runtime");
+    let library = case.root().join("runtime/onnxruntime-1.31.1/onnxruntime/capi/libonnxruntime.so.1.31.1");
+    let good = fs::read(&library).unwrap();
+    let mut zeroed = good.clone();
+    zeroed[good.len() / 2..].fill(0);
+    fs::write(&library, &zeroed).unwrap();
+    let refused = case.run("--offline runtime install onnx_runtime");
+    assert!(refused.contains("libonnxruntime.so.1.31.1 is damaged and downloads are off"), "{refused}");
+    assert!(fs::read(&library).unwrap() == zeroed);
+    for _again in 0..2 {
+        assert_eq!(case.run("runtime install onnx_runtime"), installed);
+        assert!(fs::read(&library).unwrap() == good);
+    }
+    assert_eq!(case.run("--offline runtime install onnx_runtime"), installed);
+    assert_eq!(fs::read_to_string(case.temp.path().join("log")).unwrap(), "started\nstarted\n");
+}
+
 #[test]
 fn two_first_runs_at_once_install_once() {
     let case = Case::new().with_python("echo started >> $HERE/log; exec $REAL \"$@\"");

@@ -1,10 +1,11 @@
 //! Files and folders that appear complete or not at all.
 
 use crate::error::{Error, Result};
+use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to `path` by way of a temporary file in the same folder, which is created when absent. The
 /// bytes are on the disk before the name appears; a file already there is replaced in one step.
@@ -30,14 +31,27 @@ fn try_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Renames a finished folder or file, whose contents were flushed, and makes the new name durable. A folder
-/// that stands in the way is removed first.
+/// Renames a finished folder or file, whose contents were flushed, and makes the new name durable. What a rename does not
+/// replace is set aside before and removed after it.
 pub(crate) fn publish(from: &Path, to: &Path) -> io::Result<()> {
-    if to.is_dir() {
-        fs::remove_dir_all(to)?;
+    remove_aside(to)?;
+    let is_in_the_way = (from.is_dir() || to.is_dir()) && to.symlink_metadata().is_ok();
+    if is_in_the_way {
+        fs::rename(to, aside(to))?;
     }
-    fs::rename(from, to)?;
-    to.parent().map_or(Ok(()), sync_folder)
+    fs::rename(from, to).inspect_err(|_| drop(is_in_the_way.then(|| fs::rename(aside(to), to))))?;
+    to.parent().map_or(Ok(()), sync_folder)?;
+    remove_aside(to)
+}
+
+/// Removes what a process that was killed while it published `path` may have set aside.
+pub(crate) fn remove_aside(path: &Path) -> io::Result<()> {
+    remove(&aside(path))
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let name = [".".as_ref(), path.file_name().unwrap_or_default(), ".damaged".as_ref()];
+    path.with_file_name(name.into_iter().collect::<OsString>())
 }
 
 /// Flushes the names in a folder. File systems that cannot do that say so with `InvalidInput`.
@@ -87,16 +101,23 @@ mod tests {
     }
 
     #[test]
-    fn publishing_replaces_a_folder() {
+    fn publishing_replaces_a_folder_or_a_file_and_what_was_left_aside() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("new"), folder.path().join("done"));
-        for (path, file) in [(&from, "good"), (&to, "stale")] {
-            fs::create_dir(path).unwrap();
-            fs::write(path.join(file), b"x").unwrap();
+        for in_the_way in ["folder", "file", "nothing"] {
+            fs::create_dir(&from).unwrap();
+            fs::write(from.join("good"), b"x").unwrap();
+            fs::create_dir(folder.path().join(".done.damaged")).unwrap();
+            match in_the_way {
+                "folder" => fs::create_dir(&to).and_then(|()| fs::write(to.join("stale"), b"x")).unwrap(),
+                "file" => fs::write(&to, b"x").unwrap(),
+                _ => {}
+            }
+            publish(&from, &to).unwrap();
+            assert!(to.join("good").exists() && !to.join("stale").exists(), "{in_the_way}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{in_the_way}");
+            remove(&to).unwrap();
+            remove(&to).unwrap();
         }
-        publish(&from, &to).unwrap();
-        assert!(to.join("good").exists() && !to.join("stale").exists() && !from.exists());
-        remove(&to).unwrap();
-        remove(&to).unwrap();
     }
 }

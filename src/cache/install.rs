@@ -2,7 +2,7 @@
 
 use super::atomic::{publish, remove};
 use super::fetch::Download;
-use super::{Cache, Network, pip, sha256_file, untar, unzip};
+use super::{Cache, Network, Whole, contents, pip, sha256_file, untar, unzip};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -85,27 +85,37 @@ impl Cache {
         folder.members.iter().all(|member| member.is_in(&base))
     }
 
-    /// Makes the folders of `package` complete. Returns at once, without a lock or a write, when they are.
+    /// What `folder` lacks, if it is not whole.
+    fn lack(&self, folder: &Folder<'_>) -> Option<String> {
+        match self.whole {
+            _ if !self.holds(folder) => Some("it is not in the cache".into()),
+            Whole::ByLengths => None,
+            Whole::ByContents => contents::fault(&self.root.join(&folder.path), &folder.members),
+        }
+    }
+
+    /// Makes the folders of `package` whole. Returns at once, without a lock or a write, when they are.
     ///
     /// # Errors
     /// [`Error::Missing`] when something has to be downloaded and cannot be, or is not what was pinned;
     /// [`Error::Config`] when the cache cannot be written.
     pub fn install(&self, package: &Package<'_>) -> Result<()> {
-        if package.folders.iter().all(|folder| self.holds(folder)) {
-            return Ok(());
-        }
+        let Some(lack) = package.folders.iter().find_map(|folder| self.lack(folder)) else { return Ok(()) };
         let wheel = &package.wheel;
         if self.network == Network::Offline && !self.downloads().join(wheel.file).exists() {
-            return Err(package.missing("it is not in the cache and downloads are off (--offline)"));
+            return Err(package.missing(format!("{lack} and downloads are off (--offline)")));
         }
         let _lock = self.lock(&format!("{}-{}", wheel.project, wheel.version))?;
         // Another process may have installed it while this one waited.
-        let todo: Vec<_> = package.folders.iter().filter(|folder| !self.holds(folder)).collect();
+        let todo: Vec<_> = package.folders.iter().filter_map(|folder| Some((folder, self.lack(folder)?))).collect();
         if todo.is_empty() {
             return Ok(());
         }
         let archive = self.fetch(package)?;
-        for folder in todo {
+        for (folder, lack) in todo {
+            if self.holds(folder) {
+                tracing::warn!("{}: {lack}; it is unpacked anew", package.what);
+            }
             self.unpack(package, &archive, folder)?;
         }
         remove(&archive).map_err(|e| self.refused("remove", &archive, &e))
@@ -155,6 +165,7 @@ impl Cache {
         let made = remove(&partial)
             .and_then(|()| fs::create_dir_all(&partial))
             .and_then(|()| unzip::unpack(archive, &partial, &folder.members))
+            .and_then(|()| contents::write_down(&partial, &folder.members).map_err(io::Error::other))
             .and_then(|()| publish(&partial, &target));
         made.map_err(|e| {
             // The error at hand is the one to report; the next run removes what cannot be removed now.

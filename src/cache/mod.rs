@@ -9,6 +9,7 @@
 
 mod atomic;
 mod checksum;
+mod contents;
 mod fetch;
 mod install;
 mod lock;
@@ -18,7 +19,7 @@ mod untar;
 mod unzip;
 
 pub use atomic::write_atomic;
-pub(crate) use atomic::{publish, sync_folder};
+pub(crate) use atomic::{publish, remove_aside, sync_folder};
 pub use checksum::{sha256, sha256_file};
 pub use fetch::Download;
 pub use install::{Folder, Member, Package, Wheel};
@@ -52,11 +53,22 @@ pub enum Network {
     Offline,
 }
 
+/// What a folder that was unpacked is taken for whole by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whole {
+    /// The lengths of its files, which every run looks at.
+    #[default]
+    ByLengths,
+    /// Their contents, which takes as long as reading them.
+    ByContents,
+}
+
 /// The cache of this machine, or one the user named.
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: PathBuf,
     network: Network,
+    whole: Whole,
     python: PathBuf,
     engine_dir: Option<PathBuf>,
     engine_limit: Option<u64>,
@@ -76,13 +88,24 @@ impl Cache {
         let python = set("HPINFER_PYTHON").unwrap_or_else(|| "python3".into());
         let engine_dir = set("HPINFER_ENGINE_DIR").map(PathBuf::from);
         let engine_limit = set("HPINFER_ENGINE_LIMIT").map(|text| gigabytes(&text.to_string_lossy())).transpose()?;
-        Ok(Self { root, network: Network::Online, python: python.into(), engine_dir, engine_limit })
+        Ok(Self { root, network: Network::Online, whole: Whole::default(), python: python.into(), engine_dir, engine_limit })
     }
 
     /// The same cache with downloads allowed or not.
     #[must_use]
     pub fn with_network(self, network: Network) -> Self {
         Self { network, ..self }
+    }
+
+    /// The same cache, in which what is installed is whole by its contents: what is damaged is installed anew.
+    #[must_use]
+    pub fn comparing_contents(self) -> Self {
+        Self { whole: Whole::ByContents, ..self }
+    }
+
+    /// What installed folders are taken for whole by.
+    pub fn whole(&self) -> Whole {
+        self.whole
     }
 
     /// The folder everything lies in; it need not exist.

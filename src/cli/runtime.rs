@@ -20,7 +20,7 @@ pub enum RuntimeCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Install them into the cache, even when the system has some
+    /// Install them into the cache, even when the system has some; damaged ones are replaced
     Install {
         /// onnx_runtime, openvino, font (for saved pictures); all three when none is given. Also paddle (the engine
         /// paddle_infer) and paddle2onnx (Paddle's own model formats), 0.2 GB to download and 0.7 GB installed; and gpu, ONNX
@@ -114,7 +114,8 @@ impl RuntimeCommand {
             }
             Self::Install { names } => {
                 let parts = if names.is_empty() { &Part::USUAL[..] } else { names };
-                let installed: Result<Vec<_>> = parts.iter().map(|part| part.install(cache)).collect();
+                let cache = cache.clone().comparing_contents();
+                let installed: Result<Vec<_>> = parts.iter().map(|part| part.install(&cache)).collect();
                 write_table(out, HEADINGS, &installed?.concat())
             }
         }

@@ -4,7 +4,7 @@
 use super::catalog::Known;
 use super::folder;
 use super::store::Integrity;
-use crate::cache::{Cache, Download, sha256_file, write_atomic};
+use crate::cache::{Cache, Download, Whole, sha256_file, write_atomic};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -69,7 +69,11 @@ pub(super) fn install(cache: &Cache, model: &Known, url: &str, target: &Path) ->
         limit: LONGEST,
     };
     let _lock = cache.lock(&format!("model-{}", model.name))?;
-    if is_here(cache, model, target) {
+    let is_whole = match cache.whole() {
+        Whole::ByLengths => is_here(cache, model, target),
+        Whole::ByContents => check(cache, model, target)? == Integrity::Intact,
+    };
+    if is_whole {
         return Ok(()); // another process made it while this one waited
     }
     let archive = cache.fetch_url(&download)?;

