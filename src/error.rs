@@ -98,6 +98,17 @@ impl Error {
         }
     }
 
+    /// The same of an input or a setting, with what to do about it: the other groups say that by themselves.
+    #[must_use]
+    pub fn with_next_step(self, next_step: Option<&str>) -> Self {
+        let and = |reason: String| next_step.map_or(reason.clone(), |next_step| format!("{reason}; {next_step}"));
+        match self {
+            Self::Input { item, reason } => Self::input(item, and(reason)),
+            Self::Config { place, reason } => Self::config(place, and(reason)),
+            error => error,
+        }
+    }
+
     /// Short stable name of the group, as written into the `error.kind` field of a result line.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -188,8 +188,19 @@ fn paddlex_own_cache_is_used() {
     assert!(machine.requests.lock().unwrap().is_empty() && machine.files().is_empty());
     assert_eq!(machine.run(&["model", "verify"]).1, "ResNet18: here; nobody knows its checksum\n");
 
-    // Half a folder there is none.
-    fs::remove_file(machine.paddlex().join("ResNet18/inference.pdiparams")).unwrap();
+    // What is no network, or is not described, can be fetched.
+    let run = ["--pipeline", "image_classification", "--model", "ResNet18", "--input", "none.png"];
+    for args in [&run[..], &["model", "convert", "ResNet18"], &["model", "info", "ResNet18"]] {
+        if args[1] == "info" {
+            fs::write(machine.paddlex().join("ResNet18/inference.yml"), "Global: [").unwrap();
+        }
+        let (code, text) = machine.run(args);
+        let next_step = format!("remove {} and run `hpinfer model pull ResNet18`", machine.paddlex().join("ResNet18").display());
+        assert!(code == Some(2) && text.contains(&next_step), "{text}");
+    }
+
+    // A folder with an empty file is none.
+    fs::write(machine.paddlex().join("ResNet18/inference.pdiparams"), "").unwrap();
     machine.serve(resnet18());
     assert_eq!(machine.run(&["model", "pull", "ResNet18"]).0, Some(0));
     assert_eq!(machine.requests.lock().unwrap().len(), 1);

@@ -314,6 +314,8 @@ pub struct LoadOptions {
     pub model_sha256: String,
     /// Whether that is what it ought to be, and was not computed: the file is held against it when a form of it is made.
     pub is_pinned: bool,
+    /// What to do where its files are damaged.
+    pub remedy: Option<String>,
     /// Whether the graph may be rewritten into the form that the engine runs fastest. Results change by rounding only.
     pub rewrite: bool,
     /// Arithmetic.
@@ -339,6 +341,7 @@ impl LoadOptions {
             paddle: None,
             model_sha256: String::new(),
             is_pinned: false,
+            remedy: None,
             rewrite: true,
             precision: Precision::Float32,
             parallelism: Parallelism { streams: 1, threads_per_stream: 1 },

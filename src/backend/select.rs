@@ -89,8 +89,14 @@ impl Selector {
     /// Loads a model on the backend the user wants, else on the fastest one for the inputs of `probe`. A model that is in
     /// Paddle's own format only is converted first, once, unless the backend asked for reads it as it is. Without such a wish, what
     /// cannot be converted runs on OpenVINO where that reads it.
+    ///
+    /// # Errors
+    /// Those of the backend, of a conversion and of reading the files; damaged ones with the remedy of `options`.
     pub fn load(&self, wanted: impl Into<Wanted>, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
-        let mut wanted = wanted.into();
+        self.load_network(wanted.into(), options, probe).map_err(|e| e.with_next_step(options.remedy.as_deref()))
+    }
+
+    fn load_network(&self, mut wanted: Wanted, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
         if wanted.backend == Some(BackendName::PaddleTensorRt) {
             tracing::warn!(
                 "{}: paddle_tensorrt is tensorrt here: it runs the whole graph, with the same shapes and precision",

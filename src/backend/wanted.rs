@@ -132,6 +132,7 @@ mod tests {
             paddle: None,
             model_sha256: String::new(),
             is_pinned: false,
+            remedy: None,
             rewrite: true,
             precision: Precision::Float32,
             parallelism: Parallelism { streams: 2, threads_per_stream: 6 },

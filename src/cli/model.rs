@@ -84,7 +84,10 @@ impl ModelCommand {
 /// The ONNX file of a model, and what is made of it is filed under: converted where the model has none.
 pub(super) fn onnx_of(cache: &Cache, model: &ResolvedModel) -> Result<Converted> {
     match (&model.files.onnx, &model.files.paddle) {
-        (None, Some(paddle)) => convert::to_onnx(cache, &model.name, paddle, &model.sha256()?),
+        (None, Some(paddle)) => {
+            let converted = convert::to_onnx(cache, &model.name, paddle, &model.sha256()?);
+            converted.map_err(|e| e.with_next_step(model.remedy.as_deref()))
+        }
         _ => Ok(Converted { onnx: model.onnx()?.to_owned(), key: model.sha256()? }),
     }
 }

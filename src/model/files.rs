@@ -50,6 +50,12 @@ impl ModelFiles {
         Ok(Self { onnx, paddle })
     }
 
+    /// Every file.
+    pub(super) fn all(&self) -> Vec<&Path> {
+        let paddle = self.paddle.iter().flat_map(|paddle| [&paddle.pir, &paddle.pdmodel].into_iter().flatten().chain([&paddle.params]));
+        self.onnx.iter().chain(paddle).map(PathBuf::as_path).collect()
+    }
+
     /// SHA-256 of the network: of its ONNX file, else of the programs, the newer form first, and then the weights.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub struct ResolvedModel {
     pub ranking: PerDevice<Vec<RankedBackend>>,
     /// Where that is written: the path of its file, or this program's recipes.
     pub described_by: String,
+    /// What to do where its files are damaged; `None` where that is the user's own affair, or said elsewhere.
+    pub remedy: Option<String>,
     /// SHA-256 of the network where it is pinned.
     pinned: Option<String>,
 }
@@ -69,9 +71,11 @@ impl ResolvedModel {
     }
 }
 
-/// Whether the folder holds a network and its description. Cheap: no file is read.
+/// Whether the folder holds a network and its description, none of them empty. Cheap: no file is read.
 pub(super) fn is_whole(folder: &Path) -> bool {
-    files::description(folder).is_ok() && ModelFiles::find(folder).is_ok()
+    let holds_something = |path: &Path| fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
+    files::description(folder).is_ok_and(|path| holds_something(&path))
+        && ModelFiles::find(folder).is_ok_and(|files| files.all().into_iter().all(holds_something))
 }
 
 /// The name of its model that the description in `folder` states, where it states one and can be read.
@@ -113,6 +117,7 @@ pub(super) fn open(folder: &Path) -> Result<ResolvedModel> {
         hpi: file.hpi().clone(),
         shapes: known.map(|known| known.shapes.clone()).unwrap_or_default(),
         ranking: known.map(|known| known.ranking.clone()).unwrap_or_default(),
+        remedy: None,
         pinned: None,
     })
 }
@@ -129,6 +134,7 @@ pub(super) fn open_known(folder: &Path, known: &Known) -> Result<ResolvedModel> 
             hpi: known.hpi.clone(),
             shapes: known.shapes.clone(),
             ranking: known.ranking.clone(),
+            remedy: None,
             pinned: known.wheel.as_ref().map(|wheel| wheel.sha256.clone()),
         });
     }
@@ -137,6 +143,15 @@ pub(super) fn open_known(folder: &Path, known: &Known) -> Result<ResolvedModel> 
         let reason = format!("the folder is named {}, but its description says that the model is {}", known.name, model.name);
         return Err(Error::config(folder.display().to_string(), reason));
     }
+    Ok(model)
+}
+
+/// The folder of a model known by name, which can be fetched again.
+pub(super) fn open_fetched(folder: &Path, known: &Known) -> Result<ResolvedModel> {
+    let remedy = format!("remove {} and run `hpinfer model pull {}`, which fetches it", folder.display(), known.name);
+    let mut model = open_known(folder, known).map_err(|e| e.with_next_step(Some(&remedy)))?;
+    // What reads a pinned network says by itself that it is another.
+    model.remedy = Some(remedy).filter(|_| !model.is_pinned());
     Ok(model)
 }
 

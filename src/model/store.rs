@@ -112,7 +112,7 @@ impl Store {
             Some(found) => found,
             None => self.install(&self.cache, model)?,
         };
-        folder::open_known(&found, model)
+        folder::open_fetched(&found, model)
     }
 
     /// Every known model.
@@ -134,7 +134,7 @@ impl Store {
             }
             false => {
                 let known = self.find(name_or_folder)?;
-                (Some(known), self.locate(known).map(|found| folder::open_known(&found, known)).transpose()?)
+                (Some(known), self.locate(known).map(|found| folder::open_fetched(&found, known)).transpose()?)
             }
         };
         let status = known.map(|known| self.status(known));

@@ -368,6 +368,7 @@ pub fn load_options(cache: &Cache, model: &ResolvedModel, parallelism: Paralleli
         paddle: model.files.paddle.clone().map(Into::into),
         model_sha256: model.sha256()?,
         is_pinned: model.is_pinned(),
+        remedy: model.remedy.clone(),
         parallelism,
         cache_dir: Some(cache.root().join("compiled")),
         ..LoadOptions::new(&model.name)
