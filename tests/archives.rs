@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use tar::{Builder, Header};
@@ -174,6 +174,8 @@ fn what_is_not_the_model_is_refused_and_nothing_stays() {
         let machine = Machine::new(served);
         let (code, text) = machine.run(&["model", "pull", "ResNet18"]);
         assert!(code == Some(2) && text.contains(expected), "{expected}: {text}");
+        let says = ["/models/ResNet18_infer.tar", "; run `hpinfer model pull ResNet18`, or fetch it elsewhere"];
+        assert!(says.iter().all(|says| text.contains(says)) && !text.contains(".partial"), "{expected}: {text}");
         assert_eq!(machine.files(), [""; 0], "{expected}");
         assert!(!machine.temp.path().join("evil").exists());
     }
@@ -204,6 +206,21 @@ fn paddlex_own_cache_is_used() {
     machine.serve(resnet18());
     assert_eq!(machine.run(&["model", "pull", "ResNet18"]).0, Some(0));
     assert_eq!(machine.requests.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn the_password_of_a_mirror_is_neither_shown_nor_kept() {
+    let mut machine = Machine::new(resnet18());
+    machine.url = machine.url.replace("//", "//user:secret@");
+    let (code, text) = machine.run(&["model", "pull", "ResNet18", "-vv"]);
+    assert!(code == Some(0) && !text.contains("secret"), "{text}");
+    let record = fs::read_to_string(machine.cache().join("archives/ResNet18.json")).unwrap();
+    assert!(record.contains("/models/ResNet18_infer.tar") && !record.contains("secret"), "{record}");
+    for url in ["http://user:secret@127.0.0.1:9", "http://user:secret@no host"] {
+        machine.url = url.into();
+        let (code, text) = machine.run(&["model", "pull", "UVDoc", "-vv"]);
+        assert!(code == Some(2) && text.contains("cannot be fetched") && !text.contains("secret"), "{text}");
+    }
 }
 
 #[test]
@@ -240,7 +257,8 @@ fn a_damaged_model_stays_until_it_is_replaced() {
     // What an earlier version set aside goes, and several at once replace it once.
     let aside = params.parent().unwrap().with_file_name(".ResNet18.damaged");
     fs::create_dir(&aside).unwrap();
-    let children: Vec<_> = (0..3).map(|_| machine.command(&["model", "pull", "ResNet18"]).spawn().unwrap()).collect();
+    let quiet = |_| machine.command(&["model", "pull", "ResNet18"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let children: Vec<_> = (0..3).map(quiet).collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }

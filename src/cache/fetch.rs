@@ -29,6 +29,14 @@ pub struct Download<'a> {
 }
 
 impl Download<'_> {
+    /// Where it is, to be shown and kept: without a user's name and password.
+    pub fn place(&self) -> String {
+        let Some((scheme, rest)) = self.url.split_once("://") else { return self.url.to_owned() };
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        format!("{scheme}://{host}{path}")
+    }
+
     pub(crate) fn missing(&self, reason: impl Into<String>) -> Error {
         Error::missing(&self.what, reason, &self.next_step)
     }
@@ -49,7 +57,7 @@ impl Cache {
         let validator = folder.join(format!("{}.validator", download.file));
         let target = folder.join(download.file);
         let response = self.ask(download, &partial, &validator)?;
-        self.receive(download, response, &partial)?;
+        self.receive(download, response, &partial, &validator)?;
         publish(&partial, &target).map_err(|e| self.refused("rename", &partial, &e))?;
         remove(&validator).map_err(|e| self.refused("remove", &validator, &e))?;
         Ok(target)
@@ -65,7 +73,8 @@ impl Cache {
             .user_agent(concat!("hpinfer/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();
-        let explain = |e| download.missing(format!("{} cannot be fetched: {}", download.url, reason(e)));
+        let explain =
+            |e| download.missing(format!("{} cannot be fetched: {}", download.place(), reason(e).replace(download.url, &download.place())));
         // Ranges are of the file as it is, not of a compressed form of it.
         let request = || agent.get(download.url).header(header::ACCEPT_ENCODING, "identity");
         let had = fs::metadata(partial).map_or(0, |meta| meta.len());
@@ -89,7 +98,7 @@ impl Cache {
         Ok(response)
     }
 
-    fn receive(&self, download: &Download<'_>, response: Response<Body>, partial: &Path) -> Result<()> {
+    fn receive(&self, download: &Download<'_>, response: Response<Body>, partial: &Path, validator: &Path) -> Result<()> {
         let mut file = OpenOptions::new().create(true).append(true).open(partial).map_err(|e| self.refused("create", partial, &e))?;
         let mut have = file.metadata().map_err(|e| self.refused("read", partial, &e))?.len();
         let total = response.body().content_length().map(|length| have.saturating_add(length));
@@ -104,7 +113,9 @@ impl Cache {
         let mut buffer = vec![0; 1 << 16];
         loop {
             let cut_off = |have: u64, why: String| {
-                download.missing(format!("{} broke off after {have} bytes ({why}); the next attempt goes on from there", download.url))
+                // Without a validator nothing tells whether the rest is of the same file.
+                let next = if have > 0 && validator.exists() { "goes on from there" } else { "begins anew" };
+                download.missing(format!("{} broke off after {have} bytes ({why}); the next attempt {next}", download.place()))
             };
             match body.read(&mut buffer) {
                 Ok(0) if total.is_some_and(|total| have < total) => return Err(cut_off(have, "the connection was closed".into())),
@@ -126,7 +137,7 @@ impl Cache {
 
     fn too_long(&self, download: &Download<'_>, partial: &Path) -> Error {
         match remove(partial) {
-            Ok(()) => download.missing(format!("{} is longer than {} bytes", download.url, download.limit)),
+            Ok(()) => download.missing(format!("{} is longer than {} bytes", download.place(), download.limit)),
             Err(e) => self.refused("remove", partial, &e),
         }
     }
@@ -192,7 +203,7 @@ mod tests {
             answer("206 Partial Content\r\nContent-Length: 6\r\nContent-Range: bytes 4-9/10", b"456789"),
         ]);
         let message = fetch(&cache, &url).unwrap_err().to_string();
-        assert!(message.contains("after 4 bytes") && message.contains("do it"), "{message}");
+        assert!(message.contains("after 4 bytes") && message.contains("goes on from there; do it"), "{message}");
         let path = fetch(&cache, &url).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"0123456789");
         let requests = seen.join().unwrap();
@@ -212,6 +223,31 @@ mod tests {
         fetch(&cache, &url).unwrap_err();
         assert_eq!(fs::read(fetch(&cache, &url).unwrap()).unwrap(), b"new");
         seen.join().unwrap();
+    }
+
+    #[test]
+    fn what_begins_anew_is_not_said_to_go_on() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(temp.path())).unwrap();
+        for (head, body) in [("200 OK\r\nContent-Length: 10", &b"0123"[..]), ("200 OK\r\nContent-Length: 10\r\nETag: \"a\"", b"")] {
+            let (url, seen) = serve(vec![answer(head, body)]);
+            let message = fetch(&cache, &url).unwrap_err().to_string();
+            assert!(message.contains("the next attempt begins anew; do it"), "{message}");
+            seen.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn names_and_passwords_are_not_shown() {
+        let shown = |url| Download { what: String::new(), next_step: String::new(), url, file: "", limit: 0 }.place();
+        for (url, expected) in [
+            ("https://host:8/a@b?c#d", "https://host:8/a@b?c#d"),
+            ("http://user@host/a", "http://host/a"),
+            ("http://user:p@ss:word@host:8?a", "http://host:8?a"),
+            ("no url", "no url"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
     }
 
     #[test]

@@ -197,7 +197,7 @@ impl Cache {
         let unpacked = remove(&partial).and_then(|()| fs::create_dir_all(&partial)).and_then(|()| untar::unpack(archive, &partial, limit));
         let made = unpacked
             .map_err(|e| match e.kind() {
-                io::ErrorKind::InvalidData => download.missing(format!("cannot unpack {}: {e}", download.url)),
+                io::ErrorKind::InvalidData => download.missing(format!("cannot unpack {}: {e}", download.place())),
                 _ => self.refused("unpack to", target, &e),
             })
             .and_then(|names| check(&partial, &names))

@@ -9,10 +9,14 @@ use tar::{Archive, EntryType};
 /// No model archive has more entries.
 const MOST_ENTRIES: usize = 1000;
 
+/// A long name, or other notes on a file, stand in entries of their own, which are read whole. Model archives have shorter ones.
+const LONGEST_NOTE: u64 = 1 << 16;
+
 /// Unpacks the files of `archive`, which lie in one folder of it or at its top, into `folder`, and flushes them. Returns
 /// their names. Refused whole, with nothing promised about what was written before: an entry that would leave the folder, a
-/// link or device, a name that comes twice, more than [`MOST_ENTRIES`] entries, more than `limit` bytes.
+/// link or device, a name that comes twice, more than [`MOST_ENTRIES`] entries, more than `limit` bytes, a note longer than [`LONGEST_NOTE`].
 pub(super) fn unpack(archive: &Path, folder: &Path, limit: u64) -> io::Result<Vec<PathBuf>> {
+    require_short_notes(archive)?;
     let mut tar = Archive::new(BufReader::new(File::open(archive)?));
     let (mut names, mut left) = (Vec::new(), limit);
     for (count, entry) in tar.entries().map_err(refuse)?.enumerate() {
@@ -33,12 +37,14 @@ pub(super) fn unpack(archive: &Path, folder: &Path, limit: u64) -> io::Result<Ve
         let Some(name) = inner(name) else { continue };
         left = left.checked_sub(entry.size()).ok_or_else(|| refuse(format!("its files are longer than {limit} bytes together")))?;
         let target = folder.join(&name);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let mut file = File::create_new(&target).map_err(|e| match e.kind() {
-            io::ErrorKind::AlreadyExists => refuse(format!("it holds `{shown}` twice")),
-            _ => e,
+        // The folder was empty: what a name meets there comes out of the archive, too.
+        let mut file = target.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create_new(&target)).map_err(|e| {
+            use io::ErrorKind::{AlreadyExists, InvalidFilename, NotADirectory};
+            match e.kind() {
+                AlreadyExists => refuse(format!("it holds `{shown}` twice, or as file and folder")),
+                NotADirectory | InvalidFilename => refuse(format!("it holds `{shown}`, which cannot be made: {e}")),
+                _ => e,
+            }
         })?;
         let expected = entry.size();
         if io::copy(&mut entry, &mut file)? != expected {
@@ -48,6 +54,25 @@ pub(super) fn unpack(archive: &Path, folder: &Path, limit: u64) -> io::Result<Ve
         names.push(name);
     }
     Ok(names)
+}
+
+/// Looks at the headers alone, as the notes are read with the files. One that gives a file another size would make other entries of
+/// the same bytes then; only files of more than 8 GB need that.
+fn require_short_notes(archive: &Path) -> io::Result<()> {
+    for entry in Archive::new(File::open(archive)?).entries_with_seek().map_err(refuse)?.raw(true) {
+        let mut entry = entry.map_err(refuse)?;
+        let kind = entry.header().entry_type();
+        if !matches!(kind, EntryType::Regular | EntryType::Continuous) && entry.size() > LONGEST_NOTE {
+            return Err(refuse(format!("a note in it ({kind:?}) is longer than {LONGEST_NOTE} bytes")));
+        }
+        if kind.is_pax_local_extensions()
+            && let Some(notes) = entry.pax_extensions().map_err(refuse)?
+            && notes.flatten().any(|note| note.key_bytes() == b"size")
+        {
+            return Err(refuse("a note in it gives a file another size"));
+        }
+    }
+    Ok(())
 }
 
 /// The path of a file below the one folder that archives of models consist of. Files of an operating system's own are none.
@@ -122,7 +147,11 @@ mod tests {
     #[test]
     fn what_is_no_honest_archive_is_refused() {
         type Entry<'a> = (&'a str, EntryType, &'a [u8]);
-        let cases: [(&[Entry], &str); 9] = [
+        const LONG: &str = concat!(
+            "a_file_name_of_which_no_file_system_takes_as_many_characters_as_there_are_in_it_and_so_the_archive_is_at_fault_for_it_and_not_the_disk_",
+            "nor_the_folder_that_the_user_chose_for_models_and_libraries_which_is_a_good_one_and_can_be_written_to_by_anybody_who_is_allowed_to_do_so"
+        );
+        let cases: [(&[Entry], &str); 14] = [
             (&[("../evil", FILE, b"x")], "leaves the folder"),
             (&[("m/../../evil", FILE, b"x")], "leaves the folder"),
             (&[("/evil", FILE, b"x")], "leaves the folder"),
@@ -131,6 +160,11 @@ mod tests {
             (&[("m/link", EntryType::Link, b"")], "no plain file"),
             (&[("m/pipe", EntryType::Fifo, b"")], "no plain file"),
             (&[("m/a", FILE, b"x"), ("m/a", FILE, b"y")], "twice"),
+            (&[("m/a", FILE, b"x"), ("m/a/b", FILE, b"y")], "`m/a/b`"),
+            (&[("m/a/b/c", FILE, b"x"), ("m/a/b", FILE, b"y")], "`m/a/b`"),
+            (&[("././@LongLink", EntryType::GNULongName, LONG.as_bytes()), ("m", FILE, b"x")], "cannot be made"),
+            (&[("././@LongLink", EntryType::GNULongName, &[b'a'; (LONGEST_NOTE + 1) as usize]), ("m", FILE, b"x")], "longer than"),
+            (&[("pax", EntryType::XHeader, b"10 size=9\n"), ("m", FILE, b"x")], "another size"),
             (&[("m/a", FILE, &[0; 60]), ("m/b", FILE, &[0; 60])], "longer than 100 bytes"),
         ];
         for (entries, expected) in cases {

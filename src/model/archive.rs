@@ -90,18 +90,23 @@ fn unpack(cache: &Cache, model: &Known, download: &Download<'_>, archive: &Path,
         let record = Record::path(cache, model);
         return Err(Error::missing(
             &download.what,
-            format!("{} has SHA-256 {}, but had {} when it was first fetched", download.url, found.sha256, known.archive.sha256),
+            format!("{} has SHA-256 {}, but had {} when it was first fetched", download.place(), found.sha256, known.archive.sha256),
             format!("if the new one is to be trusted, remove {} and try again", record.display()),
         ));
     }
     cache.unpack_tar(download, archive, target, LONGEST, |folder, names| {
-        folder::open_known(folder, model)?;
+        // The folder goes away: files are named as they stand in the archive.
+        let refuse = |reason: &str| {
+            let inside = reason.replace(&folder.display().to_string(), download.file);
+            download.missing(format!("{} holds no whole model: {inside}", download.place()))
+        };
+        folder::open_known(folder, model).map_err(|e| refuse(&e.to_string()))?;
         if !folder::is_whole(folder) {
-            return Err(download.missing(format!("{} holds no whole model: its network or inference.yml is missing", download.url)));
+            return Err(refuse("its network or inference.yml is missing or empty"));
         }
         let sum = |name: &PathBuf| Ok((name.display().to_string(), Sum::of(&folder.join(name))?));
         let files = names.iter().map(sum).collect::<Result<_>>()?;
-        Record { url: download.url.to_owned(), archive: found, files }.write(cache, model)
+        Record { url: download.place(), archive: found, files }.write(cache, model)
     })
 }
 
