@@ -93,6 +93,10 @@ impl Case {
     }
 
     fn start(&self, args: &str, out: &str) -> Child {
+        self.command(args, out).spawn().unwrap()
+    }
+
+    fn command(&self, args: &str, out: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["child", "--exact", "--ignored", "--nocapture"]).stdout(Stdio::null()).stderr(Stdio::null());
         for variable in ["ORT_DYLIB_PATH", "OPENVINO_LIB_PATH", "LD_LIBRARY_PATH", "HPINFER_PYTHON"] {
@@ -103,7 +107,8 @@ impl Case {
             .env("PADDLE_PDX_CACHE_HOME", self.temp.path().join("paddlex"))
             .env("INSTALL_ARGS", format!("hpinfer {args}"))
             .env("INSTALL_OUT", self.temp.path().join(out));
-        command.envs(self.variables.iter().map(|(name, value)| (name, value))).spawn().unwrap()
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     fn finish(&self, mut child: Child, out: &str) -> String {
@@ -398,6 +403,24 @@ fn without_python_or_pip_it_says_so() {
     // Isolated and without site-packages: a Python that has no pip.
     let text = Case::new().with_python("exec $REAL -I -S \"$@\"").run("model pull");
     assert!(text.contains("has no pip") && text.contains("ensurepip"), "{text}");
+}
+
+#[test]
+fn settings_of_python_that_are_for_others_do_no_harm() {
+    let mut case = Case::new();
+    case.variables.extend([("PYTHONWARNINGS", "error".to_owned()), ("PYTHONINSPECT", "1".to_owned())]);
+    let text = case.run("model pull");
+    assert!(!text.contains("error"), "{text}");
+
+    let mut case = Case::new();
+    case.variables.push(("PYTHONHOME", "/no/such".into()));
+    let text = case.run("model pull");
+    assert!(text.contains("pip: ModuleNotFoundError: No module named 'encodings'"), "{text}");
+
+    let case = Case::new();
+    let home = case.temp.path().join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"caf\xe9"));
+    let text = case.finish(case.command("model pull", "out").env("HPINFER_HOME", home).spawn().unwrap(), "out");
+    assert!(text.contains("not UTF-8, which pip needs; set HPINFER_HOME"), "{text}");
 }
 
 #[test]

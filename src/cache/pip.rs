@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) fn download(cache: &Cache, package: &Package<'_>, partial: &Path) -> Result<PathBuf> {
     let wheel = &package.wheel;
     let target = partial.join("wheel");
+    if target.to_str().is_none() {
+        return Err(package.missing("the path of the cache is not UTF-8, which pip needs; set HPINFER_HOME to another folder"));
+    }
     let spawned = Command::new(&cache.python)
         .args(["-u", "-c", RUN_PIP, "download", "--no-deps", "--only-binary=:all:"])
         .args(tags(wheel.file))
@@ -42,6 +45,8 @@ pub(super) fn download(cache: &Cache, package: &Package<'_>, partial: &Path) -> 
         .arg(&target)
         .env("TMPDIR", partial) // where the bytes arrive: progress is read there, and the rest is cleaned up with it
         .env("PIP_REQUIRE_VIRTUALENV", "0") // guards installs into the system; nothing is installed here
+        .env_remove("PYTHONWARNINGS") // may make errors of warnings
+        .env_remove("PYTHONINSPECT") // would go on after the end
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -163,9 +168,10 @@ fn diagnose(complaints: &str) -> Failure {
     }
     let after =
         |prefix: &str| complaints.lines().filter_map(|line| line.trim().strip_prefix(prefix)).map(str::to_owned).collect::<Vec<_>>();
-    let errors = after("ERROR: ");
-    let reason =
-        errors.first().cloned().or_else(|| complaints.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)).unwrap_or_default();
+    // With a traceback the last line that is no part of one says more, be it an exception's or that of a Python that did not start.
+    let is_reason = |line: &&str| !line.trim().is_empty() && !line.starts_with([' ', '\t']) && !line.starts_with("Current thread");
+    let last = || complaints.lines().rfind(is_reason).map(str::to_owned);
+    let reason = after("ERROR: ").into_iter().find(|error| error != "Exception:").or_else(last).unwrap_or_default();
     match after("WARNING: Retrying ").first() {
         // "(Retry(...)) after connection broken by 'Kind('<object at 0x..>: the reason')': /simple/..."
         Some(retry) => {
@@ -206,6 +212,12 @@ mod tests {
             ("Traceback\nImportError: No module named pip\n", Failure::NoPip),
             ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n", Failure::DiskFull),
             ("Traceback\nSomeError: strange\n", other("pip: SomeError: strange")),
+            ("ERROR: Exception:\nTraceback (most recent call last):\n  File x\nSomeError: strange\n", other("pip: SomeError: strange")),
+            (
+                "Fatal Python error: init_fs_encoding\nModuleNotFoundError: No module named 'encodings'\n\n\
+                 Current thread 0x0 (most recent call first):\n  <no Python frame>\n",
+                other("pip: ModuleNotFoundError: No module named 'encodings'"),
+            ),
             ("", other("pip: ")),
         ];
         for (text, expected) in cases {
