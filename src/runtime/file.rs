@@ -50,8 +50,11 @@ pub(super) fn dotted(version: &[u32]) -> String {
 
 /// Why the file at `path` cannot be a library for this machine, if so.
 pub(super) fn defect(path: &Path) -> Option<String> {
-    if path.is_dir() {
-        return Some("is a folder; name the library's file in it".into());
+    match path.metadata() {
+        Ok(meta) if meta.is_dir() => return Some("is a folder; name the library's file in it".into()),
+        // Opening a pipe waits for whoever writes to it.
+        Ok(meta) if !meta.is_file() => return Some("is no regular file".into()),
+        _ => {}
     }
     let mut head = [0; 20];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
@@ -117,12 +120,15 @@ mod tests {
         std::fs::write(&foreign, head).unwrap();
         let empty = folder.path().join("empty.so");
         std::fs::write(&empty, b"").unwrap();
+        let pipe = folder.path().join("pipe.so");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let cases = [
             (folder.path(), "folder"),
             (&text, "not a shared"),
             (&empty, "not a shared"),
             (&foreign, "another machine"),
             (Path::new("/no/such"), "cannot be read"),
+            (&pipe, "no regular file"),
         ];
         for (path, expected) in cases {
             let reason = defect(path).unwrap();
