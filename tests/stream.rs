@@ -185,6 +185,16 @@ fn lines_are_posted_to_a_webhook_and_once_more_when_it_was_busy() {
 }
 
 #[test]
+fn a_frame_that_cannot_be_saved_keeps_its_result() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("0"), "in the way of its folder").expect("written");
+    let (code, lines, stderr) = run(stream().args(["--input", DEMO, "--save-frames"]).arg(folder.path()));
+    assert_eq!((code, lines.len()), (Some(1), 1), "{stderr}");
+    assert!(lines[0]["rec_text"].as_array().is_some_and(|texts| texts.len() > 5), "{lines:?}");
+    assert!(stderr.contains("stream 0, frame 0: it is not saved: "), "{stderr}");
+}
+
+#[test]
 fn a_further_video_is_not_written_over_an_input() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("clip_1.mp4");

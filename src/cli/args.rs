@@ -13,6 +13,7 @@ use super::runtime::RuntimeCommand;
 use super::stream::StreamArgs;
 use super::verify::VerifyArgs;
 use crate::backend::EngineBuild;
+use crate::error::{Error, Result};
 use crate::model::LimitType;
 use crate::result::json::Schema;
 use crate::trace::LogFormat;
@@ -29,7 +30,8 @@ Examples:
   hpinfer --pipeline OCR --input scans/ --save-path output --threads 8
   find . -name '*.jpg' | hpinfer --pipeline ./OCR.yaml --input - > results.jsonl
 
-Exit status: 0 all inputs done, 1 some inputs failed, 2 nothing ran (usage, configuration, missing parts).";
+Exit status: 0 all inputs done, 1 some inputs failed, 2 nothing ran (usage, configuration, missing parts); 130 and 143
+in shells: ended by SIGINT, SIGTERM once what was under way was done.";
 
 /// Runs PaddleX vision and document pipelines at the speed of the hardware.
 #[derive(Debug, Parser)]
@@ -57,6 +59,23 @@ impl Cli {
     /// All flags and subcommands.
     pub fn definition() -> clap::Command {
         with_underscores(Self::command())
+    }
+
+    /// What is behind `command`, such as `bench streams`; all of it for no word.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the commands there are.
+    pub(super) fn definition_of(command: &[String]) -> Result<clap::Command> {
+        let mut found = Self::definition();
+        found.build(); // so that each has its whole name
+        for word in command {
+            found = found.find_subcommand(word).cloned().ok_or_else(|| {
+                let known: Vec<_> = found.get_subcommands().filter(|known| !known.is_hide_set()).map(clap::Command::get_name).collect();
+                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+                Error::config("man", format!("{} has no command {word:?}; known: {known}", found.get_bin_name().unwrap_or("hpinfer")))
+            })?;
+        }
+        Ok(found)
     }
 }
 
@@ -117,8 +136,12 @@ pub enum Command {
         /// Shell to complete for
         shell: clap_complete::Shell,
     },
-    /// Print the manual page (roff)
-    Man,
+    /// Print the manual page of this program or of a command (roff): `hpinfer man bench streams`
+    Man {
+        /// The command; each page names those below it
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
     /// Renders the pages of one document, described on standard input; a step of reading PDF inputs itself
     #[command(hide = true)]
     RenderPdf,

@@ -50,7 +50,7 @@ pub enum EngineCommand {
     },
     /// Remove engines
     Clear {
-        /// Files, or starts of their names
+        /// Files, or starts of their names; or --all
         #[arg(required_unless_present = "all")]
         engines: Vec<String>,
         /// Remove every engine of the user's cache

@@ -91,8 +91,9 @@ fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
             clap_complete::generate(shell, &mut Cli::definition(), "hpinfer", &mut script);
             table::write_text(&mut out, &String::from_utf8_lossy(&script))?;
         }
-        Command::Man => {
-            clap_mangen::Man::new(Cli::definition()).render(&mut out).map_err(Error::io("write to", Path::new("standard output")))?
+        Command::Man { command } => {
+            let page = clap_mangen::Man::new(Cli::definition_of(&command)?);
+            page.render(&mut out).map_err(Error::io("write to", Path::new("standard output")))?;
         }
         Command::Model(command) => command.run(&plan::cache(global)?, &mut out)?,
         Command::Engine(command) => command.run(&plan::cache(global)?, &mut out)?,

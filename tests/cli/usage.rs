@@ -147,7 +147,16 @@ fn help_completions_and_manual_come_from_one_definition() {
         assert!(ran.code == Some(0) && ran.stdout.contains("save-path") && ran.stderr.is_empty(), "{shell}: {}", ran.stderr);
     }
     let manual = run(hpinfer().arg("man"));
-    assert!(manual.code == Some(0) && manual.stdout.contains(".TH"), "{}", manual.stderr);
+    assert!(manual.code == Some(0) && manual.stdout.contains(".TH hpinfer 1"), "{}", manual.stderr);
+    let of_streams = run(hpinfer().args(["man", "bench", "streams"]));
+    let told = [".TH hpinfer-bench-streams 1", "hpinfer bench streams", "p99"].iter().all(|word| of_streams.stdout.contains(word));
+    assert!(of_streams.code == Some(0) && told, "{}{}", of_streams.stdout, of_streams.stderr);
+    let unknown = run(hpinfer().args(["man", "engine", "bild"]));
+    assert!(
+        unknown.code == Some(2) && unknown.stderr.contains("hpinfer engine has no command \"bild\"; known: build, "),
+        "{}",
+        unknown.stderr
+    );
     let (short, long) = (run(hpinfer().arg("-h")), run(hpinfer().arg("--help")));
     assert!(long.stdout.contains("--use-hpip") && !short.stdout.contains("--use-hpip"));
 }

@@ -70,7 +70,7 @@ pub struct StreamArgs {
     /// the mean over the 32 x 32 pixels that differ most; 2 suits screens [default: off]
     #[arg(long, value_name = "LEVELS")]
     carry_over: Option<f32>,
-    /// Folder for every frame with its result drawn in: DIR/STREAM/frame_NNNNNNNN.jpg
+    /// Folder for every frame that is looked at with its result drawn in: DIR/STREAM/frame_NNNNNNNN.jpg
     #[arg(long, value_name = "DIR")]
     save_frames: Option<PathBuf>,
     /// Video of every stream with its results drawn in: a file (.mp4, .mov, .mkv) for one stream, or DIR/STREAM.mp4. Frames keep
@@ -256,6 +256,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     {
         told(Err(Error::io("write to", std::path::Path::new("standard output"))(error)));
     }
+    failed.fetch_or(!stages.all_saved(), Ordering::Relaxed);
     failed.fetch_or(webhook.is_some_and(|webhook| !webhook.finish()), Ordering::Relaxed);
     failed.fetch_or(recorder.is_some_and(|recorder| !recorder.finish()), Ordering::Relaxed);
     Ok(if failed.into_inner() { SOME_FAILED } else { ALL_DONE })

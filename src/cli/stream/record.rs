@@ -69,7 +69,7 @@ impl Recorder {
         };
         if let Err(error) = added {
             self.failed = true;
-            recording.over = true;
+            (recording.over, recording.writer) = (true, None);
             tracing::error!("stream {}: its video ends here: {error}", tag.stream);
         }
     }

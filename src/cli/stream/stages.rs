@@ -14,6 +14,7 @@ use crate::source::InputItem;
 use crate::source::video::Moment;
 use crate::trace::{StageTimes, Transfers};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// A frame of a stream.
@@ -85,6 +86,8 @@ pub(super) struct FrameStages<'a> {
     references: Vec<Reference>,
     /// What saves frames, and the folder for them.
     saver: Option<(Saver, &'a Path)>,
+    /// Some of them could not be.
+    unsaved: AtomicBool,
     /// Draws results for the sink.
     fonts: Option<Fonts>,
 }
@@ -100,7 +103,12 @@ impl<'a> FrameStages<'a> {
         fonts: Option<Fonts>,
     ) -> Self {
         let references = names.iter().map(|_| Mutex::default()).collect();
-        Self { pipeline, names, decoders, carry_over, references, saver, fonts }
+        Self { pipeline, names, decoders, carry_over, references, saver, unsaved: AtomicBool::new(false), fonts }
+    }
+
+    /// Whether all frames that were to be saved are.
+    pub fn all_saved(&self) -> bool {
+        !self.unsaved.load(Ordering::Relaxed)
     }
 
     /// The earlier frame whose result holds for `image` as well, as it differs by at most `most`; else this one becomes the one
@@ -126,10 +134,15 @@ impl<'a> FrameStages<'a> {
         frame.id.input_path.clone().unwrap_or_else(|| self.names[tag.stream].clone())
     }
 
-    fn save((saver, folder): &(Saver, &Path), tag: &Tag, frame: &Frame, result: &PipelineResult) -> Result<()> {
+    /// Saves the frame, where that is wanted. Its result does not suffer when it cannot be.
+    fn save(&self, tag: &Tag, frame: &Frame, result: &PipelineResult) {
+        let Some((saver, folder)) = &self.saver else { return };
         let suffix = if matches!(result, PipelineResult::Segmentation(_)) { "png" } else { "jpg" };
         let path = folder.join(tag.stream.to_string()).join(format!("frame_{:08}.{suffix}", tag.moment.frame_id));
-        saver.write(&Slot { json: None, picture: Some(path) }, result, frame.image.view())
+        if let Err(error) = saver.write(&Slot { json: None, picture: Some(path) }, result, frame.image.view()) {
+            self.unsaved.store(true, Ordering::Relaxed);
+            tracing::error!("stream {}, frame {}: it is not saved: {error}", tag.stream, tag.moment.frame_id);
+        }
     }
 }
 
@@ -175,7 +188,7 @@ impl Stages for FrameStages<'_> {
 
     fn finish(&self, tag: &Tag, frame: Frame, done: Self::Done) -> Output {
         let looked = done.and_then(|(result, times)| {
-            self.saver.as_ref().map_or(Ok(()), |saver| Self::save(saver, tag, &frame, &result))?;
+            self.save(tag, &frame, &result);
             let image = |frame: &Frame| frame.image.on_host(&mut Transfers::default());
             let draw = |fonts| Ok::<_, Error>(draw(image(&frame)?.view(), &result, fonts)?.into_picture());
             let drawn = self.fonts.as_ref().map(draw).transpose()?.flatten();

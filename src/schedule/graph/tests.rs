@@ -270,8 +270,8 @@ fn a_sink_that_waits_does_not_hold_up_a_source_that_drops() {
     let mut delivered = 0;
     run(&stages, vec![feed(items, DropPolicy::LATEST)], &settings(1, 1), &gauges, &stop, |_| {
         if delivered == 0 {
-            let last = (0..ITEMS).map(|_| read.recv_timeout(Duration::from_secs(20)).expect("the source goes on")).last();
-            assert_eq!(last, Some(99 + ITEMS));
+            let all: Vec<u64> = (0..ITEMS).map(|_| read.recv_timeout(Duration::from_secs(20)).expect("the source goes on")).collect();
+            assert_eq!(all.last(), Some(&(99 + ITEMS)));
         }
         delivered += 1;
     });

@@ -117,16 +117,21 @@ impl Child {
             return Err(io::Error::other("its output cannot be read"));
         };
         let on_gpu = announced.is_some();
-        let passing = thread::spawn(move || match announced {
+        let pass = move || match announced {
             None => pass_frames(stdout, &heads, &frames_in, max_pixels).map_err(|reason| GivenUp { reason, refused: false }),
             Some((lines, decoder)) => {
                 let refused = |error: Error| GivenUp { reason: error.to_string(), refused: matches!(error, Error::Input { .. }) };
                 units::decode(lines, stdout, (&decoder, max_pixels), &frames_in).map_err(refused)
             }
-        });
+        };
         let has_duration = Arc::new(AtomicBool::new(false));
         let (of_lines, duration_seen) = (errors.clone(), has_duration.clone());
-        let stderr = thread::spawn(move || read_lines(stderr, &heads_in, &of_lines, &duration_seen));
+        let read = move || read_lines(stderr, &heads_in, &of_lines, &duration_seen);
+        let threads = thread::Builder::new().spawn(pass).and_then(|passing| Ok((passing, thread::Builder::new().spawn(read)?)));
+        let (passing, stderr) = threads.inspect_err(|_| {
+            let _ = process.kill();
+            let _ = process.wait();
+        })?;
         Ok(Self { process, frames, errors, has_duration, passing: Some(passing), on_gpu, stderr: Some(stderr) })
     }
 

@@ -15,6 +15,7 @@ use crate::image::decode::Limits;
 use crate::image::{Picture, Size};
 use child::{Child, Decode, Decoded, End};
 use crossbeam::channel::RecvTimeoutError;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -245,7 +246,10 @@ impl Video {
         self.last_frame = Instant::now(); // looking took its time
         let started = decode.and_then(|decode| {
             let child = Child::start(&self.options.ffmpeg, &input, &decode, self.options.max_pixels);
-            child.map_err(|error| self.options.no_ffmpeg(&error.to_string()))
+            child.map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => self.options.no_ffmpeg(&error.to_string()),
+                _ => Error::input(&self.input, format!("ffmpeg cannot be started: {error}")),
+            })
         });
         match started {
             Ok(child) => {
