@@ -8,11 +8,10 @@ use hpinfer::source::Source;
 fn main() -> hpinfer::Result<()> {
     let ocr = Ocr::open(&OcrConfig::default(), &Loader::from_env()?)?;
     let inputs: Vec<String> = std::env::args().skip(1).collect();
-    let frames: hpinfer::Result<Vec<_>> = Source::new(&inputs, Default::default()).map(|item| item.load(&Decoder::default())).collect();
-    for page in ocr.predict(&frames?) {
-        let page = page?;
-        for (text, score) in page.rec_text.iter().zip(&page.rec_score) {
-            println!("{score:.2}  {text}");
+    for item in Source::new(&inputs, Default::default()) {
+        match item.load(&Decoder::default()).and_then(|frame| ocr.predict(&[frame]).remove(0)) {
+            Ok(page) => page.rec_text.iter().zip(&page.rec_score).for_each(|(text, score)| println!("{score:.2}  {text}")),
+            Err(error) => eprintln!("{error}"), // the others go on
         }
     }
     Ok(())

@@ -39,6 +39,7 @@ pub use tensorrt::recipe::FixedSize;
 /// The engines this build knows, by PaddleX's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum BackendName {
     /// ONNX Runtime.
     OnnxRuntime,
@@ -121,6 +122,7 @@ impl<'de> Deserialize<'de> for BackendName {
 /// Arithmetic of an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Precision {
     /// 32-bit floats throughout: the reference.
     #[default]
@@ -136,6 +138,7 @@ pub enum Precision {
 /// Format of a network's file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Format {
     /// ONNX.
     #[default]

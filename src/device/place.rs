@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 /// What networks and the operations around them run on.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum Device {
     /// The processor.
     #[default]

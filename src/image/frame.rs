@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 /// How the bytes of a picture are laid out. All formats are 8 bits per sample, interleaved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PixelFormat {
     /// Blue, green, red: what OpenCV and hence the reference uses.
     Bgr,

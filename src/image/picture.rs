@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 /// A picture, wherever it lies. Cheap to clone.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Picture {
     /// In host memory; BGR as decoded.
     Host(Arc<ImageBuf>),

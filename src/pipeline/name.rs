@@ -5,6 +5,7 @@ use std::fmt;
 
 /// A pipeline of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PipelineName {
     /// Text detection, then recognition.
     Ocr,
@@ -16,6 +17,7 @@ pub enum PipelineName {
 
 /// What a pipeline for documents does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DocumentTask {
     /// Reads the seals of a page.
     Seals,
@@ -27,6 +29,7 @@ pub enum DocumentTask {
 
 /// What a pipeline with one network does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Task {
     /// Names the classes of a picture.
     ImageClassification,

@@ -73,6 +73,7 @@ pub struct RunRecord {
 
 /// The result of any pipeline.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum PipelineResult {
     /// Of OCR.
     Ocr(OcrResult),

@@ -24,6 +24,7 @@ pub struct OcrResult {
 /// Where a text is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum TextSource {
     /// The picture: it was recognised.
     Ocr,

@@ -68,6 +68,7 @@ pub struct Block {
 
 /// What a block holds.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum BlockContent {
     /// A region of the layout with the lines of text in it.
     Region {

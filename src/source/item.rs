@@ -23,6 +23,7 @@ pub struct InputItem {
 
 /// Where the bytes of an item are.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum InputKind {
     /// A file; the path keeps what the name cannot say when it is not UTF-8.
     File(PathBuf),

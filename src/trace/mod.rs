@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 /// A step of a pipeline, as `timings_ms` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stage {
     /// File bytes to pixels.
     Decode,

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 /// Which implementation reads JPEG files. Pixels differ by a few levels between them, hence a choice made by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum JpegDecoder {
     /// `zune-jpeg`: differs from OpenCV in up to 2 % of the samples, by at most 3 levels.
     #[default]

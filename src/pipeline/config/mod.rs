@@ -77,6 +77,7 @@ impl std::fmt::Display for Dialect {
 /// Configuration of any pipeline.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "there is one a run")]
+#[non_exhaustive]
 pub enum PipelineConfig {
     /// Of OCR.
     Ocr(OcrConfig),

@@ -16,6 +16,7 @@ use std::io;
 
 /// Which generation of PaddleX's key names a result is written with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Schema {
     /// 3.0-beta1: `rec_text`, `rec_score`.
     #[default]
