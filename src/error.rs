@@ -98,14 +98,12 @@ impl Error {
         }
     }
 
-    /// The same of an input or a setting, with what to do about it: the other groups say that by themselves.
+    /// The same of an input, with what to do about it: the other groups say that by themselves.
     #[must_use]
     pub fn with_next_step(self, next_step: Option<&str>) -> Self {
-        let and = |reason: String| next_step.map_or(reason.clone(), |next_step| format!("{reason}; {next_step}"));
-        match self {
-            Self::Input { item, reason } => Self::input(item, and(reason)),
-            Self::Config { place, reason } => Self::config(place, and(reason)),
-            error => error,
+        match (self, next_step) {
+            (Self::Input { item, reason }, Some(next_step)) => Self::input(item, format!("{reason}; {next_step}")),
+            (error, _) => error,
         }
     }
 

@@ -25,6 +25,11 @@ pub(super) fn write_down(folder: &Path, members: &[Member<'_>]) -> Result<()> {
     write_atomic(&folder.join(LIST), text.as_bytes())
 }
 
+/// Whether something says what the files of `folder` were.
+pub(super) fn are_known(folder: &Path, members: &[Member<'_>]) -> bool {
+    pinned(members).or_else(|| listed(folder)).is_some()
+}
+
 /// What is wrong with the files of `folder`, if anything is. Reads all of them.
 pub(super) fn fault(folder: &Path, members: &[Member<'_>]) -> Option<String> {
     let Some(sums) = pinned(members).or_else(|| listed(folder)) else {

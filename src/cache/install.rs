@@ -90,6 +90,12 @@ impl Cache {
         match self.whole {
             _ if !self.holds(folder) => Some("it is not in the cache".into()),
             Whole::ByLengths => None,
+            Whole::ByContents
+                if self.network == Network::Offline && !contents::are_known(&self.root.join(&folder.path), &folder.members) =>
+            {
+                tracing::warn!("{}: nothing says what the files were; they are taken by their lengths", folder.path.display());
+                None
+            }
             Whole::ByContents => contents::fault(&self.root.join(&folder.path), &folder.members),
         }
     }
@@ -165,7 +171,12 @@ impl Cache {
         let made = remove(&partial)
             .and_then(|()| fs::create_dir_all(&partial))
             .and_then(|()| unzip::unpack(archive, &partial, &folder.members))
-            .and_then(|()| contents::write_down(&partial, &folder.members).map_err(io::Error::other))
+            .and_then(|()| {
+                contents::write_down(&partial, &folder.members).map_err(|e| match e {
+                    Error::Io { source, .. } => source,
+                    e => io::Error::other(e),
+                })
+            })
             .and_then(|()| publish(&partial, &target));
         made.map_err(|e| {
             // The error at hand is the one to report; the next run removes what cannot be removed now.

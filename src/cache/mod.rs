@@ -4,7 +4,7 @@
 //! unfinished or damaged is made again.
 //!
 //! A reader that finds what it wants complete takes no lock and writes nothing, so a filled cache may be
-//! read-only; what a run makes of models it makes anew then, with one warning. A writer takes the [`Lock`] of the thing it makes, builds it under a temporary name in the same
+//! read-only; what a run makes of models it makes anew then, with one warning, but for conversions of Paddle's own format. A writer takes the [`Lock`] of the thing it makes, builds it under a temporary name in the same
 //! folder, flushes it and renames it: a process killed at any moment leaves either nothing or a finished thing.
 
 mod atomic;
@@ -27,11 +27,10 @@ pub use lock::{Lock, lock_file};
 pub use progress::Progress;
 
 use crate::error::{Error, Result};
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
 /// `name` as a part of file names: what file systems, and those who walk them, take for something else stands as `_`.
@@ -175,8 +174,8 @@ impl Cache {
 
 /// Warns that `folder` takes nothing that is made of models, which runs do without: once, as all models of a run meet the same.
 pub(crate) fn warn_not_kept(folder: &Path, reason: impl Display) {
-    static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::Relaxed) {
         let next_step = "set HPINFER_HOME to a folder that you can write to and that has space";
         tracing::warn!("{}: what is made of models is not kept and is made anew by every run: {reason}; {next_step}", folder.display());
     }

@@ -59,10 +59,14 @@ pub(super) fn unpack(archive: &Path, folder: &Path, limit: u64) -> io::Result<Ve
 /// Looks at the headers alone, as the notes are read with the files. One that gives a file another size would make other entries of
 /// the same bytes then; only files of more than 8 GB need that.
 fn require_short_notes(archive: &Path) -> io::Result<()> {
-    for entry in Archive::new(File::open(archive)?).entries_with_seek().map_err(refuse)?.raw(true) {
+    for (count, entry) in Archive::new(File::open(archive)?).entries_with_seek().map_err(refuse)?.raw(true).enumerate() {
         let mut entry = entry.map_err(refuse)?;
         let kind = entry.header().entry_type();
-        if !matches!(kind, EntryType::Regular | EntryType::Continuous) && entry.size() > LONGEST_NOTE {
+        let is_note = kind.is_gnu_longname() || kind.is_gnu_longlink() || kind.is_pax_local_extensions() || kind.is_pax_global_extensions();
+        if count >= 3 * MOST_ENTRIES {
+            return Err(refuse(format!("it has more than {MOST_ENTRIES} entries and their notes")));
+        }
+        if is_note && entry.size() > LONGEST_NOTE {
             return Err(refuse(format!("a note in it ({kind:?}) is longer than {LONGEST_NOTE} bytes")));
         }
         if kind.is_pax_local_extensions()

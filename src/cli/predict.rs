@@ -81,7 +81,9 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
         if let Err(e) = report.show(&outcome) {
             // Nobody reads any further: a closed pipe is a reader that has what it wanted.
             report.clear();
-            under_way.end();
+            if !under_way.end() {
+                under_way.leave();
+            }
             let code = if e.kind() == io::ErrorKind::BrokenPipe { ALL_DONE } else { SOME_FAILED };
             if code != ALL_DONE {
                 tracing::error!("cannot write to standard output: {e}; the rest of the inputs is left out");
@@ -107,10 +109,12 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
-    /// Has nothing more taken up, and waits until nothing is worked on: no engine is left in the middle of a run.
-    fn end(&self) {
-        self.is_ending.store(true, Ordering::SeqCst);
+    /// Has nothing more taken up, and waits until nothing is worked on: no engine is left in the middle of a run. Whether this is the
+    /// first call, whose caller is to end the program.
+    fn end(&self) -> bool {
+        let is_first = !self.is_ending.swap(true, Ordering::SeqCst);
         drop(self.working.write().unwrap_or_else(PoisonError::into_inner));
+        is_first
     }
 
     /// Waits until the sink has had all outcomes, as long as it takes any: a reader that does not read holds up its line for good.

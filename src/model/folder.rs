@@ -149,7 +149,10 @@ pub(super) fn open_known(folder: &Path, known: &Known) -> Result<ResolvedModel> 
 /// The folder of a model known by name, which can be fetched again.
 pub(super) fn open_fetched(folder: &Path, known: &Known) -> Result<ResolvedModel> {
     let remedy = format!("remove {} and run `hpinfer model pull {}`, which fetches it", folder.display(), known.name);
-    let mut model = open_known(folder, known).map_err(|e| e.with_next_step(Some(&remedy)))?;
+    let mut model = open_known(folder, known).map_err(|e| match e {
+        Error::Config { place, reason } => Error::config(place, format!("{reason}; {remedy}")),
+        e => e.with_next_step(Some(&remedy)),
+    })?;
     // What reads a pinned network says by itself that it is another.
     model.remedy = Some(remedy).filter(|_| !model.is_pinned());
     Ok(model)

@@ -96,7 +96,7 @@ fn a_signal_lets_what_is_under_way_be_saved() {
     assert_eq!(child.wait().expect("ends").signal(), Some(rustix::process::Signal::TERM.as_raw()), "{said}");
     assert!(said.contains("interrupted"), "{said}");
     let saved = tree(&folder.path().join("out"));
-    assert!(saved.len() == 2 * shown && shown < names.len() && saved.iter().all(|name| !name.contains(".hpinfer")), "{shown}: {saved:?}");
+    assert!(saved.len() == 2 * shown && saved.iter().all(|name| !name.contains(".hpinfer")), "{shown}: {saved:?}");
 }
 
 /// The second folder is looked into when results of the first are in it.
@@ -219,7 +219,7 @@ fn a_run_does_without_a_cache_for_what_it_makes() {
     for taken in ["compiled", "choices"] {
         fs::write(home.path().join(taken), "").expect("written");
     }
-    refused(&[], 2);
+    refused(&[], 1);
     fs::remove_file(&compiled).expect("removed");
     refused(&["--backend", "openvino"], 0);
     for entry in fs::read_dir(&compiled).expect("a folder") {

@@ -15,12 +15,13 @@ pub use ranges::PageRanges;
 pub use text::TextLayer;
 pub use wire::serve as serve_process;
 
+use crate::device::available_threads;
 use crate::image::decode::Limits;
 use crate::image::{ImageBuf, PageText};
 use render::{Answer, Setup};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use worker::Worker;
 
@@ -31,9 +32,9 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Pages a worker renders before it is replaced: what the renderer remembers of a document grows with every page.
 const PAGES_OF_A_WORKER: u32 = 100;
 
-/// Most renderers of all documents that are kept for a next page: each is a process with two pipes, and documents wait for their turn
-/// by the hundred.
-const KEPT: usize = 64;
+/// Most renderers of all documents that are kept for a next page, more than have work at once: each is a process with two pipes, and
+/// documents wait for their turn by the hundred.
+static KEPT: LazyLock<usize> = LazyLock::new(|| available_threads().saturating_mul(8).max(64));
 
 /// How PDF documents become pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +145,7 @@ impl Document {
             Answer::Picture(..) => return Err("the renderer answered out of turn".into()),
         };
         let isolation = options.isolation.clone();
-        let idle = Some(worker).filter(|_| Worker::living() <= KEPT).into_iter().collect();
+        let idle = Some(worker).filter(|_| Worker::living() <= *KEPT).into_iter().collect();
         let workers = Mutex::new(Workers { idle, busy: 0, waited: Duration::ZERO });
         Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, page_count, workers, returned: Condvar::new() })))
     }
@@ -194,7 +195,7 @@ impl Document {
             Some(worker) => worker.render(index, *page_time),
             None => self.start().and_then(|started| worker.insert(started).render(index, *page_time)),
         };
-        let can_go_on = |worker: &Worker| worker.rendered() < PAGES_OF_A_WORKER && Worker::living() <= KEPT;
+        let can_go_on = |worker: &Worker| worker.rendered() < PAGES_OF_A_WORKER && Worker::living() <= *KEPT;
         let rested = worker.filter(|worker| answer.is_ok() && can_go_on(worker));
         self.lock().put_back(rested);
         self.0.returned.notify_one();

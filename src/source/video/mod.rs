@@ -156,7 +156,7 @@ impl VideoKind {
     fn arguments(self, input: &str, stall: Duration) -> Vec<String> {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         // For an ffmpeg that was left alone, which would wait for ever.
-        let alone = (stall + LEFT_ALONE).as_micros().to_string();
+        let alone = stall.saturating_add(LEFT_ALONE).as_micros().min(i64::MAX as u128).to_string();
         match self {
             Self::Camera => {
                 words(&["-f", "v4l2", "-i", &input.strip_prefix("camera:").map_or(input.to_owned(), |n| format!("/dev/video{n}"))])
@@ -242,30 +242,30 @@ impl Video {
         self.of_child = 0;
         self.offset_ms = None;
         let input = self.kind.arguments(&self.input, self.options.stall);
-        let decode = self.decode(&input);
-        self.last_frame = Instant::now(); // looking took its time
-        let started = decode.and_then(|decode| {
-            let child = Child::start(&self.options.ffmpeg, &input, &decode, self.options.max_pixels);
-            child.map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => self.options.no_ffmpeg(&error.to_string()),
-                _ => Error::input(&self.input, format!("ffmpeg cannot be started: {error}")),
-            })
-        });
-        match started {
-            Ok(child) => {
-                self.state = State::Running(child);
-                None
-            }
-            // It ran before: what keeps it from running may pass, such as a lack of memory or its being replaced.
-            Err(error) if self.frames > 0 => {
-                let errors = vec![error.to_string()];
-                self.after(End { success: false, killed: true, refused: None, errors })
-            }
+        let decode = match self.decode(&input) {
+            Ok(decode) => decode,
             Err(error) => {
                 self.state = State::Over;
-                Some(self.failed(error))
+                return Some(self.failed(error));
             }
+        };
+        self.last_frame = Instant::now(); // looking took its time
+        let error = match Child::start(&self.options.ffmpeg, &input, &decode, self.options.max_pixels) {
+            Ok(child) => {
+                self.state = State::Running(child);
+                return None;
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => self.options.no_ffmpeg(&error.to_string()),
+                _ => Error::input(&self.input, format!("ffmpeg cannot be started: {error}")),
+            },
+        };
+        if self.frames > 0 {
+            // It ran before: what keeps it from running may pass, such as a lack of memory or its being replaced.
+            return self.after(End { success: false, killed: true, refused: None, errors: vec![error.to_string()] });
         }
+        self.state = State::Over;
+        Some(self.failed(error))
     }
 
     /// Who is to decode `input`. What it is made of has to be known before a GPU can: it is looked at, once.
