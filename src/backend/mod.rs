@@ -5,6 +5,7 @@
 //! engine of another is built and for shapes that it does not take, `rewrite` keeps the form of its graph that an engine runs fastest. Modules stand
 //! above, [`crate::onnx`] and [`crate::runtime`] below; operations are unknown here.
 
+mod choices;
 pub mod fake;
 pub mod host;
 pub mod onnxruntime;

@@ -40,7 +40,7 @@ pub(super) struct Backends {
     pub device: Device,
     pub cache: Cache,
     pub libraries: Libraries,
-    opened: Mutex<BTreeMap<&'static str, Arc<dyn Backend>>>,
+    pub opened: Mutex<BTreeMap<&'static str, Arc<dyn Backend>>>,
     tensorrt: Mutex<Option<Arc<TensorRt>>>,
 }
 

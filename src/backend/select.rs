@@ -2,6 +2,7 @@
 //! once and kept; of nearly equal ones the one that the makers of the model chose, else the more frugal. A choice that was asked for and cannot be honoured is an error; a candidate of a
 //! measurement that cannot run is left out with a warning.
 
+use super::choices::{CHOICES, Measured};
 use super::opened::Backends;
 use super::paddle::convert::{Converted, to_onnx};
 use super::probe::{Answer, run_time_ms};
@@ -10,17 +11,16 @@ use super::tensorrt::cache::EngineCache;
 use super::tensorrt::reference::{self, difference};
 use super::tensorrt::session::Prepared;
 use super::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Precision};
-use crate::cache::{Cache, sha256, warn_not_kept, write_atomic};
+use crate::cache::{Cache, sha256};
 use crate::device::{CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::onnx::Cut;
 use crate::runtime::{self, Library};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+pub use super::choices::measured_choices;
 pub use super::opened::Libraries;
 pub use super::probe::Probe;
 pub use super::wanted::{Adjustment, Wanted};
@@ -31,9 +31,6 @@ pub const BACKENDS: [BackendName; 2] = [BackendName::OnnxRuntime, BackendName::O
 /// A later candidate is chosen over an earlier one when it takes less than this part of its time: below that, a
 /// measurement of a second does not tell them apart.
 const WORTH_CHANGING: f64 = 0.85;
-
-/// Folder of the cache that holds measurements.
-const CHOICES: &str = "choices";
 
 /// Opens backends at first need and chooses between them.
 pub struct Selector {
@@ -52,21 +49,6 @@ struct Choice<'a> {
     /// TensorRT's part, where the engine of the model was built before, and what that is filed under.
     built: Option<(Arc<Prepared>, String)>,
 }
-
-/// A measured choice, as kept in the cache folder.
-#[derive(Debug, Serialize, Deserialize)]
-struct Measured {
-    backend: BackendName,
-    /// Milliseconds per candidate, for `doctor` and curious readers.
-    milliseconds: BTreeMap<String, f64>,
-    model: String,
-    /// Candidates whose library could not be had.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    absent: Vec<BackendName>,
-}
-
-/// How long a choice among those that were there is good for.
-const TRY_AGAIN: Duration = Duration::from_secs(24 * 3600);
 
 impl Selector {
     /// A selector for networks on the processor that keeps measurements in `cache` and prefers the files of `libraries`.
@@ -125,24 +107,40 @@ impl Selector {
             tracing::info!("{}: {only}, the only backend on {}", options.model, self.backends.device);
             return self.load_on(only, &choice);
         }
-        if let Some(known) = self.known(&choice) {
-            match self.load_on(known.backend, &choice) {
-                Ok(engine) => {
-                    tracing::info!("{}: {} was measured as the fastest here: {:?} ms", options.model, known.backend, known.milliseconds);
-                    return Ok(engine);
-                }
-                Err(e) => tracing::warn!("{e}; measuring the backends again"),
-            }
+        let path = self.file(&choice)?;
+        let before = Measured::read(&path);
+        if let Some(engine) = self.recall(&choice, before.as_ref()) {
+            return Ok(engine);
         }
         // One at a time: two would measure each other.
-        let measuring = self.measuring.lock().unwrap_or_else(PoisonError::into_inner);
+        let _measuring = self.measuring.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where nothing can be written each run measures, and `keep` says so.
+        let _lock = Measured::lock(&path, &self.backends.cache).ok();
+        let now = Measured::read(&path).filter(|now| Some(now) != before.as_ref()); // of another process, while this one waited
+        if let Some(engine) = self.recall(&choice, now.as_ref()) {
+            return Ok(engine);
+        }
         let (engine, measured) = self.measure(&choice, probe)?;
-        drop(measuring);
         if let Some(measured) = measured {
             tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
-            self.remember(&choice, &measured);
+            measured.keep(&path);
         }
         Ok(engine)
+    }
+
+    /// The model on the backend that was measured as the fastest.
+    fn recall(&self, choice: &Choice<'_>, known: Option<&Measured>) -> Option<Arc<dyn Engine>> {
+        let Measured { backend, milliseconds, .. } = known?;
+        match self.load_on(*backend, choice) {
+            Ok(engine) => {
+                tracing::info!("{}: {backend} was measured as the fastest here: {milliseconds:?} ms", choice.options.model);
+                Some(engine)
+            }
+            Err(e) => {
+                tracing::warn!("{e}; measuring the backends again");
+                None
+            }
+        }
     }
 
     /// `options` with the network as ONNX.
@@ -247,6 +245,7 @@ impl Selector {
                 Err(e) => failures.push((name, e)),
             }
         }
+        let absent = failures.iter().map(|(name, _)| *name).collect();
         let reference = timed.iter().position(|(name, ..)| *name == BackendName::OnnxRuntime);
         let reference = reference.and_then(|at| timed[at].3.take());
         let mut milliseconds = BTreeMap::new();
@@ -272,32 +271,12 @@ impl Selector {
                     tracing::warn!("{}: {name} is left out (-vv says all of it): {first}", options.model);
                     tracing::debug!("{said}");
                 }
-                let opens = |name: BackendName| name == BackendName::TensorRt || self.backends.open(name).is_ok();
-                let is_absent = |(name, e): &&(BackendName, Error)| matches!(e, Error::Missing { .. }) || !opens(*name);
-                let absent = failures.iter().filter(is_absent).map(|(name, _)| *name).collect();
                 let measured = Measured { backend, milliseconds, model: options.model.clone(), absent };
-                // An engine of TensorRT may be built again and be right then; what another library cannot load stays so.
+                // An engine of TensorRT may be built again and be right then; what another library gets wrong stays so.
                 let is_for_good = failures.iter().all(|(name, _)| *name != BackendName::TensorRt);
                 Ok((engine, is_for_good.then_some(measured)))
             }
             None => Err(failures.pop().map(|(_, e)| e).unwrap_or_else(|| Error::internal("backend choice", "no candidates"))),
-        }
-    }
-
-    fn known(&self, choice: &Choice<'_>) -> Option<Measured> {
-        let path = self.file(choice).ok()?;
-        let known: Measured = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
-        let age = path.metadata().and_then(|meta| meta.modified()).ok()?.elapsed().unwrap_or_default();
-        (known.absent.is_empty() || age < TRY_AGAIN).then_some(known)
-    }
-
-    fn remember(&self, choice: &Choice<'_>, measured: &Measured) {
-        let written = self.file(choice).and_then(|path| {
-            let text = serde_json::to_vec_pretty(measured).map_err(|e| Error::internal("measured choice", e.to_string()))?;
-            write_atomic(&path, &text)
-        });
-        if let Err(e) = written {
-            warn_not_kept(&self.backends.cache.root().join(CHOICES), e);
         }
     }
 
@@ -323,12 +302,77 @@ impl Selector {
     }
 }
 
-/// The measurements kept in `cache`: model, chosen backend, milliseconds of each candidate.
-pub fn measured_choices(cache: &Cache) -> Vec<(String, BackendName, String)> {
-    let files = std::fs::read_dir(cache.root().join(CHOICES)).into_iter().flatten().filter_map(|e| e.ok());
-    let read = files.filter_map(|f| serde_json::from_slice::<Measured>(&std::fs::read(f.path()).ok()?).ok());
-    let times = |m: &Measured| m.milliseconds.iter().map(|(name, ms)| format!("{name} {ms}")).collect::<Vec<_>>().join(", ");
-    let mut choices: Vec<_> = read.map(|m| (m.model.clone(), m.backend, times(&m))).collect();
-    choices.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
-    choices
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::backend::choices::TRY_AGAIN;
+    use crate::backend::fake::FakeEngine;
+    use crate::tensor::Shape;
+    use std::fs::File;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::{Duration, SystemTime};
+
+    /// Both candidates.
+    #[derive(Default)]
+    struct Double {
+        is_short: AtomicBool,
+        loads: AtomicUsize,
+    }
+
+    impl Backend for Double {
+        fn name(&self) -> BackendName {
+            BackendName::Fake
+        }
+
+        fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
+            let earlier = self.loads.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20)); // so that those who do not wait meet
+            match self.is_short.load(Ordering::SeqCst) && earlier % 2 == 1 {
+                true => Err(Error::backend("double", "no memory", "wait")),
+                false => Ok(Arc::new(FakeEngine::new(&options.model, |inputs| Ok(inputs[0].clone())))),
+            }
+        }
+    }
+
+    fn load(home: &Path, double: &Arc<Double>) -> Result<Arc<dyn Engine>> {
+        let selector = Selector::new(Cache::open(Some(home)).unwrap(), Libraries::default());
+        for name in BACKENDS {
+            selector.backends.opened.lock().unwrap().insert(name.as_str(), double.clone());
+        }
+        selector.load(None, &LoadOptions::new("m"), &[1, 2].map(|rows| Probe::only(Shape::new(&[rows, 3, 8, 8]))))
+    }
+
+    #[test]
+    fn what_failed_in_a_measurement_is_tried_again_after_a_day() {
+        let (home, double) = (tempfile::tempdir().unwrap(), Arc::<Double>::default());
+        double.is_short.store(true, Ordering::SeqCst);
+        let loads = |expected: usize| {
+            load(home.path(), &double).unwrap();
+            assert_eq!(double.loads.swap(0, Ordering::SeqCst), expected);
+        };
+        loads(2);
+        double.is_short.store(false, Ordering::SeqCst);
+        loads(1);
+        let age = || {
+            let kept = home.path().join(CHOICES).read_dir().unwrap().next().unwrap().unwrap().path();
+            File::options().append(true).open(kept).unwrap().set_modified(SystemTime::now() - TRY_AGAIN).unwrap();
+        };
+        age();
+        loads(2);
+        age();
+        loads(1); // both ran: that is for good
+    }
+
+    #[test]
+    fn processes_that_start_together_measure_once() {
+        let (home, double) = (tempfile::tempdir().unwrap(), Arc::<Double>::default());
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| load(home.path(), &double).unwrap()))));
+        assert_eq!(double.loads.load(Ordering::SeqCst), 2 + 3);
+        // Where nothing can be kept each measures.
+        let (file, double) = (tempfile::NamedTempFile::new().unwrap(), Arc::<Double>::default());
+        (0..2).for_each(|_| drop(load(file.path(), &double).unwrap()));
+        assert_eq!(double.loads.load(Ordering::SeqCst), 4);
+    }
 }

@@ -1,0 +1,59 @@
+//! Choices between backends that were measured, as they are kept in the cache: one file for all that a measurement depends on.
+
+use super::BackendName;
+use crate::cache::{Cache, Lock, warn_not_kept, write_atomic};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// Folder of the cache that holds measurements.
+pub(super) const CHOICES: &str = "choices";
+
+/// How long a choice among those that were there and ran is good for.
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(24 * 3600);
+
+/// A measured choice.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Measured {
+    pub backend: BackendName,
+    /// Milliseconds per candidate, for `doctor` and curious readers.
+    pub milliseconds: BTreeMap<String, f64>,
+    pub model: String,
+    /// Candidates that could not be had, loaded or run: for want of a library or of memory, perhaps, and that may pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<BackendName>,
+}
+
+impl Measured {
+    /// The choice at `path`, while it is good.
+    pub fn read(path: &Path) -> Option<Self> {
+        let known: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        let age = path.metadata().and_then(|meta| meta.modified()).ok()?.elapsed().unwrap_or_default();
+        (known.absent.is_empty() || age < TRY_AGAIN).then_some(known)
+    }
+
+    /// Waits for the right to make the measurement that is kept at `path`.
+    pub fn lock(path: &Path, cache: &Cache) -> Result<Lock> {
+        cache.lock(&format!("choice-{}", path.file_stem().unwrap_or_default().display()))
+    }
+
+    /// Keeps it at `path`; where that cannot be written it warns.
+    pub fn keep(&self, path: &Path) {
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::internal("measured choice", e.to_string()));
+        if let Err(e) = text.and_then(|text| write_atomic(path, &text)) {
+            warn_not_kept(path.parent().unwrap_or(path), e);
+        }
+    }
+}
+
+/// The measurements kept in `cache`: model, chosen backend, milliseconds of each candidate.
+pub fn measured_choices(cache: &Cache) -> Vec<(String, BackendName, String)> {
+    let files = std::fs::read_dir(cache.root().join(CHOICES)).into_iter().flatten().filter_map(|e| e.ok());
+    let read = files.filter_map(|f| serde_json::from_slice::<Measured>(&std::fs::read(f.path()).ok()?).ok());
+    let times = |m: &Measured| m.milliseconds.iter().map(|(name, ms)| format!("{name} {ms}")).collect::<Vec<_>>().join(", ");
+    let mut choices: Vec<_> = read.map(|m| (m.model.clone(), m.backend, times(&m))).collect();
+    choices.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
+    choices
+}
