@@ -33,7 +33,7 @@ pub fn files(source: Source) -> (Vec<PathBuf>, Vec<FailedInput>) {
             }
             InputKind::Url(_) => "benchmarks read files only; download it first and name the file".into(),
             InputKind::Bytes(_) | InputKind::Page { .. } => "benchmarks read pictures only; render the document's pages first".into(),
-            InputKind::Refused(reason) => reason,
+            InputKind::Refused(reason) => reason.to_string(),
         };
         failed.push(FailedInput { name: item.name, reason });
     }

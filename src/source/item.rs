@@ -1,12 +1,13 @@
 //! One input and its loading.
 
 use super::pdf::Document;
+use super::reason::Reason;
 use super::url::Fetcher;
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
 use crate::image::{Frame, FrameId, PageText, Picture};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ pub enum InputKind {
         index: u32,
     },
     /// Nothing to load, and why.
-    Refused(String),
+    Refused(Reason),
 }
 
 impl InputItem {
@@ -56,7 +57,7 @@ impl InputItem {
         Self { name: self.name.clone(), kind, relative_dir: self.relative_dir.clone() }
     }
 
-    pub(super) fn refused(name: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub(super) fn refused(name: impl Into<String>, reason: impl Into<Reason>) -> Self {
         Self { name: name.into(), kind: InputKind::Refused(reason.into()), relative_dir: PathBuf::new() }
     }
 
@@ -73,8 +74,8 @@ impl InputItem {
         }
     }
 
-    /// Reads and decodes the picture, on a GPU where the decoder has one, or renders the page; the frame carries [`InputItem::name`]. Every error is
-    /// [`Error::Input`] with that name: nothing there, not a regular file, too large, unreachable, not decodable (see
+    /// Reads and decodes the picture, on a GPU where the decoder has one, or renders the page; the frame carries [`InputItem::name`]. An error is
+    /// [`Error::Io`] when the system refuses what another input would be refused too, else [`Error::Input`] with that name: nothing there, not a regular file, too large, unreachable, not decodable (see
     /// [`Decoder::decode`]), a page that cannot be rendered, or a single pixel.
     pub fn load(&self, decoder: &Decoder) -> Result<Frame> {
         let (image, text) = self.pixels(decoder)?;
@@ -87,10 +88,10 @@ impl InputItem {
     /// The pixels, and what is known of their text.
     fn pixels(&self, decoder: &Decoder) -> Result<(Picture, Option<PageText>)> {
         let limit = decoder.limits.max_file_bytes;
-        let refused = |reason| Error::input(&self.name, reason);
+        let refused = |reason: Reason| reason.of(&self.name);
         let bytes = match &self.kind {
             InputKind::File(path) => read_file(path, limit).map_err(refused)?,
-            InputKind::Url(fetcher) => fetcher.fetch(&self.name, limit).map_err(refused)?,
+            InputKind::Url(fetcher) => fetcher.fetch(&self.name, limit).map_err(|reason| refused(reason.into()))?,
             InputKind::Bytes(bytes) => return Ok((decoder.picture(bytes, &self.name)?, None)),
             InputKind::Page { document, index } => {
                 return document.render(*index).map(|(image, text)| (image.into(), text)).map_err(refused);
@@ -114,9 +115,9 @@ pub(super) fn first_bytes(path: &Path, most: u64) -> Vec<u8> {
 }
 
 /// All of a regular file of at most `limit` bytes.
-pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Reason> {
     // Pipes and devices are refused before they are opened: opening one may wait for ever or do harm.
-    let metadata = path.metadata().map_err(explain)?;
+    let metadata = path.metadata().map_err(Reason::unread(path))?;
     if metadata.is_dir() {
         return Err("is a folder".into());
     }
@@ -124,24 +125,17 @@ pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
         return Err("is not a regular file (a pipe, socket or device)".into());
     }
     if metadata.len() > limit {
-        return Err(too_large(metadata.len(), limit));
+        return Err(too_large(metadata.len(), limit).into());
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
     // The file may have grown since.
-    File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes)).map_err(explain)?;
+    File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes)).map_err(Reason::unread(path))?;
     if bytes.len() as u64 > limit {
-        return Err(too_large(bytes.len() as u64, limit));
+        return Err(too_large(bytes.len() as u64, limit).into());
     }
     Ok(bytes)
 }
 
 pub(super) fn too_large(bytes: u64, limit: u64) -> String {
     format!("{bytes} bytes or more, the limit is {limit} (raise the file size limit to read it)")
-}
-
-fn explain(error: io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file or folder".into(),
-        _ => format!("cannot be read: {error}"),
-    }
 }

@@ -9,12 +9,14 @@ mod item;
 mod list;
 mod pages;
 pub mod pdf;
+mod reason;
 mod url;
 pub mod video;
 
 pub use files::NamedInputs;
 pub use item::{InputItem, InputKind};
 pub use pdf::PdfOptions;
+pub use reason::Reason;
 pub use url::Fetcher;
 
 use crate::image::decode::Limits;

@@ -3,6 +3,7 @@
 use super::SourceOptions;
 use super::item::{InputItem, InputKind, first_bytes, read_file};
 use super::pdf::Document;
+use super::reason::Reason;
 use super::url;
 use crate::image::decode::is_pdf;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub(super) fn open(item: InputItem, options: &SourceOptions) -> Opened {
     let limit = options.limits.max_file_bytes;
     let bytes = match &item.kind {
         InputKind::File(path) if is_pdf(&first_bytes(path, HEADER)) => read_file(path, limit),
-        InputKind::Url(fetcher) if !url::names_picture(&item.name) => fetcher.fetch(&item.name, limit),
+        InputKind::Url(fetcher) if !url::names_picture(&item.name) => fetcher.fetch(&item.name, limit).map_err(Reason::from),
         _ => return Opened::Other(item),
     };
     let refused = |item: &InputItem, reason| Opened::Other(item.with_kind(InputKind::Refused(reason)));
@@ -51,13 +52,13 @@ pub(super) fn open(item: InputItem, options: &SourceOptions) -> Opened {
     }
 }
 
-fn document(item: &InputItem, bytes: Vec<u8>, options: &SourceOptions) -> Result<Pages, String> {
+fn document(item: &InputItem, bytes: Vec<u8>, options: &SourceOptions) -> Result<Pages, Reason> {
     let document = Document::open(bytes, &options.pdf, &options.limits)?;
     let (count, most, ranges) = (document.page_count(), options.pdf.max_pages, &options.pdf.pages);
     match ranges.indices(count).count() {
-        0 => return Err(format!("the document has {count} pages, none of them among {ranges}")),
+        0 => return Err(format!("the document has {count} pages, none of them among {ranges}").into()),
         chosen if chosen as u64 > u64::from(most) => {
-            return Err(format!("{chosen} pages, the limit is {most} (choose fewer with --pages, or raise the page limit)"));
+            return Err(format!("{chosen} pages, the limit is {most} (choose fewer with --pages, or raise the page limit)").into());
         }
         _ => {}
     }

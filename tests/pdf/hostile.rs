@@ -1,8 +1,9 @@
 //! Documents that are damaged, or made to harm.
 
 use super::write::{BLACK, Writer, document, document_with, slow_then_black};
-use super::{fixture, load_bytes, load_bytes_with, only_error, processes};
+use super::{fixture, load, load_bytes, load_bytes_with, only_error, processes};
 use hpinfer::image::decode::Limits;
+use hpinfer::source::pdf::Isolation;
 use hpinfer::source::{PdfOptions, SourceOptions};
 use std::fs;
 use std::io::Write;
@@ -26,6 +27,18 @@ fn what_is_no_document_is_one_error() {
             assert!(message.contains("damaged"), "{message}");
         }
     }
+}
+
+#[test]
+fn a_renderer_that_cannot_be_started_is_no_fault_of_the_document() {
+    let isolation = Isolation::Process { program: "/nowhere/hpinfer".into(), arguments: Vec::new() };
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("doc.pdf");
+    fs::write(&path, document(&[BLACK])).unwrap();
+    let outcomes = load(&path, &PdfOptions { isolation, ..PdfOptions::default() });
+    let [Err(error)] = &outcomes[..] else { panic!("{} outcomes", outcomes.len()) };
+    assert_eq!(error.kind(), "io");
+    assert!(error.to_string().starts_with("cannot start the renderer /nowhere/hpinfer: "), "{error}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub use ranges::PageRanges;
 pub use text::TextLayer;
 pub use wire::serve as serve_process;
 
+use super::reason::Reason;
 use crate::device::available_threads;
 use crate::image::decode::Limits;
 use crate::image::{ImageBuf, PageText};
@@ -133,7 +134,7 @@ impl Workers {
 
 impl Document {
     /// Opens the document in `bytes`. The error says in words why not: damaged, encrypted, too slow.
-    pub fn open(bytes: Vec<u8>, options: &PdfOptions, limits: &Limits) -> Result<Self, String> {
+    pub fn open(bytes: Vec<u8>, options: &PdfOptions, limits: &Limits) -> Result<Self, Reason> {
         let PdfOptions { dpi, text, page_time, .. } = *options;
         let password = options.password.clone().map(|p| p.0);
         let setup = Setup { dpi, password, max_pixels: limits.max_pixels, text: text != TextLayer::Ocr };
@@ -141,7 +142,7 @@ impl Document {
         let mut worker = Worker::start(&bytes, &setup, &options.isolation)?;
         let page_count = match worker.wait(page_time)? {
             Answer::Pages(count) => count,
-            Answer::Failed(reason) => return Err(reason),
+            Answer::Failed(reason) => return Err(reason.into()),
             Answer::Picture(..) => return Err("the renderer answered out of turn".into()),
         };
         let isolation = options.isolation.clone();
@@ -157,15 +158,15 @@ impl Document {
 
     /// Renders the page of this index (from 0) to a BGR picture on white; with it comes what is used of its text layer. The
     /// error says in words why not, and which page.
-    pub fn render(&self, index: u32) -> Result<(ImageBuf, Option<PageText>), String> {
-        self.try_render(index).map_err(|reason| format!("page {}: {reason}", u64::from(index) + 1))
+    pub fn render(&self, index: u32) -> Result<(ImageBuf, Option<PageText>), Reason> {
+        self.try_render(index).map_err(|reason| reason.of_page(index))
     }
 
     fn lock(&self) -> MutexGuard<'_, Workers> {
         self.0.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self) -> Result<Worker, String> {
+    fn start(&self) -> Result<Worker, Reason> {
         let mut worker = Worker::start(&self.0.bytes, &self.0.setup, &self.0.isolation)?;
         worker.wait(self.0.page_time)?;
         Ok(worker)
@@ -187,7 +188,7 @@ impl Document {
         idle
     }
 
-    fn try_render(&self, index: u32) -> Result<(ImageBuf, Option<PageText>), String> {
+    fn try_render(&self, index: u32) -> Result<(ImageBuf, Option<PageText>), Reason> {
         let Shared { page_time, text, .. } = &*self.0;
         let mut worker = self.take();
         // A worker that does not answer is not put back, and ends here.
@@ -201,7 +202,7 @@ impl Document {
         self.0.returned.notify_one();
         match answer? {
             Answer::Picture(image, layer) => Ok((image, layer.map(|layer| text.choose(layer)).transpose()?.flatten())),
-            Answer::Failed(reason) => Err(reason),
+            Answer::Failed(reason) => Err(reason.into()),
             Answer::Pages(_) => Err("the renderer answered out of turn".into()),
         }
     }

@@ -3,8 +3,10 @@
 use super::Isolation;
 use super::render::{self, Answer, Setup};
 use super::wire;
+use crate::source::reason::Reason;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +29,7 @@ static LIVING: AtomicUsize = AtomicUsize::new(0);
 
 impl Worker {
     /// Starts on a document. Its first answer, the number of pages, is to be [waited for](Self::wait).
-    pub fn start(bytes: &Arc<Vec<u8>>, setup: &Setup, isolation: &Isolation) -> Result<Self, String> {
+    pub fn start(bytes: &Arc<Vec<u8>>, setup: &Setup, isolation: &Isolation) -> Result<Self, Reason> {
         let (requests, asked) = channel::unbounded();
         let (answer, answers) = channel::unbounded();
         let (bytes, setup) = (Arc::clone(bytes), setup.clone());
@@ -41,14 +43,18 @@ impl Worker {
                 command.env("MALLOC_MMAP_THRESHOLD_", "131072");
                 // Ctrl-C is for this process: what is under way there is still wanted. Without this process it ends.
                 command.process_group(0);
-                let mut child = command.spawn().map_err(|e| format!("no renderer could be started ({}): {e}", program.display()))?;
+                let mut child = command.spawn().map_err(Reason::machine("start the renderer", program))?;
                 let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
                     return Err("no renderer could be started: it has no pipes".into());
                 };
                 (Some(child), Box::new(move || wire::relay(to, from, &bytes, &setup, asked.into_iter(), answer)))
             }
         };
-        thread::Builder::new().name("pdf".into()).stack_size(STACK).spawn(work).map_err(|e| format!("no thread could be started: {e}"))?;
+        thread::Builder::new()
+            .name("pdf".into())
+            .stack_size(STACK)
+            .spawn(work)
+            .map_err(Reason::machine("start the thread", Path::new("pdf")))?;
         LIVING.fetch_add(1, Ordering::Relaxed);
         Ok(Self { requests, answers, child, rendered: 0 })
     }
@@ -59,7 +65,7 @@ impl Worker {
     }
 
     /// Renders the page of this index.
-    pub fn render(&mut self, index: u32, time: Duration) -> Result<Answer, String> {
+    pub fn render(&mut self, index: u32, time: Duration) -> Result<Answer, Reason> {
         self.rendered += 1;
         // When nobody takes it, nobody answers.
         let _ = self.requests.send(index);
@@ -67,9 +73,11 @@ impl Worker {
     }
 
     /// The next answer. After an error there will be none: the worker is to be dropped.
-    pub fn wait(&mut self, time: Duration) -> Result<Answer, String> {
+    pub fn wait(&mut self, time: Duration) -> Result<Answer, Reason> {
         self.answers.recv_timeout(time).map_err(|error| match error {
-            RecvTimeoutError::Timeout => format!("not rendered within {} s (raise the time limit to wait longer)", time.as_secs_f64()),
+            RecvTimeoutError::Timeout => {
+                format!("not rendered within {} s (raise the time limit to wait longer)", time.as_secs_f64()).into()
+            }
             RecvTimeoutError::Disconnected => "the renderer broke down over it; the file is damaged, or needs too much memory".into(),
         })
     }
