@@ -24,13 +24,13 @@ pub enum JpegArg {
 pub struct PictureArgs {
     /// JPEG decoder. zune is memory-safe and within 3 levels of the reference; turbo equals the reference; nvjpeg decodes on the GPU of
     /// --device, where the picture stays, and leaves what it does not take (CMYK, RGB, pictures to be turned) to zune [default: zune;
-    /// of streams what --decode says]
+    /// in `hpinfer stream` as --decode says]
     #[arg(long, value_name = "NAME")]
     pub jpeg_decoder: Option<JpegArg>,
     /// Refuse pictures, pages and frames with more pixels, in millions
     #[arg(long, value_name = "MEGAPIXELS", default_value_t = 180)]
     pub max_pixels: u64,
-    /// Refuse files larger than this, in MiB
+    /// Refuse picture and PDF files larger than this, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     pub max_file_size: u64,
 }

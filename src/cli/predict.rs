@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 /// How often a thread looks whether the end was asked for.
 const GLANCE: Duration = Duration::from_millis(50);
 /// After a signal, longest wait for the next line to be written.
-const LAST_LINE: Duration = Duration::from_secs(1);
+const LAST_LINE: Duration = Duration::from_secs(5);
 
 /// An input with the names its files will have.
 struct Job {

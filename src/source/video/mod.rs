@@ -194,6 +194,8 @@ pub struct Video {
     of_child: u64,
     /// Attempts since the last frame.
     attempts: u32,
+    /// Whether ffmpeg could be started.
+    has_started: bool,
     last_frame: Instant,
     began: Option<Instant>,
     /// Timestamps of this child become ours by adding this, in milliseconds.
@@ -219,6 +221,7 @@ impl Video {
             frames: 0,
             of_child: 0,
             attempts: 0,
+            has_started: false,
             last_frame: now,
             began: None,
             offset_ms: None,
@@ -253,6 +256,7 @@ impl Video {
         let error = match Child::start(&self.options.ffmpeg, &input, &decode, self.options.max_pixels) {
             Ok(child) => {
                 self.state = State::Running(child);
+                self.has_started = true;
                 return None;
             }
             Err(error) => match error.kind() {
@@ -260,7 +264,7 @@ impl Video {
                 _ => Error::input(&self.input, format!("ffmpeg cannot be started: {error}")),
             },
         };
-        if self.frames > 0 {
+        if self.has_started {
             // It ran before: what keeps it from running may pass, such as a lack of memory or its being replaced.
             return self.after(End { success: false, killed: true, refused: None, errors: vec![error.to_string()] });
         }
