@@ -214,6 +214,8 @@ fn raw_frames_come_on_standard_input() {
     child.stdin.take().expect("a pipe").write_all(&[128; 3 * 64 * 48 * 3 / 2]).expect("written");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).lines().count()), (Some(0), 3));
+    let (code, lines, stderr) = run(stream().args(["--input", "-", "--raw-size", "64x48"]));
+    assert_eq!((code, lines.len()), (Some(1), 1), "no frame is no success: {stderr}");
     let folder = std::fs::File::open(env!("CARGO_MANIFEST_DIR")).expect("open");
     let (code, lines, stderr) = run(stream().args(["--input", "-", "--raw-size", "64x48"]).stdin(folder));
     assert_eq!((code, lines.len()), (Some(1), 1), "{stderr}");

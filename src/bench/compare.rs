@@ -142,6 +142,9 @@ fn notes(before: &Report, after: &Report) -> Vec<String> {
             note(format!("driver of {}", old.device), old_driver, new_driver);
         }
     }
+    if let Some((old, new)) = before.jpeg_decoder.as_ref().zip(after.jpeg_decoder.as_ref()) {
+        note("JPEG decoder".into(), old, new);
+    }
     let rounds = |r: &Report| format!("{} after {} of warm-up", r.repeat, r.warmup);
     note("rounds".into(), &rounds(before), &rounds(after));
     for (old, new) in pairs(before, after) {
@@ -203,6 +206,7 @@ mod tests {
             date: "2026-01-01T00:00:00Z".into(),
             machine: Machine { cpu: "Some CPU".into(), cores: 2, kernel: "6".into(), memory_mib: 8000, gpus: Vec::new() },
             pipeline: "OCR".into(),
+            jpeg_decoder: Some("zune".into()),
             repeat: 5,
             warmup: 1,
             inputs: Inputs { count: 1, sha256: "ab".repeat(32), ..Inputs::default() },

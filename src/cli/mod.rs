@@ -92,7 +92,7 @@ fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
             table::write_text(&mut out, &String::from_utf8_lossy(&script))?;
         }
         Command::Man { command } => {
-            let page = clap_mangen::Man::new(Cli::definition_of(&command)?);
+            let page = clap_mangen::Man::new(Cli::definition_of(&command)?).source(concat!("hpinfer ", env!("CARGO_PKG_VERSION")));
             page.render(&mut out).map_err(Error::io("write to", Path::new("standard output")))?;
         }
         Command::Model(command) => command.run(&plan::cache(global)?, &mut out)?,

@@ -47,6 +47,12 @@ impl PictureArgs {
         Decoder { jpeg, limits: self.limits(), nvjpeg: None }
     }
 
+    /// What decodes JPEG files where no `--decode` says, by its name as a flag.
+    pub fn jpeg_name(&self) -> String {
+        let value = self.jpeg_decoder.unwrap_or(JpegArg::Zune).to_possible_value();
+        value.map_or(String::new(), |value| value.get_name().to_owned())
+    }
+
     /// What decodes pictures: where that is nvJPEG, one for each GPU of `plan`.
     pub fn decoders(&self, plan: &Plan, cache: &Cache) -> Result<Vec<Decoder>> {
         let host = self.host_decoder();

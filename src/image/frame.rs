@@ -75,6 +75,31 @@ impl ImageBuf {
         Ok(Self { data, size, format })
     }
 
+    /// A copy of rows that begin `pitch` bytes apart, as decoders of other programs leave them; bytes behind a row are left out.
+    ///
+    /// ```
+    /// use hpinfer::image::{ImageBuf, PixelFormat, Size};
+    /// let picture = ImageBuf::from_rows(&[1, 2, 3, 0, 4, 5, 6], 4, Size::new(1, 2), PixelFormat::Rgb)?;
+    /// assert_eq!(picture.into_data(), [1, 2, 3, 4, 5, 6]);
+    /// # Ok::<(), hpinfer::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Input`] when a row is longer than `pitch`, rows are missing, or a side is zero.
+    pub fn from_rows(rows: &[u8], pitch: usize, size: Size, format: PixelFormat) -> Result<Self> {
+        let row = (size.width as usize).saturating_mul(format.bytes());
+        if row == 0 || row > pitch {
+            return Err(Error::input("image", format!("rows of {row} bytes that are {pitch} apart")));
+        }
+        let pixels = rows.chunks(pitch).take(size.height as usize).flat_map(|bytes| bytes.get(..row).unwrap_or_default());
+        Self::new(pixels.copied().collect(), size, format)
+    }
+
+    /// The samples, for a buffer that is used again.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
     /// The pixels, borrowed.
     pub fn view(&self) -> ImageView<'_> {
         ImageView { data: &self.data, size: self.size, format: self.format }
@@ -117,12 +142,12 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A frame that came from `id`: an [`ImageBuf`] (BGR), or a [`Resident`](super::Resident).
+    /// A frame that came from `id`: an [`ImageBuf`] (BGR or RGB; grey is taken on a GPU only), or a [`Resident`](super::Resident).
     pub fn new(id: FrameId, image: impl Into<Picture>) -> Self {
         Self { id, image: image.into(), text: None }
     }
 
-    /// A frame without a file behind it.
+    /// A frame without a file behind it, of the same pictures as in [`new`](Self::new).
     pub fn from_image(image: impl Into<Picture>) -> Self {
         Self::new(FrameId::default(), image)
     }

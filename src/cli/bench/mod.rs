@@ -353,6 +353,7 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
         date,
         machine: Machine::read(),
         pipeline: pipeline_identity(pipeline)?,
+        jpeg_decoder: Some(args.pictures.jpeg_name()),
         repeat: args.repeat,
         warmup: args.warmup,
         inputs: cases.first().map(|case| Inputs::of(case, refused)).unwrap_or_default(),

@@ -96,11 +96,11 @@ impl RawFrames {
         let (bytes_in, bytes) = bounded(2);
         let (luma, chroma) = layout.planes();
         thread::spawn(move || {
-            loop {
+            for number in 0.. {
                 let mut data = Vec::with_capacity(luma + chroma);
                 let read = pipe.by_ref().take((luma + chroma) as u64).read_to_end(&mut data);
                 let whole = data.len() == luma + chroma;
-                let is_over = data.is_empty() && read.is_ok();
+                let is_over = number > 0 && data.is_empty() && read.is_ok();
                 if is_over || bytes_in.send(read.map(|_| data)).is_err() || !whole {
                     return;
                 }
