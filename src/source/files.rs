@@ -2,7 +2,6 @@
 
 use super::item::InputItem;
 use glob::{MatchOptions, Pattern};
-use serde::de::IgnoredAny;
 use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -199,22 +198,17 @@ fn is_earlier_result(path: &Path) -> bool {
     #[derive(serde::Deserialize)]
     struct Header {
         input_path: PathBuf,
-        // Only results of ours have both.
-        schema_version: Option<IgnoredAny>,
-        run: Option<IgnoredAny>,
     }
     let Some(stem) = path.file_stem().and_then(OsStr::to_str) else { return false };
     let text =
         [Some(stem), part_of(stem)].into_iter().flatten().find_map(|stem| std::fs::read(path.with_file_name(format!("{stem}.json"))).ok());
-    let Some(Header { input_path, schema_version, run }) = text.and_then(|text| serde_json::from_slice(&text).ok()) else { return false };
+    let Some(Header { input_path }) = text.and_then(|text| serde_json::from_slice(&text).ok()) else { return false };
     if input_path.to_str().is_some_and(super::url::is_url) {
         return true;
     }
-    // Inputs may have been elsewhere then. One of the same name may be this very picture, with its result put beside it.
-    let is_of_another = schema_version.is_some() && run.is_some() && input_path.file_name() != path.file_name();
     // As the run before found it, or beside its results. What leads nowhere tells nothing.
     let (here, found) = (path.canonicalize().ok(), [path.with_file_name(&input_path), input_path].map(|path| path.canonicalize().ok()));
-    found.iter().all(|input| *input != here) && (is_of_another || found.iter().any(Option::is_some))
+    found.iter().all(|input| *input != here) && found.iter().any(Option::is_some)
 }
 
 /// The stem of a result whose part a picture of this stem is, if it is called like one.
@@ -275,12 +269,6 @@ mod tests {
         ] {
             says("x.json", &input);
             assert_eq!(is_earlier_result(&at("x.png")), expected, "{}", input.display());
-        }
-        // The inputs of that run were elsewhere.
-        for (input, expected) in [("/gone/x.webp", true), ("/gone/x.png", false)] {
-            let text = format!("{{\"input_path\": {input:?}, \"boxes\": [], \"schema_version\": \"3.x\", \"run\": []}}");
-            std::fs::write(at("x.json"), text).expect("written");
-            assert_eq!(is_earlier_result(&at("x.png")), expected, "{input}");
         }
         says("scan.json", &at("other.png"));
         assert!(!is_earlier_result(&at("scan_2.png")), "a picture of its own");
