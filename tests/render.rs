@@ -542,14 +542,12 @@ fn a_failing_save_names_the_path_and_leaves_nothing_behind() {
 
     let root = out.path().join("out");
     let saver = Saver::new(&root, nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
-    for (name, taken) in [("a.png", "a.json"), ("c.png", "c.png")] {
-        fs::create_dir(root.join(taken)).expect("made");
-        fs::write(root.join(taken).join("keep"), "").expect("written");
-        let error = saver.save(&named(name), picture(4, 3).view().into(), Path::new("")).expect_err("a folder stands in the way");
-        assert!(matches!(&error, Error::Io { path, .. } if path.ends_with(taken)), "{error}");
-    }
+    fs::create_dir(root.join("a.json")).expect("made");
+    fs::write(root.join("a.json/keep"), "").expect("written");
+    let error = saver.save(&named("a.png"), picture(4, 3).view().into(), Path::new("")).expect_err("a folder stands in the way");
+    assert!(matches!(&error, Error::Io { path, .. } if path.ends_with("a.json")), "{error}");
     saver.save(&named("b.png"), picture(4, 3).view().into(), Path::new("")).expect("the next item is saved");
-    assert_eq!(tree(&root), ["a.json/keep", "b.json", "b.png", "c.png/keep"]);
+    assert_eq!(tree(&root), ["a.json/keep", "b.json", "b.png"]);
 }
 
 #[cfg(unix)]

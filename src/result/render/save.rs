@@ -132,21 +132,17 @@ impl Saver {
         }
     }
 
-    /// Writes the files of `slot`, and beside their names where an input lies there; the JSON last: where it is, all of them are. When one
-    /// cannot be written none is left. `image` is the picture the result was made from. Errors name the path; the files of other results
-    /// are not touched. A picture that lies on a GPU is copied to the host for it.
+    /// Writes the files of `slot`, the JSON first, and beside their names where an input lies there. `image` is the picture the
+    /// result was made from. Errors name the path; the files of other results are not touched. A picture that lies on a GPU is copied to the host for it.
     pub fn write(&self, slot: &Slot, result: &PipelineResult, image: PictureRef<'_>) -> Result<()> {
-        let mut made = Vec::new();
-        self.write_all(slot, result, image, &mut made).inspect_err(|_| made.iter().for_each(|path| drop(fs::remove_file(path))))
-    }
-
-    /// The same, with the files that were `made`.
-    fn write_all(&self, slot: &Slot, result: &PipelineResult, image: PictureRef<'_>, made: &mut Vec<PathBuf>) -> Result<()> {
+        if let Some(path) = &slot.json {
+            self.put(path.clone(), |file| write_file(result, self.schema, file))?;
+        }
         if let Some(path) = &slot.picture {
             let format = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix).unwrap_or(PictureFormat::Png);
             match draw(image.on_host(&mut Transfers::default())?, result, &self.fonts)? {
-                Drawing::Pixels(picture) => self.put_picture(path, &picture, format, made)?,
-                Drawing::Classes(map) => self.put(path.clone(), made, |file| encode_classes(map, file))?,
+                Drawing::Pixels(picture) => self.put_picture(path, &picture, format)?,
+                Drawing::Classes(map) => self.put(path.clone(), |file| encode_classes(map, file))?,
                 Drawing::Parts(parts) => {
                     for part in parts {
                         let mut name = path.file_stem().unwrap_or(OsStr::new("image")).to_owned();
@@ -155,22 +151,22 @@ impl Saver {
                         let suffix = path.extension().and_then(OsStr::to_str).and_then(PictureFormat::from_suffix);
                         match part.content {
                             PartContent::Picture(picture) => {
-                                self.put_picture(&path, &picture, suffix.unwrap_or(PictureFormat::Jpeg), made)?;
+                                self.put_picture(&path, &picture, suffix.unwrap_or(PictureFormat::Jpeg))?;
                             }
-                            PartContent::Bytes(bytes) => self.put(path, made, |file| file.write_all(&bytes))?,
+                            PartContent::Bytes(bytes) => self.put(path, |file| file.write_all(&bytes))?,
                         }
                     }
                 }
             }
         }
-        slot.json.as_ref().map_or(Ok(()), |path| self.put(path.clone(), made, |file| write_file(result, self.schema, file)))
+        Ok(())
     }
 
     /// A picture that `format` cannot hold becomes a PNG of the same name, unless the name was asked for.
-    fn put_picture(&self, path: &Path, picture: &ImageBuf, format: PictureFormat, made: &mut Vec<PathBuf>) -> Result<()> {
+    fn put_picture(&self, path: &Path, picture: &ImageBuf, format: PictureFormat) -> Result<()> {
         let able = if matches!(self.target, Target::Picture(_)) { format } else { format.able(picture.size()) };
         let path = if able == format { path.to_owned() } else { path.with_extension("png") };
-        self.put(path, made, |file| encode(picture.view(), able, file))
+        self.put(path, |file| encode(picture.view(), able, file))
     }
 
     /// Whether this run wrote the file at `path`; asked of what was found where inputs are.
@@ -179,8 +175,8 @@ impl Saver {
         path.canonicalize().is_ok_and(|path| written.lock().unwrap_or_else(PoisonError::into_inner).contains(&path))
     }
 
-    /// Writes to `path`, or beside it where an input lies there, and adds the file to those `made`.
-    fn put(&self, path: PathBuf, made: &mut Vec<PathBuf>, write: impl FnOnce(&mut BufWriter<&fs::File>) -> io::Result<()>) -> Result<()> {
+    /// Writes to `path`, or beside it where an input lies there.
+    fn put(&self, path: PathBuf, write: impl FnOnce(&mut BufWriter<&fs::File>) -> io::Result<()>) -> Result<()> {
         let is_foreign = |path: &Path| path.exists() && (self.is_input)(path) && !self.wrote(path);
         let beside = |number: u64| {
             let mut name = path.file_stem().unwrap_or_default().to_owned();
@@ -201,9 +197,7 @@ impl Saver {
                 written.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
             }
             write(file)
-        })?;
-        made.push(path);
-        Ok(())
+        })
     }
 }
 
