@@ -1,8 +1,8 @@
 //! Choices between backends that were measured, as they are kept in the cache: one file for all that a measurement depends on.
 
 use super::BackendName;
-use crate::cache::{Cache, Lock, warn_not_kept, write_atomic};
-use crate::error::{Error, Result};
+use crate::cache::{Cache, warn_not_kept, write_atomic};
+use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(super) const CHOICES: &str = "choices";
 pub(super) const TRY_AGAIN: Duration = Duration::from_secs(24 * 3600);
 
 /// A measured choice.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Measured {
     pub backend: BackendName,
     /// Milliseconds per candidate, for `doctor` and curious readers.
@@ -27,16 +27,12 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// The choice at `path`, while it is good.
+    /// The choice at `path`, while it is good; for good where another one could not be kept.
     pub fn read(path: &Path) -> Option<Self> {
         let known: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
         let age = path.metadata().and_then(|meta| meta.modified()).ok()?.elapsed().unwrap_or_default();
-        (known.absent.is_empty() || age < TRY_AGAIN).then_some(known)
-    }
-
-    /// Waits for the right to make the measurement that is kept at `path`.
-    pub fn lock(path: &Path, cache: &Cache) -> Result<Lock> {
-        cache.lock(&format!("choice-{}", path.file_stem().unwrap_or_default().display()))
+        let is_fixed = || std::fs::OpenOptions::new().append(true).open(path).is_err();
+        (known.absent.is_empty() || age < TRY_AGAIN || is_fixed()).then_some(known)
     }
 
     /// Keeps it at `path`; where that cannot be written it warns.

@@ -107,40 +107,25 @@ impl Selector {
             tracing::info!("{}: {only}, the only backend on {}", options.model, self.backends.device);
             return self.load_on(only, &choice);
         }
-        let path = self.file(&choice)?;
-        let before = Measured::read(&path);
-        if let Some(engine) = self.recall(&choice, before.as_ref()) {
-            return Ok(engine);
+        if let Some(known) = self.file(&choice).ok().and_then(|path| Measured::read(&path)) {
+            match self.load_on(known.backend, &choice) {
+                Ok(engine) => {
+                    tracing::info!("{}: {} was measured as the fastest here: {:?} ms", options.model, known.backend, known.milliseconds);
+                    return Ok(engine);
+                }
+                Err(e) => tracing::warn!("{e}; measuring the backends again"),
+            }
         }
         // One at a time: two would measure each other.
-        let _measuring = self.measuring.lock().unwrap_or_else(PoisonError::into_inner);
-        // Where nothing can be written each run measures, and `keep` says so.
-        let _lock = Measured::lock(&path, &self.backends.cache).ok();
-        let now = Measured::read(&path).filter(|now| Some(now) != before.as_ref()); // of another process, while this one waited
-        if let Some(engine) = self.recall(&choice, now.as_ref()) {
-            return Ok(engine);
-        }
+        let measuring = self.measuring.lock().unwrap_or_else(PoisonError::into_inner);
         let (engine, measured) = self.measure(&choice, probe)?;
+        drop(measuring);
         if let Some(measured) = measured {
             tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
-            measured.keep(&path);
+            // Named after the libraries, which may have come with the measurement.
+            measured.keep(&self.file(&choice)?);
         }
         Ok(engine)
-    }
-
-    /// The model on the backend that was measured as the fastest.
-    fn recall(&self, choice: &Choice<'_>, known: Option<&Measured>) -> Option<Arc<dyn Engine>> {
-        let Measured { backend, milliseconds, .. } = known?;
-        match self.load_on(*backend, choice) {
-            Ok(engine) => {
-                tracing::info!("{}: {backend} was measured as the fastest here: {milliseconds:?} ms", choice.options.model);
-                Some(engine)
-            }
-            Err(e) => {
-                tracing::warn!("{e}; measuring the backends again");
-                None
-            }
-        }
     }
 
     /// `options` with the network as ONNX.
@@ -312,7 +297,7 @@ mod tests {
     use std::fs::File;
     use std::path::Path;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     /// Both candidates.
     #[derive(Default)]
@@ -328,7 +313,6 @@ mod tests {
 
         fn load(&self, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
             let earlier = self.loads.fetch_add(1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(20)); // so that those who do not wait meet
             match self.is_short.load(Ordering::SeqCst) && earlier % 2 == 1 {
                 true => Err(Error::backend("double", "no memory", "wait")),
                 false => Ok(Arc::new(FakeEngine::new(&options.model, |inputs| Ok(inputs[0].clone())))),
@@ -366,11 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_that_start_together_measure_once() {
-        let (home, double) = (tempfile::tempdir().unwrap(), Arc::<Double>::default());
-        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| load(home.path(), &double).unwrap()))));
-        assert_eq!(double.loads.load(Ordering::SeqCst), 2 + 3);
-        // Where nothing can be kept each measures.
+    fn where_nothing_can_be_kept_each_run_measures() {
         let (file, double) = (tempfile::NamedTempFile::new().unwrap(), Arc::<Double>::default());
         (0..2).for_each(|_| drop(load(file.path(), &double).unwrap()));
         assert_eq!(double.loads.load(Ordering::SeqCst), 4);

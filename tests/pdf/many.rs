@@ -15,14 +15,14 @@ fn children() -> usize {
 
 #[test]
 fn documents_that_wait_keep_a_bounded_number_of_renderers() {
+    let most = 64.max(8 * std::thread::available_parallelism().unwrap().get());
+    let others = 32; // of tests that run meanwhile
     let folder = tempfile::tempdir().unwrap();
-    for i in 0..(2 * std::thread::available_parallelism().unwrap().get() + 1).max(13) * 10 {
+    for i in 0..most + others + 10 {
         fs::copy(fixture("turned.pdf"), folder.path().join(format!("{i:04}.pdf"))).unwrap();
     }
     let options = SourceOptions { pdf: processes(), ..SourceOptions::default() };
     let items: Vec<_> = Source::new(&[folder.path()], options).collect();
-    let most = 64.max(8 * std::thread::available_parallelism().unwrap().get());
-    let others = 32; // of tests that run meanwhile
     assert!((1..=most + others).contains(&children()), "{}", children());
     for item in [&items[0], &items[items.len() - 1]] {
         item.load(&Decoder::default()).unwrap();

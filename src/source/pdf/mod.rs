@@ -20,6 +20,7 @@ use crate::device::available_threads;
 use crate::image::decode::Limits;
 use crate::image::{ImageBuf, PageText};
 use render::{Answer, Setup};
+use rustix::process::{Resource, getrlimit};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,10 @@ const PAGES_OF_A_WORKER: u32 = 100;
 
 /// Most renderers of all documents that are kept for a next page, more than have work at once: each is a process with two pipes, and
 /// documents wait for their turn by the hundred.
-static KEPT: LazyLock<usize> = LazyLock::new(|| available_threads().saturating_mul(8).max(64));
+static KEPT: LazyLock<usize> = LazyLock::new(|| {
+    let files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    available_threads().saturating_mul(8).max(64).min(files / 4)
+});
 
 /// How PDF documents become pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]

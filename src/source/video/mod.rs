@@ -247,6 +247,7 @@ impl Video {
         let input = self.kind.arguments(&self.input, self.options.stall);
         let decode = match self.decode(&input) {
             Ok(decode) => decode,
+            Err(error @ Error::Missing { .. }) => return self.not_started(error),
             Err(error) => {
                 self.state = State::Over;
                 return Some(self.failed(error));
@@ -264,8 +265,13 @@ impl Video {
                 _ => Error::input(&self.input, format!("ffmpeg cannot be started: {error}")),
             },
         };
+        self.not_started(error)
+    }
+
+    /// After an attempt that came to nothing. What keeps a program from running that ran before may pass, such as a lack of memory or
+    /// its being replaced.
+    fn not_started(&mut self, error: Error) -> Option<VideoEvent> {
         if self.has_started {
-            // It ran before: what keeps it from running may pass, such as a lack of memory or its being replaced.
             return self.after(End { success: false, killed: true, refused: None, errors: vec![error.to_string()] });
         }
         self.state = State::Over;
