@@ -123,7 +123,10 @@ impl Selector {
         if let Some(measured) = measured {
             tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
             // Named after the libraries, which may have come with the measurement.
-            measured.keep(&self.file(&choice)?);
+            match self.file(&choice) {
+                Ok(path) => measured.keep(&path),
+                Err(e) => tracing::warn!("the measured choice of a backend is not kept: {e}"),
+            }
         }
         Ok(engine)
     }

@@ -48,11 +48,9 @@ impl ImageView<'_> {
     pub fn part(&self, region: [i32; 4]) -> Result<Option<ImageBuf>> {
         let Some(inside) = self.size.inside(region) else { return Ok(None) };
         let [left, top, right, bottom] = inside.map(|side| side as usize);
-        let bytes = self.format.bytes();
-        let rows = self.data.chunks_exact(self.size.width as usize * bytes).skip(top).take(bottom - top);
-        let mut data = Vec::with_capacity((right - left) * bytes * (bottom - top));
-        rows.for_each(|row| data.extend_from_slice(&row[left * bytes..right * bytes]));
-        ImageBuf::new(data, Size::new((right - left) as u32, (bottom - top) as u32), self.format).map(Some)
+        let (bytes, width) = (self.format.bytes(), self.size.width as usize);
+        let rows = self.data.get((top * width + left) * bytes..).unwrap_or_default();
+        ImageBuf::from_rows(rows, width * bytes, Size::new((right - left) as u32, (bottom - top) as u32), self.format).map(Some)
     }
 }
 
@@ -91,8 +89,9 @@ impl ImageBuf {
         if row == 0 || row > pitch {
             return Err(Error::input("image", format!("rows of {row} bytes that are {pitch} apart")));
         }
-        let pixels = rows.chunks(pitch).take(size.height as usize).flat_map(|bytes| bytes.get(..row).unwrap_or_default());
-        Self::new(pixels.copied().collect(), size, format)
+        let mut data = Vec::with_capacity(rows.len().min(row.saturating_mul(size.height as usize)));
+        rows.chunks(pitch).take(size.height as usize).for_each(|bytes| data.extend_from_slice(bytes.get(..row).unwrap_or_default()));
+        Self::new(data, size, format)
     }
 
     /// The samples, for a buffer that is used again.
