@@ -198,7 +198,7 @@ impl TextRecognise {
                     let mut greedy = Greedy::new(ScoreKind::Logits);
                     for block in head.blocks(features) {
                         let scores = times.measure(Stage::RecInfer, || head.scores(block, scratch));
-                        times.measure(Stage::RecPost, || scores.for_each(|step| greedy.step(step)));
+                        times.measure(Stage::RecPost, || scores.for_each(|step| greedy.step_of(step)));
                     }
                     greedy.finish()
                 };

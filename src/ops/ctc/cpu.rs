@@ -1,6 +1,7 @@
 //! The definition on the CPU. Loops are written so that the compiler vectorises them, for the widest vectors at hand: the search for
 //! the largest score by [`Isa::run`], the exponentials, which gain from fused multiply-adds, by `simd.rs`.
 
+use super::head::Step;
 use super::simd::sum_of_exp;
 use super::{BLANK, Decoded, ScoreKind};
 use crate::ops::simd::Isa;
@@ -40,6 +41,16 @@ impl Greedy {
     /// Takes in the scores of one step.
     pub fn step(&mut self, scores: &[f32]) {
         let (class, largest) = self.isa.run(|| argmax(scores));
+        self.take(class, scores, largest);
+    }
+
+    /// [`step`](Self::step) where the largest score is known.
+    pub fn step_of(&mut self, Step { scores, largest }: Step<'_>) {
+        let class = if largest == f32::NEG_INFINITY { BLANK } else { self.isa.run(|| first(scores, largest)) };
+        self.take(class, scores, largest);
+    }
+
+    fn take(&mut self, class: u32, scores: &[f32], largest: f32) {
         if class != self.before && class != BLANK {
             self.classes.push(class);
             self.sum += match self.kind {
@@ -72,13 +83,23 @@ fn argmax(row: &[f32]) -> (u32, f32) {
     if largest == f32::NEG_INFINITY {
         return (0, largest);
     }
-    let within = row.chunks(BLOCK).nth(number).and_then(|block| block.iter().position(|&v| v == largest));
-    ((number * BLOCK + within.unwrap_or(0)) as u32, largest)
+    let from = number * BLOCK;
+    (from as u32 + first(&row[from..], largest), largest)
+}
+
+/// Index of the first score that is `value`; 0 when none is.
+#[inline(always)]
+fn first(row: &[f32], value: f32) -> u32 {
+    // Without a way out of a block it is vector code.
+    let found = |block: &[f32]| block.iter().fold(false, |found, &v| found | (v == value));
+    let from = row.chunks(LANES).position(found).unwrap_or(0) * LANES;
+    let within = row[from.min(row.len())..].iter().position(|&v| v == value);
+    within.map_or(0, |within| (from + within) as u32)
 }
 
 /// The larger, `a` when `b` is no number.
 #[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
+pub(super) fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 

@@ -1,10 +1,11 @@
 //! The dense layer in front of the decoder, for recognisers whose engine stops at its input: class scores of a block of
-//! steps at a time, which the decoder looks through while they are in the processor's cache. As a tensor they would
-//! be many megabytes a line, written and read once.
+//! steps at a time, and the largest of each step, which the decoder wants of most steps and takes for nothing while they are
+//! in registers. As a tensor they would be many megabytes a line, written and read once.
 //!
 //! Sums are in f32, with fused multiply-adds where the processor has them: results differ between processors by rounding, as
 //! those of any engine do.
 
+use super::cpu::larger;
 use super::simd::{self, Kernel};
 
 /// Steps that are computed together: their scores fit a second-level cache.
@@ -29,6 +30,17 @@ pub struct Scratch {
     /// Groups of [`ROWS`] steps, feature by feature.
     steps: Vec<[f32; ROWS]>,
     scores: Vec<f32>,
+    /// Per group and step of it the largest score so far of each column of a panel.
+    largest: Vec<f32>,
+}
+
+/// What the layer says of one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'s> {
+    /// Scores before the softmax, one per class.
+    pub scores: &'s [f32],
+    /// The largest of them that is a number; -inf when none is.
+    pub largest: f32,
 }
 
 impl Head {
@@ -67,8 +79,8 @@ impl Head {
         steps.chunks((BLOCK * self.features).max(1))
     }
 
-    /// Scores before the softmax of each step of a block, [`classes`](Self::classes) values.
-    pub fn scores<'s>(&self, block: &[f32], scratch: &'s mut Scratch) -> impl Iterator<Item = &'s [f32]> + use<'s> {
+    /// The steps of a block.
+    pub fn scores<'s>(&self, block: &[f32], scratch: &'s mut Scratch) -> impl Iterator<Item = Step<'s>> + use<'s> {
         let rows = block.len() / self.features.max(1);
         let (columns, groups) = (self.bias.len(), rows.div_ceil(ROWS));
         scratch.steps.resize(groups * self.features, [0.0; ROWS]);
@@ -78,19 +90,26 @@ impl Head {
         }
         scratch.scores.resize((BLOCK * columns).max(groups * ROWS * columns), 0.0);
         let width = self.kernel.columns();
+        scratch.largest.clear();
+        scratch.largest.resize(groups * ROWS * width, f32::NEG_INFINITY);
         for (panel, first) in self.panels.chunks_exact((self.features * width).max(1)).zip((0..).step_by(width)) {
             let bias = &self.bias[first..first + width];
-            for (group, out) in scratch.steps.chunks_exact(self.features).zip(scratch.scores.chunks_exact_mut(ROWS * columns)) {
-                self.kernel.run(group, panel, bias, &mut out[first..], columns);
+            let groups = scratch.steps.chunks_exact(self.features).zip(scratch.scores.chunks_exact_mut(ROWS * columns));
+            for ((group, out), largest) in groups.zip(scratch.largest.chunks_exact_mut(ROWS * width)) {
+                self.kernel.run(group, panel, bias, &mut out[first..], columns, largest);
             }
         }
         let classes = self.classes;
-        scratch.scores.chunks(columns.max(1)).take(rows).map(move |row| &row[..classes])
+        let rows = scratch.scores.chunks(columns.max(1)).zip(scratch.largest.chunks(width)).take(rows);
+        rows.map(move |(row, largest)| Step {
+            scores: &row[..classes],
+            largest: largest.iter().fold(f32::NEG_INFINITY, |a, &b| larger(a, b)),
+        })
     }
 }
 
 /// The innermost loop for any processor; see [`Kernel::run`].
-pub(super) fn portable(steps: &[[f32; ROWS]], panel: &[f32], bias: &[f32], out: &mut [f32], stride: usize) {
+pub(super) fn portable(steps: &[[f32; ROWS]], panel: &[f32], bias: &[f32], out: &mut [f32], stride: usize, largest: &mut [f32]) {
     const COLUMNS: usize = simd::PORTABLE_COLUMNS;
     let mut sums = [[0.0; COLUMNS]; ROWS];
     sums.iter_mut().for_each(|row| row.copy_from_slice(bias));
@@ -99,8 +118,9 @@ pub(super) fn portable(steps: &[[f32; ROWS]], panel: &[f32], bias: &[f32], out: 
             row.iter_mut().zip(weights).for_each(|(sum, w)| *sum += x * w);
         }
     }
-    for (out, row) in out.chunks_mut(stride).zip(&sums) {
+    for ((out, row), largest) in out.chunks_mut(stride).zip(&sums).zip(largest.chunks_exact_mut(COLUMNS)) {
         out[..COLUMNS].copy_from_slice(row);
+        largest.iter_mut().zip(row).for_each(|(a, &b)| *a = larger(*a, b));
     }
 }
 
@@ -123,6 +143,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_is_never_the_largest() {
+        for kernel in Kernel::all() {
+            let head = Head::with_kernel(&[1.0, 0.0, -1.0], &[0.5, f32::NAN, 0.0], kernel);
+            let mut scratch = Scratch::default();
+            let largest = |steps: &[f32], scratch: &mut Scratch| head.scores(steps, scratch).map(|s| s.largest).collect::<Vec<_>>();
+            let found = largest(&[2.0, f32::NAN, -3.0], &mut scratch);
+            assert_eq!(found, [2.5, f32::NEG_INFINITY, 3.0], "{kernel:?}");
+            assert_eq!(largest(&[f32::NAN, 1.0], &mut scratch), [f32::NEG_INFINITY, 1.5], "{kernel:?}: nothing stays of a block before");
+        }
+    }
+
+    #[test]
     fn scores_are_the_products_for_any_shape_on_any_processor() {
         let mut noise = noise();
         for (features, classes, steps) in [(120, 6625, 31), (1, 1, 1), (7, 15, 6), (64, 16, 24), (33, 33, 25), (120, 97, 48), (5, 64, 0)] {
@@ -132,7 +164,11 @@ mod tests {
                 let mut scratch = Scratch::default();
                 let mut found = Vec::new();
                 for block in head.blocks(&input) {
-                    head.scores(block, &mut scratch).for_each(|row| found.extend_from_slice(row));
+                    for step in head.scores(block, &mut scratch) {
+                        let largest = step.scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                        assert_eq!(step.largest, largest, "{kernel:?}, {features} x {classes}");
+                        found.extend_from_slice(step.scores);
+                    }
                 }
                 assert_eq!(found.len(), steps * classes);
                 for (n, found) in found.iter().enumerate() {

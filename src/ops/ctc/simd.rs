@@ -51,16 +51,17 @@ impl Kernel {
     }
 
     /// Scores of [`ROWS`] steps for the classes of one panel: `steps` and `panel` go feature by feature; row `n` of the scores
-    /// goes to `out[n * stride..]`, as long as `bias`, which is one panel's.
-    pub(super) fn run(self, steps: &[[f32; ROWS]], panel: &[f32], bias: &[f32], out: &mut [f32], stride: usize) {
+    /// goes to `out[n * stride..]`, as long as `bias`, which is one panel's, and raises the `largest` so far, a panel's for
+    /// each row: what is no number does not.
+    pub(super) fn run(self, steps: &[[f32; ROWS]], panel: &[f32], bias: &[f32], out: &mut [f32], stride: usize, largest: &mut [f32]) {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a kernel is made for vectors that the processor was found to have.
-            Vectors::Avx512 => unsafe { x86::avx512(steps, panel, bias, out, stride) },
+            Vectors::Avx512 => unsafe { x86::avx512(steps, panel, bias, out, stride, largest) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Vectors::Avx2 => unsafe { x86::avx2(steps, panel, bias, out, stride) },
-            Vectors::Portable => head::portable(steps, panel, bias, out, stride),
+            Vectors::Avx2 => unsafe { x86::avx2(steps, panel, bias, out, stride, largest) },
+            Vectors::Portable => head::portable(steps, panel, bias, out, stride, largest),
         }
     }
 }
@@ -72,11 +73,12 @@ mod x86 {
 
     /// Two vectors a row: twelve sums, two weights and a value fill the sixteen registers of AVX2.
     macro_rules! kernel {
-        ($name:ident, $features:literal, $lanes:literal, $load:ident, $store:ident, $splat:ident, $fma:ident) => {
+        ($name:ident, $features:literal, $lanes:literal, $load:ident, $store:ident, $splat:ident, $fma:ident, $max:ident) => {
             #[target_feature(enable = $features)]
-            pub fn $name(steps: &[[f32; ROWS]], panel: &[f32], bias: &[f32], out: &mut [f32], stride: usize) {
+            pub fn $name(steps: &[[f32; ROWS]], panel: &[f32], bias: &[f32], out: &mut [f32], stride: usize, largest: &mut [f32]) {
                 const COLUMNS: usize = 2 * $lanes;
                 assert!(bias.len() == COLUMNS && stride >= COLUMNS && out.len() >= (ROWS - 1) * stride + COLUMNS);
+                assert!(largest.len() == ROWS * COLUMNS);
                 // SAFETY: `COLUMNS` values were just found there.
                 let bias = unsafe { [$load(bias.as_ptr()), $load(bias.as_ptr().add($lanes))] };
                 let mut sums = [bias; ROWS];
@@ -90,19 +92,23 @@ mod x86 {
                     }
                 }
                 for (n, [low, high]) in sums.into_iter().enumerate() {
-                    // SAFETY: the last of the rows ends inside `out`, by the assertion above.
+                    // SAFETY: the last of the rows ends inside `out` and `largest`, by the assertions above.
                     unsafe {
                         let row = out.as_mut_ptr().add(n * stride);
                         $store(row, low);
                         $store(row.add($lanes), high);
+                        // Of a number and what is none the second counts.
+                        let largest = largest.as_mut_ptr().add(n * COLUMNS);
+                        $store(largest, $max(low, $load(largest)));
+                        $store(largest.add($lanes), $max(high, $load(largest.add($lanes))));
                     }
                 }
             }
         };
     }
 
-    kernel!(avx2, "avx2,fma", 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps);
-    kernel!(avx512, "avx512f", 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps);
+    kernel!(avx2, "avx2,fma", 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_max_ps);
+    kernel!(avx512, "avx512f", 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_max_ps);
 }
 
 /// Sum of exp(v - largest) over `row`.
