@@ -71,6 +71,13 @@ impl Builder {
         self
     }
 
+    fn integers(&mut self, name: &str, values: &[i64]) -> &mut Self {
+        let (dims, data_type) = (vec![values.len() as i64], Some(DataType::Int64 as i32));
+        let tensor = TensorProto { name: Some(name.into()), dims, data_type, int64_data: values.to_vec(), ..Default::default() };
+        self.graph.initializer.push(tensor);
+        self
+    }
+
     /// A node given as `"Op a,b"`, its output, and integer attributes; one number makes an `INT`, `[n]` is an `INTS` of one.
     fn node(&mut self, call: &str, output: &str, attributes: &[(&str, &[i64])]) -> &mut Self {
         let (kind, inputs) = call.split_once(' ').expect("an operator and its inputs");
@@ -118,6 +125,10 @@ impl Builder {
     }
 
     fn run(&mut self, model: &ModelProto, plain: bool) -> Vec<f32> {
+        self.try_run(model, plain).expect("a run")
+    }
+
+    fn try_run(&mut self, model: &ModelProto, plain: bool) -> ort::Result<Vec<f32>> {
         let environment = onnxruntime();
         let dims: Vec<i64> = self.input.iter().map(|d| if *d < 0 { 7 } else { *d }).collect();
         let mut random = Random::new(1);
@@ -126,8 +137,8 @@ impl Builder {
         let bytes = Model::from_proto(model.clone(), "test").to_bytes();
         let builder = Session::builder(environment).expect("session options").with_optimization_level(level).expect("level");
         let mut session = builder.with_intra_threads(1).expect("threads").commit_from_memory(&bytes).expect("a valid graph");
-        let outputs = session.run(ort::inputs!["x" => Tensor::from_array((dims, x)).expect("tensor")]).expect("a run");
-        outputs[0].try_extract_tensor::<f32>().expect("floats").1.to_vec()
+        let outputs = session.run(ort::inputs!["x" => Tensor::from_array((dims, x)).expect("tensor")])?;
+        Ok(outputs[0].try_extract_tensor::<f32>().expect("floats").1.to_vec())
     }
 }
 
@@ -173,8 +184,7 @@ fn constant_nodes_become_initializers() {
 fn identities_and_reshaped_constants_do_not_hide_a_pattern() {
     let mut b = Builder::new("identities", &[1, 4, 5, 5], 4);
     b.weight("w", &[6, 4, 1, 1]).weight("t", &[6]).node("Identity w", "same", &[]).node("Reshape t,shape", "column", &[]);
-    let shape = TensorProto { name: Some("shape".into()), dims: vec![4], data_type: Some(DataType::Int64 as i32), ..Default::default() };
-    b.graph.initializer.push(TensorProto { int64_data: vec![1, -1, 1, 1], ..shape });
+    b.integers("shape", &[1, -1, 1, 1]);
     b.node("Conv x,same", "1", &[]).node("Identity 1", "2", &[]).node("Add 2,column", "3", &[]).node("Mul 3,3", "4", &[]);
     b.node("Identity 4", "y", &[]);
     let counts = Counts { constants: 2, identities: 1, affine_after_conv: 1, ..Counts::default() };
@@ -345,6 +355,31 @@ fn overlapping_or_wide_squares_stay() {
     let mut b = Builder::new("wide", &[1, 3, 4, 3], 4);
     b.weight("w", &[3, 8, 2, 2]).node("ConvTranspose x,w", "y", &[("strides", &[2, 2])]);
     b.expect(Counts::default(), "ConvTranspose");
+}
+
+/// Scores of the boxes that a suppression selects, taken as paddle2onnx takes them.
+#[test]
+fn the_columns_of_selected_boxes_have_one_dimension_for_any_number_of_boxes() {
+    let scores = [0.2, 0.9, 0.6];
+    for (least, expected) in [(0.1, vec![0.9, 0.6, 0.2]), (0.5, vec![0.9, 0.6]), (0.8, vec![0.9])] {
+        let mut b = Builder::new("selection", &[1, 3, 4], 1);
+        b.tensor("scores", &[1, 1, 3], scores.to_vec()).tensor("flat", &[3], scores.to_vec());
+        b.tensor("overlap", &[1], vec![1.0]).tensor("least", &[1], vec![least]).integers("most", &[10]).integers("box", &[2]);
+        b.node("NonMaxSuppression x,scores,most,overlap,least", "selected", &[]).node("Gather selected,box", "column", &[("axis", &[1])]);
+        b.node("Squeeze column", "line", &[]).node("Gather line,order", "sorted", &[]).node("Gather flat,sorted", "y", &[]);
+        let order: Vec<i64> = (0..expected.len() as i64).collect();
+        b.integers("order", &order);
+        let (original, counts) = (b.model(), Counts { selected_columns: 1, ..Counts::default() });
+        let operators = "NonMaxSuppression Gather Reshape Gather Gather";
+        if expected.len() > 1 {
+            b.expect(counts, operators);
+        } else {
+            b.try_run(&original, true).expect_err("a number is no list of one");
+        }
+        let mut folded = original;
+        assert_eq!((fold(&mut folded, Target::OpenVino), operators_of(&folded).as_str()), (counts, operators));
+        assert_eq!(b.run(&folded, true), expected);
+    }
 }
 
 #[test]

@@ -9,3 +9,4 @@ pub(super) mod conv;
 pub(super) mod gate;
 pub(super) mod hard_activation;
 pub(super) mod patch_conv;
+pub(super) mod selection;
