@@ -6,7 +6,7 @@
 //!
 //! ```sh
 //! cargo test --test zoo -- --ignored every_model --nocapture                 # compares with engines/status.csv
-//! ZOO_WRITE=1 cargo test --test zoo -- --ignored every_model --nocapture     # writes it
+//! ZOO_WRITE=1 cargo test --test zoo -- --ignored every_model --nocapture     # writes it; both of some models only with ZOO_MODELS
 //! ```
 //!
 //! What Paddle Inference and the converter make of the same models in Paddle's format is written by
@@ -124,12 +124,7 @@ fn one_pdmodel() {
     println!("\nROW {}", serde_json::to_string(&row).expect("a row"));
 }
 
-/// A fresh row, from a process of its own.
-fn fresh_row(name: &str) -> Row {
-    made_by("one_model", name)
-}
-
-/// The row that `test` makes of a model.
+/// The row that `test` makes of a model, from a process of its own.
 fn made_by(test: &str, name: &str) -> Row {
     let program = std::env::current_exe().expect("this test");
     let args = ["--ignored", "--exact", test, "--nocapture"];
@@ -146,7 +141,7 @@ fn compare_with_the_table(names: &[&str]) {
     let table = Table::read(STATUS);
     let mut faults = Vec::new();
     for name in names {
-        let fresh = fresh_row(name);
+        let fresh = made_by("one_model", name);
         let row = table.row(name).cloned().unwrap_or_default();
         faults.extend(differences(&row, &fresh).into_iter().map(|fault| format!("{name}: {fault}")));
     }
@@ -169,15 +164,11 @@ fn one_model_of_each_family_is_as_the_table_says() {
 #[test]
 #[ignore = "an hour; see above"]
 fn every_model() {
-    let names = Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo").names();
-    if std::env::var_os("ZOO_WRITE").is_none() {
-        return compare_with_the_table(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    if std::env::var_os("ZOO_WRITE").is_some() {
+        return write_rows("one_model");
     }
-    let mut table = Table::read(STATUS);
-    for name in &names {
-        say(&format!("zoo: {name}"));
-        table.update(fresh_row(name));
-    }
+    let names = wanted(&Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo"));
+    compare_with_the_table(&names.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]

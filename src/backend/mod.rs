@@ -364,6 +364,9 @@ impl LoadOptions {
     }
 }
 
+/// Opens the ONNX Runtime that other engines are made and compared with.
+pub type OpenReference = Arc<dyn Fn() -> Result<Arc<dyn Backend>> + Send + Sync>;
+
 /// A library that runs networks.
 pub trait Backend: Send + Sync {
     /// Its name.

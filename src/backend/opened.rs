@@ -4,7 +4,7 @@ use super::onnxruntime::OnnxRuntime;
 use super::openvino::OpenVino;
 use super::paddle::PaddleInfer;
 use super::tensorrt::session::TensorRt;
-use super::{Backend, BackendName};
+use super::{Backend, BackendName, OpenReference};
 use crate::cache::Cache;
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
@@ -58,14 +58,19 @@ impl Backends {
             return Ok(backend.clone());
         }
         let backend = TensorRt::open(self.device.clone(), self.libraries.tensorrt.as_deref(), self.cache.clone())?;
+        let backend = Arc::new(backend.comparing_with(self.reference()));
+        Ok(opened.insert(backend).clone())
+    }
+
+    /// Opens the ONNX Runtime of this device, for the processor.
+    fn reference(&self) -> OpenReference {
         let (device, cache, named) = (self.device.clone(), self.cache.clone(), self.libraries.onnx_runtime.clone());
-        let backend = Arc::new(backend.comparing_with(Arc::new(move || {
+        Arc::new(move || {
             OnnxRuntime::on_processor(&match device.gpu() {
                 Some(_) => gpu_library(&device, &cache, named.as_deref())?.library,
                 None => runtime::ensure(Library::OnnxRuntime, &cache, named.as_deref())?,
             })
-        })));
-        Ok(opened.insert(backend).clone())
+        })
     }
 
     /// The backend of this name.
@@ -88,7 +93,7 @@ impl Backends {
             },
             BackendName::OpenVino => {
                 let found = self.library(Library::OpenVino)?;
-                Arc::new(OpenVino::open(found, &self.cache)?)
+                Arc::new(OpenVino::open(found, &self.cache, self.reference())?)
             }
             BackendName::TensorRt | BackendName::PaddleTensorRt => return Ok(self.tensorrt()?),
             BackendName::PaddleInfer => Arc::new(PaddleInfer::new(PaddlePart::Inference.ensure(&self.cache)?)),

@@ -4,11 +4,14 @@
 
 use super::paddle::trial::Trials;
 use super::rewrite::{self, Graph};
+use super::tensorrt::reference::outputs_by_batch;
 use super::{
-    Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOptions, Onnx, PaddleProgram, Precision, RunInfo, Session, TensorSpec,
+    Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOptions, Onnx, OpenReference, PaddleProgram, Precision, RunInfo, Session,
+    TensorSpec,
 };
 use crate::cache::{Cache, warn_not_kept};
 use crate::error::{Error, Result};
+use crate::onnx::proto::ModelProto;
 use crate::onnx::{OutputKind, Target};
 use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
@@ -57,16 +60,18 @@ pub struct OpenVino {
     core: Mutex<Core>,
     version: String,
     trials: Trials,
+    /// ONNX Runtime, for the values of what this library has no operators for.
+    reference: OpenReference,
 }
 
 impl OpenVino {
-    /// Opens `libopenvino_c.so*`; what trials find goes into `cache`.
-    pub fn open(Found { path, version, .. }: Found, cache: &Cache) -> Result<Self> {
+    /// Opens `libopenvino_c.so*`; what trials find goes into `cache`. `reference` is opened where a graph needs it.
+    pub fn open(Found { path, version, .. }: Found, cache: &Cache, reference: OpenReference) -> Result<Self> {
         let unusable = |reason: String| Error::backend("openvino", format!("{}: {reason}", path.display()), NEXT_STEP);
         openvino_sys::library::load_from(path.clone()).map_err(unusable)?;
         let core = Core::new().map_err(|e| unusable(e.to_string()))?;
         let version = version.unwrap_or_else(|| "unknown".into());
-        Ok(Self { core: Mutex::new(core), trials: Trials::new(cache.clone(), path, version.clone()), version })
+        Ok(Self { core: Mutex::new(core), trials: Trials::new(cache.clone(), path, version.clone()), version, reference })
     }
 
     fn compile(&self, options: &LoadOptions, network: &Network) -> Result<(CompiledModel, IoSpec), String> {
@@ -98,7 +103,11 @@ impl OpenVino {
         core.set_properties(&DeviceType::CPU, properties).map_err(say)?;
         let text = |path: &'_ Path| path.to_str().map(str::to_owned).ok_or("the path is not UTF-8, which OpenVINO needs");
         let model = match network {
-            Network::Onnx(Onnx::File(path)) => core.read_model_from_file(&text(path)?, ""),
+            // From memory it takes a Loop whose body calls values as the graph around it does (SLANet), from a file it does not.
+            Network::Onnx(Onnx::File(path)) => core.read_model_from_file(&text(path)?, "").or_else(|refused| {
+                let from_memory = std::fs::read(path).ok().and_then(|bytes| core.read_model_from_buffer(&bytes, None).ok());
+                from_memory.ok_or(refused)
+            }),
             Network::Onnx(Onnx::Bytes(bytes)) => core.read_model_from_buffer(bytes, None),
             Network::Pdmodel { program, params } => core.read_model_from_file(&text(program)?, &text(params)?),
         };
@@ -146,7 +155,8 @@ impl Backend for OpenVino {
             let network = Network::Pdmodel { program: program.to_owned(), params: files.params.clone() };
             return self.engine(options, &network, OutputKind::Original);
         }
-        rewrite::load(options, Target::OpenVino, |Graph { onnx, output }| self.engine(options, &Network::Onnx(onnx), output))
+        let run = |graph: &ModelProto| outputs_by_batch(&options.model, graph, &*(self.reference)()?);
+        rewrite::load(options, Target::OpenVino, &run, |Graph { onnx, output }| self.engine(options, &Network::Onnx(onnx), output))
     }
 }
 

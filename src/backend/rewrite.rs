@@ -4,6 +4,8 @@
 use super::{BackendName, LoadOptions, Onnx};
 use crate::cache::{safe_name, sha256, warn_not_kept, write_atomic};
 use crate::error::{Error, Result};
+use crate::onnx::proto::{ModelProto, TensorProto};
+use crate::onnx::surgery::{self, Run, Surgery};
 use crate::onnx::{Classifier, Model, OutputKind, REWRITE_VERSION, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,11 +20,12 @@ pub struct Graph {
 }
 
 /// What `load` makes of the form of the model that `target` runs fastest: the original where no rewrite is wanted, or where the graph
-/// cannot be rewritten or does not load then, which is slower, not wrong. A kept form that does not load is made again, once.
+/// cannot be rewritten or does not load then, which is slower, not wrong. A kept form that does not load is made again, once. `run` runs graphs
+/// where a change asks for values.
 ///
 /// # Errors
 /// Those of `load`; [`Error::Input`](crate::Error::Input) for a file that holds no graph, or one that lacks a tensor.
-pub fn load<T>(options: &LoadOptions, target: Target, load: impl Fn(Graph) -> Result<T>) -> Result<T> {
+pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl Fn(Graph) -> Result<T>) -> Result<T> {
     let onnx = options.require_onnx(target.into())?;
     let original = Graph { onnx: onnx.clone(), output: OutputKind::Original };
     if !options.rewrite {
@@ -38,12 +41,20 @@ pub fn load<T>(options: &LoadOptions, target: Target, load: impl Fn(Graph) -> Re
             loaded => return loaded,
         }
     }
-    let model = match onnx {
+    let mut model = match onnx {
         Onnx::File(path) => read(path, options),
         Onnx::Bytes(bytes) => Model::decode(bytes, &options.model),
     }?;
     model.require_tensors()?;
-    let (bytes, report) = match model.prepare(target, options.cut) {
+    let needed: &[Surgery] = match target {
+        Target::OnnxRuntime => &[],
+        Target::OpenVino => &surgery::FOR_OPENVINO,
+    };
+    let changes = surgery::apply(&mut model.proto, needed, run);
+    let (bytes, report) = match changes.and_then(|changes| {
+        changes.iter().for_each(|(change, count)| tracing::debug!("{}: {change:?} in {count} places", options.model));
+        model.prepare(target, options.cut)
+    }) {
         Ok(made) => made,
         Err(e) => {
             tracing::warn!("{}: the graph is used as it is: {e}", options.model);
@@ -58,6 +69,11 @@ pub fn load<T>(options: &LoadOptions, target: Target, load: impl Fn(Graph) -> Re
         tracing::warn!("{}: the graph is used as it is, its faster form does not load: {refused}", options.model);
         Ok(loaded)
     })
+}
+
+/// For engines whose graphs need no change that asks for values.
+pub fn no_run(_: &ModelProto) -> Result<Vec<Vec<TensorProto>>> {
+    Err(Error::internal("rewrite", "a change asks for values"))
 }
 
 /// The graph in a file; one that is pinned has to be what it ought to be.
@@ -154,7 +170,7 @@ mod tests {
         let tries = Cell::new(0);
         let open = || {
             tries.set(0);
-            load(&options, Target::OnnxRuntime, |graph| {
+            load(&options, Target::OnnxRuntime, &no_run, |graph| {
                 tries.set(tries.get() + 1);
                 let Onnx::File(path) = graph.onnx else { panic!("a file") };
                 Model::read(&path).map(|_| path)
@@ -165,7 +181,7 @@ mod tests {
         assert!(message.contains("inference.onnx") && tries.get() == 0, "{message}");
         std::fs::write(&original, sample::bytes()).unwrap();
         let pinned = LoadOptions { is_pinned: true, ..options.clone() };
-        let message = load(&pinned, Target::OnnxRuntime, |_| Ok(())).unwrap_err().to_string();
+        let message = load(&pinned, Target::OnnxRuntime, &no_run, |_| Ok(())).unwrap_err().to_string();
         assert!(message.contains("inference.onnx") && message.contains("model pull sample"), "{message}");
         std::fs::create_dir(folder.path().join("compiled")).unwrap();
         let kept = open().unwrap();
@@ -189,7 +205,7 @@ mod tests {
             cache_dir: Some(taken),
             ..LoadOptions::new("sample")
         };
-        let in_memory = || load(&options, Target::OnnxRuntime, |graph| Ok(matches!(graph.onnx, Onnx::Bytes(_)))).unwrap();
+        let in_memory = || load(&options, Target::OnnxRuntime, &no_run, |graph| Ok(matches!(graph.onnx, Onnx::Bytes(_)))).unwrap();
         assert!(in_memory() && in_memory());
     }
 
@@ -197,7 +213,7 @@ mod tests {
     fn a_graph_whose_faster_form_does_not_load_is_used_as_it_is() {
         let options = LoadOptions { onnx: Some(Onnx::Bytes(Arc::new(sample::bytes()))), ..LoadOptions::new("sample") };
         let refuse_unless = |is_taken: fn(&[u8]) -> bool| {
-            load(&options, Target::OnnxRuntime, |graph| match graph.onnx {
+            load(&options, Target::OnnxRuntime, &no_run, |graph| match graph.onnx {
                 Onnx::Bytes(bytes) if is_taken(&bytes) => Ok(()),
                 _ => Err(Error::input("sample", "refused")),
             })

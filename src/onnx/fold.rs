@@ -33,8 +33,6 @@ pub struct Counts {
     pub pooled_conv: usize,
     /// ConvTransposes of one square per position made 1x1 convolutions before a DepthToSpace.
     pub patch_conv: usize,
-    /// Squeezes of columns of selected boxes made reshapes to one dimension.
-    pub selected_columns: usize,
 }
 
 /// The engine that is to run the graph.
@@ -67,7 +65,6 @@ pub fn fold(model: &mut ModelProto, target: Target) -> Counts {
     counts.gated_residual = rewrite::gate::residual(&mut graph);
     counts.pooled_conv = rewrite::gate::pooled_conv(&mut graph);
     counts.patch_conv = rewrite::patch_conv::apply(&mut graph);
-    counts.selected_columns = rewrite::selection::columns(&mut graph);
     graph.close(proto);
     counts
 }

@@ -10,6 +10,7 @@ mod complete;
 pub mod fold;
 mod graph;
 pub mod half;
+pub mod mend;
 pub mod proto;
 mod rewrite;
 pub mod sample;
@@ -149,6 +150,7 @@ impl Model {
     /// [`Error::Input`] for a model that keeps weights in separate files: use it as it is.
     pub fn prepare(mut self, target: Target, cut: Cut) -> Result<(Vec<u8>, Report)> {
         self.refuse_external_weights()?;
+        mend::apply(&mut self.proto);
         let mut output = OutputKind::Original;
         match cut {
             Cut::Nothing => {}

@@ -100,7 +100,7 @@ impl Backend for OnnxRuntime {
             let next_step = "leave the precision out, or choose openvino";
             return Err(Error::backend("onnx_runtime", format!("it runs float32 only, not {}", options.precision), next_step));
         }
-        rewrite::load(options, Target::OnnxRuntime, |graph| self.engine(options, graph))
+        rewrite::load(options, Target::OnnxRuntime, &rewrite::no_run, |graph| self.engine(options, graph))
     }
 }
 

@@ -9,7 +9,7 @@ use super::recipe::Arithmetic;
 use super::reference::outputs_by_shape;
 use super::watch::Watch;
 use crate::backend::onnxruntime::OnnxRuntime;
-use crate::backend::{Backend, Onnx};
+use crate::backend::{Onnx, OpenReference};
 use crate::cache::sha256;
 use crate::error::{Error, Result};
 use crate::onnx::half::HALF_VERSION;
@@ -53,9 +53,6 @@ pub struct Builder {
     cancelled: Arc<AtomicBool>,
     reference: OpenReference,
 }
-
-/// Opens the ONNX Runtime that engines in float16 are compared with.
-pub type OpenReference = Arc<dyn Fn() -> Result<Arc<dyn Backend>> + Send + Sync>;
 
 impl Builder {
     /// A builder for GPU number `device`.

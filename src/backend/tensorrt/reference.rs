@@ -126,6 +126,27 @@ pub fn difference(expected: &[Vec<Output>], found: &[Vec<Output>]) -> f32 {
     (0..outputs).map(of_output).fold(0.0, f32::max)
 }
 
+/// Every output of `model` for one item and for two, as constants, by run; no runs of a graph that is free in more than the number of items.
+///
+/// # Errors
+/// What the library says.
+pub fn outputs_by_batch(name: &str, model: &ModelProto, reference: &dyn Backend) -> Result<Vec<Vec<TensorProto>>> {
+    let model = Model::from_proto(model.clone(), name);
+    let inputs = recipe::inputs(&model);
+    if inputs.iter().flat_map(|input| input.dims.iter().skip(1)).any(Option::is_none) {
+        return Ok(Vec::new());
+    }
+    let feed = |items: i64| {
+        let one = |input: &recipe::Input| {
+            let dims: Vec<usize> = input.dims.iter().map(|d| d.unwrap_or(items).max(1) as usize).collect();
+            let shape = Shape::try_from_slice(&dims)?;
+            Ok((input.name.clone(), shape, vec![0.0; shape.elements()]))
+        };
+        inputs.iter().map(one).collect::<Result<Feed>>()
+    };
+    run(name, &model, reference, &[feed(1)?, feed(2)?], constant)
+}
+
 /// Every output of `model` at the least, usual and greatest shapes of each profile of `options`, as constants, by run.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! TensorRT behind the common seam: the engine of a model, loaded or built at first use, and shared by sessions.
 
-use super::builder::{Builder, Made, OpenReference, Source};
+use super::builder::{Builder, Made, Source};
 use super::cache::{EngineCache, EngineKey, Origin};
 use super::ffi::{BuildOptions, Element, Engine, Io, Range};
 use super::find;
@@ -13,7 +13,7 @@ use super::profile::Profiles;
 use super::recipe::{self, Arithmetic, Recipe};
 use super::reference;
 use super::worker::Worker;
-use crate::backend::{self, Backend, BackendName, EngineSpec, Format, IoSpec, LoadOptions, Precision, RunInfo, TensorSpec};
+use crate::backend::{self, Backend, BackendName, EngineSpec, Format, IoSpec, LoadOptions, OpenReference, Precision, RunInfo, TensorSpec};
 use crate::cache::Cache;
 use crate::device::{Device, Stream};
 use crate::error::{Error, Result};

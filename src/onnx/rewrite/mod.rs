@@ -9,4 +9,3 @@ pub(super) mod conv;
 pub(super) mod gate;
 pub(super) mod hard_activation;
 pub(super) mod patch_conv;
-pub(super) mod selection;

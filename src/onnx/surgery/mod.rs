@@ -46,6 +46,9 @@ pub enum Surgery {
 /// What [`Cut::Detections`](super::Cut::Detections) leaves out.
 pub const DETECTIONS: [Surgery; 2] = [Surgery::NmsTail, Surgery::MaskResize];
 
+/// What OpenVINO needs, in order: it lacks operators on sequences, and deformable convolutions with a mask.
+pub const FOR_OPENVINO: [Surgery; 2] = [Surgery::SequencesAsConstants, Surgery::DeformConvAsSamples];
+
 /// What TensorRT itself needs, in order: by its documentation it has all operators of these networks but those on sequences.
 pub const FOR_TENSORRT: [Surgery; 3] = [Surgery::NmsTail, Surgery::MaskResize, Surgery::SequencesAsConstants];
 
