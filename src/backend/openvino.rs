@@ -1,5 +1,6 @@
 //! OpenVINO on the CPU, opened at run time through the `openvino` crate. The graph gets only the few rewrites that the
-//! library's own fusions do not make (see [`crate::onnx`]); the library compiles it and keeps the compiled form in the cache folder.
+//! library's own fusions do not make, and none of the operators that it lacks (see [`crate::onnx`]); the library compiles it and keeps
+//! the compiled form in the cache folder.
 //! A model without ONNX it reads as `.pdmodel`, unchanged, after a trial in another process (`paddle/trial.rs`).
 
 use super::paddle::trial::Trials;
@@ -12,7 +13,7 @@ use super::{
 use crate::cache::{Cache, warn_not_kept};
 use crate::error::{Error, Result};
 use crate::onnx::proto::ModelProto;
-use crate::onnx::{OutputKind, Target};
+use crate::onnx::{Model, OutputKind, Target};
 use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, Node, RwPropertyKey, Tensor};
@@ -105,8 +106,8 @@ impl OpenVino {
         let model = match network {
             // From memory it takes a Loop whose body calls values as the graph around it does (SLANet), from a file it does not.
             Network::Onnx(Onnx::File(path)) => core.read_model_from_file(&text(path)?, "").or_else(|refused| {
-                let from_memory = std::fs::read(path).ok().and_then(|bytes| core.read_model_from_buffer(&bytes, None).ok());
-                from_memory.ok_or(refused)
+                let from_memory = whole(path).and_then(|bytes| core.read_model_from_buffer(&bytes, None).ok());
+                from_memory.inspect(|_| tracing::debug!("{}: read from memory", path.display())).ok_or(refused)
             }),
             Network::Onnx(Onnx::Bytes(bytes)) => core.read_model_from_buffer(bytes, None),
             Network::Pdmodel { program, params } => core.read_model_from_file(&text(program)?, &text(params)?),
@@ -158,6 +159,13 @@ impl Backend for OpenVino {
         let run = |graph: &ModelProto| outputs_by_batch(&options.model, graph, &*(self.reference)()?);
         rewrite::load(options, Target::OpenVino, &run, |Graph { onnx, output }| self.engine(options, &Network::Onnx(onnx), output))
     }
+}
+
+/// A model without weights in other files, which from memory would be looked for in the folder this process stands in.
+fn whole(path: &Path) -> Option<Vec<u8>> {
+    let bytes = std::fs::read(path).ok()?;
+    Model::decode(&bytes, path).ok()?.refuse_external_weights().ok()?;
+    Some(bytes)
 }
 
 /// The folder `name` of `dir`: the library refuses a model when it cannot make that, and not when it cannot write in it.

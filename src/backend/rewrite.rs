@@ -20,11 +20,12 @@ pub struct Graph {
 }
 
 /// What `load` makes of the form of the model that `target` runs fastest: the original where no rewrite is wanted, or where the graph
-/// cannot be rewritten or does not load then, which is slower, not wrong. A kept form that does not load is made again, once. `run` runs graphs
-/// where a change asks for values.
+/// cannot be rewritten or does not load then, which is slower, not wrong. A kept form that does not load is made again, once. `run`
+/// runs graphs where a change asks for values.
 ///
 /// # Errors
-/// Those of `load`; [`Error::Input`](crate::Error::Input) for a file that holds no graph, or one that lacks a tensor.
+/// Those of `load`, and of `run` where a graph has to be changed to load; [`Error::Input`](crate::Error::Input) for a file that holds no
+/// graph, or one that lacks a tensor.
 pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl Fn(Graph) -> Result<T>) -> Result<T> {
     let onnx = options.require_onnx(target.into())?;
     let original = Graph { onnx: onnx.clone(), output: OutputKind::Original };
@@ -46,21 +47,24 @@ pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl F
         Onnx::Bytes(bytes) => Model::decode(bytes, &options.model),
     }?;
     model.require_tensors()?;
-    let needed: &[Surgery] = match target {
+    let needed = match target {
         Target::OnnxRuntime => &[],
-        Target::OpenVino => &surgery::FOR_OPENVINO,
+        Target::OpenVino => Surgery::for_openvino(&model.proto),
     };
-    let changes = surgery::apply(&mut model.proto, needed, run);
-    let (bytes, report) = match changes.and_then(|changes| {
-        changes.iter().for_each(|(change, count)| tracing::debug!("{}: {change:?} in {count} places", options.model));
-        model.prepare(target, options.cut)
-    }) {
-        Ok(made) => made,
+    let as_it_is = |e: &Error| tracing::warn!("{}: the graph is used as it is: {e}", options.model);
+    if let Err(e) = model.refuse_external_weights() {
+        as_it_is(&e);
+        return load(original);
+    }
+    match surgery::apply(&mut model.proto, needed, run) {
+        Ok(changes) => changes.iter().for_each(|(change, count)| tracing::debug!("{}: {change:?} in {count} places", options.model)),
         Err(e) => {
-            tracing::warn!("{}: the graph is used as it is: {e}", options.model);
-            return load(original);
+            // What lacks an operator refuses the original too, and says less of what to do.
+            let loaded = load(original).inspect_err(|refused| tracing::debug!("{}: {refused}", options.model));
+            return loaded.inspect(|_| as_it_is(&e)).map_err(|_| e);
         }
-    };
+    }
+    let (bytes, report) = model.prepare(target, options.cut)?;
     tracing::debug!("{}: {:?}", options.model, report.counts);
     let kept = kept.and_then(|kept| kept.keep(&report.output, &bytes).inspect_err(|e| warn_not_kept(kept.folder(), e)).ok());
     let rewritten = kept.unwrap_or_else(|| Graph { onnx: Onnx::Bytes(Arc::new(bytes)), output: report.output });

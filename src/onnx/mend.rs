@@ -1,5 +1,5 @@
-//! What paddle2onnx makes that engines fail on, made right. Each fault is found by what stands in the graph; any other graph stays
-//! as it is.
+//! What paddle2onnx makes that engines fail on, made right. Each fault is found by what stands in the graph; any other graph computes
+//! what it did.
 //!
 //! - A column of what a NonMaxSuppression selected is taken by a Gather of one column and a Squeeze of all sides of one. Of one
 //!   selected box that leaves a number without dimensions, which the Gather after it refuses, and OpenVINO refuses a number of
@@ -14,7 +14,7 @@ use super::rewrite;
 /// What the names of values begin with that are made of a PIR program; those of Loops from `.pdmodel` are stated right.
 const OF_PIR: &str = "p2o.";
 
-/// Mends `model` in place; counts the changes.
+/// Mends `model` in place; counts the faults.
 pub fn apply(model: &mut ModelProto) -> usize {
     // Before IR version 4 every constant had to be an input too.
     let ir_version = model.ir_version();

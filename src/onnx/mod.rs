@@ -132,7 +132,10 @@ impl Model {
     }
 
     /// Refuses weights in separate files: their paths are relative to the original, and they cannot be folded.
-    fn refuse_external_weights(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Input`] with the first of them.
+    pub(crate) fn refuse_external_weights(&self) -> Result<()> {
         let graph = self.proto.graph.iter();
         match graph.flat_map(|g| &g.initializer).find(|t| t.data_location() == proto::tensor_proto::DataLocation::External) {
             Some(t) => Err(Error::input(
@@ -143,7 +146,8 @@ impl Model {
         }
     }
 
-    /// The graph in the form that `target` runs fastest, see [`fold`](mod@fold): file bytes and what was done. The form for
+    /// The graph in the form that `target` runs fastest, see [`fold`](mod@fold), and without the faults of a converter, see [`mend`]: file
+    /// bytes and what was done. The form for
     /// one library is slow in the other. What `cut` allows is left out at the end, see [`softmax_tail`] and [`classifier`].
     ///
     /// # Errors

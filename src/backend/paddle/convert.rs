@@ -122,10 +122,11 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
             expected.outputs.len()
         )));
     }
-    if mend::apply(&mut graph.proto) > 0 {
+    let faults = mend::apply(&mut graph.proto);
+    if faults > 0 {
         write_atomic(&made, &graph.to_bytes())?;
     }
     publish(&made, &converted.onnx).map_err(|e| cache.refused("rename", &made, &e))?;
-    tracing::info!("{model}: converted by paddle2onnx {} to {bytes} bytes", part.version());
+    tracing::info!("{model}: converted by paddle2onnx {} to {bytes} bytes, {faults} faults mended", part.version());
     Ok(converted)
 }

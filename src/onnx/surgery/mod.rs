@@ -17,7 +17,7 @@ pub mod nms_tail;
 mod sequences;
 
 use super::graph::Graph;
-use super::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
+use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::proto::{TensorShapeProto, TypeProto, tensor_proto::DataType, tensor_shape_proto, type_proto};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub enum Surgery {
     /// at low resolution. What follows is `ops::mask`.
     MaskResize,
     /// A tensor that is made with sequences out of nothing but constants and shapes, such as the mask of a shifted window,
-    /// becomes a constant where it is the same at the least, usual and greatest shapes of the engine.
+    /// becomes a constant where it is the same in all runs.
     SequencesAsConstants,
     /// A deformable convolution becomes one bilinear sampling for all its taps and a convolution over the taps.
     DeformConvAsSamples,
@@ -46,13 +46,17 @@ pub enum Surgery {
 /// What [`Cut::Detections`](super::Cut::Detections) leaves out.
 pub const DETECTIONS: [Surgery; 2] = [Surgery::NmsTail, Surgery::MaskResize];
 
-/// What OpenVINO needs, in order: it lacks operators on sequences, and deformable convolutions with a mask.
-pub const FOR_OPENVINO: [Surgery; 2] = [Surgery::SequencesAsConstants, Surgery::DeformConvAsSamples];
-
 /// What TensorRT itself needs, in order: by its documentation it has all operators of these networks but those on sequences.
 pub const FOR_TENSORRT: [Surgery; 3] = [Surgery::NmsTail, Surgery::MaskResize, Surgery::SequencesAsConstants];
 
 impl Surgery {
+    /// What OpenVINO needs for `model`, in order. Of the operators on sequences it lacks SequenceMap only.
+    pub fn for_openvino(model: &ModelProto) -> &'static [Self] {
+        const ALL: [Surgery; 2] = [Surgery::DeformConvAsSamples, Surgery::SequencesAsConstants];
+        let maps = model.graph.as_ref().is_some_and(|graph| graph.node.iter().any(|node| holds(node, &["SequenceMap"])));
+        if maps { &ALL } else { &ALL[..1] }
+    }
+
     /// Whether it changes matrix products.
     pub fn is_of_products(self) -> bool {
         matches!(self, Self::GemmAsConv | Self::GemmInHalf)
@@ -74,7 +78,7 @@ impl Surgery {
     }
 }
 
-/// Outputs of a model at the least, usual and greatest shapes an engine is for, by run: what a change asks that has to know values.
+/// Outputs of a model at the shapes that an engine is for, or at some of them, by run: what a change asks that has to know values.
 pub type Run<'a> = &'a dyn Fn(&ModelProto) -> Result<Vec<Vec<TensorProto>>>;
 
 /// Applies changes in order; counts per change that applied.
@@ -102,6 +106,12 @@ pub fn apply(model: &mut ModelProto, changes: &[Surgery], run: Run<'_>) -> Resul
         }
     }
     Ok(applied)
+}
+
+/// Whether a node is one of these operators, or one in its bodies is.
+fn holds(node: &NodeProto, operators: &[&str]) -> bool {
+    let mut bodies = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs));
+    operators.contains(&node.op_type()) || bodies.any(|body| body.node.iter().any(|node| holds(node, operators)))
 }
 
 fn opened(model: &mut ModelProto, change: impl FnOnce(&mut Graph) -> usize) -> usize {

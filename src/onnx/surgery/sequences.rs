@@ -1,9 +1,9 @@
 //! See [`Surgery::SequencesAsConstants`](super::Surgery::SequencesAsConstants).
 
-use super::{Run, prune};
+use super::{Run, holds, prune};
 use crate::error::Result;
 use crate::onnx::graph::reads;
-use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::onnx::proto::{GraphProto, ModelProto, TensorProto};
 use std::collections::{HashMap, HashSet};
 
 /// Operators that make or read sequences.
@@ -49,17 +49,12 @@ fn made_with_sequences(graph: &GraphProto) -> Vec<String> {
         if !["Shape", "Size"].contains(&node.op_type()) && !read.is_disjoint(&elements) {
             elements.extend(node.output.iter().cloned());
             node.input.iter().for_each(|value| meet(value, &sequential));
-        } else if has_sequences(node) || !read.is_disjoint(&sequential) {
+        } else if holds(node, &SEQUENCES) || !read.is_disjoint(&sequential) {
             sequential.extend(node.output.iter().filter(|v| !v.is_empty()).cloned());
         }
     }
     graph.output.iter().for_each(|output| meet(&output.name().to_owned(), &sequential));
     found
-}
-
-fn has_sequences(node: &NodeProto) -> bool {
-    let bodies = || node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs));
-    SEQUENCES.contains(&node.op_type()) || bodies().any(|body| body.node.iter().any(has_sequences))
 }
 
 /// The part of a model that makes these values, whatever their type.

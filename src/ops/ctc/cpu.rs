@@ -201,6 +201,27 @@ mod tests {
     }
 
     #[test]
+    fn a_step_whose_largest_is_known_is_decoded_as_any_other() {
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        let mut rows = vec![vec![nan; 40], vec![-inf; 40], vec![-0.0; 40], [vec![0.5; 20], vec![nan; 300]].concat()];
+        for at in [0, 1, 15, 16, 17, 255, 256, 299] {
+            let mut row = vec![-1.0; 300];
+            row[at] = 2.0;
+            row[299] = 2.0;
+            row[(at + 7) % 300] = nan;
+            rows.push(row);
+        }
+        for kind in [ScoreKind::Probabilities, ScoreKind::Logits] {
+            let (mut looked, mut told) = (Greedy::new(kind), Greedy::new(kind));
+            for scores in &rows {
+                looked.step(scores);
+                told.step_of(Step { scores, largest: scores.iter().fold(-inf, |a, &b| larger(a, b)) });
+            }
+            assert_eq!(told.finish(), looked.finish());
+        }
+    }
+
+    #[test]
     fn what_is_no_number_never_wins() {
         let nan = f32::NAN;
         assert_eq!(argmax(&[nan, 0.1, nan, 0.3]), (3, 0.3));

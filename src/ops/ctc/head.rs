@@ -1,6 +1,6 @@
 //! The dense layer in front of the decoder, for recognisers whose engine stops at its input: class scores of a block of
-//! steps at a time, and the largest of each step, which the decoder wants of most steps and takes for nothing while they are
-//! in registers. As a tensor they would be many megabytes a line, written and read once.
+//! steps at a time, and the largest of each step, found while the sums are in registers: of most steps the decoder wants no more.
+//! As a tensor they would be many megabytes a line, written and read once.
 //!
 //! Sums are in f32, with fused multiply-adds where the processor has them: results differ between processors by rounding, as
 //! those of any engine do.
