@@ -385,6 +385,13 @@ fn the_columns_of_selected_boxes_have_one_dimension_for_any_number_of_boxes() {
         assert_eq!(operators_of(&model), "NonMaxSuppression Gather Reshape Gather Gather");
         assert_eq!(b.run(&model, true), expected);
     }
+    // A number that says which is meant as a number.
+    let mut b = Builder::new("the best", &[1, 3, 4], 0);
+    b.tensor("scores", &[1, 1, 3], scores.to_vec()).tensor("flat", &[3], scores.to_vec()).tensor("overlap", &[1], vec![1.0]);
+    b.integers("most", &[1]).integers("box", &[2]).node("NonMaxSuppression x,scores,most,overlap", "selected", &[]);
+    b.node("Gather selected,box", "column", &[("axis", &[1])]).node("Squeeze column", "best", &[]).node("Gather flat,best", "y", &[]);
+    let mut model = b.model();
+    assert_eq!((mend::apply(&mut model), b.run(&model, true)), (0, vec![0.9]));
 }
 
 /// A value with a dimension that a body states to have none.
@@ -550,6 +557,27 @@ fn the_classifier_goes_and_the_output_keeps_its_name() {
     b.weight("k", &[4, 4]).weight("w", &[4, 6]).weight("b", &[6]);
     b.node("MatMul x,k", "1", &[]).node("MatMul 1,w", "2", &[]).node("Add 2,b", "3", &[]).node("Softmax 3", "y", &[("axis", &[2])]);
     let original = b.model();
+    the_classifier_goes(&mut b, original);
+}
+
+/// As the converter leaves it: of an IR version with other rules, and with copies at the end.
+#[test]
+fn the_classifier_goes_from_under_copies() {
+    let mut b = Builder::new("classifier with copies", &[1, 5, 4], 3);
+    b.weight("k", &[4, 4]).weight("w", &[4, 6]).weight("b", &[6]).tensor("one", &[1], vec![1.0]).tensor("zero", &[], vec![0.0]);
+    b.node("MatMul x,k", "1", &[]).node("MatMul 1,w", "2", &[]).node("Add 2,b", "3", &[]).node("Mul 3,one", "4", &[]);
+    b.node("Add 4,zero", "5", &[]).node("Identity 5", "6", &[]).node("Softmax 6", "7", &[("axis", &[2])]).node("Identity 7", "y", &[]);
+    let original = ModelProto { ir_version: Some(3), ..b.model() };
+    the_classifier_goes(&mut b, original);
+    // Values that any run may replace are no constants.
+    let mut overridable = b.model();
+    overridable.ir_version = Some(3);
+    let graph = overridable.graph.as_mut().expect("a graph");
+    graph.input.push(value("k", &[4, 4]));
+    assert_eq!((mend::apply(&mut overridable), overridable.ir_version()), (0, 3));
+}
+
+fn the_classifier_goes(b: &mut Builder, original: ModelProto) {
     let model = || Model::from_proto(original.clone(), "m");
     let (bytes, report) = model().prepare(Target::OnnxRuntime, Cut::Classifier).expect("rewritten");
     let OutputKind::Features(classifier) = report.output else { panic!("{:?}", report.output) };
@@ -559,7 +587,7 @@ fn the_classifier_goes_and_the_output_keeps_its_name() {
     let (_, report) = model().prepare(Target::OnnxRuntime, Cut::Softmax).expect("rewritten");
     assert_eq!(report.output, OutputKind::Logits);
 
-    let (probabilities, features) = (b.run(&original, true), b.run(&cut, false));
+    let (probabilities, features) = (b.run(&b.model(), true), b.run(&cut, false));
     for (found, features) in probabilities.chunks(6).zip(features.chunks(4)) {
         let logit = |class: usize| {
             let terms = features.iter().zip(classifier.weights[class..].iter().step_by(6)).map(|(x, w)| x * w);

@@ -38,7 +38,10 @@ pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl F
     };
     if let Some(graph) = kept.as_ref().and_then(Kept::find) {
         match load(graph.clone()) {
-            Err(e) => tracing::warn!("{}: {} does not load and is made again: {e}", options.model, graph.onnx),
+            Err(e) => {
+                tracing::warn!("{}: {} does not load and is made again (-vv says why)", options.model, graph.onnx);
+                tracing::debug!("{e}");
+            }
             loaded => return loaded,
         }
     }

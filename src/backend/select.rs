@@ -14,7 +14,7 @@ use super::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, 
 use crate::cache::{Cache, sha256};
 use crate::device::{CpuInfo, Device};
 use crate::error::{Error, Result};
-use crate::onnx::Cut;
+use crate::onnx::{Cut, REWRITE_VERSION};
 use crate::runtime::{self, Library};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -279,7 +279,7 @@ impl Selector {
             options.precision.to_string(),
             threads,
             (self.backends.device.identity(), CpuInfo::read().model),
-            env!("CARGO_PKG_VERSION"),
+            (env!("CARGO_PKG_VERSION"), REWRITE_VERSION),
         );
         let mut parts = format!("{key:?}{}", built.as_ref().map_or("", |(_, filed)| filed));
         for library in [Library::OnnxRuntime, Library::OpenVino] {

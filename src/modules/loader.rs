@@ -187,10 +187,17 @@ impl Loader {
             return Err(wrong_kind(&model, "a text recogniser"));
         };
         let [c, h, w] = spec.image_shape.map(|v| v as usize);
-        // Widths without a common factor, as lines have them: an engine that prepares itself for each meets all as new.
-        let probe = [0, 11, 97, 203, 369, 581, 882].map(|more| Probe::only(Shape::new(&[1, c, h, w + more])));
         let on_gpu = self.options.device.gpu().is_some();
         let bfloat16 = self.options.fast && !on_gpu && CpuInfo::read().has_bfloat16();
+        // Lines of a width, and by how much it is more than the least. An engine that prepares itself for each shape meets all as new.
+        let probe: &[[usize; 2]] = match bfloat16 {
+            // Widths without a common factor, as lines have them.
+            false => &[[1, 0], [1, 11], [1, 97], [1, 203], [1, 369], [1, 581], [1, 882]],
+            // Those of fast mode, which lines share.
+            true => &[[1, 0], [5, 64], [4, 320], [4, 768], [3, 1728]],
+        };
+        let line = |more| Probe::only(Shape::new(&[1, c, h, w + more]));
+        let probe: Vec<_> = probe.iter().flat_map(|&[lines, more]| std::iter::repeat_n(line(more), lines)).collect();
         let precision = if bfloat16 { Precision::Bfloat16 } else { Precision::Float32 };
         // Outside the engine the last layer runs in float32, and on the processor.
         let cut = if on_gpu || bfloat16 { Cut::Softmax } else { Cut::Classifier };

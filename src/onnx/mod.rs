@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Part of every cache key of a rewritten graph: grows whenever a rewrite gives another graph than before.
-pub const REWRITE_VERSION: u32 = 4;
+pub const REWRITE_VERSION: u32 = 5;
 
 /// How much of the end of a graph may be left to what follows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,16 +158,17 @@ impl Model {
         let mut output = OutputKind::Original;
         match cut {
             Cut::Nothing => {}
-            Cut::Softmax | Cut::Classifier => output = softmax_tail::remove(&mut self.proto),
+            Cut::Softmax | Cut::Classifier => {
+                softmax_tail::remove_copies(&mut self.proto);
+                output = softmax_tail::remove(&mut self.proto);
+            }
             // Neither change asks for values.
             Cut::Detections => drop(surgery::apply(&mut self.proto, &surgery::DETECTIONS, &|_| Ok(Vec::new()))?),
         }
         let counts = fold::fold(&mut self.proto, target);
-        if cut == Cut::Classifier
-            && output == OutputKind::Logits
-            && let Some(classifier) = classifier::cut(&mut self.proto)
-        {
-            output = OutputKind::Features(Arc::new(classifier));
+        if cut == Cut::Classifier && output == OutputKind::Logits {
+            softmax_tail::remove_copies(&mut self.proto);
+            output = classifier::cut(&mut self.proto).map_or(output, |classifier| OutputKind::Features(Arc::new(classifier)));
         }
         Ok((self.to_bytes(), Report { counts, output }))
     }

@@ -4,7 +4,8 @@
 
 use super::OutputKind;
 use super::graph::attribute;
-use super::proto::{ModelProto, type_proto};
+use super::proto::{GraphProto, ModelProto, type_proto};
+use super::tensor::floats;
 
 /// Removes the Softmax over the last axis that makes the only output of the graph, if there is one; the output keeps its
 /// name, shape and type and holds logits afterwards.
@@ -27,15 +28,43 @@ fn try_remove(model: &mut ModelProto, opset: i64) -> Option<()> {
         return None;
     }
     let (name, logits) = (output.name().to_owned(), node.input.first()?.clone());
-    // The logits take the output's name where they are made; everything else that reads them follows.
-    let maker = graph.node.iter().position(|n| n.output.contains(&logits))?;
+    end_with(graph, at, &logits, &name)
+}
+
+/// Takes copies away that end the only output of the graph, as converters leave them: Identity, a product by one, a sum with zero.
+pub fn remove_copies(model: &mut ModelProto) {
+    while model.graph.as_mut().and_then(try_remove_copy).is_some() {}
+}
+
+fn try_remove_copy(graph: &mut GraphProto) -> Option<()> {
+    let [output] = graph.output.as_slice() else { return None };
+    let at = graph.node.iter().position(|n| n.output.iter().any(|o| o == output.name()))?;
+    let node = graph.node.get(at).filter(|node| matches!(node.domain(), "" | "ai.onnx"))?;
+    let is_number = |value: f32| {
+        let constant = graph.initializer.iter().find(|t| Some(t.name()) == node.input.get(1).map(String::as_str));
+        constant.is_some_and(|t| t.dims.len() <= 1 && floats(t).is_some_and(|values| values == [value]))
+    };
+    let is_copy = match node.op_type() {
+        "Identity" => true,
+        "Mul" => is_number(1.0),
+        "Add" => is_number(0.0),
+        _ => false,
+    };
+    let (name, value) = (output.name().to_owned(), node.input.first().filter(|_| is_copy)?.clone());
+    end_with(graph, at, &value, &name)
+}
+
+/// Takes the node at `at` away, which makes the output `name` of `value`: that takes the name where it is made, and everything else
+/// that reads it follows.
+fn end_with(graph: &mut GraphProto, at: usize, value: &str, name: &str) -> Option<()> {
+    let maker = graph.node.iter().position(|n| n.output.iter().any(|o| o == value))?;
     if graph.node.iter().any(|n| n.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty())) {
         return None;
     }
-    graph.node[maker].output.iter_mut().filter(|o| **o == logits).for_each(|o| o.clone_from(&name));
-    graph.node.iter_mut().flat_map(|n| &mut n.input).filter(|i| **i == logits).for_each(|i| i.clone_from(&name));
+    graph.node[maker].output.iter_mut().filter(|o| *o == value).for_each(|o| name.clone_into(o));
+    graph.node.iter_mut().flat_map(|n| &mut n.input).filter(|i| *i == value).for_each(|i| name.clone_into(i));
     graph.node.remove(at);
-    graph.value_info.retain(|v| v.name() != name && v.name() != logits);
+    graph.value_info.retain(|v| v.name() != name && v.name() != value);
     Some(())
 }
 

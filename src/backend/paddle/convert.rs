@@ -22,7 +22,7 @@ use std::time::Duration;
 const SCRIPT: &str = include_str!("convert.py");
 
 /// Grows whenever a conversion gives another graph than before with the same converter.
-const CONVERSION_VERSION: u32 = 2;
+const CONVERSION_VERSION: u32 = 3;
 
 /// Folder of the cache that holds converted models.
 pub const FOLDER: &str = "converted";
