@@ -56,8 +56,7 @@ pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl F
     };
     let as_it_is = |e: &Error| tracing::warn!("{}: the graph is used as it is: {e}", options.model);
     if let Err(e) = model.refuse_external_weights() {
-        as_it_is(&e);
-        return load(original);
+        return load(original).inspect(|_| as_it_is(&e));
     }
     match surgery::apply(&mut model.proto, needed, run) {
         Ok(changes) => changes.iter().for_each(|(change, count)| tracing::debug!("{}: {change:?} in {count} places", options.model)),

@@ -129,8 +129,10 @@ pub fn cut(model: &mut ModelProto) -> Option<Classifier> {
         last.value = Some(tensor_shape_proto::dimension::Value::DimValue(classifier.features() as i64));
     }
     graph.value_info.retain(|v| v.name() != name && v.name() != features);
-    let in_use = |t: &TensorProto, nodes: &[NodeProto]| nodes.iter().any(|n| n.input.iter().any(|i| i == t.name()));
-    let nodes = &graph.node;
-    graph.initializer.retain(|t| in_use(t, nodes));
+    let (nodes, inputs) = (&graph.node, &graph.input);
+    // An input without a value would have to be given one.
+    let is_input = |t: &TensorProto| inputs.iter().any(|input| input.name() == t.name());
+    let in_use = |t: &TensorProto| nodes.iter().any(|n| n.input.iter().any(|i| i == t.name()));
+    graph.initializer.retain(|t| in_use(t) || is_input(t));
     Some(classifier)
 }

@@ -136,8 +136,7 @@ impl Model {
     /// # Errors
     /// [`Error::Input`] with the first of them.
     pub(crate) fn refuse_external_weights(&self) -> Result<()> {
-        let graph = self.proto.graph.iter();
-        match graph.flat_map(|g| &g.initializer).find(|t| t.data_location() == proto::tensor_proto::DataLocation::External) {
+        match self.proto.graph.as_ref().and_then(external_weight) {
             Some(t) => Err(Error::input(
                 self.origin.display().to_string(),
                 format!("weight `{}` is in a separate file; only models that are one file can be rewritten", t.name()),
@@ -172,4 +171,13 @@ impl Model {
         }
         Ok((self.to_bytes(), Report { counts, output }))
     }
+}
+
+/// A tensor of `graph`, of its nodes or of their bodies whose elements are in another file.
+fn external_weight(graph: &proto::GraphProto) -> Option<&proto::TensorProto> {
+    let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
+    let mut tensors = graph.initializer.iter().chain(attributes().flat_map(|a| a.t.iter().chain(&a.tensors)));
+    let mut bodies = attributes().flat_map(|a| a.g.iter().chain(&a.graphs));
+    let external = tensors.find(|t| t.data_location() == proto::tensor_proto::DataLocation::External);
+    external.or_else(|| bodies.find_map(external_weight))
 }

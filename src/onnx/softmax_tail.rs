@@ -4,7 +4,7 @@
 
 use super::OutputKind;
 use super::graph::attribute;
-use super::proto::{GraphProto, ModelProto, type_proto};
+use super::proto::{GraphProto, ModelProto, TensorProto, type_proto};
 use super::tensor::floats;
 
 /// Removes the Softmax over the last axis that makes the only output of the graph, if there is one; the output keeps its
@@ -41,7 +41,7 @@ fn try_remove_copy(graph: &mut GraphProto) -> Option<()> {
     let at = graph.node.iter().position(|n| n.output.iter().any(|o| o == output.name()))?;
     let node = graph.node.get(at).filter(|node| matches!(node.domain(), "" | "ai.onnx"))?;
     let is_number = |value: f32| {
-        let constant = graph.initializer.iter().find(|t| Some(t.name()) == node.input.get(1).map(String::as_str));
+        let constant = node.input.get(1).and_then(|name| constant(graph, name));
         constant.is_some_and(|t| t.dims.len() <= 1 && floats(t).is_some_and(|values| values == [value]))
     };
     let is_copy = match node.op_type() {
@@ -52,6 +52,16 @@ fn try_remove_copy(graph: &mut GraphProto) -> Option<()> {
     };
     let (name, value) = (output.name().to_owned(), node.input.first().filter(|_| is_copy)?.clone());
     end_with(graph, at, &value, &name)
+}
+
+/// The value that every run has for `name`.
+fn constant<'a>(graph: &'a GraphProto, name: &str) -> Option<&'a TensorProto> {
+    if graph.input.iter().any(|input| input.name() == name) {
+        return None;
+    }
+    let made = || graph.node.iter().find(|n| n.op_type() == "Constant" && n.output.iter().any(|o| o == name));
+    let stored = graph.initializer.iter().find(|t| t.name() == name);
+    stored.or_else(|| attribute(made()?, "value")?.t.as_ref())
 }
 
 /// Takes the node at `at` away, which makes the output `name` of `value`: that takes the name where it is made, and everything else
