@@ -4,7 +4,7 @@ use super::bounded;
 use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
 use super::picture::PictureModule;
-use crate::backend::RunInfo;
+use crate::backend::{Format, RunInfo};
 use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
 use crate::image::{PictureRef, Size};
@@ -124,8 +124,11 @@ impl PictureModule for Segment {
         match self.network.wrong_size(0, fed) {
             None => Ok(fed),
             Some(reason) => {
-                let cure = "choose a backend that runs the model's own form, or add a Resize to the transforms of its inference.yml";
-                Err(Error::input("picture", format!("model {}: {reason}; {cure}", self.network.info().model)))
+                let info = self.info();
+                // Only a converted form has lost what the model's own takes.
+                let other = if info.format == Format::Onnx { "choose a backend that runs the model's own form, or " } else { "" };
+                let cure = "add a Resize to the transforms of its inference.yml";
+                Err(Error::input("picture", format!("model {}: {reason}; {other}{cure}", info.model)))
             }
         }
     }
