@@ -4,7 +4,6 @@
 use super::{BackendName, LoadOptions, Onnx};
 use crate::cache::{safe_name, sha256, warn_not_kept, write_atomic};
 use crate::error::{Error, Result};
-use crate::onnx::proto::{ModelProto, TensorProto};
 use crate::onnx::surgery::{self, Run, Surgery};
 use crate::onnx::{Classifier, Model, OutputKind, REWRITE_VERSION, Target};
 use std::path::{Path, PathBuf};
@@ -75,11 +74,6 @@ pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl F
         tracing::warn!("{}: the graph is used as it is, its faster form does not load: {refused}", options.model);
         Ok(loaded)
     })
-}
-
-/// For engines whose graphs need no change that asks for values.
-pub fn no_run(_: &ModelProto) -> Result<Vec<Vec<TensorProto>>> {
-    Err(Error::internal("rewrite", "a change asks for values"))
 }
 
 /// The graph in a file; one that is pinned has to be what it ought to be.
@@ -161,6 +155,7 @@ impl Kept {
 mod tests {
     use super::*;
     use crate::onnx::sample;
+    use crate::onnx::surgery::no_run;
     use std::cell::Cell;
 
     #[test]

@@ -281,6 +281,17 @@ fn pin_reads(graph: &GraphProto, pinned: &mut HashSet<String>) {
     }
 }
 
+/// The value that every run has for `name`: of an initializer that is no input, or of a Constant, behind any Identity.
+pub(super) fn constant<'a>(graph: &'a GraphProto, name: &str) -> Option<&'a TensorProto> {
+    match graph.node.iter().find(|node| node.output.iter().any(|output| output == name)) {
+        None if graph.input.iter().any(|input| input.name() == name) => None,
+        None => graph.initializer.iter().find(|tensor| tensor.name() == name),
+        Some(node) if node.op_type() == "Constant" => attribute(node, "value")?.t.as_ref(),
+        Some(node) if node.op_type() == "Identity" => constant(graph, node.input.first()?),
+        Some(_) => None,
+    }
+}
+
 /// An attribute by name.
 pub(super) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|a| a.name() == name)

@@ -162,7 +162,7 @@ impl Model {
                 output = softmax_tail::remove(&mut self.proto);
             }
             // Neither change asks for values.
-            Cut::Detections => drop(surgery::apply(&mut self.proto, &surgery::DETECTIONS, &|_| Ok(Vec::new()))?),
+            Cut::Detections => drop(surgery::apply(&mut self.proto, &surgery::DETECTIONS, &surgery::no_run)?),
         }
         let counts = fold::fold(&mut self.proto, target);
         if cut == Cut::Classifier && output == OutputKind::Logits {

@@ -3,8 +3,8 @@
 //! `1 / sum(exp(x - max))` over the logits gives it, instead of an exponential per class and step inside the engine.
 
 use super::OutputKind;
-use super::graph::attribute;
-use super::proto::{GraphProto, ModelProto, TensorProto, type_proto};
+use super::graph::{attribute, constant};
+use super::proto::{GraphProto, ModelProto, type_proto};
 use super::tensor::floats;
 
 /// Removes the Softmax over the last axis that makes the only output of the graph, if there is one; the output keeps its
@@ -52,16 +52,6 @@ fn try_remove_copy(graph: &mut GraphProto) -> Option<()> {
     };
     let (name, value) = (output.name().to_owned(), node.input.first().filter(|_| is_copy)?.clone());
     end_with(graph, at, &value, &name)
-}
-
-/// The value that every run has for `name`.
-fn constant<'a>(graph: &'a GraphProto, name: &str) -> Option<&'a TensorProto> {
-    if graph.input.iter().any(|input| input.name() == name) {
-        return None;
-    }
-    let made = || graph.node.iter().find(|n| n.op_type() == "Constant" && n.output.iter().any(|o| o == name));
-    let stored = graph.initializer.iter().find(|t| t.name() == name);
-    stored.or_else(|| attribute(made()?, "value")?.t.as_ref())
 }
 
 /// Takes the node at `at` away, which makes the output `name` of `value`: that takes the name where it is made, and everything else

@@ -10,6 +10,7 @@ use super::{Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOption
 use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::onnx::Target;
+use crate::onnx::surgery::no_run;
 use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use ort::environment::Environment;
@@ -100,7 +101,7 @@ impl Backend for OnnxRuntime {
             let next_step = "leave the precision out, or choose openvino";
             return Err(Error::backend("onnx_runtime", format!("it runs float32 only, not {}", options.precision), next_step));
         }
-        rewrite::load(options, Target::OnnxRuntime, &rewrite::no_run, |graph| self.engine(options, graph))
+        rewrite::load(options, Target::OnnxRuntime, &no_run, |graph| self.engine(options, graph))
     }
 }
 

@@ -216,10 +216,9 @@ impl Builder {
 
     /// Whether matrix products of `model` are in float16 whatever is asked for.
     pub fn has_half_products(&self, model: &Model, options: &BuildOptions) -> bool {
-        let surgery: Vec<_> = self.surgery(options).iter().copied().filter(|change| change.is_of_products()).collect();
-        let never = |_: &ModelProto| Err(Error::internal("products", "changing them asks for no run"));
-        !surgery.is_empty()
-            && surgery::apply(&mut model.proto.clone(), &surgery, &never)
+        let changes: Vec<_> = self.surgery(options).iter().copied().filter(|change| change.is_of_products()).collect();
+        !changes.is_empty()
+            && surgery::apply(&mut model.proto.clone(), &changes, &surgery::no_run)
                 .is_ok_and(|done| done.iter().any(|(change, _)| *change == Surgery::GemmInHalf))
     }
 

@@ -35,8 +35,7 @@ pub fn convert_checked(name: &str, model: &Model, rules: &HalfRules, options: &B
     // What follows a suppression, or the masks at full size, depends on which side of a threshold a score falls: the engines of both
     // are compared before that. It is converted, or not, with the rest.
     let mut checked = model.proto.clone();
-    let never = |_: &_| Err(Error::internal("half precision", "cutting the end off a graph asks for no run"));
-    surgery::apply(&mut checked, &surgery::DETECTIONS, &never)?;
+    surgery::apply(&mut checked, &surgery::DETECTIONS, &surgery::no_run)?;
     let feeds = reference::feeds(&recipe::inputs(&Model::from_proto(checked.clone(), name)), options)?;
     let run = |proto| run(name, Model::from_proto(proto, name), reference, &feeds);
     let mut keep = Keep { operators: rules.float32.clone(), values: HashSet::new() };

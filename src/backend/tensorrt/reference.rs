@@ -142,12 +142,7 @@ pub fn outputs_by_batch(name: &str, model: &ModelProto, reference: &dyn Backend)
     }
     let mut feeds: Vec<Feed> = Vec::new();
     for items in ITEMS {
-        let one = |input: &recipe::Input| {
-            let dims: Vec<usize> = input.dims.iter().map(|d| d.unwrap_or(items).max(1) as usize).collect();
-            let shape = Shape::try_from_slice(&dims)?;
-            Ok((input.name.clone(), shape, vec![0.0; shape.elements()]))
-        };
-        let feed = inputs.iter().map(one).collect::<Result<Feed>>()?;
+        let feed = zeros_of(&inputs, |input| input.dims.iter().map(|d| d.unwrap_or(items).max(1) as usize).collect())?;
         if !feeds.contains(&feed) {
             feeds.push(feed);
         }
@@ -178,11 +173,15 @@ pub fn outputs_by_shape(name: &str, model: &ModelProto, options: &BuildOptions, 
 /// # Errors
 /// [`Error::Config`] for shapes of more dimensions than tensors have here.
 pub fn zeros(model: &Model, options: &BuildOptions, profile: usize, end: impl Fn(&Range) -> &Vec<i64>) -> Result<Feed> {
+    zeros_of(&recipe::inputs(model), |input| dims(input, options, profile, &end))
+}
+
+fn zeros_of(inputs: &[recipe::Input], dims: impl Fn(&recipe::Input) -> Vec<usize>) -> Result<Feed> {
     let one = |input: &recipe::Input| {
-        let shape = Shape::try_from_slice(&dims(input, options, profile, &end))?;
+        let shape = Shape::try_from_slice(&dims(input))?;
         Ok((input.name.clone(), shape, vec![0.0; shape.elements()]))
     };
-    recipe::inputs(model).iter().map(one).collect()
+    inputs.iter().map(one).collect()
 }
 
 /// What an input shows.

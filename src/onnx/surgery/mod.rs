@@ -19,7 +19,7 @@ mod sequences;
 use super::graph::Graph;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::proto::{TensorShapeProto, TypeProto, tensor_proto::DataType, tensor_shape_proto, type_proto};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// A change by name.
@@ -80,6 +80,14 @@ impl Surgery {
 
 /// Outputs of a model at the shapes that an engine is for, or at some of them, by run: what a change asks that has to know values.
 pub type Run<'a> = &'a dyn Fn(&ModelProto) -> Result<Vec<Vec<TensorProto>>>;
+
+/// For changes that ask for no values.
+///
+/// # Errors
+/// Always.
+pub fn no_run(_: &ModelProto) -> Result<Vec<Vec<TensorProto>>> {
+    Err(Error::internal("surgery", "a change asks for values"))
+}
 
 /// Applies changes in order; counts per change that applied.
 ///

@@ -1,7 +1,7 @@
 //! See [`Surgery::NmsTail`](super::Surgery::NmsTail).
 
 use super::{end_at, float_output};
-use crate::onnx::graph::attribute;
+use crate::onnx::graph::{attribute, constant};
 use crate::onnx::proto::GraphProto;
 use crate::onnx::tensor::floats;
 
@@ -29,12 +29,5 @@ pub(super) fn apply(graph: &mut GraphProto) -> usize {
 
 /// The constant `name`, if it is one number.
 fn number(graph: &GraphProto, name: &str) -> Option<f32> {
-    let made = graph.node.iter().find(|node| node.output.iter().any(|output| output == name));
-    let tensor = match made {
-        None => graph.initializer.iter().find(|tensor| tensor.name() == name)?,
-        Some(node) if node.op_type() == "Constant" => attribute(node, "value")?.t.as_ref()?,
-        Some(node) if node.op_type() == "Identity" => return number(graph, node.input.first()?),
-        Some(_) => return None,
-    };
-    <[f32; 1]>::try_from(floats(tensor)?).ok().map(|[one]| one)
+    <[f32; 1]>::try_from(floats(constant(graph, name)?)?).ok().map(|[one]| one)
 }
