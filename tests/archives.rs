@@ -121,6 +121,10 @@ fn an_archive_is_fetched_once_and_verified_ever_after() {
     assert_eq!(text, "ResNet18: intact\n");
     let (_, text) = machine.run(&["model", "info", "ResNet18", "--offline"]);
     assert!(text.contains("pdmodel in ") && text.contains("shorter side to 219 px"), "{text}");
+    let mine = tempfile::tempdir().unwrap();
+    write_model(mine.path());
+    let (_, text) = machine.run(&["model", "info", mine.path().to_str().unwrap(), "--offline"]);
+    assert!(text.contains(&format!("pdmodel in {}\n", mine.path().display())), "not the one of this name in the cache: {text}");
 
     // Changed contents are noticed by `verify`, changed lengths by every run; both are replaced.
     let params = machine.cache().join("official_models/ResNet18/inference.pdiparams");

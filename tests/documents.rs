@@ -13,7 +13,7 @@ use hpinfer::model::{
 };
 use hpinfer::modules::network::Share;
 use hpinfer::modules::text_detect::DetectionOverrides;
-use hpinfer::modules::text_recognise::WidthRule;
+use hpinfer::modules::text_recognise::{Line, WidthRule};
 use hpinfer::modules::{Classify, Detect, TableStructure, TextDetect, TextRecognise, Unwarp};
 use hpinfer::ops::db::DbParams;
 use hpinfer::ops::layout::regions::{Merge, MergeMode, RegionRules};
@@ -348,6 +348,35 @@ fn lines_of_a_seal_come_from_the_top_where_that_is_asked_for() {
         let found = detect.detect(&[page.image.view()], Share::Whole, &mut StageTimes::default()).expect("regions").remove(0);
         let tops: Vec<_> = found.regions.iter().map(|region| region.points.iter().map(|p| p.y).min().expect("points")).collect();
         assert!(tops.len() == 3 && (tops[0] < tops[2]) == is_from_top && tops.is_sorted() == is_from_top, "{tops:?}");
+    }
+}
+
+/// As PaddleOCR reads networks that were exported for one size.
+#[test]
+fn networks_of_one_size_get_pictures_and_lines_of_that() {
+    let fixed = |height, width| [Some(1), Some(3), Some(height), Some(width)];
+    let ink = ink(Arc::default());
+    let engine = FakeEngine::with_io("det", &[("x", &fixed(320, 256))], 1, move |inputs| {
+        assert_eq!(inputs[0].0.dims(), [1, 3, 320, 256]);
+        let (shape, map) = ink(inputs)?;
+        Ok(vec![Output::f32(shape.dims(), map)])
+    });
+    let detect = TextDetect::new(Arc::new(engine), text_detection(BoxType::Quad));
+    let page = page(&[(20, 40, 40, 30, 0), (20, 120, 340, 20, 40)]);
+    let found = detect.detect(&[page.image.view()], Share::Whole, &mut StageTimes::default()).expect("regions").remove(0);
+    assert_eq!(found.regions.len(), 2);
+    let engine = FakeEngine::with_io("rec", &[("x", &fixed(48, 320))], 1, |inputs| {
+        assert_eq!(inputs[0].0.dims(), [1, 3, 48, 320]);
+        Ok(vec![Output::f32(&[1, 1, 3], vec![0.1, 0.8, 0.1])])
+    });
+    let spec = TextRecognitionSpec { image_shape: [3, 48, 320], characters: ["blank", "a", " "].map(String::from).to_vec() };
+    let recognise = TextRecognise::new(Arc::new(engine), spec, WidthRule::Tight(64));
+    for region in &found.regions {
+        let crop = detect.crop(region, PAGE).expect("a crop");
+        let width = recognise.input_width(crop.size());
+        assert_eq!((width, recognise.together(5, width)), (320, 1), "{}", crop.size());
+        let line = Line { image: page.image.view(), resident: None, crop: &crop };
+        assert_eq!(recognise.recognise(&[line], width, &mut StageTimes::default()).expect("a text")[0].text, "a");
     }
 }
 

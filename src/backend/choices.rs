@@ -1,15 +1,13 @@
 //! Choices between backends that were measured, as they are kept in the cache: one file for all that a measurement depends on.
 
 use super::BackendName;
+use crate::cache::rooms::CHOICES;
 use crate::cache::{Cache, warn_not_kept, write_atomic};
 use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-
-/// Folder of the cache that holds measurements.
-pub(super) const CHOICES: &str = "choices";
 
 /// How long a choice among those that were there and ran is good for.
 pub(super) const TRY_AGAIN: Duration = Duration::from_secs(24 * 3600);

@@ -24,9 +24,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 const NEXT_STEP: &str = "run `hpinfer doctor`, or choose --backend onnx_runtime";
 
 /// Prepared kernels the library keeps, about a hundred per network and input shape. Its own limit lets the memory of a recogniser
-/// grow past a gigabyte. One shape is enough: to keep more saved no time that could be measured, not even over one picture again
-/// and again (benches/results/2026-11-28-memory-cpu.md).
-const PREPARED_SHAPES: &str = "100";
+/// grow past a gigabyte. In float32 one shape is enough: to keep more saved no time that could be measured, not even over one picture
+/// again and again (benches/results/2026-11-28-memory-cpu.md). In bfloat16, where lines share few widths, five shapes save 2.5 % and
+/// take 40 MiB (benches/results/2026-11-30-ocr-cpu-avx512-bf16.md).
+fn prepared_kernels(precision: Precision) -> &'static str {
+    if precision == Precision::Bfloat16 { "500" } else { "100" }
+}
 
 /// The library's name of a precision.
 pub(super) fn hint(precision: Precision) -> Result<&'static str, String> {
@@ -39,7 +42,7 @@ pub(super) fn hint(precision: Precision) -> Result<&'static str, String> {
 
 /// What the library reads.
 enum Network {
-    Onnx(Onnx),
+    Onnx(Graph),
     /// A program of Paddle's that came through its trial, and its weights.
     Pdmodel {
         program: PathBuf,
@@ -50,7 +53,7 @@ enum Network {
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Onnx(onnx) => onnx.fmt(f),
+            Self::Onnx(graph) => graph.onnx.fmt(f),
             Self::Pdmodel { program, .. } => program.display().fmt(f),
         }
     }
@@ -75,18 +78,21 @@ impl OpenVino {
         Ok(Self { core: Mutex::new(core), trials: Trials::new(cache.clone(), path, version.clone()), version, reference })
     }
 
-    fn compile(&self, options: &LoadOptions, network: &Network) -> Result<(CompiledModel, IoSpec), String> {
+    fn compile(&self, options: &LoadOptions, network: &Network) -> Result<(CompiledModel, IoSpec)> {
+        let refused =
+            |reason: String, next_step| Error::backend("openvino", format!("model {} ({network}): {reason}", options.model), next_step);
+        let say = |e: openvino::InferenceError| refused(e.to_string(), NEXT_STEP);
+        let utf8 = |path: &Path| {
+            path.to_str().map(str::to_owned).ok_or_else(|| refused("the path is not UTF-8, which OpenVINO needs".into(), NEXT_STEP))
+        };
         let p = options.parallelism;
-        let precision = hint(options.precision)?;
+        let precision = hint(options.precision).map_err(|reason| refused(reason, NEXT_STEP))?;
         // The library files compiled forms by model and version only: one folder per precision keeps a float32 form
         // from being run with bfloat16 settings, which gives no text at all.
         let form = format!("openvino-{}-{precision}-{}x{}", self.version, p.streams, p.threads_per_stream);
-        let cache_dir =
-            options.cache_dir.as_ref().filter(|_| !matches!(network, Network::Onnx(Onnx::Bytes(_)))).and_then(|dir| created(dir, &form));
-        let cache_dir = match &cache_dir {
-            Some(dir) => dir.to_str().ok_or("the cache path is not UTF-8, which OpenVINO needs")?,
-            None => "",
-        };
+        let is_file = !matches!(network, Network::Onnx(Graph { onnx: Onnx::Bytes(_), .. }));
+        let cache_dir = options.cache_dir.as_ref().filter(|_| is_file).and_then(|dir| created(dir, &form));
+        let cache_dir = cache_dir.as_deref().map(utf8).transpose()?.unwrap_or_default();
         let streams = p.streams.to_string();
         let threads = (p.streams * p.threads_per_stream).to_string();
         let properties = [
@@ -95,36 +101,33 @@ impl OpenVino {
             (RwPropertyKey::InferenceNumThreads, threads.as_str()),
             // Pinned streams fight with the other work of a pipeline for the same cores.
             (RwPropertyKey::HintEnableCpuPinning, "NO"),
-            (RwPropertyKey::CacheDir, cache_dir),
-            (RwPropertyKey::Other("CPU_RUNTIME_CACHE_CAPACITY".into()), PREPARED_SHAPES),
+            (RwPropertyKey::CacheDir, cache_dir.as_str()),
+            (RwPropertyKey::Other("CPU_RUNTIME_CACHE_CAPACITY".into()), prepared_kernels(options.precision)),
         ];
-        let say = |e: openvino::InferenceError| e.to_string();
         // Properties belong to the core: the lock keeps another load from changing them in between.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         core.set_properties(&DeviceType::CPU, properties).map_err(say)?;
-        let text = |path: &'_ Path| path.to_str().map(str::to_owned).ok_or("the path is not UTF-8, which OpenVINO needs");
         let model = match network {
             // From memory it takes a Loop whose body calls values as the graph around it does (SLANet), from a file it does not.
-            Network::Onnx(Onnx::File(path)) => core.read_model_from_file(&text(path)?, "").or_else(|refused| {
+            Network::Onnx(Graph { onnx: Onnx::File(path), .. }) => core.read_model_from_file(&utf8(path)?, "").or_else(|refused| {
                 let from_memory = whole(path).and_then(|bytes| core.read_model_from_buffer(&bytes, None).ok());
                 from_memory.inspect(|_| tracing::debug!("{}: read from memory", path.display())).ok_or(refused)
             }),
-            Network::Onnx(Onnx::Bytes(bytes)) => core.read_model_from_buffer(bytes, None),
-            Network::Pdmodel { program, params } => core.read_model_from_file(&text(program)?, &text(params)?),
+            Network::Onnx(Graph { onnx: Onnx::Bytes(bytes), .. }) => core.read_model_from_buffer(bytes, None),
+            Network::Pdmodel { program, params } => core.read_model_from_file(&utf8(program)?, &utf8(params)?),
         };
         let model = model.map_err(say)?;
-        let inputs = (0..model.get_inputs_len().map_err(say)?).map(|i| spec_of(&model.get_input_by_index(i).map_err(say)?));
-        let inputs = inputs.collect::<Result<_, _>>()?;
-        let outputs = (0..model.get_outputs_len().map_err(say)?).map(|i| spec_of(&model.get_output_by_index(i).map_err(say)?));
-        let outputs = outputs.collect::<Result<_, _>>()?;
+        let spec = |node: &Node| spec_of(node).map_err(say)?.map_err(|reason| refused(reason, super::TYPES));
+        let inputs = (0..model.get_inputs_len().map_err(say)?).map(|i| spec(&model.get_input_by_index(i).map_err(say)?));
+        let inputs = inputs.collect::<Result<_>>()?;
+        let outputs = (0..model.get_outputs_len().map_err(say)?).map(|i| spec(&model.get_output_by_index(i).map_err(say)?));
+        let outputs = outputs.collect::<Result<_>>()?;
         let compiled = core.compile_model(&model, DeviceType::CPU).map_err(say)?;
         Ok((compiled, IoSpec { inputs, outputs }))
     }
 
-    fn engine(&self, options: &LoadOptions, network: &Network, output: OutputKind) -> Result<Arc<dyn Engine>> {
-        let (compiled, io) = self
-            .compile(options, network)
-            .map_err(|e| Error::backend("openvino", format!("model {} ({network}): {e}", options.model), NEXT_STEP))?;
+    fn engine(&self, options: &LoadOptions, network: Network) -> Result<Arc<dyn Engine>> {
+        let (compiled, io) = self.compile(options, &network)?;
         io.require_float_inputs(BackendName::OpenVino, &options.model)?;
         let info = RunInfo {
             model: options.model.clone(),
@@ -140,6 +143,10 @@ impl OpenVino {
             profiles: Vec::new(),
             stand_in: None,
         };
+        let (io, output) = match network {
+            Network::Onnx(graph) => (graph.io(io), graph.output),
+            Network::Pdmodel { .. } => (io, OutputKind::Original),
+        };
         Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), spec: EngineSpec { io, info, output } }))
     }
 }
@@ -154,10 +161,10 @@ impl Backend for OpenVino {
             let program = self.trials.require(options, files)?;
             tracing::info!("{}: openvino reads {} itself", options.model, program.display());
             let network = Network::Pdmodel { program: program.to_owned(), params: files.params.clone() };
-            return self.engine(options, &network, OutputKind::Original);
+            return self.engine(options, network);
         }
         let run = |graph: &ModelProto| outputs_by_batch(&options.model, graph, &*(self.reference)()?);
-        rewrite::load(options, Target::OpenVino, &run, |Graph { onnx, output }| self.engine(options, &Network::Onnx(onnx), output))
+        rewrite::load(options, Target::OpenVino, &run, |graph| self.engine(options, Network::Onnx(graph)))
     }
 }
 
@@ -175,18 +182,18 @@ fn created(dir: &Path, name: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
-fn spec_of(node: &Node) -> Result<TensorSpec, String> {
-    let say = |e: openvino::InferenceError| e.to_string();
-    let name = node.get_name().map_err(say)?;
-    let dtype = match node.get_element_type().map_err(say)? {
+/// What the library says of a tensor; of one of a type that sessions do not have, the reason why it cannot be taken.
+fn spec_of(node: &Node) -> Result<Result<TensorSpec, String>, openvino::InferenceError> {
+    let name = node.get_name()?;
+    let dtype = match node.get_element_type()? {
         ElementType::F32 => DType::F32,
         ElementType::I32 => DType::I32,
         ElementType::I64 => DType::I64,
-        other => return Err(format!("tensor `{name}` is of type {other}")),
+        other => return Ok(Err(format!("`{name}` is of type {other}"))),
     };
-    let shape = node.get_partial_shape().map_err(say)?;
+    let shape = node.get_partial_shape()?;
     let dims = shape.get_dimensions().iter().map(|d| (!d.is_dynamic()).then(|| d.get_max() as usize)).collect();
-    Ok(TensorSpec { name, dtype, dims })
+    Ok(Ok(TensorSpec { name, dtype, dims }))
 }
 
 struct OvEngine {

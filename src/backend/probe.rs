@@ -25,15 +25,21 @@ impl Probe {
         Self(inputs)
     }
 
-    /// Shape and value of input `index`.
+    /// Shape and value of input `index`. What the network fixes of its shape counts: whether that suits the model is for its module to
+    /// say, which can name the cause.
     fn of(&self, engine: &dyn Engine, index: usize) -> Result<(Shape, f32)> {
-        let name = &engine.io().inputs[index].name;
+        let TensorSpec { name, dims, .. } = &engine.io().inputs[index];
         let known = self.0.iter().find(|(known, ..)| known.is_empty() || known == name);
         let &(_, shape, value) = known.ok_or_else(|| {
             let reason = format!("no value for input `{name}` of model {}", engine.info().model);
             Error::internal("measuring backends", reason)
         })?;
-        Ok((shape, value))
+        if dims.is_empty() {
+            return Ok((shape, value));
+        }
+        let own = |axis: usize| if shape.dims().len() == dims.len() { shape.dims()[axis] } else { 1 };
+        let dims: Vec<usize> = dims.iter().enumerate().map(|(axis, fixed)| fixed.unwrap_or_else(|| own(axis))).collect();
+        Ok((Shape::try_from_slice(&dims)?, value))
     }
 
     fn feed(&self, engine: &dyn Engine, session: &mut dyn Session) -> Result<()> {
@@ -127,6 +133,19 @@ impl Clock {
 mod tests {
     use super::*;
     use crate::backend::fake::{self, FakeEngine};
+
+    /// Shapes that no model of this kind brings show nothing of how fast it is, and make it fail.
+    #[test]
+    fn a_network_is_measured_with_the_sizes_that_it_takes() {
+        let inputs: [(&str, &[Option<usize>]); 2] = [("image", &[Some(1), Some(3), Some(256), None]), ("im_shape", &[None, Some(2)])];
+        let engine = FakeEngine::with_io("m", &inputs, 1, |inputs| {
+            let shapes: Vec<_> = inputs.iter().map(|(shape, _)| shape.to_string()).collect();
+            assert_eq!(shapes, ["[1x3x256x512]", "[1x2]"]);
+            Ok(vec![fake::Output::f32(&[1], vec![0.0])])
+        });
+        let probe = [Probe::only(Shape::new(&[2, 3, 512, 512]))];
+        run_time_ms(&engine, &probe, Parallelism { streams: 1, threads_per_stream: 1 }, &Device::Cpu).unwrap();
+    }
 
     #[test]
     fn engines_that_answer_otherwise_are_told_from_those_that_round_otherwise() {

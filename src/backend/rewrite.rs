@@ -1,7 +1,7 @@
 //! Rewritten forms of a model: of a file, made once and kept in the cache folder under the model's content hash; else, and where that
 //! folder takes nothing, in memory.
 
-use super::{BackendName, LoadOptions, Onnx};
+use super::{BackendName, IoSpec, LoadOptions, Onnx};
 use crate::cache::{safe_name, sha256, warn_not_kept, write_atomic};
 use crate::error::{Error, Result};
 use crate::onnx::surgery::{self, Run, Surgery};
@@ -16,6 +16,19 @@ pub struct Graph {
     pub onnx: Onnx,
     /// What was left out at the end.
     pub output: OutputKind,
+    /// Whether what it makes of an item depends on the others of the run, which is then to have no others.
+    alone: bool,
+}
+
+impl Graph {
+    fn new(onnx: Onnx, output: OutputKind) -> Self {
+        Self { onnx, output, alone: false }
+    }
+
+    /// What modules are to know of the inputs and outputs `found`.
+    pub fn io(&self, found: IoSpec) -> IoSpec {
+        if self.alone { found.one_by_one() } else { found }
+    }
 }
 
 /// What `load` makes of the form of the model that `target` runs fastest: the original where no rewrite is wanted, or where the graph
@@ -27,7 +40,7 @@ pub struct Graph {
 /// graph, or one that lacks a tensor.
 pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl Fn(Graph) -> Result<T>) -> Result<T> {
     let onnx = options.require_onnx(target.into())?;
-    let original = Graph { onnx: onnx.clone(), output: OutputKind::Original };
+    let original = Graph::new(onnx.clone(), OutputKind::Original);
     if !options.rewrite {
         return load(original);
     }
@@ -49,6 +62,10 @@ pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl F
         Onnx::Bytes(bytes) => Model::decode(bytes, &options.model),
     }?;
     model.require_tensors()?;
+    if model.is_quantised_by_run() {
+        // A last bit decides there what a number is rounded to: any other order of operations gives another result.
+        return load(Graph { alone: true, ..original });
+    }
     let needed = match target {
         Target::OnnxRuntime => &[],
         Target::OpenVino => Surgery::for_openvino(&model.proto),
@@ -67,9 +84,11 @@ pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl F
     }
     let (bytes, report) = model.prepare(target, options.cut)?;
     tracing::debug!("{}: {:?}", options.model, report.counts);
-    let kept = kept.and_then(|kept| kept.keep(&report.output, &bytes).inspect_err(|e| warn_not_kept(kept.folder(), e)).ok());
-    let rewritten = kept.unwrap_or_else(|| Graph { onnx: Onnx::Bytes(Arc::new(bytes)), output: report.output });
+    let keep = |kept: &Kept| kept.keep(&report.output, &bytes).inspect_err(|e| warn_not_kept(kept.folder(), e)).ok();
+    let rewritten = kept.as_ref().and_then(keep);
+    let rewritten = rewritten.unwrap_or_else(|| Graph::new(Onnx::Bytes(Arc::new(bytes)), report.output));
     load(rewritten).or_else(|refused| {
+        kept.iter().for_each(Kept::remove); // what does not load is of no use to later runs
         let loaded = load(original)?;
         tracing::warn!("{}: the graph is used as it is, its faster form does not load: {refused}", options.model);
         Ok(loaded)
@@ -99,12 +118,15 @@ impl From<Target> for BackendName {
 /// all wishes the same.
 struct Kept {
     stem: PathBuf,
+    /// Start of its names, up to the version of the rewrites.
+    before_version: String,
 }
 
 impl Kept {
     fn new(options: &LoadOptions, target: Target, folder: &Path) -> Self {
         let key = options.model_sha256.get(..16).unwrap_or(&options.model_sha256);
-        Self { stem: folder.join(format!("{}-{key}-{target:?}{REWRITE_VERSION}-{:?}", safe_name(&options.model), options.cut)) }
+        let before_version = format!("{}-{key}-{target:?}", safe_name(&options.model));
+        Self { stem: folder.join(format!("{before_version}{REWRITE_VERSION}-{:?}", options.cut)), before_version }
     }
 
     fn folder(&self) -> &Path {
@@ -123,7 +145,7 @@ impl Kept {
             OutputKind::Logits => self.path("-logits.onnx"),
             OutputKind::Features(_) => self.path("-features.onnx"),
         };
-        Graph { onnx: Onnx::File(path), output }
+        Graph::new(Onnx::File(path), output)
     }
 
     fn classifier(&self) -> PathBuf {
@@ -147,15 +169,36 @@ impl Kept {
         if let Onnx::File(path) = &graph.onnx {
             write_atomic(path, bytes)?;
         }
+        self.remove_earlier();
         Ok(graph)
+    }
+
+    fn remove(&self) {
+        let names = ["-whole.onnx", "-logits.onnx", "-features.onnx", "-classifier.onnx"];
+        names.into_iter().for_each(|kind| drop(std::fs::remove_file(self.path(kind))));
+    }
+
+    /// Removes what earlier versions made of the same model for the same engine, which nobody looks for any more.
+    fn remove_earlier(&self) {
+        let earlier = |name: &str| {
+            let version = name.strip_prefix(&self.before_version)?.split('-').next()?;
+            version.parse::<u32>().ok().filter(|version| *version < REWRITE_VERSION)
+        };
+        for entry in std::fs::read_dir(self.folder()).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(|name| earlier(name).is_some()) {
+                let _ = std::fs::remove_file(entry.path()); // it takes space, nothing worse
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::TensorSpec;
     use crate::onnx::sample;
     use crate::onnx::surgery::no_run;
+    use crate::tensor::DType;
     use std::cell::Cell;
 
     #[test]
@@ -192,6 +235,53 @@ mod tests {
         std::fs::write(&kept, &whole[..whole.len() / 2]).unwrap();
         assert_eq!((open().unwrap(), tries.get()), (kept.clone(), 2));
         assert_eq!(std::fs::read(&kept).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_graph_that_rounds_by_what_is_in_a_run_stays_and_gets_one_item() {
+        let mut model = Model::decode(&sample::bytes(), "sample").unwrap();
+        model.proto.graph.as_mut().unwrap().node[1].op_type = Some("DynamicQuantizeLinear".into());
+        let bytes = model.to_bytes();
+        let options = LoadOptions { onnx: Some(Onnx::Bytes(Arc::new(bytes.clone()))), ..LoadOptions::new("sample") };
+        let input = TensorSpec { name: "x".into(), dtype: DType::F32, dims: vec![None, Some(4)] };
+        let io = IoSpec { inputs: vec![input], outputs: Vec::new() };
+        let loaded = load(&options, Target::OnnxRuntime, &no_run, |graph| {
+            let Onnx::Bytes(loaded) = &graph.onnx else { panic!("bytes") };
+            Ok((**loaded == bytes, graph.io(io.clone()).most_items()))
+        });
+        assert_eq!(loaded.unwrap(), (true, 1));
+        let options = LoadOptions { onnx: Some(Onnx::Bytes(Arc::new(sample::bytes()))), ..LoadOptions::new("sample") };
+        assert_eq!(load(&options, Target::OnnxRuntime, &no_run, |graph| Ok(graph.io(io.clone()).most_items())).unwrap(), usize::MAX);
+    }
+
+    #[test]
+    fn a_form_that_no_engine_takes_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (original, compiled) = (folder.path().join("inference.onnx"), folder.path().join("compiled"));
+        std::fs::write(&original, sample::bytes()).unwrap();
+        let options = LoadOptions {
+            onnx: Some(Onnx::File(original)),
+            model_sha256: "0123456789abcdef".into(),
+            cache_dir: Some(compiled.clone()),
+            ..LoadOptions::new("sample")
+        };
+        let refused = load(&options, Target::OnnxRuntime, &no_run, |_| Err::<(), _>(Error::input("sample", "refused")));
+        assert!(refused.is_err() && std::fs::read_dir(compiled).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn what_earlier_versions_made_of_the_same_model_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LoadOptions { model_sha256: "0123456789abcdef".into(), ..LoadOptions::new("sample") };
+        let kept = Kept::new(&options, Target::OnnxRuntime, folder.path());
+        let name = |start: &str, version: u32| folder.path().join(format!("{start}{version}-Softmax-classifier.onnx"));
+        let of_others = ["sample-0123456789abcdef-OpenVino", "sample-ffff456789abcdef-OnnxRuntime"].map(|start| name(start, 1));
+        let [earlier, later] = [1, REWRITE_VERSION + 1].map(|version| name("sample-0123456789abcdef-OnnxRuntime", version));
+        for path in of_others.iter().chain([&earlier, &later]) {
+            std::fs::write(path, b"x").unwrap();
+        }
+        let Onnx::File(made) = kept.keep(&OutputKind::Original, b"graph").unwrap().onnx else { panic!("a file") };
+        assert!(!earlier.exists() && of_others.iter().chain([&later, &made]).all(|path| path.exists()));
     }
 
     #[test]

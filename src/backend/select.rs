@@ -2,7 +2,7 @@
 //! once and kept; of nearly equal ones the one that the makers of the model chose, else the more frugal. A choice that was asked for and cannot be honoured is an error; a candidate of a
 //! measurement that cannot run is left out with a warning.
 
-use super::choices::{CHOICES, Measured};
+use super::choices::Measured;
 use super::opened::Backends;
 use super::paddle::convert::{Converted, to_onnx};
 use super::probe::{Answer, run_time_ms};
@@ -11,6 +11,7 @@ use super::tensorrt::cache::EngineCache;
 use super::tensorrt::reference::{self, difference};
 use super::tensorrt::session::Prepared;
 use super::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Precision};
+use crate::cache::rooms::CHOICES;
 use crate::cache::{Cache, sha256};
 use crate::device::{CpuInfo, Device};
 use crate::error::{Error, Result};
@@ -253,18 +254,23 @@ impl Selector {
         match best {
             Some((_, backend, engine)) => {
                 for (name, e) in &failures {
-                    // Engines say what fails over many lines, and give up at the first.
-                    let said = e.to_string();
-                    let first = said.lines().next().unwrap_or_default();
-                    tracing::warn!("{}: {name} is left out (-vv says all of it): {first}", options.model);
-                    tracing::debug!("{said}");
+                    tracing::warn!("{}: {name} is left out (-vv says all of it): {}", options.model, gist(&e.to_string()));
+                    tracing::debug!("{e}");
                 }
                 let measured = Measured { backend, milliseconds, model: options.model.clone(), absent };
                 // An engine of TensorRT may be built again and be right then; what another library gets wrong stays so.
                 let is_for_good = failures.iter().all(|(name, _)| *name != BackendName::TensorRt);
                 Ok((engine, is_for_good.then_some(measured)))
             }
-            None => Err(failures.pop().map(|(_, e)| e).unwrap_or_else(|| Error::internal("backend choice", "no candidates"))),
+            None => {
+                // The one that others are compared with says best what is wrong with a network.
+                let told = failures.iter().position(|(name, _)| *name == BackendName::OnnxRuntime).unwrap_or_default();
+                for (name, e) in failures.iter().enumerate().filter(|(at, _)| *at != told).map(|(_, failure)| failure) {
+                    tracing::warn!("{}: {name} does not run it either (-vv says all of it): {}", options.model, gist(&e.to_string()));
+                    tracing::debug!("{e}");
+                }
+                Err(if failures.is_empty() { Error::internal("backend choice", "no candidates") } else { failures.swap_remove(told).1 })
+            }
         }
     }
 
@@ -288,6 +294,15 @@ impl Selector {
         }
         Ok(self.backends.cache.root().join(CHOICES).join(format!("{}.json", &sha256(parts.as_bytes())[..32])))
     }
+}
+
+/// The line of an engine's message that says what is wrong: OpenVINO says first where in its sources that was found, and sums
+/// up at the end.
+fn gist(message: &str) -> &str {
+    let lines = || message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_place = |line: &&str| line.contains("Exception from ") || line.contains(" failed at src/") || line.starts_with("FrontEnd API");
+    let summary = lines().rfind(|line| line.starts_with("-- ") && !line.ends_with(':'));
+    summary.or_else(|| lines().find(|line| !is_place(line))).or_else(|| lines().next()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -350,6 +365,18 @@ mod tests {
         loads(2);
         age();
         loads(1); // both ran: that is for good
+    }
+
+    #[test]
+    fn what_an_engine_says_is_told_by_the_line_that_matters() {
+        let openvino = "openvino: model m: general error: Exception from src/inference/src/cpp/core.cpp:84:\n\
+            Check 'false' failed at src/frontends/common_translators/src/unconverted_ops_report.cpp:151:\n\
+            FrontEnd API failed with OpConversionFailure:\nModel wasn't fully converted.\n\
+            -- Conv-12 with a message:\nThe rank has to be known\n\nSummary:\n-- No conversion rule found for operations: acme.Soft-1\n\n; run";
+        assert_eq!(gist(openvino), "-- No conversion rule found for operations: acme.Soft-1");
+        assert_eq!(gist("Exception from a.cpp:1:\nCannot clone\n"), "Cannot clone");
+        assert_eq!(gist("one line"), "one line");
+        assert_eq!((gist("Exception from a.cpp:1:"), gist("")), ("Exception from a.cpp:1:", ""));
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Cache {
         if self.network() == Network::Offline {
             return Err(download.missing("it is not in the cache and downloads are off (--offline)"));
         }
-        let folder = self.subdir("downloads")?;
+        let folder = self.subdir(super::rooms::DOWNLOADS)?;
         let partial = folder.join(format!("{}.partial", download.file));
         let validator = folder.join(format!("{}.validator", download.file));
         let target = folder.join(download.file);

@@ -15,6 +15,7 @@ mod install;
 mod lock;
 mod pip;
 mod progress;
+pub mod rooms;
 mod untar;
 mod unzip;
 
@@ -40,7 +41,7 @@ pub fn safe_name(name: &str) -> String {
 }
 
 /// Folders of what was fetched.
-const FETCHED: [&str; 4] = ["runtime", "official_models", "archives", "fonts"];
+const FETCHED: [&str; 4] = [rooms::RUNTIME, rooms::MODELS, rooms::ARCHIVES, rooms::FONTS];
 
 /// Whether downloads are allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

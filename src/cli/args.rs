@@ -3,6 +3,7 @@
 //! the outside world here; `plan` does that.
 
 use super::bench::BenchCommand;
+use super::cache::CacheCommand;
 use super::engine::EngineCommand;
 use super::extract::ExtractCommand;
 use super::foreign;
@@ -117,6 +118,9 @@ pub enum Command {
     /// List and install the inference libraries
     #[command(subcommand)]
     Runtime(RuntimeCommand),
+    /// Show what the cache folder holds, and remove it
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Build, list, move and check TensorRT engines
     #[command(subcommand)]
     Engine(EngineCommand),

@@ -5,7 +5,7 @@ use super::model::onnx_of;
 use super::plan::pipeline_config;
 use super::table::{write_json, write_table, write_text};
 use crate::backend::onnxruntime::OnnxRuntime;
-use crate::backend::paddle::convert::{self, Converted};
+use crate::backend::paddle::convert::Converted;
 use crate::backend::tensorrt::builder::{Builder, Source};
 use crate::backend::tensorrt::cache::{EngineCache, Entry, Origin};
 use crate::backend::tensorrt::ffi::Library;
@@ -15,6 +15,7 @@ use crate::backend::tensorrt::recipe::{self, Arithmetic, Recipe};
 use crate::backend::tensorrt::{find, selftest};
 use crate::backend::{BackendName, LoadOptions, Onnx, Precision};
 use crate::cache::Cache;
+use crate::cache::rooms::CONVERTED;
 use crate::device::{self, Device, DeviceSpec, GpuId};
 use crate::error::{Error, Result};
 use crate::model::{HpiConfig, ResolvedModel, Store};
@@ -274,7 +275,7 @@ fn models_of(pipeline: &str) -> Result<Vec<ModelChoice>> {
 /// Folders of installed and of converted models.
 fn known_folders(cache: &Cache) -> Result<Vec<PathBuf>> {
     let mut folders: Vec<_> = Store::new(cache)?.list().iter().filter_map(|m| m.folder.clone()).collect();
-    folders.push(cache.root().join(convert::FOLDER));
+    folders.push(cache.root().join(CONVERTED));
     folders.sort();
     folders.dedup();
     Ok(folders)

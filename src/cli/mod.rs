@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod bench;
+pub mod cache;
 pub mod doctor;
 pub mod engine;
 pub mod extract;
@@ -96,6 +97,7 @@ fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
             page.render(&mut out).map_err(Error::io("write to", Path::new("standard output")))?;
         }
         Command::Model(command) => command.run(&plan::cache(global)?, &mut out)?,
+        Command::Cache(command) => command.run(&plan::cache(global)?, &mut out)?,
         Command::Engine(command) => command.run(&plan::cache(global)?, &mut out)?,
         Command::Runtime(command) => command.run(&plan::cache(global)?, &mut out)?,
         Command::Doctor(args) => return doctor::run(&args, global, &mut out),

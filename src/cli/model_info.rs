@@ -6,15 +6,15 @@ use crate::ops::resize_norm::{Interpolation, Normalize, Scale};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::PathBuf;
 
 /// A line of `model list --json`.
 pub(super) fn entry(model: &ModelStatus) -> Value {
-    let network = model.files.as_ref().and_then(|files| files.onnx.clone().or_else(|| Some(files.paddle.as_ref()?.program()?.to_owned())));
     json!({
         "name": model.name,
         "module": model.module,
         "pipelines": model.pipelines,
-        "path": network,
+        "path": model.files.as_ref().and_then(network),
         "folder": model.folder,
         "formats": model.files.as_ref().map(formats),
         "bytes": model.pinned.as_ref().map(|(bytes, _)| bytes),
@@ -35,6 +35,8 @@ pub(super) fn to_json(info: &ModelInfo) -> Value {
     let mut value = info.known.as_ref().map_or_else(|| json!({}), entry);
     value["name"] = json!(info.name);
     value["module"] = json!(info.module);
+    value["folder"] = json!(info.folder);
+    value["path"] = json!(info.files.as_ref().and_then(network));
     value["formats"] = json!(info.files.as_ref().map(formats));
     value["selected_backends"] = json!(info.hpi.selected);
     value["supported_backends"] = json!(info.hpi.supported);
@@ -56,8 +58,7 @@ pub(super) fn to_text(info: &ModelInfo) -> String {
     line("model", info.name.clone());
     line("module", info.module.as_str().into());
     let here = info.files.as_ref().map(|files| formats(files).join(", "));
-    let folder = info.known.as_ref().and_then(|known| known.folder.as_ref());
-    match (here, folder) {
+    match (here, &info.folder) {
         (Some(formats), Some(folder)) => line("here", format!("{formats} in {}", folder.display())),
         (Some(formats), None) => line("here", formats),
         (None, _) => line("here", format!("no; `hpinfer model pull {}` fetches it", info.name)),
@@ -103,6 +104,11 @@ fn known_lines(known: &ModelStatus, line: &mut impl FnMut(&str, String)) {
         line("", times.join(", "));
     }
     line("archive", format!("{} ({} MB)", known.archive_url, published.size_mb));
+}
+
+/// The file of the network that is taken first.
+fn network(files: &ModelFiles) -> Option<PathBuf> {
+    files.onnx.clone().or_else(|| Some(files.paddle.as_ref()?.program()?.to_owned()))
 }
 
 fn formats(files: &ModelFiles) -> Vec<&'static str> {

@@ -4,6 +4,7 @@
 use super::catalog::Known;
 use super::folder;
 use super::store::Integrity;
+use crate::cache::rooms::ARCHIVES;
 use crate::cache::{Cache, Download, Whole, sha256_file, write_atomic};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,7 @@ impl Sum {
 
 impl Record {
     fn path(cache: &Cache, model: &Known) -> PathBuf {
-        cache.root().join("archives").join(format!("{}.json", model.name))
+        cache.root().join(ARCHIVES).join(format!("{}.json", model.name))
     }
 
     /// What is remembered of a model; a record that cannot be read counts as none.

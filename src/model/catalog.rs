@@ -5,6 +5,7 @@ use super::inference_yml::InferenceYml;
 use super::spec::{ModelSpec, Module};
 use super::{labels, yaml};
 use crate::backend::DynamicShapes;
+use crate::cache::rooms::MODELS;
 use crate::cache::{Folder, Member, Wheel};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -209,7 +210,7 @@ impl OnnxWheel {
     /// The folder of the cache the network of the model called `name` lies in.
     pub fn folder(&self, name: &str) -> Folder<'_> {
         let Self { member, bytes, sha256, .. } = self;
-        let path = Path::new("official_models").join(name);
+        let path = Path::new(MODELS).join(name);
         Folder { path, members: vec![Member { from: member, to: Known::ONNX, bytes: *bytes, sha256: Some(sha256) }] }
     }
 

@@ -8,6 +8,7 @@ use super::hpi::{HpiHints, PerDevice, RankedBackend};
 use super::near::is_near;
 use super::spec::{ModelSpec, Module};
 use crate::backend::DynamicShapes;
+use crate::cache::rooms::MODELS;
 use crate::cache::{Cache, Network, Package, remove_aside, sha256_file};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -61,7 +62,9 @@ pub struct ModelInfo {
     pub name: String,
     /// What it is for.
     pub module: Module,
-    /// The network, where it is on this machine.
+    /// Its folder, where it is on this machine.
+    pub folder: Option<PathBuf>,
+    /// The network in it.
     pub files: Option<ModelFiles>,
     /// What surrounds the network: by its own file where it is on this machine, else by the recipes.
     pub spec: ModelSpec,
@@ -127,24 +130,26 @@ impl Store {
     /// [`Error::Missing`] for an unknown name; [`Error::Config`] when the model's own file cannot be read.
     pub fn describe(&self, name_or_folder: &str) -> Result<ModelInfo> {
         let path = Path::new(name_or_folder);
-        let (known, resolved) = match path.is_dir() {
+        let (known, folder, resolved) = match path.is_dir() {
             true => {
                 let resolved = folder::open(path)?;
-                (catalog::find(&resolved.name)?, Some(resolved))
+                (catalog::find(&resolved.name)?, Some(path.to_owned()), Some(resolved))
             }
             false => {
                 let known = self.find(name_or_folder)?;
-                (Some(known), self.locate(known).map(|found| folder::open_fetched(&found, known)).transpose()?)
+                let folder = self.locate(known);
+                let resolved = folder.as_deref().map(|folder| folder::open_fetched(folder, known)).transpose()?;
+                (Some(known), folder, resolved)
             }
         };
         let status = known.map(|known| self.status(known));
         match (resolved, known) {
             (Some(ResolvedModel { name, module, files, spec, hpi, .. }), _) => {
-                Ok(ModelInfo { name, module, files: Some(files), spec, hpi, known: status })
+                Ok(ModelInfo { name, module, folder, files: Some(files), spec, hpi, known: status })
             }
             (None, Some(known)) => {
                 let (name, hpi) = (known.name.clone(), known.hpi.clone());
-                Ok(ModelInfo { name, module: known.module, files: None, spec: known.spec()?, hpi, known: status })
+                Ok(ModelInfo { name, module: known.module, folder, files: None, spec: known.spec()?, hpi, known: status })
             }
             (None, None) => Err(Error::internal("model description", "neither a folder nor a name")),
         }
@@ -217,7 +222,7 @@ impl Store {
     }
 
     fn own_folder(&self, model: &Known) -> PathBuf {
-        self.cache.root().join("official_models").join(&model.name)
+        self.cache.root().join(MODELS).join(&model.name)
     }
 
     fn check(&self, model: &Known) -> Result<Integrity> {

@@ -1,9 +1,9 @@
 //! Classification: a picture → its most likely classes. Page orientation is a classification with four classes.
 
-use super::bounded;
 use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
 use super::picture::PictureModule;
+use super::{OddScores, bounded};
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
@@ -27,6 +27,7 @@ pub struct Classes {
 pub struct Classify {
     spec: ClassificationSpec,
     network: Network<resize_norm::cpu::Scratch>,
+    odd_scores: OddScores,
 }
 
 impl Classify {
@@ -53,7 +54,7 @@ impl Classify {
         if let Some(reason) = spec.crop.and_then(|crop| network.wrong_size(0, crop)) {
             return refused(reason);
         }
-        Ok(Self { spec, network })
+        Ok(Self { spec, network, odd_scores: OddScores::default() })
     }
 
     /// Names of the classes; none when the model names none.
@@ -111,6 +112,7 @@ impl Classify {
 
     fn classes(&self, scores: &[f32]) -> Classes {
         let ids = top(scores, self.spec.topk);
+        ids.iter().for_each(|&id| self.odd_scores.look(&self.info().model, scores[id]));
         Classes {
             scores: ids.iter().map(|&id| round_5(scores[id])).collect(),
             label_names: ids.iter().filter_map(|&id| self.spec.labels.get(id).cloned()).collect(),

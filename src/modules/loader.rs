@@ -11,6 +11,7 @@ use crate::backend::record::Recording;
 use crate::backend::select::{Libraries, Probe, Selector, Wanted};
 use crate::backend::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, Parallelism, Precision};
 use crate::cache::Cache;
+use crate::cache::rooms::COMPILED;
 use crate::device::{self, CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::image::Size;
@@ -210,6 +211,11 @@ impl Loader {
             let wanted = wanted.as_in(engine.info());
             engine = self.engine(wanted, &LoadOptions { cut: Cut::Classifier, ..load_options(&self.cache, &model, parallelism)? }, &[])?;
         }
+        if let [Some(height), _] = engine.io().picture_sides(0)
+            && height != h
+        {
+            return Err(described(&model, Error::config("", format!("the network takes lines {height} high, image_shape says {h}"))));
+        }
         let classes = match engine.output_kind() {
             OutputKind::Features(classifier) => Some(classifier.classes()),
             OutputKind::Original | OutputKind::Logits => {
@@ -218,7 +224,9 @@ impl Loader {
         };
         if let Some(classes) = classes.filter(|&classes| classes != spec.characters.len()) {
             // The blank is no character of the dictionary.
-            let reason = format!("the dictionary gives {} classes with the blank, the network has {classes}", spec.characters.len());
+            let known = spec.characters.len();
+            let space = if known == classes + 1 { "; the space is added here: leave it out at the end of the dictionary" } else { "" };
+            let reason = format!("the dictionary gives {known} classes with the blank, the network has {classes}{space}");
             return Err(described(&model, Error::config("", reason)));
         }
         let rule = if self.options.fast { fast_widths(engine.info().backend) } else { WidthRule::Reference };
@@ -322,6 +330,9 @@ impl Loader {
 
     fn engine(&self, wanted: Wanted, options: &LoadOptions, probe: &[Probe]) -> Result<Arc<dyn Engine>> {
         let engine = self.selector.load(wanted, options, probe)?;
+        if let Some(reason) = engine.io().takes_no_pictures() {
+            return Err(Error::config(format!("model {}", options.model), reason));
+        }
         Ok(recorded(engine, self.options.recording.as_ref()))
     }
 }
@@ -377,7 +388,7 @@ pub fn load_options(cache: &Cache, model: &ResolvedModel, parallelism: Paralleli
         is_pinned: model.is_pinned(),
         remedy: model.remedy.clone(),
         parallelism,
-        cache_dir: Some(cache.root().join("compiled")),
+        cache_dir: Some(cache.root().join(COMPILED)),
         ..LoadOptions::new(&model.name)
     })
 }

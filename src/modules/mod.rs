@@ -23,6 +23,7 @@ pub mod unwarp;
 
 use crate::error::{Error, Result};
 use crate::image::Size;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use classify::Classify;
 pub use detect::Detect;
@@ -37,6 +38,21 @@ pub use table::TableStructure;
 pub use text_detect::TextDetect;
 pub use text_recognise::TextRecognise;
 pub use unwarp::Unwarp;
+
+/// Notices that a network gives no probabilities: it was exported without its last step.
+#[derive(Debug, Default)]
+struct OddScores(AtomicBool);
+
+impl OddScores {
+    /// Looks at a score of `model`; says once what is wrong.
+    fn look(&self, model: &str, score: f32) {
+        if !(-1e-3..=1.001).contains(&score) && !self.0.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "{model}: a score of {score} is no probability; export the network with its Softmax (results stand as they are)"
+            );
+        }
+    }
+}
 
 /// Most pixels that a picture may have for a network, which needs a hundred times as many bytes.
 const MOST_PIXELS: u64 = 1 << 26;

@@ -102,10 +102,9 @@ impl<S: Default> Network<S> {
         self.engine.io()
     }
 
-    /// Most items that can share a run: the least of the fixed first dimensions of the inputs.
+    /// Most items that can share a run.
     pub fn max_batch(&self) -> usize {
-        let fixed = self.io().inputs.iter().filter_map(|input| input.dims.first().copied().flatten());
-        fixed.min().unwrap_or(usize::MAX).max(1)
+        self.io().most_items()
     }
 
     /// Whether an input of `shape` runs on this network's own engine.
@@ -115,9 +114,7 @@ impl<S: Default> Network<S> {
 
     /// Why input `index` (`[N, 3, H, W]`) does not take pictures of `size`; `None` when it does.
     pub fn wrong_size(&self, index: usize, size: Size) -> Option<String> {
-        let input = self.io().inputs.get(index);
-        let side = |axis: usize| input.and_then(|input| input.dims.get(axis).copied().flatten());
-        let (height, width) = (side(2), side(3));
+        let [height, width] = self.io().picture_sides(index);
         let fits = |fixed: Option<usize>, side: u32| fixed.is_none_or(|fixed| fixed == side as usize);
         if fits(height, size.height) && fits(width, size.width) {
             return None;

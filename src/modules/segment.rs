@@ -67,6 +67,7 @@ impl Segment {
             let output = session.outputs(1)?[0];
             if let (DeviceData::F32(scores), &[n, classes, h, w]) = (output.data, output.shape.dims())
                 && (n, h, w) == (pictures, height, width)
+                && classes > 1
             {
                 let mut labels = stream.alloc(pictures * pixels)?;
                 mask::cuda::argmax(&stream, scores, pictures, classes, &mut labels.slice_mut())?;
@@ -83,7 +84,7 @@ impl Segment {
             (Data::I64(data), [n, h, w] | [n, 1, h, w]) if (*n, *h, *w) == (pictures, height, width) => {
                 data.iter().map(|&v| self.label(v)).collect()
             }
-            (Data::F32(data), [n, classes, h, w]) if *classes > 0 && (*n, *h, *w) == (pictures, height, width) => {
+            (Data::F32(data), [n, classes, h, w]) if *classes > 1 && (*n, *h, *w) == (pictures, height, width) => {
                 let mut labels = vec![0; pictures * pixels];
                 for (scores, labels) in data.chunks_exact(classes * pixels).zip(labels.chunks_exact_mut(pixels)) {
                     mask::cpu::argmax(scores, *classes, labels)?;
@@ -92,7 +93,7 @@ impl Segment {
             }
             _ => {
                 let expected =
-                    format!("classes [{pictures}x{height}x{width}], or scores [{pictures} x classes x {height}x{width}], are expected");
+                    format!("classes [{pictures}x{height}x{width}], or scores [{pictures} x 2 or more x {height}x{width}], are expected");
                 Err(self.network.fault(format!("output {}; {expected}", output.shape)))
             }
         }

@@ -145,6 +145,15 @@ impl Model {
         }
     }
 
+    /// Whether some of its numbers are rounded by the range of all numbers of a run: INT8 as it comes of quantisation without calibration.
+    pub(crate) fn is_quantised_by_run(&self) -> bool {
+        fn quantised(graph: &proto::GraphProto) -> bool {
+            let bodies = |node: &proto::NodeProto| node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)).any(quantised);
+            graph.node.iter().any(|node| node.op_type().starts_with("DynamicQuantize") || bodies(node))
+        }
+        self.proto.graph.as_ref().is_some_and(quantised)
+    }
+
     /// The graph in the form that `target` runs fastest, see [`fold`](mod@fold), and without the faults of a converter, see [`mend`]: file
     /// bytes and what was done. The form for
     /// one library is slow in the other. What `cut` allows is left out at the end, see [`softmax_tail`] and [`classifier`].

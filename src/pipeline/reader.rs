@@ -251,7 +251,8 @@ impl TextReader {
                     (text, TextSource::Ocr)
                 }
             };
-            if text.score < self.score_thresh {
+            // Without a threshold all is kept, even what a network without its Softmax gives.
+            if self.score_thresh > 0.0 && text.score < self.score_thresh {
                 continue;
             }
             if frame.text.is_some() {

@@ -2,9 +2,10 @@
 //! weight, under the SIL Open Font Licence 1.1. It has all but 5 (❤ ❋ ɔ ʌ 𣇉) of the 6,623 characters of the
 //! Chinese recognition dictionary.
 
+use crate::cache::rooms::FONTS;
 use crate::cache::{Cache, Folder, Member, Package, Wheel};
 use crate::error::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Name on the command line.
 pub const NAME: &str = "font";
@@ -28,7 +29,7 @@ const FONT: Member<'static> = Member {
 const LICENCE: Member<'static> = Member { from: "zhplot/fonts/OFL.txt", to: "OFL.txt", bytes: 4_387, sha256: None };
 
 fn folder() -> Folder<'static> {
-    Folder { path: "fonts/noto-sans-sc".into(), members: vec![FONT, LICENCE] }
+    Folder { path: Path::new(FONTS).join("noto-sans-sc"), members: vec![FONT, LICENCE] }
 }
 
 fn path(cache: &Cache) -> PathBuf {

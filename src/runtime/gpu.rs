@@ -2,6 +2,7 @@
 //! they are, how they are installed.
 
 use super::{Found, Library, Origin, locate};
+use crate::cache::rooms::RUNTIME;
 use crate::cache::{Cache, Folder, Member, Package, Wheel};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -263,7 +264,7 @@ const CUDA_12: [Part; 7] = [
 impl Part {
     fn folder(&self) -> Folder<'static> {
         let members = self.members.iter().map(|&(name, bytes)| Member { from: name, to: name, bytes, sha256: None });
-        Folder { path: PathBuf::from(format!("runtime/{}-{}", self.wheel.project, self.wheel.version)), members: members.collect() }
+        Folder { path: PathBuf::from(format!("{RUNTIME}/{}-{}", self.wheel.project, self.wheel.version)), members: members.collect() }
     }
 
     /// Where its first member lies once it is installed.

@@ -2,6 +2,7 @@
 //! extension modules of CPython, so that a child process with a [`Python`] runs them; none of their Python code is used.
 
 use super::python::Python;
+use crate::cache::rooms::RUNTIME;
 use crate::cache::{Cache, Folder, Member, Package, Wheel};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -102,7 +103,7 @@ impl Project {
     }
 
     fn folder(&self, minor: u32) -> Folder<'static> {
-        Folder { path: format!("runtime/{}-{}-cp3{minor}", self.name, self.version).into(), members: self.members.to_vec() }
+        Folder { path: format!("{RUNTIME}/{}-{}-cp3{minor}", self.name, self.version).into(), members: self.members.to_vec() }
     }
 
     /// Installs the wheel for Python 3.`minor`, unless it is there.

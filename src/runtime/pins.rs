@@ -1,6 +1,7 @@
 //! The versions that are installed: wheel, checksum and the members worth unpacking, with their licences.
 
 use super::Library;
+use crate::cache::rooms::RUNTIME;
 use crate::cache::{Folder, Member, Wheel};
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ impl Pin {
     /// The folder of the cache it lies in; members keep their places in the wheel, which the libraries rely on.
     pub fn folder(&self) -> Folder<'static> {
         let members = self.members.iter().map(|&(name, bytes)| Member { from: name, to: name, bytes, sha256: None });
-        Folder { path: PathBuf::from(format!("runtime/{}-{}", self.wheel.project, self.wheel.version)), members: members.collect() }
+        Folder { path: PathBuf::from(format!("{RUNTIME}/{}-{}", self.wheel.project, self.wheel.version)), members: members.collect() }
     }
 }
 

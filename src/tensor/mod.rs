@@ -126,12 +126,13 @@ impl<'a> TensorRef<'a> {
         }
     }
 
-    /// The elements of an integer tensor; an error for floats.
+    /// The elements of a tensor of whole numbers, whatever its type; an error for others.
     pub fn to_i64(&self) -> Result<Vec<i64>> {
         match self.data {
             Data::I32(d) => Ok(d.iter().map(|&v| v.into()).collect()),
             Data::I64(d) => Ok(d.to_vec()),
-            Data::F32(_) => Err(Error::internal("tensor", "integers expected, float32 found")),
+            Data::F32(d) if d.iter().all(|v| v.fract() == 0.0) => Ok(d.iter().map(|&v| v as i64).collect()),
+            Data::F32(_) => Err(Error::internal("tensor", "whole numbers expected, others found")),
         }
     }
 }

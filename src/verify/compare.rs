@@ -141,15 +141,19 @@ struct Detections<'a> {
 
 impl<'a> Detections<'a> {
     fn of(outputs: &'a [Output]) -> Option<Self> {
-        let [rows, counts, masks @ ..] = outputs else { return None };
+        let [rows, others @ ..] = outputs else { return None };
         let (Values::F32(values), [_, COLUMNS]) = (&rows.values, rows.shape.dims()) else { return None };
-        if !counts.values.are_integers() || masks.len() > 1 {
-            return None;
-        }
-        let counts: Vec<usize> = counts.values.iter().map(|n| n as usize).collect();
+        let (counts, masks): (Vec<usize>, _) = match others {
+            // Of one picture, for nobody counts them: the class tells them from numbers of another kind.
+            [] if values.iter().step_by(COLUMNS).all(|class| class.fract() == 0.0) => (vec![values.len() / COLUMNS], None),
+            [counts, masks @ ..] if counts.values.are_integers() && masks.len() <= 1 => {
+                (counts.values.iter().map(|n| n as usize).collect(), masks.first())
+            }
+            _ => return None,
+        };
         let whole = counts.iter().sum::<usize>() * COLUMNS == values.len();
         let names = outputs.iter().map(|o| o.name.as_str()).collect();
-        whole.then(|| Self { rows: values, counts, masks: masks.first(), names })
+        whole.then(|| Self { rows: values, counts, masks, names })
     }
 
     fn compare(&self, other: &Self) -> Result<Vec<Difference>, String> {
@@ -263,6 +267,10 @@ mod tests {
         assert!(!across[0].within(1.0));
         let lost = compare(&detections(&[a, b], &[2], &[0; 4]), &detections(&[a], &[1], &[0; 2])).unwrap();
         assert_eq!(lost[0].boxes, Some(Share { equal: 1, of: 2 }));
+        let [uncounted, turned] = [[a, b], [b, a]].map(|rows| [floats(&[2, 6], &rows.concat())]);
+        assert_eq!(compare(&uncounted, &turned).unwrap()[0].boxes, Some(Share { equal: 2, of: 2 }));
+        let probabilities = [floats(&[1, 6], &[0.1, 0.2, 0.3, 0.1, 0.2, 0.1])];
+        assert_eq!(compare(&probabilities, &probabilities).unwrap()[0].kind, Kind::Numbers, "six classes are no box");
         let none = compare(&detections(&[], &[0], &[]), &detections(&[], &[0], &[])).unwrap();
         assert!(none.iter().all(|d| d.within(0.0)));
     }

@@ -106,16 +106,21 @@ impl Backend for OnnxRuntime {
 }
 
 impl OnnxRuntime {
-    fn engine(&self, options: &LoadOptions, Graph { onnx, output }: Graph) -> Result<Arc<dyn Engine>> {
+    fn engine(&self, options: &LoadOptions, graph: Graph) -> Result<Arc<dyn Engine>> {
         if let Some(target) = &self.gpu {
-            return gpu::load(&self.environment, &self.version, target, options, &onnx, output);
+            return gpu::load(&self.environment, &self.version, target, options, graph);
         }
-        let session = self.commit(options, &onnx).map_err(|e| {
-            let next_step = "check the file with `hpinfer model verify`, or choose another backend";
-            Error::backend("onnx_runtime", format!("model {} ({onnx}): {e}", options.model), next_step)
+        let session = self.commit(options, &graph.onnx).map_err(|e| {
+            let next_step = match options.is_pinned {
+                true => "check the file with `hpinfer model verify`, or choose another backend",
+                false => {
+                    "see that all its files are there and that this version knows its IR version and operators, or choose another backend"
+                }
+            };
+            Error::backend("onnx_runtime", format!("model {} ({}): {e}", options.model, graph.onnx), next_step)
         })?;
         let specs = |outlets: &[Outlet]| outlets.iter().map(|o| spec_of(&options.model, o)).collect::<Result<Vec<_>>>();
-        let io = IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? };
+        let io = graph.io(IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? });
         io.require_float_inputs(BackendName::OnnxRuntime, &options.model)?;
         let shared = ffi::SharedSession::new(session)?;
         let info = RunInfo {
@@ -129,14 +134,12 @@ impl OnnxRuntime {
             profiles: Vec::new(),
             stand_in: None,
         };
-        Ok(Arc::new(OrtEngine { session: Arc::new(shared), spec: EngineSpec { io, info, output } }))
+        Ok(Arc::new(OrtEngine { session: Arc::new(shared), spec: EngineSpec { io, info, output: graph.output } }))
     }
 }
 
 fn spec_of(model: &str, outlet: &Outlet) -> Result<TensorSpec> {
-    let unsupported = |what: String| {
-        Error::backend("onnx_runtime", format!("model {model}: tensor `{}` is {what}", outlet.name()), "use a model with dense tensors")
-    };
+    let unsupported = |what: String| Error::backend("onnx_runtime", format!("model {model}: `{}` is {what}", outlet.name()), super::TYPES);
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
         return Err(unsupported("not a tensor".into()));
     };

@@ -9,6 +9,7 @@ use super::child::{Child, Fault, told};
 use super::params;
 use super::program::{PaddleFiles, file_name, read_io, weights};
 use super::verdict::Verdict;
+use crate::cache::rooms::CONVERTED;
 use crate::cache::{Cache, Progress, publish, sha256, write_atomic};
 use crate::error::{Error, Result};
 use crate::onnx::{Model, mend};
@@ -23,9 +24,6 @@ const SCRIPT: &str = include_str!("convert.py");
 
 /// Grows whenever a conversion gives another graph than before with the same converter.
 const CONVERSION_VERSION: u32 = 3;
-
-/// Folder of the cache that holds converted models.
-pub const FOLDER: &str = "converted";
 
 /// How long a conversion may take; the largest models of the list take half a minute.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -62,7 +60,7 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
     };
     let key = sha256(format!("{hash} paddle2onnx {} {CONVERSION_VERSION}", part.version()).as_bytes());
     let name = file_name(model, &key);
-    let place = |ending: &str| cache.root().join(FOLDER).join(format!("{name}.{ending}"));
+    let place = |ending: &str| cache.root().join(CONVERTED).join(format!("{name}.{ending}"));
     let (converted, refusal) = (Converted { onnx: place("onnx"), key }, place("refused.json"));
     if converted.onnx.is_file() {
         return Ok(converted);
@@ -77,7 +75,7 @@ pub fn to_onnx(cache: &Cache, model: &str, files: &PaddleFiles, hash: &str) -> R
     let expected = read_io(program)?; // a file that is no program is told before anything is installed
     params::check(&files.params, files.pdmodel.as_deref().and_then(weights))?;
     let runtime = part.ensure(cache)?;
-    let folder = cache.subdir(FOLDER)?;
+    let folder = cache.subdir(CONVERTED)?;
     let _lock = cache.lock(&name)?;
     if converted.onnx.is_file() {
         return Ok(converted); // by another process, while this one waited

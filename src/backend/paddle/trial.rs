@@ -7,6 +7,7 @@ use super::program::{PaddleFiles, file_name, read_io};
 use super::verdict::Verdict;
 use crate::backend::openvino::hint;
 use crate::backend::{BackendName, FixedSize, IoSpec, LoadOptions, TensorSpec};
+use crate::cache::rooms::TRIALS;
 use crate::cache::{Cache, Progress, sha256, sha256_file};
 use crate::device::CpuInfo;
 use crate::error::{Error, Result};
@@ -20,9 +21,6 @@ const SCRIPT: &str = include_str!("trial.py");
 
 /// Grows whenever a trial asks more of a program than before.
 const TRIAL_VERSION: u32 = 1;
-
-/// Folder of the cache that holds the findings.
-const FOLDER: &str = "trials";
 
 /// How long a trial may take, by the clock and in processor time of all cores; the largest models take half a minute.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -71,7 +69,7 @@ impl Trials {
         };
         let program = files.for_openvino().map_err(refused)?;
         let key = self.key(options, program)?;
-        let path = self.cache.root().join(FOLDER).join(format!("{}.json", file_name(model, &key)));
+        let path = self.cache.root().join(TRIALS).join(format!("{}.json", file_name(model, &key)));
         if let Some(verdict) = Verdict::read(&path) {
             return verdict.heed(&path).map(|()| program).map_err(refused);
         }
@@ -248,7 +246,7 @@ mod tests {
         let files = PaddleFiles { pdmodel: Some(path.clone()), pir: None, params };
         let message = trials.require(&options(), &files).unwrap_err().to_string();
         assert!(message.contains("the library did not open"), "{message}");
-        assert!(!folder.path().join(FOLDER).exists());
+        assert!(!folder.path().join(TRIALS).exists());
     }
 
     #[test]

@@ -11,6 +11,7 @@
 use super::file::{self, Refusal};
 use super::fit::Fit;
 use super::outside::Outside;
+use crate::cache::rooms::ENGINES;
 use crate::cache::{Cache, lock_file, safe_name, sha256};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -22,9 +23,6 @@ use std::time::SystemTime;
 
 /// Grows whenever this program gives the library other graphs, options or calls for the same recipe.
 pub const SHIM_VERSION: u32 = 1;
-
-/// Folder of the user's cache with engines; below a model's folder it is `.cache/tensorrt`.
-const FOLDER: &str = "engines";
 
 /// Size of all engines in a folder above which the longest unused go, in bytes.
 pub const DEFAULT_LIMIT: u64 = 20 << 30;
@@ -195,7 +193,7 @@ impl EngineCache {
     /// The folder for engines that do not lie beside their models: the one the user named for all, else that of the cache,
     /// for models without a folder that can be written. It need not exist.
     pub fn folder(&self) -> PathBuf {
-        self.cache.engine_dir().map_or_else(|| self.cache.root().join(FOLDER), Path::to_owned)
+        self.cache.engine_dir().map_or_else(|| self.cache.root().join(ENGINES), Path::to_owned)
     }
 
     /// The folder for engines beside their model, unless the user named one for all.

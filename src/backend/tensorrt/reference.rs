@@ -78,6 +78,15 @@ pub fn elements(tensor: TensorRef<'_>) -> Output {
 /// Greatest scores of a detector that are compared: which of nearly equal rows comes first differs between engines.
 const SCORES: usize = 50;
 
+/// Whether `rows` are those of a detector: a class each, or the number of them behind them.
+fn of_detector(dims: &[usize], rows: &[f32], others: &[(Shape, Output)]) -> bool {
+    let is_counted = matches!(others, [(_, (true, _)), ..]);
+    match dims {
+        [_, 6] => is_counted || rows.iter().step_by(6).all(|class| class.fract() == 0.0),
+        _ => is_counted && rows.len() == 1,
+    }
+}
+
 /// What `engine` makes of each of `feeds`, to be compared with what another makes of them: its outputs; of a detector's rows the
 /// greatest scores.
 ///
@@ -89,7 +98,7 @@ pub fn answers(engine: &dyn Engine, feeds: &[Feed]) -> Result<Vec<Vec<Output>>> 
     for outputs in outputs(engine, feeds, read)? {
         let scores = match &outputs[..] {
             // Where nothing is found some graphs answer with a single number.
-            [(shape, (false, rows)), (_, (true, _)), ..] if matches!(shape.dims(), [_, 6]) || rows.len() == 1 => {
+            [(shape, (false, rows)), others @ ..] if of_detector(shape.dims(), rows, others) => {
                 let mut scores: Vec<f32> = rows.iter().skip(1).step_by(6).copied().collect();
                 scores.sort_by(|a, b| b.total_cmp(a));
                 scores.resize(SCORES, 0.0);

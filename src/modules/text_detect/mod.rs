@@ -107,9 +107,13 @@ struct Scratch {
 }
 
 impl TextDetect {
-    /// A detector that runs `engines` by the rules of `spec`.
-    pub fn new(engines: impl Into<Engines>, spec: TextDetectionSpec) -> Self {
-        Self { spec, network: Network::new(engines) }
+    /// A detector that runs `engines` by the rules of `spec`. A network of one size gets pictures of that, as in PaddleOCR.
+    pub fn new(engines: impl Into<Engines>, mut spec: TextDetectionSpec) -> Self {
+        let network = Network::new(engines);
+        if let [Some(height), width] = network.io().picture_sides(0).map(|side| side.and_then(|side| u32::try_from(side).ok())) {
+            spec.resize = DetResize::Fixed { size: Size::new(width.unwrap_or_default(), height), keep_ratio: width.is_none() };
+        }
+        Self { spec, network }
     }
 
     /// What runs.

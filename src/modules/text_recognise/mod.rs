@@ -2,6 +2,7 @@
 
 mod gpu;
 
+use super::OddScores;
 use crate::backend::{Engine, Pool, RunInfo, Session, host};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, PictureRef, Resident, Size};
@@ -29,6 +30,8 @@ pub enum WidthRule {
     Tight(u32),
     /// That, or the reference's where it is less.
     Narrower(u32),
+    /// The one that the network takes, whatever the line: as in PaddleOCR.
+    Fixed(u32),
 }
 
 impl WidthRule {
@@ -42,6 +45,7 @@ impl WidthRule {
             Self::Reference => reference,
             Self::Tight(step) => tight(step),
             Self::Narrower(step) => tight(step).min(reference),
+            Self::Fixed(width) => width,
         };
         width.min(MOST_WIDTH_PX)
     }
@@ -77,6 +81,7 @@ pub struct TextRecognise {
     engine: Arc<dyn Engine>,
     ending: Ending,
     workers: Pool<Worker>,
+    odd_scores: OddScores,
 }
 
 /// What follows the engine.
@@ -104,8 +109,10 @@ struct Scratch {
 }
 
 impl TextRecognise {
-    /// A recogniser that runs `engine` by the rules of `spec`.
+    /// A recogniser that runs `engine` by the rules of `spec`; `rule` counts where the network takes more than one width.
     pub fn new(engine: Arc<dyn Engine>, spec: TextRecognitionSpec, rule: WidthRule) -> Self {
+        let [_, width] = engine.io().picture_sides(0);
+        let rule = width.and_then(|width| u32::try_from(width).ok()).map_or(rule, WidthRule::Fixed);
         let ending = match engine.output_kind() {
             OutputKind::Original => Ending::Decode(ScoreKind::Probabilities),
             OutputKind::Logits => Ending::Decode(ScoreKind::Logits),
@@ -113,7 +120,7 @@ impl TextRecognise {
         };
         let (most, own) = (engine.most_sessions(), engine.clone());
         let make = move || Ok(Worker { session: own.session()?, scratch: Scratch::default() });
-        Self { spec, rule, engine, ending, workers: Pool::with_most(most, make) }
+        Self { spec, rule, engine, ending, workers: Pool::with_most(most, make), odd_scores: OddScores::default() }
     }
 
     /// What runs.
@@ -129,6 +136,7 @@ impl TextRecognise {
     /// Most of `lines` lines that share an input of the width `width` on the network's own engine; all of them where that runs
     /// none so wide, but another in its place.
     pub fn together(&self, lines: usize, width: u32) -> usize {
+        let lines = self.engine.io().most_items().min(lines);
         let own = |count: &usize| self.engine.runs_itself(&[self.input_shape(*count, width)]);
         (1..=lines).rev().find(own).unwrap_or(lines)
     }
@@ -234,6 +242,7 @@ impl TextRecognise {
     }
 
     fn text(&self, decoded: &ctc::Decoded) -> Text {
+        self.odd_scores.look(&self.info().model, decoded.score);
         let text = decoded.classes.iter().map(|&c| self.spec.characters[c as usize].as_str()).collect();
         Text { text, score: decoded.score }
     }

@@ -4,10 +4,10 @@
 
 mod ffi;
 
+use crate::backend::rewrite::Graph;
 use crate::backend::{BackendName, Engine, EngineSpec, Format, GpuSession, IoSpec, LoadOptions, Onnx, RunInfo, Session};
 use crate::device::{DeviceBuffer, DeviceSliceMut, Gpu, Stream};
 use crate::error::{Error, Result};
-use crate::onnx::OutputKind;
 use crate::tensor::device::DeviceTensor;
 use crate::tensor::{Shape, TensorRef};
 use ort::environment::Environment;
@@ -35,17 +35,17 @@ pub(super) fn load(
     version: &str,
     target: &Target,
     options: &LoadOptions,
-    onnx: &Onnx,
-    output: OutputKind,
+    graph: Graph,
 ) -> Result<Arc<dyn Engine>> {
     for library in &target.before {
         ffi::keep_loaded(library).map_err(|reason| unusable(&target.gpu, &options.model, reason))?;
     }
-    let recipe = Recipe { environment: environment.clone(), gpu: target.gpu.clone(), onnx: onnx.clone(), model: options.model.clone() };
+    let recipe =
+        Recipe { environment: environment.clone(), gpu: target.gpu.clone(), onnx: graph.onnx.clone(), model: options.model.clone() };
     // The first shows what the network has, and whether all of this works at all.
     let (session, stream) = recipe.commit()?;
     let specs = |outlets: &[Outlet]| outlets.iter().map(|o| super::spec_of(&options.model, o)).collect::<Result<Vec<_>>>();
-    let io = IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? };
+    let io = graph.io(IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? });
     io.require_float_inputs(BackendName::OnnxRuntime, &options.model)?;
     let info = RunInfo {
         model: options.model.clone(),
@@ -59,7 +59,7 @@ pub(super) fn load(
         stand_in: None,
     };
     let first = Mutex::new(Some((session, stream)));
-    Ok(Arc::new(CudaEngine { recipe, first, spec: EngineSpec { io, info, output } }))
+    Ok(Arc::new(CudaEngine { recipe, first, spec: EngineSpec { io, info, output: graph.output } }))
 }
 
 fn unusable(gpu: &Gpu, model: &str, reason: impl std::fmt::Display) -> Error {

@@ -1,0 +1,114 @@
+//! What the cache consists of, for those who want to see what takes its space, or to have that back.
+
+use super::{Cache, atomic};
+use crate::error::{Error, Result};
+use std::fs;
+use walkdir::WalkDir;
+
+/// Folder of libraries.
+pub const RUNTIME: &str = "runtime";
+/// Folder of downloaded models.
+pub const MODELS: &str = "official_models";
+/// Folder of what the archives of models held.
+pub const ARCHIVES: &str = "archives";
+/// Folder of fonts.
+pub const FONTS: &str = "fonts";
+/// Folder of models converted to ONNX.
+pub const CONVERTED: &str = "converted";
+/// Folder of the forms of graphs that engines run fastest, and of what engines compile of them.
+pub const COMPILED: &str = "compiled";
+/// Folder of the engines of TensorRT.
+pub const ENGINES: &str = "engines";
+/// Folder of the engines that were measured as the fastest.
+pub const CHOICES: &str = "choices";
+/// Folder of what became of models that are opened in a process of their own first.
+pub const TRIALS: &str = "trials";
+/// Folder of downloads under way.
+pub const DOWNLOADS: &str = "downloads";
+
+/// A part of the cache that can be removed alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Its name, that of its first folder.
+    pub folders: &'static [&'static str],
+    /// What is kept there.
+    pub what: &'static str,
+    /// Whether runs make it again of what else is here, in seconds and without a network.
+    pub is_made_here: bool,
+}
+
+/// What engines lie below beside their models.
+const BESIDE: &str = ".cache";
+
+/// All parts of the cache but its locks.
+pub const ROOMS: [Room; 8] = [
+    Room { folders: &[MODELS, ARCHIVES], what: "downloaded models", is_made_here: false },
+    Room { folders: &[RUNTIME], what: "inference libraries", is_made_here: false },
+    Room { folders: &[FONTS], what: "fonts of saved pictures", is_made_here: false },
+    Room {
+        folders: &[ENGINES, "converted/.cache"],
+        what: "engines of TensorRT, but for those beside downloaded models",
+        is_made_here: false,
+    },
+    Room { folders: &[DOWNLOADS], what: "downloads that did not end", is_made_here: false },
+    Room { folders: &[CONVERTED], what: "models converted to ONNX", is_made_here: true },
+    Room { folders: &[COMPILED], what: "graphs rewritten and compiled for an engine", is_made_here: true },
+    Room { folders: &[CHOICES, TRIALS], what: "what was measured: the fastest engine of each model", is_made_here: true },
+];
+
+impl Room {
+    /// What the user calls it.
+    pub fn name(&self) -> &'static str {
+        self.folders[0]
+    }
+
+    /// Files there, and the bytes they take.
+    pub fn occupied(&self, cache: &Cache) -> (usize, u64) {
+        let folders = self.folders.iter().map(|folder| cache.root().join(folder));
+        let is_own = |entry: &walkdir::DirEntry| entry.depth() != 1 || entry.file_name() != BESIDE;
+        let entries = folders.flat_map(|folder| WalkDir::new(folder).into_iter().filter_entry(is_own).flatten());
+        let lengths = entries.filter_map(|entry| entry.metadata().ok().filter(fs::Metadata::is_file)).map(|meta| meta.len());
+        lengths.fold((0, 0), |(files, bytes), length| (files + 1, bytes + length))
+    }
+
+    /// Removes all that is there. A run that uses it goes on; one that installs something there at this moment fails.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for the first entry that cannot be removed.
+    pub fn clear(&self, cache: &Cache) -> Result<()> {
+        for folder in self.folders.iter().map(|folder| cache.root().join(folder)).filter(|folder| folder.exists()) {
+            for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
+                let entry = entry.map_err(Error::io("read", &folder))?;
+                if entry.file_name() != BESIDE {
+                    atomic::remove(&entry.path()).map_err(|e| cache.refused("remove", &entry.path(), &e))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_counted_and_cleared_without_the_engines_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(folder.path())).unwrap();
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, [0; 10]).unwrap();
+        };
+        ["converted/a.onnx", "converted/sub/b.onnx", "converted/.cache/tensorrt/c.engine", "locks/d.lock"].into_iter().for_each(write);
+        let room = |name: &str| ROOMS.into_iter().find(|room| room.name() == name).unwrap();
+        assert_eq!(room(CONVERTED).occupied(&cache), (2, 20));
+        assert_eq!(room(ENGINES).occupied(&cache), (1, 10));
+        room(CONVERTED).clear(&cache).unwrap();
+        assert_eq!((room(CONVERTED).occupied(&cache), room(ENGINES).occupied(&cache)), ((0, 0), (1, 10)));
+        ROOMS.iter().try_for_each(|room| room.clear(&cache)).unwrap();
+        assert!(ROOMS.iter().all(|room| room.occupied(&cache) == (0, 0)));
+        assert!(folder.path().join("locks/d.lock").exists(), "others may hold it");
+    }
+}
