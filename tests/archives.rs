@@ -125,6 +125,10 @@ fn an_archive_is_fetched_once_and_verified_ever_after() {
     write_model(mine.path());
     let (_, text) = machine.run(&["model", "info", mine.path().to_str().unwrap(), "--offline"]);
     assert!(text.contains(&format!("pdmodel in {}\n", mine.path().display())), "not the one of this name in the cache: {text}");
+    let (_, text) = machine.run(&["model", "info", mine.path().to_str().unwrap(), "--offline", "--json"]);
+    let info: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(info["folder"], mine.path().to_str().unwrap());
+    assert_eq!(info["path"], mine.path().join("inference.pdmodel").to_str().unwrap());
 
     // Changed contents are noticed by `verify`, changed lengths by every run; both are replaced.
     let params = machine.cache().join("official_models/ResNet18/inference.pdiparams");

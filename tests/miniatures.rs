@@ -1,6 +1,8 @@
 //! Every kind of network of the pipelines with one network, on the real engines: miniatures whose outputs are known by
 //! heart (`fixtures/miniatures/make.py`), from a picture file to the results, the JSON file and the drawn picture.
 
+use hpinfer::onnx::Model;
+use hpinfer::onnx::proto::{tensor_shape_proto::dimension, type_proto};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,6 +58,24 @@ fn classes() {
         assert_eq!((&lines[0]["class_ids"], &lines[0]["label_names"]), (&json!([0, 1]), &json!(["red", "green"])));
         assert_eq!(lines[1]["label_names"][0], "blue");
     });
+}
+
+#[test]
+fn a_network_for_several_pictures_at_once_is_refused_when_it_is_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::copy(model("classify").join("inference.yml"), folder.path().join("inference.yml")).expect("copied");
+    let mut network = Model::read(&model("classify").join("inference.onnx")).expect("a model");
+    let input = &mut network.proto.graph.as_mut().expect("a graph").input[0];
+    let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_mut().and_then(|kind| kind.value.as_mut()) else {
+        panic!("a tensor")
+    };
+    tensor.shape.as_mut().expect("a shape").dim[0].value = Some(dimension::Value::DimValue(4));
+    std::fs::write(folder.path().join("inference.onnx"), network.to_bytes()).expect("written");
+    let red = picture(folder.path(), "red.png", (12, 9), [255, 0, 0], [255, 0, 0]);
+    for flags in [&[][..], &["--backend", "openvino"], &["--batch-size", "4"]] {
+        let (code, lines, said) = hpinfer("image_classification", folder.path(), flags, &[&red]);
+        assert!(code == Some(2) && lines.is_empty() && said.contains("takes 4 items a run, no fewer"), "{flags:?}: {said}");
+    }
 }
 
 /// The same network as Paddle saves it: in Paddle's own engine, a child process, and converted. Installs both from PyPI

@@ -14,6 +14,7 @@ pub mod openvino;
 pub mod paddle;
 mod probe;
 pub mod record;
+pub(crate) mod reference;
 mod rewrite;
 pub(crate) mod sample;
 pub mod select;

@@ -4,8 +4,8 @@
 //! A model without ONNX it reads as `.pdmodel`, unchanged, after a trial in another process (`paddle/trial.rs`).
 
 use super::paddle::trial::Trials;
+use super::reference::outputs_by_batch;
 use super::rewrite::{self, Graph};
-use super::tensorrt::reference::outputs_by_batch;
 use super::{
     Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOptions, Onnx, OpenReference, PaddleProgram, Precision, RunInfo, Session,
     TensorSpec,

@@ -1,6 +1,6 @@
 //! Runs that measure an engine.
 
-use super::tensorrt::reference::{self, Feed, Output, difference};
+use super::reference::{self, Feed, Output, difference};
 use super::{Engine, Parallelism, RunInfo, Session, TensorSpec, host, sample};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -9,6 +9,9 @@ use crate::tensor::Shape;
 use crate::trace::Transfers;
 use rustix::time::{ClockId, clock_gettime};
 use std::mem::{Discriminant, discriminant};
+
+/// Most elements of an input: those of eight pictures of 64 megapixels.
+const MOST_ELEMENTS: usize = 8 * 3 * (1 << 26);
 
 /// What one run of a measurement feeds: inputs by name, all elements of one value.
 #[derive(Clone, Debug)]
@@ -39,6 +42,12 @@ impl Probe {
         }
         let own = |axis: usize| if shape.dims().len() == dims.len() { shape.dims()[axis] } else { 1 };
         let dims: Vec<usize> = dims.iter().enumerate().map(|(axis, fixed)| fixed.unwrap_or_else(|| own(axis))).collect();
+        let elements = dims.iter().try_fold(1_usize, |product, &side| product.checked_mul(side));
+        if elements.is_none_or(|elements| elements > MOST_ELEMENTS) {
+            let info = engine.info();
+            let reason = format!("model {}: input `{name}` of {dims:?} is larger than any picture may be", info.model);
+            return Err(Error::backend(info.backend.as_str(), reason, "export it for pictures of another size"));
+        }
         Ok((Shape::try_from_slice(&dims)?, value))
     }
 
@@ -145,6 +154,17 @@ mod tests {
         });
         let probe = [Probe::only(Shape::new(&[2, 3, 512, 512]))];
         run_time_ms(&engine, &probe, Parallelism { streams: 1, threads_per_stream: 1 }, &Device::Cpu).unwrap();
+    }
+
+    #[test]
+    fn a_network_for_pictures_larger_than_any_is_refused_before_they_are_made() {
+        for side in [1 << 20, 1 << 31, usize::MAX] {
+            let engine = FakeEngine::with_io("m", &[("x", &[Some(1), Some(3), Some(side), Some(side)])], 1, |_| Ok(Vec::new()));
+            let parallelism = Parallelism { streams: 1, threads_per_stream: 1 };
+            let message =
+                run_time_ms(&engine, &[Probe::only(Shape::new(&[1, 3, 8, 8]))], parallelism, &Device::Cpu).unwrap_err().to_string();
+            assert!(message.contains("input `x` of [1, 3, "), "{message}");
+        }
     }
 
     #[test]

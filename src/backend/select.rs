@@ -6,9 +6,9 @@ use super::choices::Measured;
 use super::opened::Backends;
 use super::paddle::convert::{Converted, to_onnx};
 use super::probe::{Answer, run_time_ms};
+use super::reference::{self, difference};
 use super::tensorrt::background::Builds;
 use super::tensorrt::cache::EngineCache;
-use super::tensorrt::reference::{self, difference};
 use super::tensorrt::session::Prepared;
 use super::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Precision};
 use crate::cache::rooms::CHOICES;
@@ -263,8 +263,9 @@ impl Selector {
                 Ok((engine, is_for_good.then_some(measured)))
             }
             None => {
-                // The one that others are compared with says best what is wrong with a network.
-                let told = failures.iter().position(|(name, _)| *name == BackendName::OnnxRuntime).unwrap_or_default();
+                // The one that others are compared with says best what is wrong with a network, if it could look at it.
+                let saw_it = |(name, _): &(BackendName, Error)| *name == BackendName::OnnxRuntime && self.backends.open(*name).is_ok();
+                let told = failures.iter().position(saw_it).unwrap_or_default();
                 for (name, e) in failures.iter().enumerate().filter(|(at, _)| *at != told).map(|(_, failure)| failure) {
                     tracing::warn!("{}: {name} does not run it either (-vv says all of it): {}", options.model, gist(&e.to_string()));
                     tracing::debug!("{e}");
@@ -300,7 +301,8 @@ impl Selector {
 /// up at the end.
 fn gist(message: &str) -> &str {
     let lines = || message.lines().map(str::trim).filter(|line| !line.is_empty());
-    let is_place = |line: &&str| line.contains("Exception from ") || line.contains(" failed at src/") || line.starts_with("FrontEnd API");
+    let places = ["Exception from ", " failed at src/", "FrontEnd API", "Loading input model", "While validating node"];
+    let is_place = |line: &&str| places.iter().any(|place| line.contains(place));
     let summary = lines().rfind(|line| line.starts_with("-- ") && !line.ends_with(':'));
     summary.or_else(|| lines().find(|line| !is_place(line))).or_else(|| lines().next()).unwrap_or_default()
 }
@@ -365,6 +367,36 @@ mod tests {
         loads(2);
         age();
         loads(1); // both ran: that is for good
+    }
+
+    /// Refuses everything, in words of its own.
+    struct Refusing(&'static str);
+
+    impl Backend for Refusing {
+        fn name(&self) -> BackendName {
+            BackendName::Fake
+        }
+
+        fn load(&self, _: &LoadOptions) -> Result<Arc<dyn Engine>> {
+            Err(Error::input("m", self.0))
+        }
+    }
+
+    #[test]
+    fn where_no_engine_takes_a_model_onnx_runtime_says_why() {
+        let home = tempfile::tempdir().unwrap();
+        for hint in BACKENDS {
+            let selector = Selector::new(Cache::open(Some(home.path())).unwrap(), Libraries::default());
+            let engines = [(BackendName::OnnxRuntime, "bad operator"), (BackendName::OpenVino, "Exception from a.cpp:1:")];
+            for (name, says) in engines {
+                selector.backends.opened.lock().unwrap().insert(name.as_str(), Arc::new(Refusing(says)));
+            }
+            let wanted = Wanted { hint: Some(hint), ..Wanted::from(None) };
+            let Err(error) = selector.load(wanted, &LoadOptions::new("m"), &[Probe::only(Shape::new(&[1, 3, 8, 8]))]) else {
+                panic!("loaded")
+            };
+            assert!(error.to_string().contains("bad operator"), "{hint} first: {error}");
+        }
     }
 
     #[test]

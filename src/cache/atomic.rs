@@ -23,8 +23,11 @@ fn try_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     };
     fs::create_dir_all(folder)?;
     // The umask applies to the mode; the default of temporary files would hide the result from other users.
-    let mut file =
-        tempfile::Builder::new().prefix(".hpinfer-").suffix(".tmp").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(super::rooms::TEMPORARY)
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

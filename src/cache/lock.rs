@@ -53,7 +53,7 @@ impl Cache {
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) with the next step when the lock file cannot be made or the file system has no locks.
     pub fn lock(&self, name: &str) -> Result<Lock> {
-        let path = self.subdir("locks")?.join(format!("{name}.lock"));
+        let path = self.subdir(super::rooms::LOCKS)?.join(format!("{name}.lock"));
         lock_file(&path, name).map_err(|e| self.refused("lock", &path, &e))
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{Cache, atomic};
 use crate::error::{Error, Result};
-use std::fs;
+use std::path::PathBuf;
+use std::{fs, io};
 use walkdir::WalkDir;
 
 /// Folder of libraries.
@@ -33,12 +34,18 @@ pub struct Room {
     pub folders: &'static [&'static str],
     /// What is kept there.
     pub what: &'static str,
-    /// Whether runs make it again of what else is here, in seconds and without a network.
+    /// Whether any run makes it again by itself of what else is here.
     pub is_made_here: bool,
 }
 
+/// Folder of locks: others may hold them, so they stay.
+pub const LOCKS: &str = "locks";
+
 /// What engines lie below beside their models.
 const BESIDE: &str = ".cache";
+
+/// How names begin of what is being written.
+pub const TEMPORARY: &str = ".hpinfer-";
 
 /// All parts of the cache but its locks.
 pub const ROOMS: [Room; 8] = [
@@ -51,9 +58,9 @@ pub const ROOMS: [Room; 8] = [
         is_made_here: false,
     },
     Room { folders: &[DOWNLOADS], what: "downloads that did not end", is_made_here: false },
-    Room { folders: &[CONVERTED], what: "models converted to ONNX", is_made_here: true },
+    Room { folders: &[CONVERTED, TRIALS], what: "models converted to ONNX by paddle2onnx", is_made_here: false },
     Room { folders: &[COMPILED], what: "graphs rewritten and compiled for an engine", is_made_here: true },
-    Room { folders: &[CHOICES, TRIALS], what: "what was measured: the fastest engine of each model", is_made_here: true },
+    Room { folders: &[CHOICES], what: "which engine was measured as the fastest", is_made_here: true },
 ];
 
 impl Room {
@@ -71,12 +78,18 @@ impl Room {
         lengths.fold((0, 0), |(files, bytes), length| (files + 1, bytes + length))
     }
 
-    /// Removes all that is there. A run that uses it goes on; one that installs something there at this moment fails.
+    /// Removes all that is there, and says where a link leads that is left alone: others may use what lies behind it. A run that is
+    /// under way may miss what it has not opened yet; one that installs something there fails.
     ///
     /// # Errors
     /// [`Error::Config`] for the first entry that cannot be removed.
-    pub fn clear(&self, cache: &Cache) -> Result<()> {
+    pub fn clear(&self, cache: &Cache) -> Result<Option<PathBuf>> {
+        let mut linked = None;
         for folder in self.folders.iter().map(|folder| cache.root().join(folder)).filter(|folder| folder.exists()) {
+            if folder.is_symlink() {
+                linked = fs::read_link(&folder).ok();
+                continue;
+            }
             for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
                 let entry = entry.map_err(Error::io("read", &folder))?;
                 if entry.file_name() != BESIDE {
@@ -84,7 +97,29 @@ impl Room {
                 }
             }
         }
-        Ok(())
+        Ok(linked)
+    }
+}
+
+/// Refuses a folder with things that no cache of this program has: parts have everyday names, and a mistyped folder is not to lose them.
+///
+/// # Errors
+/// [`Error::Config`] that names the first.
+pub fn require_own(cache: &Cache) -> Result<()> {
+    let root = cache.root();
+    let is_known = |name: &str| name == LOCKS || name.starts_with(TEMPORARY) || ROOMS.iter().any(|room| room.folders.contains(&name));
+    let entries = match fs::read_dir(root) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(Error::io("read", root))?,
+    };
+    let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    match names.iter().find(|name| !is_known(name)) {
+        Some(stranger) => {
+            let reason = format!("`{stranger}` is none of ours, so nothing is removed there; move it away, or name the cache folder");
+            Err(Error::config(format!("cache {}", root.display()), reason))
+        }
+        None => Ok(()),
     }
 }
 
@@ -107,8 +142,23 @@ mod tests {
         assert_eq!(room(ENGINES).occupied(&cache), (1, 10));
         room(CONVERTED).clear(&cache).unwrap();
         assert_eq!((room(CONVERTED).occupied(&cache), room(ENGINES).occupied(&cache)), ((0, 0), (1, 10)));
-        ROOMS.iter().try_for_each(|room| room.clear(&cache)).unwrap();
+        ROOMS.iter().for_each(|room| assert_eq!(room.clear(&cache).unwrap(), None));
         assert!(ROOMS.iter().all(|room| room.occupied(&cache) == (0, 0)));
         assert!(folder.path().join("locks/d.lock").exists(), "others may hold it");
+    }
+
+    #[test]
+    fn what_is_not_ours_stays() {
+        let (folder, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let cache = Cache::open(Some(folder.path())).unwrap();
+        fs::write(shared.path().join("weights"), "x").unwrap();
+        std::os::unix::fs::symlink(shared.path(), folder.path().join(MODELS)).unwrap();
+        require_own(&cache).unwrap();
+        assert_eq!(ROOMS[0].clear(&cache).unwrap().unwrap(), shared.path());
+        assert!(shared.path().join("weights").exists());
+        fs::create_dir(folder.path().join("Documents")).unwrap();
+        let message = require_own(&cache).unwrap_err().to_string();
+        assert!(message.contains("`Documents` is none of ours"), "{message}");
+        require_own(&Cache::open(Some(&folder.path().join("none"))).unwrap()).unwrap();
     }
 }

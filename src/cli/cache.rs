@@ -2,7 +2,7 @@
 
 use super::table::{write_json, write_table, write_text};
 use crate::cache::Cache;
-use crate::cache::rooms::{ROOMS, Room};
+use crate::cache::rooms::{ROOMS, Room, require_own};
 use crate::error::Result;
 use crate::trace::plural;
 use serde_json::json;
@@ -17,9 +17,9 @@ pub enum CacheCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove what runs make again in seconds without a network, or the named parts of the cache
+    /// Remove what any run makes again by itself, or the named parts of the cache; runs under way may fail for want of those
     Clear {
-        /// Parts, as `cache list` names them [default: converted, compiled, choices]
+        /// Parts, as `cache list` names them [default: compiled, choices]
         #[arg(value_name = "PART", value_parser = room)]
         parts: Vec<Room>,
         /// Remove everything: the next run downloads again what it needs
@@ -59,12 +59,16 @@ impl CacheCommand {
                 write_text(out, &format!("{} in {}\n", mebibytes(total), cache.root().display()))
             }
             Self::Clear { parts, all } => {
+                require_own(cache)?;
                 let asked = |room: &Room| *all || parts.iter().any(|part| part.name() == room.name());
                 let usual = |room: &Room| parts.is_empty() && room.is_made_here;
                 for room in ROOMS.iter().filter(|room| asked(room) || usual(room)) {
                     let (files, bytes) = room.occupied(cache);
-                    room.clear(cache)?;
-                    write_text(out, &format!("{}: {}, {} removed\n", room.name(), plural(files, "file"), mebibytes(bytes)))?;
+                    let said = match room.clear(cache)? {
+                        Some(place) => format!("a link to {}, left alone", place.display()),
+                        None => format!("{}, {} removed", plural(files, "file"), mebibytes(bytes)),
+                    };
+                    write_text(out, &format!("{}: {said}\n", room.name()))?;
                 }
                 Ok(())
             }

@@ -178,7 +178,12 @@ impl Loader {
         };
         let spec = overrides.apply(spec.clone());
         let probe = [(640, 640), (736, 960), (960, 672), (544, 960)].map(|(h, w)| Probe::only(Shape::new(&[1, 3, h, w])));
-        Ok(TextDetect::new(self.shared_engines(choice, &model, &probe)?, spec))
+        let engines = self.shared_engines(choice, &model, &probe)?;
+        if let [None, Some(width)] = engines.whole.io().picture_sides(0) {
+            let reason = format!("the network takes pictures {width} wide and of any height; export it for any size, or for one");
+            return Err(described(&model, Error::config("", reason)));
+        }
+        Ok(TextDetect::new(engines, spec))
     }
 
     /// Opens a text recogniser.

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Part of every cache key of a rewritten graph: grows whenever a rewrite gives another graph than before.
-pub const REWRITE_VERSION: u32 = 5;
+pub const REWRITE_VERSION: u32 = 6;
 
 /// How much of the end of a graph may be left to what follows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,11 +147,13 @@ impl Model {
 
     /// Whether some of its numbers are rounded by the range of all numbers of a run: INT8 as it comes of quantisation without calibration.
     pub(crate) fn is_quantised_by_run(&self) -> bool {
-        fn quantised(graph: &proto::GraphProto) -> bool {
-            let bodies = |node: &proto::NodeProto| node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)).any(quantised);
-            graph.node.iter().any(|node| node.op_type().starts_with("DynamicQuantize") || bodies(node))
+        fn quantised(nodes: &[proto::NodeProto]) -> bool {
+            let bodies =
+                |node: &proto::NodeProto| node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)).any(|g| quantised(&g.node));
+            nodes.iter().any(|node| node.op_type().starts_with("DynamicQuantize") || bodies(node))
         }
-        self.proto.graph.as_ref().is_some_and(quantised)
+        let functions = self.proto.functions.iter().map(|function| &function.node);
+        self.proto.graph.iter().map(|graph| &graph.node).chain(functions).any(|nodes| quantised(nodes))
     }
 
     /// The graph in the form that `target` runs fastest, see [`fold`](mod@fold), and without the faults of a converter, see [`mend`]: file

@@ -2,6 +2,7 @@
 
 use super::rows::{COLUMNS, pair};
 use super::{Output, Values};
+use crate::backend::reference::are_boxes;
 use serde::Serialize;
 
 /// Part of a detector's rows that must have a partner. The rest is the tail of nearly equal scores, see [`super::rows`].
@@ -144,8 +145,8 @@ impl<'a> Detections<'a> {
         let [rows, others @ ..] = outputs else { return None };
         let (Values::F32(values), [_, COLUMNS]) = (&rows.values, rows.shape.dims()) else { return None };
         let (counts, masks): (Vec<usize>, _) = match others {
-            // Of one picture, for nobody counts them: the class tells them from numbers of another kind.
-            [] if values.iter().step_by(COLUMNS).all(|class| class.fract() == 0.0) => (vec![values.len() / COLUMNS], None),
+            // Of one picture, for nobody counts them.
+            [] if are_boxes(values) => (vec![values.len() / COLUMNS], None),
             [counts, masks @ ..] if counts.values.are_integers() && masks.len() <= 1 => {
                 (counts.values.iter().map(|n| n as usize).collect(), masks.first())
             }
@@ -269,7 +270,7 @@ mod tests {
         assert_eq!(lost[0].boxes, Some(Share { equal: 1, of: 2 }));
         let [uncounted, turned] = [[a, b], [b, a]].map(|rows| [floats(&[2, 6], &rows.concat())]);
         assert_eq!(compare(&uncounted, &turned).unwrap()[0].boxes, Some(Share { equal: 2, of: 2 }));
-        let probabilities = [floats(&[1, 6], &[0.1, 0.2, 0.3, 0.1, 0.2, 0.1])];
+        let probabilities = [floats(&[1, 6], &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0])];
         assert_eq!(compare(&probabilities, &probabilities).unwrap()[0].kind, Kind::Numbers, "six classes are no box");
         let none = compare(&detections(&[], &[0], &[]), &detections(&[], &[0], &[])).unwrap();
         assert!(none.iter().all(|d| d.within(0.0)));

@@ -49,7 +49,7 @@ fn what_makes_no_sense_is_refused_before_any_work() {
 fn the_cache_shows_what_it_holds_and_lets_go_of_it() {
     let home = tempfile::tempdir().expect("a folder");
     let place = |name: &str| home.path().join(name);
-    for name in ["converted/m.onnx", "choices/c.json", "runtime/library/l.so"] {
+    for name in ["compiled/m.onnx", "choices/c.json", "runtime/library/l.so"] {
         fs::create_dir_all(place(name).parent().expect("a folder")).expect("made");
         fs::write(place(name), [0; 1 << 20]).expect("written");
     }
@@ -57,13 +57,13 @@ fn the_cache_shows_what_it_holds_and_lets_go_of_it() {
     let listed: serde_json::Value = serde_json::from_str(&cache(&["list", "--json"]).stdout).expect("JSON");
     let of = |part: &str| listed.as_array().expect("parts").iter().find(|entry| entry["name"] == part).expect("a part").clone();
     assert_eq!((&of("runtime")["bytes"], &of("runtime")["made_here"]), (&(1 << 20).into(), &false.into()));
-    assert_eq!((&of("converted")["files"], &of("compiled")["files"]), (&1.into(), &0.into()));
+    assert_eq!((&of("compiled")["files"], &of("converted")["files"]), (&1.into(), &0.into()));
     assert!(cache(&["list"]).stdout.ends_with(&format!("3.0 MiB in {}\n", home.path().display())));
     let refused = cache(&["clear", "nonsense"]);
     assert!(refused.code == Some(2) && refused.stderr.contains("known: official_models, runtime"), "{}", refused.stderr);
     let said = cache(&["clear"]).stdout;
-    assert_eq!(said, "converted: 1 file, 1.0 MiB removed\ncompiled: 0 files, 0.0 MiB removed\nchoices: 1 file, 1.0 MiB removed\n");
-    assert_eq!(["converted/m.onnx", "choices/c.json", "runtime/library/l.so"].map(|name| place(name).exists()), [false, false, true]);
+    assert_eq!(said, "compiled: 1 file, 1.0 MiB removed\nchoices: 1 file, 1.0 MiB removed\n");
+    assert_eq!(["compiled/m.onnx", "choices/c.json", "runtime/library/l.so"].map(|name| place(name).exists()), [false, false, true]);
     assert_eq!(cache(&["clear", "--all"]).code, Some(0));
     assert!(!place("runtime/library").exists());
 }

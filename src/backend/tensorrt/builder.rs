@@ -6,9 +6,9 @@ use super::ffi::{Abi, BuildOptions, Engine, Library, Progress as Step, device_in
 use super::half;
 use super::parts::{self, CutLoop};
 use super::recipe::Arithmetic;
-use super::reference::outputs_by_shape;
 use super::watch::Watch;
 use crate::backend::onnxruntime::OnnxRuntime;
+use crate::backend::reference::outputs_by_shape;
 use crate::backend::{Onnx, OpenReference};
 use crate::cache::sha256;
 use crate::error::{Error, Result};

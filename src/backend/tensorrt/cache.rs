@@ -11,7 +11,7 @@
 use super::file::{self, Refusal};
 use super::fit::Fit;
 use super::outside::Outside;
-use crate::cache::rooms::ENGINES;
+use crate::cache::rooms::{ENGINES, LOCKS};
 use crate::cache::{Cache, lock_file, safe_name, sha256};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -279,7 +279,7 @@ impl EngineCache {
             return Ok((engine, Origin::Loaded, Some(path)));
         }
         // Without a lock file (a full disk, a read-only home) the work is done all the same, twice at worst.
-        let lock = self.cache.subdir("locks").ok().and_then(|dir| {
+        let lock = self.cache.subdir(LOCKS).ok().and_then(|dir| {
             let path = dir.join(format!("engine-{}.lock", &key.digest()[..16]));
             lock_file(&path, &format!("the engine of {}", key.model)).ok()
         });

@@ -8,8 +8,8 @@
 use super::cache::Float16;
 use super::ffi::BuildOptions;
 use super::recipe::{self, HalfRules};
-use super::reference::{self, Feed, Output, difference};
 use crate::backend::Backend;
+use crate::backend::reference::{self, Feed, Output, difference};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::half::{Converted, Keep, convert, observed, rounded};

@@ -20,7 +20,6 @@ pub mod outside;
 pub mod parts;
 pub mod profile;
 pub mod recipe;
-pub(super) mod reference;
 pub mod selftest;
 pub mod session;
 mod source;

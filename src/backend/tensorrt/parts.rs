@@ -4,7 +4,7 @@ use super::builder::Source;
 use super::ffi::{BuildOptions, Range};
 use super::joined::Joined;
 use super::recipe;
-use super::reference::{self, Feed};
+use crate::backend::reference::{self, Feed};
 use crate::backend::{Backend, Engine, Onnx, sample};
 use crate::cache::sha256;
 use crate::error::{Error, Result};

@@ -111,7 +111,19 @@ impl TextDetect {
     pub fn new(engines: impl Into<Engines>, mut spec: TextDetectionSpec) -> Self {
         let network = Network::new(engines);
         if let [Some(height), width] = network.io().picture_sides(0).map(|side| side.and_then(|side| u32::try_from(side).ok())) {
-            spec.resize = DetResize::Fixed { size: Size::new(width.unwrap_or_default(), height), keep_ratio: width.is_none() };
+            let fixed = DetResize::Fixed { size: Size::new(width.unwrap_or_default(), height), keep_ratio: width.is_none() };
+            let stated = match width {
+                Some(_) => spec.resize == fixed,
+                None => matches!(spec.resize, DetResize::Fixed { size, keep_ratio: true } if size.height == height),
+            };
+            if !stated {
+                let width = width.map_or_else(|| "any width".to_owned(), |width| width.to_string());
+                let model = &network.info().model;
+                tracing::warn!(
+                    "{model}: this form of the network takes pictures of {width} x {height}, so that they get, whatever their limits"
+                );
+            }
+            spec.resize = fixed;
         }
         Self { spec, network }
     }

@@ -1,8 +1,8 @@
 //! Graphs in ONNX Runtime: what other engines are made of and compared with.
 
-use super::ffi::{BuildOptions, Range};
-use super::recipe;
-use crate::backend::{Backend, Engine, LoadOptions, Onnx, Parallelism, host, sample};
+use super::tensorrt::ffi::{BuildOptions, Range};
+use super::tensorrt::recipe;
+use super::{Backend, Engine, LoadOptions, Onnx, Parallelism, host, sample};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::proto::{ModelProto, TensorProto, tensor_proto::DataType};
@@ -78,13 +78,20 @@ pub fn elements(tensor: TensorRef<'_>) -> Output {
 /// Greatest scores of a detector that are compared: which of nearly equal rows comes first differs between engines.
 const SCORES: usize = 50;
 
-/// Whether `rows` are those of a detector: a class each, or the number of them behind them.
+/// Whether `rows` are those of a detector: the number of them stands behind them, or they look like it.
 fn of_detector(dims: &[usize], rows: &[f32], others: &[(Shape, Output)]) -> bool {
     let is_counted = matches!(others, [(_, (true, _)), ..]);
     match dims {
-        [_, 6] => is_counted || rows.iter().step_by(6).all(|class| class.fract() == 0.0),
+        [_, 6] => is_counted || are_boxes(rows),
         _ => is_counted && rows.len() == 1,
     }
+}
+
+/// Whether rows of six numbers can be class, score and sides in pixels, and not probabilities.
+pub fn are_boxes(rows: &[f32]) -> bool {
+    let rows = rows.as_chunks::<6>().0;
+    let is_box = |[class, _, x1, y1, x2, y2]: &[f32; 6]| class.fract() == 0.0 && x1 <= x2 && y1 <= y2;
+    rows.iter().all(is_box) && rows.iter().any(|row| row[2..].iter().any(|side| *side > 1.0))
 }
 
 /// What `engine` makes of each of `feeds`, to be compared with what another makes of them: its outputs; of a detector's rows the
