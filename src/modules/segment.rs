@@ -92,8 +92,9 @@ impl Segment {
                 Ok(labels)
             }
             _ => {
-                let expected =
-                    format!("classes [{pictures}x{height}x{width}], or scores [{pictures} x 2 or more x {height}x{width}], are expected");
+                let expected = format!(
+                    "classes [{pictures}x{height}x{width}], or scores [{pictures} x classes x {height}x{width}] of two or more classes, are expected"
+                );
                 Err(self.network.fault(format!("output {}; {expected}", output.shape)))
             }
         }

@@ -106,6 +106,18 @@ fn rows_above_the_threshold_become_boxes_cut_to_the_picture() {
 }
 
 #[test]
+fn rows_may_be_counted_in_floats() {
+    let one = |count: f32| {
+        let (engine, _) = remembering(&YOLO, 2, move |_| {
+            Ok(vec![Output::f32(&[1, 6], vec![1.0, 0.9, 0.0, 0.0, 5.0, 5.0]), Output::f32(&[1], vec![count])])
+        });
+        detect(engine, Size::new(9, 9))
+    };
+    assert_eq!(one(1.0).expect("a box").len(), 1);
+    assert!(one(0.5).expect_err("refused").to_string().contains("whole numbers expected"));
+}
+
+#[test]
 fn sides_that_are_no_numbers_are_a_fault() {
     for side in 2..6 {
         // What is far out on its own side is cut to the picture.

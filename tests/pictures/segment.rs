@@ -57,7 +57,8 @@ fn the_class_is_chosen_by_the_graph_or_here() {
     }
     for (output, says) in [
         (Output::i32(&[1, 3, 2], vec![0; 6]), "output [1x3x2]"),
-        (Output::f32(&[1, 2, 3], vec![0.0; 6]), "scores [1 x classes x 2x3]"),
+        (Output::f32(&[1, 2, 3], vec![0.0; 6]), "scores [1 x classes x 2x3] of two or more classes"),
+        (Output::f32(&[1, 1, 2, 3], vec![0.9; 6]), "output [1x1x2x3]"),
         (Output::i32(&[1, 2, 3], vec![0, 1, 2, 3, 4, 256]), "a pixel of class 256"),
         (Output::i64(&[1, 2, 3], vec![0, 1, 2, 3, 4, -1]), "a pixel of class -1"),
     ] {
