@@ -3,7 +3,7 @@
 //! line of standard output `{"ms", "lines": [{box, text, score}], "stages", "run"}`. Times run from the decoded
 //! picture to the result; the last picture stays decoded.
 //!
-//! Options: `threads`, `backend`, `fast` (0 or 1), `jpeg` (zune, turbo), `padding` (own, widest), `score_mode` (fast, slow).
+//! Options: `threads`, `backend`, `fast` (0 or 1), `jpeg` (turbo, zune), `padding` (own, widest), `score_mode` (fast, slow).
 
 use hpinfer::cache::Cache;
 use hpinfer::image::Frame;
@@ -53,7 +53,7 @@ fn answer(ocr: &Ocr, frame: &Frame) -> Result<Value, Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let options: Value = serde_json::from_str(&std::env::args().nth(1).ok_or("options missing")?)?;
     let ocr = open(&options)?;
-    let decoder = Decoder { jpeg: options["jpeg"].as_str().unwrap_or("zune").parse()?, ..Decoder::default() };
+    let decoder = Decoder { jpeg: options["jpeg"].as_str().unwrap_or("turbo").parse()?, ..Decoder::default() };
     let mut out = std::io::stdout();
     writeln!(out, "{}", json!({"ready": true, "run": ocr.run_records()}))?;
     let mut last: Option<(String, Frame)> = None;

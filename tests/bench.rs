@@ -63,7 +63,7 @@ fn a_report_says_where_on_what_and_with_what_it_was_measured() {
     let (report, text) = measured();
     assert_eq!(report["schema_version"], 1);
     assert_eq!(report["hpinfer"], env!("CARGO_PKG_VERSION"));
-    assert_eq!((&report["pipeline"], &report["jpeg_decoder"]), (&"OCR".into(), &"zune".into()));
+    assert_eq!((&report["pipeline"], &report["jpeg_decoder"]), (&"OCR".into(), &"turbo".into()));
     assert!(number(report, "/machine/cores") >= 1.0 && report["machine"]["cpu"].is_string());
     let date = report["date"].as_str().expect("a date");
     assert!(date.len() == 20 && date.starts_with("20") && date.ends_with('Z'), "{date}");
@@ -229,14 +229,14 @@ fn a_comparison_fails_on_a_regression_beyond_the_threshold() {
     let before = file(folder.path(), "a.json", |_| ());
     let slower = file(folder.path(), "b.json", |r| {
         r["cases"][1]["latency"]["p50_ms"] = (number(r, "/cases/1/latency/p50_ms") * 1.2).into();
-        r["jpeg_decoder"] = "turbo".into();
+        r["jpeg_decoder"] = "zune".into();
     });
     let (code, text, _) = compare(&before, &before, &["--threshold", "0"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("latency p50, ms") && !text.contains("WORSE"), "{text}");
     let (code, text, _) = compare(&before, &slower, &[]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("note: JPEG decoder: zune before, turbo after"), "{text}");
+    assert!(text.contains("note: JPEG decoder: turbo before, zune after"), "{text}");
     let worse: Vec<_> = text.lines().filter(|l| l.contains("WORSE")).collect();
     assert!(worse.len() == 1 && worse[0].contains("2 threads") && worse[0].contains("+20.0 %"), "{text}");
     assert_eq!(compare(&before, &slower, &["--threshold", "30"]).0, Some(0));

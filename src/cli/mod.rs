@@ -24,13 +24,14 @@ pub mod table;
 pub mod verify;
 
 use crate::error::{Error, Result};
+use crate::image::decode;
 use crate::trace::NOTE;
 use args::{Cli, Command, GlobalArgs};
 use indicatif::ProgressDrawTarget;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::{io, panic};
 
 /// Exit code: every input gave a result.
 pub const ALL_DONE: u8 = 0;
@@ -51,6 +52,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         (false, _) => "debug",
     };
     crate::trace::init_logging(cli.global.log_format, level);
+    say_panics();
     // A file that grows past a limit of the system is an error of its item, not the end.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<AtomicBool>::default());
     allow_open_files();
@@ -66,6 +68,15 @@ pub fn run(cli: Cli) -> Result<u8> {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(ALL_DONE),
         outcome => outcome,
     }
+}
+
+/// Panics are faults of this program and say so, but for those of decoders of pictures, which become errors of their input.
+fn say_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| match decode::is_guarded() {
+        true => tracing::debug!("{info}"),
+        false => usual(info),
+    }));
 }
 
 /// As many open files as the system lets a program have, within reason: shells give fewer than hundreds of streams need.

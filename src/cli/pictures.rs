@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 /// JPEG decoders by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum JpegArg {
-    /// Pure Rust; within 3 levels of libjpeg-turbo.
-    Zune,
-    /// Equal to libjpeg-turbo, and so to the reference, in every sample; a young crate with unsafe vector code.
+    /// Equal to libjpeg-turbo, and so to the reference, in every sample; has unsafe vector code.
     Turbo,
+    /// Memory-safe before fast; differs by some levels.
+    Zune,
     /// NVIDIA's library, on the GPU that the networks run on. Not run on hardware yet.
     Nvjpeg,
 }
@@ -22,8 +22,8 @@ pub enum JpegArg {
 /// How pictures are decoded.
 #[derive(Clone, Debug, Args, Serialize, Deserialize)]
 pub struct PictureArgs {
-    /// JPEG decoder. zune is memory-safe and within 3 levels of the reference; turbo equals the reference; nvjpeg decodes on the GPU of
-    /// --device, where the picture stays, and leaves what it does not take (CMYK, RGB, pictures to be turned) to zune [default: zune;
+    /// JPEG decoder. turbo equals the reference; zune is memory-safe before fast, and differs by some levels; nvjpeg decodes on the GPU of
+    /// --device, where the picture stays, and leaves what it does not take (CMYK, RGB, pictures to be turned) to turbo [default: turbo;
     /// in `hpinfer stream` as --decode says]
     #[arg(long, value_name = "NAME")]
     pub jpeg_decoder: Option<JpegArg>,
@@ -43,13 +43,13 @@ impl PictureArgs {
 
     /// The decoder on the host.
     pub fn host_decoder(&self) -> Decoder {
-        let jpeg = if self.jpeg_decoder == Some(JpegArg::Turbo) { JpegDecoder::Turbo } else { JpegDecoder::default() };
+        let jpeg = if self.jpeg_decoder == Some(JpegArg::Zune) { JpegDecoder::Zune } else { JpegDecoder::default() };
         Decoder { jpeg, limits: self.limits(), nvjpeg: None }
     }
 
     /// What decodes JPEG files where no `--decode` says, by its name as a flag.
     pub fn jpeg_name(&self) -> String {
-        let value = self.jpeg_decoder.unwrap_or(JpegArg::Zune).to_possible_value();
+        let value = self.jpeg_decoder.unwrap_or(JpegArg::Turbo).to_possible_value();
         value.map_or(String::new(), |value| value.get_name().to_owned())
     }
 
