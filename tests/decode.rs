@@ -13,9 +13,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Read by us although OpenCV 4.10 refuses them: its animation and run-length readers give up.
 const READ_BEYOND_OPENCV: [&str; 2] = ["bmp_rle4_short.bmp", "webp_animated.webp"];
 
-/// Refused by us although OpenCV reads them: cut off (OpenCV fills the rest with grey), Group 3 fax, CIE Lab.
-const REFUSED: [&str; 5] =
-    ["jpeg_no_end_marker.jpg", "jpeg_truncated.jpg", "jpeg_truncated_with_thumbnail.jpg", "tiff_bilevel_group3.tif", "tiff_lab.tif"];
+/// Refused by us although OpenCV reads them: cut off (OpenCV fills the rest with grey), JPEG that neither decoder reads as libjpeg does, Group
+/// 3 fax, CIE Lab.
+const REFUSED: [&str; 7] = [
+    "jpeg_no_end_marker.jpg",
+    "jpeg_truncated.jpg",
+    "jpeg_truncated_with_thumbnail.jpg",
+    "jpeg_scans_in_groups.jpg",
+    "jpeg_fine_chroma.jpg",
+    "tiff_bilevel_group3.tif",
+    "tiff_lab.tif",
+];
 
 /// Decoded by `zune-jpeg` whatever the choice: JPEG strips in TIFF, and what the port of libjpeg-turbo does not know.
 const ALWAYS_ZUNE: [&str; 5] =
@@ -147,6 +155,8 @@ fn refusals_name_the_input_and_the_reason() {
             }
         }
         refused(&decoder, &fixture("tiff_float.tif"), "only integers");
+        refused(&decoder, &fixture("jpeg_scans_in_groups.jpg"), "two of its components each");
+        refused(&decoder, &fixture("jpeg_fine_chroma.jpg"), "finer than its brightness");
     }
 }
 

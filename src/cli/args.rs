@@ -178,7 +178,7 @@ pub enum SchemaArg {
     #[default]
     #[value(name = "3.0-beta1")]
     V3Beta1,
-    /// PaddleX 3.x: rec_texts, rec_scores, rec_polys.
+    /// PaddleX 3.x: rec_texts, rec_scores, rec_polys, rec_boxes.
     #[value(name = "3.x")]
     V3,
 }

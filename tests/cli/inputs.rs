@@ -158,3 +158,14 @@ fn limits_are_enforced() {
     let ran = run(ocr().arg("--input").arg(demo).args(["--max-file-size", "0"]));
     assert!(ran.code == Some(1) && ran.stdout.contains("the limit is 0"), "{}", ran.stdout);
 }
+
+/// What is left out is said; smaller forms of a page are none.
+#[test]
+fn further_pages_of_a_tiff_are_told_of() {
+    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode/pictures");
+    for (name, told) in [("tiff_two_pages.tif", true), ("tiff_rgb.tif", false)] {
+        let ran = run(ocr().arg("--input").arg(pictures.join(name)));
+        assert_eq!((ran.code, ran.lines().len()), (Some(0), 1), "{}", ran.stderr);
+        assert_eq!(ran.stderr.contains(&format!("{name}: a TIFF of several pages")), told, "{}", ran.stderr);
+    }
+}

@@ -42,6 +42,12 @@ fn the_later_schema_has_the_later_names() {
     let line = run(crate::ocr().args(["--input", DEMO, "--schema", "3.x"])).lines().remove(0);
     assert!(line["rec_texts"].is_array() && line["rec_scores"].is_array() && line["rec_text"].is_null(), "{line}");
     assert_eq!(line["rec_polys"], line["dt_polys"]);
+    let boxes = |polygon: &serde_json::Value| {
+        let side = |axis: usize| polygon.as_array().expect("points").iter().map(move |point| point[axis].as_i64().expect("a number"));
+        serde_json::json!([side(0).min(), side(1).min(), side(0).max(), side(1).max()])
+    };
+    let expected: Vec<_> = line["rec_polys"].as_array().expect("polygons").iter().map(boxes).collect();
+    assert!(!expected.is_empty() && line["rec_boxes"] == serde_json::json!(expected), "{line}");
 }
 
 /// What a network is tried on shows it what it looks for: of noise a detector of text makes millionths, which are equal whatever runs.

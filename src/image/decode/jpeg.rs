@@ -9,9 +9,14 @@ use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOpt
 pub(super) fn decode(bytes: &[u8], decoder: JpegDecoder, limits: &Limits) -> Result<(Vec<u8>, Size), Reason> {
     let header = Header::read(bytes)?;
     let size = header.size(limits)?;
+    if let Some(reason) = header.is_beyond_both() {
+        return Err(reason.into());
+    }
     let bgr = match decoder {
-        // Version 0.8 of the port knows stored RGB by the Adobe segment only, and gives up on stray bytes.
-        JpegDecoder::Turbo if !header.named_rgb && !header.padded => turbo(bytes, size)?,
+        // `zune-jpeg` makes garbage of scans that share no component, and says nothing.
+        _ if header.scanned_apart && !header.is_progressive() => turbo(bytes, size)?,
+        // Version 0.8 of the port knows stored RGB by the Adobe segment only, and in full resolution, and gives up on stray bytes.
+        JpegDecoder::Turbo if !(header.named_rgb || header.padded || header.is_rgb() && header.is_subsampled()) => turbo(bytes, size)?,
         JpegDecoder::Turbo | JpegDecoder::Zune => zune(bytes, &header, size)?,
     };
     if bgr.len() != bgr_len(size) {
@@ -34,6 +39,12 @@ pub(super) struct Header {
     named_rgb: bool,
     /// Stray bytes stand between two segments; libjpeg skips them.
     padded: bool,
+    /// Samples of each component across and down, of which the greatest are those of the picture.
+    sampling: Vec<[u8; 2]>,
+    /// A scan holds fewer components than the picture has.
+    scanned_apart: bool,
+    /// One of these holds more than one.
+    scanned_in_groups: bool,
 }
 
 impl Header {
@@ -41,6 +52,7 @@ impl Header {
         let mut frame = None;
         let (mut exif, mut adobe, mut transform, mut padded) = (None, false, None, false);
         let (mut at, mut scans) = (2, 0);
+        let (mut sampling, mut scanned_apart, mut scanned_in_groups) = (Vec::new(), false, false);
         loop {
             // Markers are FF and a code; within entropy-coded data FF 00 is a sample byte and FF D0 to D7 are restarts.
             let skipped = memchr(0xff, &bytes[at..]).ok_or_else(cut_off)?;
@@ -63,12 +75,18 @@ impl Header {
                     if precision != 8 {
                         return Err(format!("{precision} bits per sample, only 8 are supported"));
                     }
+                    sampling = components.as_chunks::<3>().0.iter().map(|[_, factors, _]| [factors >> 4, factors & 15]).collect();
                     let names = components.iter().step_by(3);
                     let count = Some(names.len()).filter(|&named| named == usize::from(count));
                     frame = Some((code, [[w0, w1], [h0, h1]].map(u16::from_be_bytes), count, names.eq(b"RGB")));
                 }
                 // OpenCV looks into the first segment of this kind only, even when it holds something else than EXIF.
                 0xe1 => exif = exif.or(Some(body)),
+                0xda => {
+                    let of_scan = body.first().map_or(0, |&count| usize::from(count));
+                    scanned_apart |= of_scan < sampling.len();
+                    scanned_in_groups |= (2..sampling.len()).contains(&of_scan);
+                }
                 0xee if body.starts_with(b"Adobe") => (adobe, transform) = (true, transform.or(body.get(11).copied())),
                 _ => {}
             }
@@ -83,7 +101,40 @@ impl Header {
         }
         let (process, [width, height], components, named_rgb) = frame.ok_or("no frame header before the end marker")?;
         let orientation = exif.and_then(|body| body.strip_prefix(b"Exif\0\0")).and_then(orientation::of_exif);
-        Ok(Self { width, height, orientation, process, components, transform, named_rgb: named_rgb && !adobe, padded })
+        Ok(Self {
+            width,
+            height,
+            orientation,
+            process,
+            components,
+            transform,
+            named_rgb: named_rgb && !adobe,
+            padded,
+            sampling,
+            scanned_apart,
+            scanned_in_groups,
+        })
+    }
+
+    fn is_progressive(&self) -> bool {
+        matches!(self.process, 0xc2 | 0xc6 | 0xca | 0xce)
+    }
+
+    fn is_rgb(&self) -> bool {
+        self.named_rgb || (self.components == Some(3) && self.transform == Some(0))
+    }
+
+    fn is_subsampled(&self) -> bool {
+        self.sampling.windows(2).any(|pair| pair[0] != pair[1])
+    }
+
+    /// Why neither decoder reads the file as libjpeg does. Asked all the same, they call it damaged, or make garbage of it.
+    fn is_beyond_both(&self) -> Option<&'static str> {
+        let is_finer = |of: &[u8; 2]| self.sampling.first().is_some_and(|first| of[0] > first[0] || of[1] > first[1]);
+        if self.scanned_in_groups && !self.is_progressive() {
+            return Some("its scans hold two of its components each, which is not supported");
+        }
+        self.sampling.iter().any(is_finer).then_some("its colours are stored finer than its brightness, which is not supported")
     }
 
     /// Width and height, within the limits.
@@ -93,13 +144,13 @@ impl Header {
 
     /// Why a decoder that knows no more than grey and YCbCr, upright and in one of the three usual processes, is not to have the file.
     pub(super) fn is_unusual(&self) -> Option<&'static str> {
-        let is_rgb = self.named_rgb || (self.components == Some(3) && self.transform == Some(0));
         [
             (!matches!(self.components, Some(1 | 3)), "it is neither grey nor of three components"),
             (!matches!(self.process, 0xc0..=0xc2), "its process is neither sequential nor progressive Huffman coding"),
             (self.orientation.unwrap_or(1) != 1, "it is to be turned"),
-            (is_rgb, "it is stored as RGB"),
+            (self.is_rgb(), "it is stored as RGB"),
             (self.padded, "it has stray bytes between segments"),
+            (self.scanned_apart && !self.is_progressive(), "its components have scans of their own"),
         ]
         .into_iter()
         .find_map(|(is_so, reason)| is_so.then_some(reason))

@@ -125,6 +125,13 @@ impl Decoder {
             .unwrap_or_else(|_| Err("the decoder gave up: the file is damaged, or of a kind that it does not know".into()))
             .and_then(|(bgr, size)| ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(|e| e.to_string()))
             .map_err(|reason| Error::input(name, format!("{}: {reason}", format.name())))
+            .inspect(|_| {
+                if format == FileFormat::Tiff && tiff::has_more_pages(bytes) {
+                    tracing::warn!(
+                        "{name}: a TIFF of several pages, of which the first is read; make the others files of their own, or a PDF"
+                    );
+                }
+            })
     }
 
     fn pixels(&self, format: FileFormat, bytes: &[u8]) -> Result<(Vec<u8>, Size), Reason> {

@@ -14,10 +14,17 @@ use std::io::Cursor;
 
 const PHOTOMETRIC_PALETTE: u16 = 3;
 const EXTRA_UNASSOCIATED_ALPHA: u16 = 2;
+const FROM_LOW_BITS: u16 = 2;
+/// Bit of a subfile that is a smaller form of another.
+const REDUCED: u32 = 1;
+
+/// Directories after the first in which a page is looked for.
+const MOST_LOOKED_AT: u32 = 8;
 
 type Reader<'a> = Decoder<Cursor<Cow<'a, [u8]>>>;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Size), Reason> {
+    let bytes = &*bits_in_order(bytes)?;
     let mut reader = open(Cow::Borrowed(bytes))?;
     let (width, height) = reader.dimensions().map_err(reason)?;
     let size = checked_size(width, height, limits)?;
@@ -33,6 +40,40 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Size), R
     let samples = Samples::read(&mut reader, size)?;
     let bgr = samples.to_bgr(size, palette.as_deref())?;
     Ok(orientation::apply(bgr, size, turn.and_then(|t| u8::try_from(t).ok()).unwrap_or(1)))
+}
+
+/// Whether a file that was read has further pages; smaller forms of the first are none.
+pub(super) fn has_more_pages(bytes: &[u8]) -> bool {
+    let Ok(mut reader) = open(Cow::Borrowed(bytes)) else { return false };
+    (0..MOST_LOOKED_AT).any(|_| {
+        let kind = if reader.more_images() {
+            reader.next_image().and_then(|()| reader.find_tag_unsigned::<u32>(Tag::NewSubfileType))
+        } else {
+            return false;
+        };
+        kind.is_ok_and(|kind| kind.unwrap_or_default() & REDUCED == 0)
+    })
+}
+
+/// The file as one whose pixels begin at the high bits of its bytes. Fax programs begin at the low ones, which the `tiff` crate does not
+/// know of; libtiff turns the bytes before it decodes them, but not those of JPEG.
+fn bits_in_order(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Reason> {
+    let mut reader = open(Cow::Borrowed(bytes))?;
+    let tag = |reader: &mut Reader<'_>, tag| reader.find_tag_unsigned::<u16>(tag).ok().flatten();
+    if tag(&mut reader, Tag::FillOrder) != Some(FROM_LOW_BITS) || matches!(tag(&mut reader, Tag::Compression), Some(6 | 7)) {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let mut list = |strips, tiles| match reader.find_tag_unsigned_vec::<u64>(strips).map_err(reason)? {
+        Some(list) => Ok(list),
+        None => reader.find_tag_unsigned_vec::<u64>(tiles).map_err(reason).map(Option::unwrap_or_default),
+    };
+    let (starts, lengths) = (list(Tag::StripOffsets, Tag::TileOffsets)?, list(Tag::StripByteCounts, Tag::TileByteCounts)?);
+    let mut turned = bytes.to_vec();
+    for (start, length) in starts.into_iter().zip(lengths) {
+        let [start, end] = [start, start.saturating_add(length)].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        turned.get_mut(start..end).ok_or("the file is cut off")?.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+    }
+    Ok(Cow::Owned(turned))
 }
 
 /// The crate's own limits bound what a damaged directory makes it allocate; a strip may be as long as the file.
@@ -177,7 +218,9 @@ impl Samples {
 
 fn reason(error: ::tiff::TiffError) -> Reason {
     match error {
-        ::tiff::TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => "the file is cut off".into(),
+        ::tiff::TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the file is cut off, or packed in a way that is not read (tiles in LZW)".into()
+        }
         other => other.to_string(),
     }
 }

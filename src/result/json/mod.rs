@@ -21,7 +21,7 @@ pub enum Schema {
     /// 3.0-beta1: `rec_text`, `rec_score`.
     #[default]
     V3Beta1,
-    /// 3.x: `rec_texts`, `rec_scores`, `rec_polys`.
+    /// 3.x: `rec_texts`, `rec_scores`, `rec_polys`, `rec_boxes`.
     V3,
 }
 
@@ -120,6 +120,13 @@ fn ocr<M: SerializeMap>(out: &mut M, result: &OcrResult, schema: Schema) -> Resu
     }
     if schema == Schema::V3 {
         out.serialize_entry("rec_polys", &polys)?;
+        // As there: left, top, right, bottom of straight text; of curved text none.
+        let is_straight = polys.iter().all(|polygon| polygon.len() == 4);
+        let boxes = result.dt_polys.iter().filter(|_| is_straight).map(|polygon| {
+            let (xs, ys) = (|| polygon.iter().map(|p| p.x), || polygon.iter().map(|p| p.y));
+            [xs().min(), ys().min(), xs().max(), ys().max()]
+        });
+        out.serialize_entry("rec_boxes", &boxes.collect::<Vec<_>>())?;
     }
     Ok(())
 }
@@ -248,7 +255,7 @@ mod tests {
         assert_eq!(
             to_line(&OcrResult { header, ..OcrResult::default() }.into(), Schema::V3),
             concat!(
-                r#"{"input_path":null,"page_index":2,"dt_polys":[],"dt_scores":[],"rec_texts":[],"rec_scores":[],"rec_polys":[],"#,
+                r#"{"input_path":null,"page_index":2,"dt_polys":[],"dt_scores":[],"rec_texts":[],"rec_scores":[],"rec_polys":[],"rec_boxes":[],"#,
                 r#""schema_version":"3.x","run":[{"model":"det","backend":"openvino","version":"2026.4.1","device":"cpu","precision":"float32"}],"#,
                 r#""timings_ms":{"decode":1.235,"crop":0.25,"total":3.0}}"#
             )
