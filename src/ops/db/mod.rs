@@ -7,6 +7,7 @@
 
 mod approx;
 mod bitmap;
+mod clipper;
 mod contours;
 pub mod cpu;
 pub mod cuda;

@@ -1,22 +1,19 @@
 //! Text of any shape: the outlines themselves, simplified and grown, instead of rectangles around them.
 
 use super::approx::{simplify, squared};
+use super::clipper;
 use super::cpu::DbScratch;
 use super::score::mean_inside;
-use super::unclip::{end_at_top, offset};
+use super::unclip::offset;
 use super::{DbParams, ProbabilityMap, TextPolygon};
 use crate::error::Result;
 use crate::image::polygon::{area, min_area_rect_with, perimeter};
 use crate::image::{PointF, PointI, Size};
-use clipper2_rust::{ClipType, Clipper64, FillRule, Point64};
 
 /// How far simplification may move an outline, as a part of its length.
 const SIMPLIFICATION: f64 = 0.002;
 /// Least short side of the rectangle around a grown polygon, in map pixels.
 const MIN_SIDE: f32 = 5.0;
-
-/// Where the ring crosses itself is found in steps of this part of a pixel, then rounded: Clipper 2 cuts what Clipper 6 rounds.
-const FINER: f32 = 1024.0;
 
 /// Text regions of one probability map as polygons of at least three points, in the order in which OpenCV lists their outlines
 /// (the lowest first). `params.score_mode` does not matter: the score is the mean inside the simplified outline.
@@ -55,29 +52,12 @@ fn length(ring: &[PointF]) -> f64 {
     ring.iter().zip(to).map(|(p, q)| squared(*p, *q).sqrt()).sum()
 }
 
-/// Replaces a ring that may cross itself by the outline of what it winds around, as the last step of Clipper's
-/// offset does. False when that is not one outline.
+/// Replaces a ring that may cross itself by the outline of what it winds around. False when that is not one outline.
 fn make_simple(ring: &mut Vec<PointF>) -> bool {
-    let path = ring.iter().map(|p| Point64::new((p.x * FINER) as i64, (p.y * FINER) as i64)).collect();
-    let mut clipper = Clipper64::new();
-    clipper.set_preserve_collinear(false);
-    clipper.add_subject(&vec![path]);
-    let mut outlines = Vec::new();
-    clipper.execute(ClipType::Union, FillRule::Positive, &mut outlines, None);
-    // Rounded corners may leave slivers beside the outline or inside it.
-    outlines.retain(|outline| clipper2_rust::area(outline).abs() >= f64::from(FINER * FINER));
+    let outlines = clipper::union(ring.iter().map(|p| [p.x as i64, p.y as i64]).collect());
     let [outline] = outlines.as_slice() else { return false };
     ring.clear();
-    for p in outline {
-        let point = PointF::new((p.x as f32 / FINER).round(), (p.y as f32 / FINER).round());
-        if ring.last() != Some(&point) {
-            ring.push(point);
-        }
-    }
-    while ring.len() > 1 && ring.first() == ring.last() {
-        ring.pop();
-    }
-    end_at_top(ring);
+    ring.extend(outline.iter().map(|&[x, y]| PointF::new(x as f32, y as f32)));
     ring.len() > 2
 }
 

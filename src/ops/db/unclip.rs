@@ -18,7 +18,7 @@ pub(super) fn unclip(quad: &[PointF; 4], ratio: f64, ring: &mut Vec<PointF>) {
 }
 
 /// Turns the ring so that it ends at its topmost point, of several the rightmost.
-pub(super) fn end_at_top(ring: &mut [PointF]) {
+fn end_at_top(ring: &mut [PointF]) {
     let higher =
         |&i: &usize, &j: &usize| (ring[i].y, -ring[i].x).partial_cmp(&(ring[j].y, -ring[j].x)).unwrap_or(std::cmp::Ordering::Equal);
     if let Some(end) = (0..ring.len()).min_by(higher) {
