@@ -56,7 +56,15 @@ mod tests {
         let components: Vec<u8> = names.iter().flat_map(|name| [*name, 0x11, 0]).collect();
         segment(process, &[&[8, 0, 30, 0, 40, names.len() as u8], &components[..]].concat());
         bytes.extend(padding);
-        bytes.extend([0xff, 0xda, 0, 2, 0xff, 0xd9]);
+        bytes.extend([0xff, 0xda, 0, 6 + 2 * names.len() as u8, names.len() as u8]);
+        bytes.extend(names.iter().flat_map(|name| [*name, 0]).chain([0, 63, 0, 0xff, 0xd9]));
+        bytes
+    }
+
+    /// The same with the first component alone in the scan.
+    fn apart(mut bytes: Vec<u8>) -> Vec<u8> {
+        let scan = bytes.windows(2).position(|code| code == [0xff, 0xda]).expect("a scan");
+        bytes[scan + 4] = 1;
         bytes
     }
 
@@ -67,8 +75,12 @@ mod tests {
         for process in [0xc0, 0xc1, 0xc2] {
             assert_eq!(fitting(&file(process, &usual, None, None, &[]), &limits), Ok(Size::new(40, 30)));
         }
-        for bytes in [file(0xc0, &[1], None, None, &[]), file(0xc0, &usual, Some(1), Some(1), &[]), file(0xc0, &usual, None, Some(9), &[])]
-        {
+        for bytes in [
+            file(0xc0, &[1], None, None, &[]),
+            file(0xc0, &usual, Some(1), Some(1), &[]),
+            file(0xc0, &usual, None, Some(9), &[]),
+            apart(file(0xc2, &usual, None, None, &[])),
+        ] {
             assert_eq!(fitting(&bytes, &limits), Ok(Size::new(40, 30)));
         }
         for (bytes, reason) in [
@@ -80,6 +92,7 @@ mod tests {
             (file(0xc0, &usual, Some(0), None, &[]), "stored as RGB"),
             (file(0xc0, &usual, None, Some(6), &[]), "to be turned"),
             (file(0xc0, &usual, None, None, &[7]), "stray bytes"),
+            (apart(file(0xc0, &usual, None, None, &[])), "scans of their own"),
         ] {
             let found = fitting(&bytes, &limits).unwrap_err();
             assert!(found.contains(reason), "{found}");
