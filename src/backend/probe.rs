@@ -10,8 +10,8 @@ use crate::trace::Transfers;
 use rustix::time::{ClockId, clock_gettime};
 use std::mem::{Discriminant, discriminant};
 
-/// Most elements of an input: those of eight pictures of 64 megapixels.
-const MOST_ELEMENTS: usize = 8 * 3 * (1 << 26);
+/// Most elements of an item of an input: those of a picture of 64 megapixels.
+const MOST_ELEMENTS: usize = 3 * (1 << 26);
 
 /// What one run of a measurement feeds: inputs by name, all elements of one value.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl Probe {
         }
         let own = |axis: usize| if shape.dims().len() == dims.len() { shape.dims()[axis] } else { 1 };
         let dims: Vec<usize> = dims.iter().enumerate().map(|(axis, fixed)| fixed.unwrap_or_else(|| own(axis))).collect();
-        let elements = dims.iter().try_fold(1_usize, |product, &side| product.checked_mul(side));
+        let elements = dims.iter().skip(1).try_fold(1_usize, |product, &side| product.checked_mul(side));
         if elements.is_none_or(|elements| elements > MOST_ELEMENTS) {
             let info = engine.info();
             let reason = format!("model {}: input `{name}` of {dims:?} is larger than any picture may be", info.model);

@@ -2,7 +2,7 @@
 
 use super::{Cache, atomic};
 use crate::error::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 use walkdir::WalkDir;
 
@@ -78,18 +78,19 @@ impl Room {
         lengths.fold((0, 0), |(files, bytes), length| (files + 1, bytes + length))
     }
 
-    /// Removes all that is there, and says where a link leads that is left alone: others may use what lies behind it. A run that is
-    /// under way may miss what it has not opened yet; one that installs something there fails.
+    /// Removes all that is there. Where a folder of it is a link, nothing is removed, and the link is returned: others may use what lies
+    /// behind it. A run that is under way may miss what it has not opened yet; one that installs something there fails.
     ///
     /// # Errors
     /// [`Error::Config`] for the first entry that cannot be removed.
     pub fn clear(&self, cache: &Cache) -> Result<Option<PathBuf>> {
-        let mut linked = None;
+        let parts = |folder: &str| Path::new(folder).ancestors().map(|part| cache.root().join(part)).collect::<Vec<_>>();
+        // The root itself, the last of them, may be one.
+        let is_link = |folder: &&&str| parts(folder).split_last().is_some_and(|(_, below)| below.iter().any(|part| part.is_symlink()));
+        if let Some(linked) = self.folders.iter().find(is_link) {
+            return Ok(Some(cache.root().join(linked)));
+        }
         for folder in self.folders.iter().map(|folder| cache.root().join(folder)).filter(|folder| folder.exists()) {
-            if folder.is_symlink() {
-                linked = fs::read_link(&folder).ok();
-                continue;
-            }
             for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
                 let entry = entry.map_err(Error::io("read", &folder))?;
                 if entry.file_name() != BESIDE {
@@ -97,7 +98,7 @@ impl Room {
                 }
             }
         }
-        Ok(linked)
+        Ok(None)
     }
 }
 
@@ -107,7 +108,9 @@ impl Room {
 /// [`Error::Config`] that names the first.
 pub fn require_own(cache: &Cache) -> Result<()> {
     let root = cache.root();
-    let is_known = |name: &str| name == LOCKS || name.starts_with(TEMPORARY) || ROOMS.iter().any(|room| room.folders.contains(&name));
+    let of_the_system = |name: &str| name.starts_with(".nfs") || [".DS_Store", "CACHEDIR.TAG", "lost+found"].contains(&name);
+    let is_ours = |name: &str| name == LOCKS || name.starts_with(TEMPORARY) || ROOMS.iter().any(|room| room.folders.contains(&name));
+    let is_known = |name: &str| is_ours(name) || of_the_system(name);
     let entries = match fs::read_dir(root) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(Error::io("read", root))?,
@@ -154,8 +157,15 @@ mod tests {
         fs::write(shared.path().join("weights"), "x").unwrap();
         std::os::unix::fs::symlink(shared.path(), folder.path().join(MODELS)).unwrap();
         require_own(&cache).unwrap();
-        assert_eq!(ROOMS[0].clear(&cache).unwrap().unwrap(), shared.path());
-        assert!(shared.path().join("weights").exists());
+        fs::create_dir(folder.path().join(ARCHIVES)).unwrap();
+        fs::write(folder.path().join(ARCHIVES).join("m.json"), "x").unwrap();
+        assert_eq!(ROOMS[0].clear(&cache).unwrap().unwrap(), folder.path().join(MODELS));
+        assert!(shared.path().join("weights").exists() && folder.path().join(ARCHIVES).join("m.json").exists());
+        fs::create_dir(shared.path().join(BESIDE)).unwrap();
+        fs::write(shared.path().join(BESIDE).join("engine"), "x").unwrap();
+        std::os::unix::fs::symlink(shared.path(), folder.path().join(CONVERTED)).unwrap();
+        assert!(ROOMS.iter().find(|room| room.name() == ENGINES).unwrap().clear(&cache).unwrap().is_some());
+        assert!(shared.path().join(BESIDE).join("engine").exists());
         fs::create_dir(folder.path().join("Documents")).unwrap();
         let message = require_own(&cache).unwrap_err().to_string();
         assert!(message.contains("`Documents` is none of ours"), "{message}");

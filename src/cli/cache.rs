@@ -65,7 +65,7 @@ impl CacheCommand {
                 for room in ROOMS.iter().filter(|room| asked(room) || usual(room)) {
                     let (files, bytes) = room.occupied(cache);
                     let said = match room.clear(cache)? {
-                        Some(place) => format!("a link to {}, left alone", place.display()),
+                        Some(link) => format!("{} is a link: left alone", link.display()),
                         None => format!("{}, {} removed", plural(files, "file"), mebibytes(bytes)),
                     };
                     write_text(out, &format!("{}: {said}\n", room.name()))?;

@@ -4,6 +4,7 @@
 use super::{JpegDecoder, Limits, Reason, bgr_len, checked_size, orientation};
 use crate::image::Size;
 use memchr::memchr;
+use std::borrow::Cow;
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 
 pub(super) fn decode(bytes: &[u8], decoder: JpegDecoder, limits: &Limits) -> Result<(Vec<u8>, Size), Reason> {
@@ -12,12 +13,11 @@ pub(super) fn decode(bytes: &[u8], decoder: JpegDecoder, limits: &Limits) -> Res
     if let Some(reason) = header.is_beyond_both() {
         return Err(reason.into());
     }
-    let bgr = match decoder {
-        // `zune-jpeg` makes garbage of scans that share no component, and says nothing.
-        _ if header.scanned_apart && !header.is_progressive() => turbo(bytes, size)?,
-        // Version 0.8 of the port knows stored RGB by the Adobe segment only, and in full resolution, and gives up on stray bytes.
-        JpegDecoder::Turbo if !(header.named_rgb || header.padded || header.is_rgb() && header.is_subsampled()) => turbo(bytes, size)?,
-        JpegDecoder::Turbo | JpegDecoder::Zune => zune(bytes, &header, size)?,
+    let bgr = match (decoder, header.is_beyond_turbo(), header.scanned_apart && !header.is_progressive()) {
+        (_, true, true) => return Err("its components have scans of their own, which is not supported in a file of this kind".into()),
+        (JpegDecoder::Zune, _, true) => return Err("its components have scans of their own, which the decoder turbo reads".into()),
+        (JpegDecoder::Turbo, false, _) => turbo(&header.with_colours_told(bytes), size)?,
+        (JpegDecoder::Turbo | JpegDecoder::Zune, ..) => zune(bytes, &header, size)?,
     };
     if bgr.len() != bgr_len(size) {
         return Err(format!("{} bytes decoded where {size} pixels were announced", bgr.len()));
@@ -35,7 +35,11 @@ pub(super) struct Header {
     components: Option<usize>,
     /// The transform that an Adobe segment names: 0 is none.
     transform: Option<u8>,
-    /// The components are called R, G and B, and no Adobe segment says what they hold.
+    /// Where that stands.
+    transform_at: Option<usize>,
+    /// A JFIF segment says that three components are YCbCr, whatever an Adobe segment or their names say.
+    jfif: bool,
+    /// The components are called R, G and B, and no segment says what they hold.
     named_rgb: bool,
     /// Stray bytes stand between two segments; libjpeg skips them.
     padded: bool,
@@ -51,6 +55,7 @@ impl Header {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Reason> {
         let mut frame = None;
         let (mut exif, mut adobe, mut transform, mut padded) = (None, false, None, false);
+        let (mut jfif, mut transform_at) = (false, None);
         let (mut at, mut scans) = (2, 0);
         let (mut sampling, mut scanned_apart, mut scanned_in_groups) = (Vec::new(), false, false);
         loop {
@@ -87,7 +92,11 @@ impl Header {
                     scanned_apart |= of_scan < sampling.len();
                     scanned_in_groups |= (2..sampling.len()).contains(&of_scan);
                 }
-                0xee if body.starts_with(b"Adobe") => (adobe, transform) = (true, transform.or(body.get(11).copied())),
+                0xe0 => jfif |= body.starts_with(b"JFIF\0"),
+                0xee if body.starts_with(b"Adobe") => {
+                    transform_at = transform_at.or((body.len() > 11).then_some(at + 2 + 11));
+                    (adobe, transform) = (true, transform.or(body.get(11).copied()));
+                }
                 _ => {}
             }
             at += length.max(2);
@@ -108,7 +117,9 @@ impl Header {
             process,
             components,
             transform,
-            named_rgb: named_rgb && !adobe,
+            transform_at,
+            jfif,
+            named_rgb: named_rgb && !adobe && !jfif,
             padded,
             sampling,
             scanned_apart,
@@ -121,11 +132,30 @@ impl Header {
     }
 
     fn is_rgb(&self) -> bool {
-        self.named_rgb || (self.components == Some(3) && self.transform == Some(0))
+        self.named_rgb || (self.components == Some(3) && self.transform == Some(0) && !self.jfif)
     }
 
     fn is_subsampled(&self) -> bool {
         self.sampling.windows(2).any(|pair| pair[0] != pair[1])
+    }
+
+    /// Version 0.8 of the port gives up on stray bytes, on RGB and on a last component of ink that are stored in part at another resolution.
+    fn is_beyond_turbo(&self) -> bool {
+        let odd_ink = matches!(&self.sampling[..], [first, _, _, last] if first != last);
+        self.padded || odd_ink || (self.is_rgb() && self.is_subsampled())
+    }
+
+    /// The file as one whose Adobe segment says what its three components hold, as the port goes by nothing else.
+    fn with_colours_told<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        match self.transform_at {
+            Some(at) if self.jfif && self.components == Some(3) && self.transform == Some(0) => {
+                let mut told = bytes.to_vec();
+                told[at] = 1;
+                told.into()
+            }
+            _ if self.named_rgb => [&bytes[..2], b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\0", &bytes[2..]].concat().into(),
+            _ => bytes.into(),
+        }
     }
 
     /// Why neither decoder reads the file as libjpeg does. Asked all the same, they call it damaged, or make garbage of it.
@@ -133,6 +163,9 @@ impl Header {
         let is_finer = |of: &[u8; 2]| self.sampling.first().is_some_and(|first| of[0] > first[0] || of[1] > first[1]);
         if self.scanned_in_groups && !self.is_progressive() {
             return Some("its scans hold two of its components each, which is not supported");
+        }
+        if self.sampling.len() == 1 && self.sampling != [[1, 1]] && self.process >= 0xc9 {
+            return Some("it is grey in blocks of its own size in arithmetic coding, which is not supported");
         }
         self.sampling.iter().any(is_finer).then_some("its colours are stored finer than its brightness, which is not supported")
     }

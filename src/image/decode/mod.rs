@@ -27,8 +27,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum JpegDecoder {
-    /// `libjpeg-turbo-rs`, a port of the library OpenCV uses, with vector code of its own: the same samples. Files with stray bytes
-    /// between segments, or with RGB that only the names of components tell, it does not read as that does; [`Zune`](Self::Zune) takes these.
+    /// `libjpeg-turbo-rs`, a port of the library OpenCV uses, with vector code of its own: the same samples. Files with stray bytes between
+    /// segments, or with RGB or ink stored in part at half the resolution, it does not read; [`Zune`](Self::Zune) takes these.
     #[default]
     Turbo,
     /// `zune-jpeg`, which aims at memory safety before speed: up to a quarter of the samples differ from OpenCV's by some levels, where

@@ -68,10 +68,16 @@ fn bits_in_order(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Reason> {
         None => reader.find_tag_unsigned_vec::<u64>(tiles).map_err(reason).map(Option::unwrap_or_default),
     };
     let (starts, lengths) = (list(Tag::StripOffsets, Tag::TileOffsets)?, list(Tag::StripByteCounts, Tag::TileByteCounts)?);
-    let mut turned = bytes.to_vec();
-    for (start, length) in starts.into_iter().zip(lengths) {
-        let [start, end] = [start, start.saturating_add(length)].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
-        turned.get_mut(start..end).ok_or("the file is cut off")?.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+    let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+    let mut ranges: Vec<_> =
+        starts.into_iter().zip(lengths).map(|(start, length)| [start, start.saturating_add(length)].map(place)).collect();
+    ranges.sort_unstable();
+    let (mut turned, mut done) = (bytes.to_vec(), 0);
+    for [start, end] in ranges {
+        // Parts may share bytes, which are turned once.
+        let rest = turned.get_mut(start.max(done)..end.max(done)).ok_or("the file is cut off")?;
+        rest.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+        done = done.max(end);
     }
     Ok(Cow::Owned(turned))
 }
