@@ -84,10 +84,8 @@ impl Room {
     /// # Errors
     /// [`Error::Config`] for the first entry that cannot be removed.
     pub fn clear(&self, cache: &Cache) -> Result<Option<PathBuf>> {
-        let parts = |folder: &str| Path::new(folder).ancestors().map(|part| cache.root().join(part)).collect::<Vec<_>>();
-        // The root itself, the last of them, may be one.
-        let is_link = |folder: &&&str| parts(folder).split_last().is_some_and(|(_, below)| below.iter().any(|part| part.is_symlink()));
-        if let Some(linked) = self.folders.iter().find(is_link) {
+        let mut below_root = self.folders.iter().flat_map(|folder| Path::new(folder).ancestors()).filter(|part| *part != Path::new(""));
+        if let Some(linked) = below_root.find(|part| cache.root().join(part).is_symlink()) {
             return Ok(Some(cache.root().join(linked)));
         }
         for folder in self.folders.iter().map(|folder| cache.root().join(folder)).filter(|folder| folder.exists()) {
