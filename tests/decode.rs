@@ -29,9 +29,8 @@ const REFUSED: [&str; 7] = [
 const ALWAYS_ZUNE: [&str; 5] =
     ["tiff_jpeg_grey.tif", "tiff_jpeg_rgb.tif", "tiff_jpeg_ycbcr.tif", "jpeg_cmyk_420.jpg", "jpeg_padded_markers.jpg"];
 
-/// Refused by `zune-jpeg`, or read with other colours.
-const NOT_FOR_ZUNE: [&str; 5] =
-    ["jpeg_scans_apart.jpg", "jpeg_scans_apart_restart.jpg", "jpeg_rgb_apart.jpg", "jpeg_rgb_by_ids_apart.jpg", "jpeg_jfif_adobe0.jpg"];
+/// Not read by `zune-jpeg`: components with scans of their own.
+const NOT_FOR_ZUNE: [&str; 4] = ["jpeg_scans_apart.jpg", "jpeg_scans_apart_restart.jpg", "jpeg_rgb_apart.jpg", "jpeg_rgb_by_ids_apart.jpg"];
 
 /// `zune-jpeg` on these tiny pictures: its chroma upsampling differs at the borders of pictures that are no multiple of
 /// the block size. (Elsewhere it is within 3 levels, see below.)

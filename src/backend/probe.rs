@@ -42,8 +42,9 @@ impl Probe {
         }
         let own = |axis: usize| if shape.dims().len() == dims.len() { shape.dims()[axis] } else { 1 };
         let dims: Vec<usize> = dims.iter().enumerate().map(|(axis, fixed)| fixed.unwrap_or_else(|| own(axis))).collect();
-        let elements = dims.iter().skip(1).try_fold(1_usize, |product, &side| product.checked_mul(side));
-        if elements.is_none_or(|elements| elements > MOST_ELEMENTS) {
+        let product = |dims: &[usize]| dims.iter().try_fold(1_usize, |product, &side| product.checked_mul(side));
+        let is_within = |dims, most| product(dims).is_some_and(|elements| elements <= most);
+        if !is_within(&dims[1..], MOST_ELEMENTS) || !is_within(&dims, 8 * MOST_ELEMENTS) {
             let info = engine.info();
             let reason = format!("model {}: input `{name}` of {dims:?} is larger than any picture may be", info.model);
             return Err(Error::backend(info.backend.as_str(), reason, "export it for pictures of another size"));
@@ -158,12 +159,12 @@ mod tests {
 
     #[test]
     fn a_network_for_pictures_larger_than_any_is_refused_before_they_are_made() {
-        for side in [1 << 20, 1 << 31, usize::MAX] {
-            let engine = FakeEngine::with_io("m", &[("x", &[Some(1), Some(3), Some(side), Some(side)])], 1, |_| Ok(Vec::new()));
+        for (items, side) in [(1, 1 << 20), (1, 1 << 31), (1, usize::MAX), (1_000_000, 224), (1 << 50, 224)] {
+            let engine = FakeEngine::with_io("m", &[("x", &[Some(items), Some(3), Some(side), Some(side)])], 1, |_| Ok(Vec::new()));
             let parallelism = Parallelism { streams: 1, threads_per_stream: 1 };
             let message =
                 run_time_ms(&engine, &[Probe::only(Shape::new(&[1, 3, 8, 8]))], parallelism, &Device::Cpu).unwrap_err().to_string();
-            assert!(message.contains("input `x` of [1, 3, "), "{message}");
+            assert!(message.contains(&format!("input `x` of [{items}, 3, ")), "{message}");
         }
     }
 

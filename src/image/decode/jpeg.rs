@@ -13,11 +13,11 @@ pub(super) fn decode(bytes: &[u8], decoder: JpegDecoder, limits: &Limits) -> Res
     if let Some(reason) = header.is_beyond_both() {
         return Err(reason.into());
     }
-    let bgr = match (decoder, header.is_beyond_turbo(), header.scanned_apart && !header.is_progressive()) {
-        (_, true, true) => return Err("its components have scans of their own, which is not supported in a file of this kind".into()),
-        (JpegDecoder::Zune, _, true) => return Err("its components have scans of their own, which the decoder turbo reads".into()),
+    let bgr = match (decoder, header.is_beyond_turbo(), header.is_beyond_zune()) {
         (JpegDecoder::Turbo, false, _) => turbo(&header.with_colours_told(bytes), size)?,
-        (JpegDecoder::Turbo | JpegDecoder::Zune, ..) => zune(bytes, &header, size)?,
+        (_, false, Some(reason)) => return Err(format!("{reason}, which the decoder turbo reads")),
+        (_, true, Some(reason)) => return Err(format!("{reason}, which is not supported in a file of this kind")),
+        (.., None) => zune(&header.with_plain_transform(bytes), &header, size)?,
     };
     if bgr.len() != bgr_len(size) {
         return Err(format!("{} bytes decoded where {size} pixels were announced", bgr.len()));
@@ -33,14 +33,12 @@ pub(super) struct Header {
     /// Code of the marker that began the frame, and how many components it has, where it does not say two things.
     process: u8,
     components: Option<usize>,
-    /// The transform that an Adobe segment names: 0 is none.
-    transform: Option<u8>,
-    /// Where that stands.
-    transform_at: Option<usize>,
+    /// The transform that the last Adobe segment names, and where; 0 is none.
+    transform: Option<(usize, u8)>,
     /// A JFIF segment says that three components are YCbCr, whatever an Adobe segment or their names say.
     jfif: bool,
-    /// The components are called R, G and B, and no segment says what they hold.
-    named_rgb: bool,
+    /// The components are called R, G and B.
+    called_rgb: bool,
     /// Stray bytes stand between two segments; libjpeg skips them.
     padded: bool,
     /// Samples of each component across and down, of which the greatest are those of the picture.
@@ -49,13 +47,14 @@ pub(super) struct Header {
     scanned_apart: bool,
     /// One of these holds more than one.
     scanned_in_groups: bool,
+    /// Quantisation tables follow after a scan.
+    tables_change: bool,
 }
 
 impl Header {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Reason> {
         let mut frame = None;
-        let (mut exif, mut adobe, mut transform, mut padded) = (None, false, None, false);
-        let (mut jfif, mut transform_at) = (false, None);
+        let (mut exif, mut transform, mut jfif, mut padded, mut tables_change) = (None, None, false, false, false);
         let (mut at, mut scans) = (2, 0);
         let (mut sampling, mut scanned_apart, mut scanned_in_groups) = (Vec::new(), false, false);
         loop {
@@ -68,7 +67,11 @@ impl Header {
             at += fill + 1;
             let length = match code {
                 0xd9 => break,
-                0x00 | 0x01 | 0xd0..=0xd8 => continue,
+                0xd8 => continue,
+                0x00 | 0x01 | 0xd0..=0xd7 => {
+                    padded = true;
+                    continue;
+                }
                 _ => usize::from(u16::from_be_bytes(*bytes[at..].first_chunk().ok_or_else(cut_off)?)),
             };
             let body = bytes.get(at + 2..at + length.max(2)).ok_or_else(cut_off)?;
@@ -92,11 +95,10 @@ impl Header {
                     scanned_apart |= of_scan < sampling.len();
                     scanned_in_groups |= (2..sampling.len()).contains(&of_scan);
                 }
-                0xe0 => jfif |= body.starts_with(b"JFIF\0"),
-                0xee if body.starts_with(b"Adobe") => {
-                    transform_at = transform_at.or((body.len() > 11).then_some(at + 2 + 11));
-                    (adobe, transform) = (true, transform.or(body.get(11).copied()));
-                }
+                0xdb => tables_change |= scans > 0,
+                // What follows a scan, or is too short, libjpeg does not heed.
+                0xe0 if scans == 0 => jfif |= body.len() >= 14 && body.starts_with(b"JFIF\0"),
+                0xee if scans == 0 && body.len() >= 12 && body.starts_with(b"Adobe") => transform = Some((at + 2 + 11, body[11])),
                 _ => {}
             }
             at += length.max(2);
@@ -108,7 +110,7 @@ impl Header {
                 at = end_of_scan(bytes, at)?;
             }
         }
-        let (process, [width, height], components, named_rgb) = frame.ok_or("no frame header before the end marker")?;
+        let (process, [width, height], components, called_rgb) = frame.ok_or("no frame header before the end marker")?;
         let orientation = exif.and_then(|body| body.strip_prefix(b"Exif\0\0")).and_then(orientation::of_exif);
         Ok(Self {
             width,
@@ -117,13 +119,13 @@ impl Header {
             process,
             components,
             transform,
-            transform_at,
             jfif,
-            named_rgb: named_rgb && !adobe && !jfif,
+            called_rgb,
             padded,
             sampling,
             scanned_apart,
             scanned_in_groups,
+            tables_change,
         })
     }
 
@@ -131,30 +133,53 @@ impl Header {
         matches!(self.process, 0xc2 | 0xc6 | 0xca | 0xce)
     }
 
+    /// As libjpeg takes it: JFIF wins over Adobe, and that over the names.
     fn is_rgb(&self) -> bool {
-        self.named_rgb || (self.components == Some(3) && self.transform == Some(0) && !self.jfif)
+        self.components == Some(3) && !self.jfif && self.transform.map_or(self.called_rgb, |(_, transform)| transform == 0)
     }
 
     fn is_subsampled(&self) -> bool {
         self.sampling.windows(2).any(|pair| pair[0] != pair[1])
     }
 
-    /// Version 0.8 of the port gives up on stray bytes, on RGB and on a last component of ink that are stored in part at another resolution.
+    /// Version 0.8 of the port gives up on stray bytes and on RGB stored in part at another resolution, takes the resolution of the second
+    /// component of ink for that of the third, knows one way only to a full resolution in height, and takes the last of several tables.
     fn is_beyond_turbo(&self) -> bool {
-        let odd_ink = matches!(&self.sampling[..], [first, _, _, last] if first != last);
-        self.padded || odd_ink || (self.is_rgb() && self.is_subsampled())
+        let odd_ink =
+            |first: &[u8; 2], second: &[u8; 2], third, last| first != last || second != third || *first == [second[0], 2 * second[1]];
+        let is_odd = matches!(&self.sampling[..], [first, second, third, last] if odd_ink(first, second, third, last));
+        self.padded || self.tables_change || is_odd || (self.is_rgb() && self.is_subsampled())
     }
 
-    /// The file as one whose Adobe segment says what its three components hold, as the port goes by nothing else.
+    /// What `zune-jpeg` refuses in words of its own, or makes garbage of without a word.
+    fn is_beyond_zune(&self) -> Option<&'static str> {
+        [
+            (self.scanned_apart && !self.is_progressive(), "its components have scans of their own"),
+            (self.process >= 0xc9, "it is in arithmetic coding"),
+            (self.called_rgb && !self.is_rgb(), "its components are called R, G and B, and hold other colours"),
+            (self.is_rgb() && !self.called_rgb, "it is stored as RGB by the word of an Adobe segment alone"),
+        ]
+        .into_iter()
+        .find_map(|(is_so, reason)| is_so.then_some(reason))
+    }
+
+    /// The file as one whose Adobe segment says what libjpeg takes its components for.
+    fn with_plain_transform<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let (at, plain) = match (self.transform, self.components) {
+            (Some((at, 0)), Some(3)) if self.jfif => (at, 1),
+            (Some((at, transform)), Some(4)) if ![0, 2].contains(&transform) => (at, 2),
+            _ => return bytes.into(),
+        };
+        let mut told = bytes.to_vec();
+        told[at] = plain;
+        told.into()
+    }
+
+    /// The same with an Adobe segment where names alone tell of RGB: the port does not go by names.
     fn with_colours_told<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        match self.transform_at {
-            Some(at) if self.jfif && self.components == Some(3) && self.transform == Some(0) => {
-                let mut told = bytes.to_vec();
-                told[at] = 1;
-                told.into()
-            }
-            _ if self.named_rgb => [&bytes[..2], b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\0", &bytes[2..]].concat().into(),
-            _ => bytes.into(),
+        match self.is_rgb() && self.transform.is_none() {
+            true => [&bytes[..2], b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\0", &bytes[2..]].concat().into(),
+            false => self.with_plain_transform(bytes),
         }
     }
 
