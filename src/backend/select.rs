@@ -251,12 +251,15 @@ impl Selector {
                 best = Some((ms, name, engine));
             }
         }
+        let tell = |failures: &[(BackendName, Error)], what: &str| {
+            for (name, e) in failures {
+                tracing::warn!("{}: {name} {what} (-vv says all of it): {}", options.model, gist(&e.to_string()));
+                tracing::debug!("{e}");
+            }
+        };
         match best {
             Some((_, backend, engine)) => {
-                for (name, e) in &failures {
-                    tracing::warn!("{}: {name} is left out (-vv says all of it): {}", options.model, gist(&e.to_string()));
-                    tracing::debug!("{e}");
-                }
+                tell(&failures, "is left out");
                 let measured = Measured { backend, milliseconds, model: options.model.clone(), absent };
                 // An engine of TensorRT may be built again and be right then; what another library gets wrong stays so.
                 let is_for_good = failures.iter().all(|(name, _)| *name != BackendName::TensorRt);
@@ -266,11 +269,12 @@ impl Selector {
                 // The one that others are compared with says best what is wrong with a network, if it could look at it.
                 let saw_it = |(name, _): &(BackendName, Error)| *name == BackendName::OnnxRuntime && self.backends.open(*name).is_ok();
                 let told = failures.iter().position(saw_it).unwrap_or_default();
-                for (name, e) in failures.iter().enumerate().filter(|(at, _)| *at != told).map(|(_, failure)| failure) {
-                    tracing::warn!("{}: {name} does not run it either (-vv says all of it): {}", options.model, gist(&e.to_string()));
-                    tracing::debug!("{e}");
+                if failures.is_empty() {
+                    return Err(Error::internal("backend choice", "no candidates"));
                 }
-                Err(if failures.is_empty() { Error::internal("backend choice", "no candidates") } else { failures.swap_remove(told).1 })
+                let (_, told) = failures.remove(told);
+                tell(&failures, "does not run it either");
+                Err(told)
             }
         }
     }

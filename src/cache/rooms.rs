@@ -26,26 +26,25 @@ pub const CHOICES: &str = "choices";
 pub const TRIALS: &str = "trials";
 /// Folder of downloads under way.
 pub const DOWNLOADS: &str = "downloads";
+/// Folder of locks: others may hold them, so they stay.
+pub const LOCKS: &str = "locks";
+
+/// How names begin of what is being written.
+pub const TEMPORARY: &str = ".hpinfer-";
+
+/// What engines lie below beside their models.
+const BESIDE: &str = ".cache";
 
 /// A part of the cache that can be removed alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
-    /// Its name, that of its first folder.
+    /// Its folders, of which the first gives it its name.
     pub folders: &'static [&'static str],
     /// What is kept there.
     pub what: &'static str,
     /// Whether any run makes it again by itself of what else is here.
     pub is_made_here: bool,
 }
-
-/// Folder of locks: others may hold them, so they stay.
-pub const LOCKS: &str = "locks";
-
-/// What engines lie below beside their models.
-const BESIDE: &str = ".cache";
-
-/// How names begin of what is being written.
-pub const TEMPORARY: &str = ".hpinfer-";
 
 /// All parts of the cache but its locks.
 pub const ROOMS: [Room; 8] = [

@@ -29,8 +29,8 @@ pub enum CacheCommand {
 }
 
 fn room(name: &str) -> Result<Room, String> {
-    let known = || ROOMS.map(|room| room.name()).join(", ");
-    ROOMS.into_iter().find(|room| room.name() == name).ok_or_else(|| format!("the cache has no such part; known: {}", known()))
+    let unknown = || format!("the cache has no such part; known: {}", ROOMS.map(|room| room.name()).join(", "));
+    ROOMS.into_iter().find(|room| room.name() == name).ok_or_else(unknown)
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -48,7 +48,10 @@ impl CacheCommand {
             Self::List { json } => {
                 let rooms = ROOMS.map(|room| (room, room.occupied(cache)));
                 if *json {
-                    let entry = |(room, (files, bytes)): &(Room, (usize, u64))| json!({"name": room.name(), "files": files, "bytes": bytes, "made_here": room.is_made_here, "what": room.what});
+                    let entry = |(room, (files, bytes)): &(Room, (usize, u64))| {
+                        let Room { what, is_made_here, .. } = room;
+                        json!({"name": room.name(), "files": files, "bytes": bytes, "made_here": is_made_here, "what": what})
+                    };
                     return write_json(out, &rooms.iter().map(entry).collect::<Vec<_>>());
                 }
                 let total: u64 = rooms.iter().map(|(_, (_, bytes))| bytes).sum();

@@ -9,13 +9,13 @@ use super::table::write_text;
 use crate::backend::select::measured_choices;
 use crate::backend::tensorrt::find;
 use crate::cache::Cache;
+use crate::cache::rooms::ROOMS;
 use crate::device::{self, CpuInfo, DeviceSpec};
 use crate::error::Result;
 use crate::model::Store;
 use crate::runtime::{self, PaddlePart};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::Path;
 
 /// Processor features that engines and operations ask for.
 const FEATURES: [&str; 6] = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "f16c"];
@@ -82,7 +82,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
         });
     }
     findings.push(match std::fs::create_dir_all(cache.root()).and_then(|()| tempfile::tempfile_in(cache.root())) {
-        Ok(_) => Finding { topic: "cache", name: "folder".into(), ok: true, found: occupied(cache.root()), next_step: None },
+        Ok(_) => Finding { topic: "cache", name: "folder".into(), ok: true, found: occupied(&cache), next_step: None },
         Err(error) => Finding {
             topic: "cache",
             name: "folder".into(),
@@ -142,10 +142,9 @@ fn paddle(part: PaddlePart, cache: &Cache) -> Finding {
     Finding { topic: "library", name: name.into(), ok: true, found, next_step: None }
 }
 
-fn occupied(root: &Path) -> String {
-    let files = walkdir::WalkDir::new(root).into_iter().filter_map(Result::<_, _>::ok).filter_map(|e| e.metadata().ok());
-    let bytes: u64 = files.filter(std::fs::Metadata::is_file).map(|m| m.len()).sum();
-    format!("{}, {:.0} MiB", root.display(), bytes as f64 / f64::from(1 << 20))
+fn occupied(cache: &Cache) -> String {
+    let bytes: u64 = ROOMS.iter().map(|room| room.occupied(cache).1).sum();
+    format!("{}, {:.0} MiB (see `hpinfer cache list`)", cache.root().display(), bytes as f64 / f64::from(1 << 20))
 }
 
 fn to_text(findings: &[Finding]) -> String {
