@@ -5,6 +5,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::OnceLock;
 
 const STAGES: [&str; 7] = ["crop", "det_infer", "det_post", "det_pre", "rec_infer", "rec_post", "rec_pre"];
@@ -335,12 +336,17 @@ fn small(arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let picture = folder.path().join("one.png");
     image::RgbImage::from_pixel(40, 24, image::Rgb([255, 0, 0])).save(&picture).expect("a picture");
+    let output = small_on(arguments, &[&picture]);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The same on `inputs`, whatever comes of it.
+fn small_on(arguments: &[&str], inputs: &[&Path]) -> Output {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify");
     let mut command = bench();
     command.args(arguments).args(["--threads", "1", "--pipeline", "image_classification", "--model"]).arg(model);
-    let output = command.arg("--input").arg(&picture).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
-    String::from_utf8(output.stdout).expect("text")
+    command.arg("--input").args(inputs).output().expect("it runs")
 }
 
 #[test]
@@ -407,6 +413,25 @@ fn streams_are_tried_until_one_number_is_too_much() {
         assert_eq!(kept, number(one, "/dropped") == 0.0 && number(one, "/latency/p99_ms") <= 50.0, "{one}");
     }
     assert!(most == 1024.0 || tried.iter().any(|one| one["kept_up"] == false), "{report}");
+}
+
+#[test]
+fn streams_of_videos_are_decoded_as_they_come() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [clip, picture] = ["clip.mp4", "one.png"].map(|name| folder.path().join(name));
+    fs::write(&clip, "frame 40 24 0.0\nframe 40 24 0.04\nframe 40 24 0.08\n").expect("what the stand-in for ffmpeg shows");
+    image::RgbImage::new(4, 4).save(&picture).expect("a picture");
+    let stand_in = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stream/ffmpeg");
+    let arguments = ["streams", "--fps", "50", "--seconds", "0.2", "--p99", "0.1", "--backend", "onnx_runtime", "--ffmpeg", stand_in];
+    let output = small_on(&[&arguments[..], &["--json"]].concat(), &[&clip]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&report["decode"], &report["sizes"]), (&"host".into(), &serde_json::json!(["40x24"])));
+    let tried = report["tried"].as_array().expect("numbers of streams");
+    assert!(!tried.is_empty() && tried.iter().all(|one| number(one, "/offered") == number(one, "/streams") * 10.0), "{report}");
+    let output = small_on(&arguments, &[&clip, &picture]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("one.png is a picture beside videos"), "{}", stderr(&output));
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod cold;
 pub mod compare;
 pub mod csv;
 pub mod floor;
+pub mod footage;
 pub mod inputs;
 pub mod load;
 pub mod machine;

@@ -1,6 +1,7 @@
-//! How many streams a pipeline keeps up with: frames come at the steady rate of cameras, decoded and in memory, and the
-//! number of streams is raised until frames are dropped or late.
+//! How many streams a pipeline keeps up with: frames come at the steady rate of cameras, and the number of streams is raised until
+//! frames are dropped or late.
 
+use super::footage::{Footage, Shown};
 use super::machine::Machine;
 use super::report::Latency;
 use super::resources::milliseconds;
@@ -14,6 +15,8 @@ use crate::schedule::stop::Stop;
 use crate::schedule::{Batching, DropPolicy};
 use crate::trace::plural;
 use serde::Serialize;
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Streams are not raised beyond this number.
@@ -67,9 +70,11 @@ pub struct StreamsReport {
     pub machine: Machine,
     /// Pipeline name or file.
     pub pipeline: String,
-    /// The pictures.
+    /// The pictures or videos.
     pub inputs: Vec<String>,
-    /// Of the frames, which are decoded before the first try: each once.
+    /// Who decodes the frames: nobody, as pictures are decoded `beforehand`, or as they come the `host` or the `gpu`.
+    pub decode: &'static str,
+    /// Of the frames, as far as they are known before the first try: each once.
     pub sizes: Vec<String>,
     /// Cores.
     pub threads: usize,
@@ -86,7 +91,11 @@ pub struct StreamsReport {
 impl StreamsReport {
     /// What was measured, how and where, for people.
     pub fn heading(&self) -> String {
-        let frames = format!("{}, frames of {}, decoded beforehand", plural(self.inputs.len(), "picture"), self.sizes.join(" and "));
+        let (what, decoded) = match self.decode {
+            "beforehand" => ("picture", "decoded beforehand".to_owned()),
+            who => ("video", format!("decoded as they come by the {who}")),
+        };
+        let frames = format!("{}, frames of {}, {decoded}", plural(self.inputs.len(), what), self.sizes.join(" and "));
         let what = format!("{}, {}; streams of {frames}", self.pipeline, plural(self.threads, "thread"));
         let how = format!("{} frames a second each, {} s a try", self.aim.fps, self.aim.seconds);
         format!("{what}; {how}\nhpinfer {}, {}\n{}", self.hpinfer, self.date, self.machine)
@@ -103,19 +112,19 @@ impl StreamsReport {
     }
 }
 
-/// Finds the most streams of `frames`, again and again, that `pipeline` keeps up with on `threads` cores: doubled until it is too
-/// much, then halved in between.
+/// Finds the most streams of `footage` that `pipeline` keeps up with on `threads` cores: doubled until it is too much, then halved
+/// in between.
 ///
 /// # Errors
 /// The first that a frame gives.
-pub fn most(pipeline: &dyn Pipeline, frames: &[Frame], threads: usize, aim: Aim) -> Result<Found> {
+pub fn most(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim) -> Result<Found> {
     // Sessions and buffers of all workers are there before anything counts.
     let warm_up = Aim { fps: 1e3, seconds: 4e-3 * threads as f64, ..aim };
-    attempt(pipeline, frames, threads, warm_up, 1, DropPolicy::BLOCK)?;
+    attempt(pipeline, footage, threads, warm_up, 1, DropPolicy::BLOCK)?;
     let (mut kept, mut over, mut tried) = (0, MOST + 1, Vec::new());
     while over - kept > 1 {
         let streams = if over > MOST { (2 * kept).clamp(1, MOST) } else { kept.midpoint(over) };
-        let outcome = attempt(pipeline, frames, threads, aim, streams, DropPolicy::LATEST)?;
+        let outcome = attempt(pipeline, footage, threads, aim, streams, DropPolicy::LATEST)?;
         if outcome.kept_up {
             kept = streams;
         } else {
@@ -126,26 +135,33 @@ pub fn most(pipeline: &dyn Pipeline, frames: &[Frame], threads: usize, aim: Aim)
     Ok(Found { most: kept, tried })
 }
 
-fn attempt(pipeline: &dyn Pipeline, frames: &[Frame], threads: usize, aim: Aim, streams: usize, policy: DropPolicy) -> Result<Tried> {
+fn attempt(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim, streams: usize, policy: DropPolicy) -> Result<Tried> {
     let interval = Duration::from_secs_f64(1.0 / aim.fps);
     let each = (aim.fps * aim.seconds).ceil().max(1.0) as u32;
+    let shown: Vec<Shown<'_>> = thread::scope(|scope| {
+        let opened: Vec<_> = (0..streams).map(|stream| scope.spawn(move || footage.stream(stream))).collect();
+        opened.into_iter().map(|stream| stream.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
     let start = Instant::now();
-    let feed = |stream: usize| {
+    let feeds = shown.into_iter().enumerate().map(|(stream, shown)| {
         // Cameras do not tick together.
         let phase = interval.mul_f64(stream as f64 / streams as f64);
-        let offers = (0..each).map(move |n| {
+        let offers = (0..each).zip(shown).map(move |(n, frame)| {
             let due = start + phase + interval * n;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            Offer::Item(due, frames[(stream + n as usize) % frames.len()].clone())
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            match frame {
+                Ok(frame) => Offer::Item(due, frame),
+                Err(error) => Offer::Output(due, Err(error)),
+            }
         });
         Feed { offers: Box::new(offers), policy }
-    };
+    });
     let batching = Batching { items: pipeline.batch_size(), ..Batching::default() };
     let (gauges, stop) = (Gauges::new(streams), Stop::default());
     let (mut samples, mut dropped, mut failure) = (Vec::new(), 0, None);
     graph::run(
         &Frames(pipeline),
-        (0..streams).map(feed).collect(),
+        feeds.collect(),
         &Settings::latest(threads, batching).at_most(pipeline.groups_at_once()),
         &gauges,
         &stop,
@@ -256,7 +272,8 @@ mod tests {
     #[test]
     fn streams_are_raised_until_frames_are_dropped_or_late() {
         let aim = Aim { fps: 20.0, p99_ms: 1e4, seconds: 1.0 };
-        let found = most(&sleeping(10), &[frame(Some("a"))], 1, aim).expect("frames are worked on");
+        let footage = Footage::Pictures(vec![frame(Some("a"))]);
+        let found = most(&sleeping(10), &footage, 1, aim).expect("frames are worked on");
         assert!((1..=5).contains(&found.most), "{found:?}");
         for tried in &found.tried {
             assert_eq!(tried.offered, tried.streams * 20, "{tried:?}");
@@ -264,13 +281,13 @@ mod tests {
             assert_eq!(tried.kept_up, tried.streams <= found.most, "{tried:?}");
             assert!(tried.latency.min_ms >= 10.0, "{tried:?}");
         }
-        let late = most(&sleeping(10), &[frame(Some("a"))], 1, Aim { p99_ms: 5.0, ..aim }).expect("frames are worked on");
+        let late = most(&sleeping(10), &footage, 1, Aim { p99_ms: 5.0, ..aim }).expect("frames are worked on");
         assert_eq!((late.most, late.tried.len()), (0, 1), "no frame is done within 5 ms");
     }
 
     #[test]
     fn a_frame_that_fails_ends_the_measurement() {
         let aim = Aim { fps: 100.0, p99_ms: 100.0, seconds: 0.1 };
-        assert!(most(&sleeping(0), &[frame(None)], 1, aim).is_err());
+        assert!(most(&sleeping(0), &Footage::Pictures(vec![frame(None)]), 1, aim).is_err());
     }
 }

@@ -1,15 +1,19 @@
-//! `hpinfer bench streams`: how many streams this machine keeps up with.
+//! `hpinfer bench streams`: how many streams this machine keeps up with, of pictures or of videos.
 
 use super::subject::Subject;
 use super::{ReportFiles, one_decoder};
+use crate::bench::footage::Footage;
 use crate::bench::machine::{Machine, utc};
 use crate::bench::streams::{Aim, StreamsReport, most};
 use crate::bench::{csv, inputs, page, table};
 use crate::cli::args::GlobalArgs;
-use crate::cli::plan;
+use crate::cli::nvjpeg;
+use crate::cli::plan::{self, Plan};
 use crate::cli::table::{write_table, write_text};
 use crate::error::{Error, Result};
+use crate::source::video::{VideoOptions, names_video};
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// Least rate, bound and length of a measurement.
@@ -29,8 +33,33 @@ pub(super) struct StreamsArgs {
     /// How long each number of streams is tried
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     seconds: f64,
+    /// The ffmpeg program that decodes videos
+    #[arg(long, value_name = "PATH", env = "HPINFER_FFMPEG", default_value = "ffmpeg")]
+    ffmpeg: PathBuf,
     #[command(flatten)]
     files: ReportFiles,
+}
+
+impl StreamsArgs {
+    /// The names of what is shown, and what that is: all of it pictures, or all of it videos.
+    fn footage(&self, plan: &Plan, global: &GlobalArgs) -> Result<(Vec<String>, Footage)> {
+        let (files, cache) = (self.subject.files(global)?, plan::cache(global)?);
+        if !files.iter().any(|file| names_video(file)) {
+            let decoder = one_decoder(&self.subject.pictures, plan, &cache)?;
+            let pictures = files.into_iter().map(|file| inputs::decode(file, &decoder)).collect::<Result<Vec<_>>>()?;
+            let (names, frames) = pictures.into_iter().map(|picture| (picture.name, picture.frame)).unzip();
+            return Ok((names, Footage::Pictures(frames)));
+        }
+        if let Some(picture) = files.iter().find(|file| !names_video(file)) {
+            return Err(Error::config("--input", format!("{} is a picture beside videos; measure them apart", picture.display())));
+        }
+        let max_pixels = self.subject.pictures.limits().max_pixels;
+        let (ffmpeg, nvjpeg) = (self.ffmpeg.clone(), nvjpeg::installed(&cache));
+        let options = VideoOptions { ffmpeg, nvjpeg, max_pixels, ..VideoOptions::default() };
+        tracing::info!("videos are decoded by {}", options.ffmpeg_version()?);
+        let files: Vec<_> = files.iter().map(|file| file.to_string_lossy().into_owned()).collect();
+        Ok((files.clone(), Footage::Videos { files, options, gpus: plan.gpus() }))
+    }
 }
 
 /// Runs the command.
@@ -43,26 +72,27 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
     }
     args.files.check(&args.subject.input, None)?;
     let (date, plan) = (utc(SystemTime::now()), args.subject.plan()?);
-    let decoder = one_decoder(&args.subject.pictures, &plan, &plan::cache(global)?)?;
-    let pictures = args.subject.files(global)?.into_iter().map(|file| inputs::decode(file, &decoder));
-    let pictures = pictures.collect::<Result<Vec<_>>>()?;
-    let frames: Vec<_> = pictures.iter().map(|picture| picture.frame.clone()).collect();
-    let mut sizes: Vec<String> = Vec::new();
-    for size in frames.iter().map(|frame| frame.image.size()) {
-        let size = format!("{}x{}", size.width, size.height);
+    let (inputs, footage) = args.footage(&plan, global)?;
+    let (mut sizes, mut decode) = (Vec::new(), "");
+    // Every stream begins with the next of the inputs.
+    for first in (0..inputs.len()).filter_map(|stream| footage.stream(stream).next()) {
+        let first = first?;
+        decode = footage.decoded_by(&first);
+        let size = format!("{}x{}", first.size().width, first.size().height);
         if !sizes.contains(&size) {
             sizes.push(size);
         }
     }
     let pipeline = plan.open(global)?;
     let threads = plan.loader.threads;
-    let found = most(pipeline.as_ref(), &frames, threads, aim)?;
+    let found = most(pipeline.as_ref(), &footage, threads, aim)?;
     let report = StreamsReport {
         hpinfer: env!("CARGO_PKG_VERSION"),
         date,
         machine: Machine::read(),
         pipeline: args.subject.pipeline()?.to_owned(),
-        inputs: pictures.into_iter().map(|picture| picture.name).collect(),
+        inputs,
+        decode,
         sizes,
         threads,
         models: pipeline.run_records().to_vec(),

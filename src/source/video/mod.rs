@@ -72,6 +72,8 @@ pub struct VideoOptions {
     pub gpu_only: bool,
     /// nvJPEG where it is installed, for Motion JPEG; one of the system goes before it.
     pub nvjpeg: Option<PathBuf>,
+    /// A file begins anew where it ends.
+    pub repeat: bool,
 }
 
 impl Default for VideoOptions {
@@ -86,6 +88,7 @@ impl Default for VideoOptions {
             gpu: None,
             gpu_only: false,
             nvjpeg: None,
+            repeat: false,
         }
     }
 }
@@ -244,7 +247,10 @@ impl Video {
         self.attempts += 1;
         self.of_child = 0;
         self.offset_ms = None;
-        let input = self.kind.arguments(&self.input, self.options.stall);
+        let mut input = self.kind.arguments(&self.input, self.options.stall);
+        if self.options.repeat && self.kind == VideoKind::File {
+            input.splice(0..0, ["-stream_loop", "-1"].map(String::from));
+        }
         let decode = match self.decode(&input) {
             Ok(decode) => decode,
             Err(error @ Error::Missing { .. }) => return self.not_started(error),
