@@ -8,22 +8,31 @@ use crate::error::Result;
 /// # Errors
 /// Those of [`ImageBuf::new`]; none for a picture that exists.
 pub fn counter_clockwise(image: &ImageBuf, quarters: u32) -> Result<ImageBuf> {
-    let (from, bytes) = (image.size(), image.format().bytes());
-    let to = if quarters.is_multiple_of(2) { from } else { Size::new(from.height, from.width) };
     let mut data = Vec::with_capacity(image.data().len());
-    for y in 0..to.height {
-        for x in 0..to.width {
-            let (x, y) = match quarters % 4 {
-                0 => (x, y),
-                1 => (from.width - 1 - y, x),
-                2 => (from.width - 1 - x, from.height - 1 - y),
-                _ => (y, from.height - 1 - x),
-            };
-            let at = (y as usize * from.width as usize + x as usize) * bytes;
-            data.extend_from_slice(&image.data()[at..at + bytes]);
+    let size = turn_into(image.data(), image.size(), image.format().bytes(), quarters, &mut data);
+    ImageBuf::new(data, size, image.format())
+}
+
+/// The pixels `from` of `bytes` bytes, which are a picture of `size`, turned counter-clockwise by `quarters` quarter turns, in `out`, and
+/// the size that they have there.
+pub fn turn_into(from: &[u8], size: Size, bytes: usize, quarters: u32, out: &mut Vec<u8>) -> Size {
+    let (width, height) = (size.width as isize, size.height as isize);
+    // Where the first pixel comes from, and how far from there its neighbours to the right and below are.
+    let (first, right, below) = match quarters % 4 {
+        0 => (0, 1, width),
+        1 => (width - 1, width, -1),
+        2 => (width * height - 1, -1, -width),
+        _ => (width * (height - 1), -width, 1),
+    };
+    let turned = if quarters.is_multiple_of(2) { size } else { Size::new(size.height, size.width) };
+    out.clear();
+    for y in 0..turned.height as isize {
+        for x in 0..turned.width as isize {
+            let at = (first + x * right + y * below) as usize * bytes;
+            out.extend_from_slice(&from[at..at + bytes]);
         }
     }
-    ImageBuf::new(data, to, image.format())
+    turned
 }
 
 #[cfg(test)]

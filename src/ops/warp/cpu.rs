@@ -4,7 +4,7 @@ use super::plan::{CropPlan, block};
 use super::simd;
 use super::table::WEIGHTS;
 use crate::error::{Error, Result};
-use crate::image::{ImageView, PointI, Size};
+use crate::image::{ImageView, PointI, Size, turn};
 use crate::ops::simd::Isa;
 
 /// Buffers and the instruction set of the warps of one thread; reused between calls.
@@ -57,7 +57,7 @@ pub fn warp(src: ImageView, plan: &CropPlan, out: &mut Vec<u8>, scratch: &mut Sc
         None => sample_all(src, plan, scratch.isa, &mut scratch.row, upright),
     }
     if plan.turn {
-        turn(&scratch.upright, plan.warped, out);
+        turn::turn_into(&scratch.upright, plan.warped, 3, 1, out);
     }
     Ok(())
 }
@@ -136,15 +136,4 @@ pub(super) fn sample(src: ImageView, x: i32, y: i32) -> [u8; 3] {
         }
     }
     sum.map(|s| (s >> 15).clamp(0, 255) as u8)
-}
-
-/// A quarter turn counter-clockwise: the right column becomes the top row.
-fn turn(from: &[u8], size: Size, out: &mut Vec<u8>) {
-    let (width, height) = (size.width as usize, size.height as usize);
-    out.clear();
-    for column in (0..width).rev() {
-        for row in 0..height {
-            out.extend_from_slice(&from[(row * width + column) * 3..][..3]);
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use super::super::cpu::{Scratch, row_positions};
 use super::super::linear;
 use super::super::plan::{MAX_SIDE, invert, perspective};
-use crate::image::{ImageView, PointF, Size};
+use crate::image::{ImageView, PointF, Size, turn};
 
 /// Height, in widths of the bounding box, from which on text runs downwards.
 const VERTICAL: f64 = 1.5;
@@ -83,7 +83,7 @@ impl Strips {
             left += bytes;
         }
         if self.turn {
-            turn_clockwise(&scratch.upright, self.size, out);
+            turn::turn_into(&scratch.upright, self.size, 3, 3, out);
         }
     }
 }
@@ -137,15 +137,4 @@ fn pairwise_sum(values: &[f64]) -> f64 {
     }
     let [a, b, c, d, e, f, g, h] = lanes;
     rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, v| sum + v)
-}
-
-/// A quarter turn clockwise: the bottom row becomes the left column.
-fn turn_clockwise(from: &[u8], size: Size, out: &mut Vec<u8>) {
-    let (width, height) = (size.width as usize, size.height as usize);
-    out.clear();
-    for column in 0..width {
-        for row in (0..height).rev() {
-            out.extend_from_slice(&from[(row * width + column) * 3..][..3]);
-        }
-    }
 }
