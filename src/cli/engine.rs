@@ -16,7 +16,7 @@ use crate::backend::tensorrt::{find, selftest};
 use crate::backend::{BackendName, LoadOptions, Onnx, Precision};
 use crate::cache::Cache;
 use crate::cache::rooms::CONVERTED;
-use crate::device::{self, Device, DeviceSpec, GpuId};
+use crate::device::{Device, DeviceSpec, GpuId};
 use crate::error::{Error, Result};
 use crate::model::{HpiConfig, ResolvedModel, Store};
 use crate::modules::loader::ModelChoice;
@@ -28,6 +28,7 @@ use crate::runtime;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What to do with TensorRT engines.
@@ -72,6 +73,9 @@ pub enum EngineCommand {
         /// Do not ask the TensorRT of this machine whether it fits
         #[arg(long)]
         unchecked: bool,
+        /// The GPU that it is to run on
+        #[arg(long, value_name = "gpu:N", default_value = "gpu:0")]
+        device: DeviceSpec,
     },
     /// Build, load and run a tiny network on the TensorRT of this machine and compare with the known result; prints JSON
     Selftest {
@@ -165,16 +169,17 @@ impl EngineCommand {
                     &format!("{}: runs with TensorRT {} on {}\n", to.display(), description.key.libraries(), description.key.gpus()),
                 )
             }
-            Self::Import { file, unchecked } => {
-                let builder = if *unchecked { None } else { Some(Builder::new(find::open(None)?, 0, engines.clone())?) };
+            Self::Import { file, unchecked, device } => {
+                let checking = |host: Host| Builder::new(host.library, host.number, engines.clone());
+                let builder = if *unchecked { None } else { Some(checking(Host::open(None, device, true)?)?) };
                 let here = builder.as_ref().map(|b| (b.library().versions().to_string(), b.gpu()));
                 let (description, path) = engines.import(file, here.as_ref().map(|(version, gpu)| (version.as_str(), *gpu)))?;
                 write_text(out, &format!("{}: engine of {}\n", path.display(), description.key.model))
             }
             Self::Selftest { library, device } => {
-                let library = find::open(library.as_deref())?;
+                let Host { library, device, .. } = Host::open(library.as_deref(), device, false)?;
                 let reference = || OnnxRuntime::on_processor(&runtime::ensure(runtime::Library::OnnxRuntime, cache, None)?);
-                let report = selftest::run(&library, &opened(&library, device)?, reference)?;
+                let report = selftest::run(&library, &device, reference)?;
                 write_json(out, &report)?;
                 if !report.passed {
                     return Err(Error::backend("tensorrt", "the self-test did not pass", "see `steps` in its report for what went wrong"));
@@ -187,24 +192,8 @@ impl EngineCommand {
 
 impl BuildArgs {
     fn run(&self, cache: &Cache, engines: EngineCache, out: &mut impl Write) -> Result<()> {
-        let device = match &self.device {
-            DeviceSpec::Auto => 0, // there is no other place for them
-            DeviceSpec::Gpu(ids) if ids.is_empty() => 0,
-            DeviceSpec::Gpu(ids) => match (&ids[..], device::probe()) {
-                ([GpuId::Number(number)], _) => *number, // TensorRT-RTX builds for other GPUs where there is none
-                ([_], Ok(gpus)) => gpus.select(ids)?[0].number,
-                ([_], Err(unavailable)) => return Err(unavailable.error(self.device.to_string())),
-                _ => return Err(Error::config("--device", "engines are built on one GPU at a time; give one")),
-            },
-            DeviceSpec::Cpu => return Err(Error::config("--device", "TensorRT engines are for GPUs; give gpu:0")),
-        };
-        let library = find::open(self.library.as_deref())?;
-        if self.target.is_none()
-            && let Device::Gpu(gpu) = opened(&library, &self.device)?
-        {
-            gpu.make_current()?;
-        }
-        let builder = Builder::new(library, device, engines)?;
+        let Host { library, number, .. } = Host::open(self.library.as_deref(), &self.device, self.target.is_some())?;
+        let builder = Builder::new(library, number, engines)?;
         let store = Store::new(cache)?;
         let named = self.model.iter().map(ModelChoice::named);
         let of_pipeline = self.pipeline.as_deref().map(models_of).transpose()?;
@@ -258,9 +247,36 @@ impl BuildArgs {
     }
 }
 
-/// The device that engines of `library` are built and run on; a test double of it needs none.
-fn opened(library: &Library, device: &DeviceSpec) -> Result<Device> {
-    if library.versions().host_memory { Ok(Device::Cpu) } else { Device::open_one(device) }
+/// TensorRT, and the GPU that its engines are for.
+struct Host {
+    library: Arc<Library>,
+    /// The processor where there is no GPU, as for a test double of the library.
+    device: Device,
+    number: u32,
+}
+
+impl Host {
+    /// Opens the GPU first, since a library works on the one that is current, or starts another. `may_lack` allows that there is none:
+    /// TensorRT-RTX builds for GPUs of other machines.
+    fn open(library: Option<&Path>, spec: &DeviceSpec, may_lack: bool) -> Result<Self> {
+        let (spec, number) = match spec {
+            DeviceSpec::Cpu => return Err(Error::config("--device", "TensorRT engines are for GPUs; give gpu:0")),
+            DeviceSpec::Auto => (&DeviceSpec::Gpu(Vec::new()), 0),
+            DeviceSpec::Gpu(ids) => (spec, if let [GpuId::Number(number)] = ids[..] { number } else { 0 }),
+        };
+        let gpu = match Device::open_one(spec) {
+            Err(e @ Error::Config { .. }) => return Err(e),
+            opened => opened.and_then(|device| device.gpu().map_or(Ok(()), |gpu| gpu.make_current()).map(|()| device)),
+        };
+        let library = find::open(library)?;
+        let device = match gpu {
+            _ if library.versions().host_memory => Device::Cpu,
+            Err(_) if may_lack => Device::Cpu,
+            gpu => gpu?,
+        };
+        let number = device.gpu().map_or(number, |gpu| gpu.info().number);
+        Ok(Self { library, device, number })
+    }
 }
 
 /// The models of a pipeline, by name or folder.

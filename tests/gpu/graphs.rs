@@ -148,6 +148,24 @@ fn where_nothing_can_be_recorded_runs_go_on() {
     }
 }
 
+/// A library that loads something makes the whole device wait, which fails while work is recorded.
+#[test]
+fn nothing_is_recorded_while_a_library_loads_something() {
+    let _turn = Loaded::turn();
+    let (double, home) = (Double::new(Form::Eleven), tempfile::tempdir().expect("a folder"));
+    let engine = engine(&double, home.path());
+    let mut session = engine.session().expect("a session");
+    let session = session.on_gpu().expect("on the device");
+    let (gpu, launches) = (session.stream().gpu().clone(), || Loaded::get().counts().graph_launches);
+    let before = launches();
+    let loading = gpu.for_loading();
+    (0..30).for_each(|seed| run(session, 8, seed));
+    assert_eq!(launches(), before);
+    drop(loading);
+    (0..30).for_each(|seed| run(session, 8, seed));
+    assert_eq!(launches() - before, 30, "the context was there");
+}
+
 /// What another thread does to the device may spoil what is recorded meanwhile.
 #[test]
 fn after_one_failure_runs_are_recorded_all_the_same() {

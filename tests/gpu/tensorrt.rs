@@ -179,5 +179,6 @@ fn the_selftest_passes_on_the_device() {
         let reference = || OnnxRuntime::on_processor(&onnx_runtime());
         let report = selftest::run(&double.open().expect("it opens"), &gpu(), reference).expect("a report");
         assert!(report.passed && report.memory == "device" && report.greatest_difference < Some(1e-6), "{report:?}");
+        assert_eq!(report.recorded_runs, Some(4), "of the 13 with four rows those after the ninth: {report:?}");
     }
 }

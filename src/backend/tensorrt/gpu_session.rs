@@ -19,6 +19,11 @@ impl OnGpu {
     pub(super) fn new(worker: Worker<Stream>) -> Self {
         Self { graphs: Graphs::wanted(), worker }
     }
+
+    /// Runs that were one launch of recorded work; `None` where none is to be recorded.
+    pub(super) fn launches(&self) -> Option<u64> {
+        self.graphs.as_ref().map(Graphs::launches)
+    }
 }
 
 impl Drop for OnGpu {

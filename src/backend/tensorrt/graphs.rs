@@ -29,6 +29,8 @@ pub(super) struct Graphs {
     recorded: Vec<Recorded>,
     /// How often the driver or the library has refused.
     failures: u32,
+    /// Runs that were one launch.
+    launches: u64,
 }
 
 struct Recorded {
@@ -41,7 +43,7 @@ impl Graphs {
     /// Nothing yet; `None` where the user wants none.
     pub fn wanted() -> Option<Self> {
         let off = std::env::var_os(VARIABLE).is_some_and(|value| value == "off");
-        (!off).then(|| Self { counted: Vec::new(), recorded: Vec::new(), failures: 0 })
+        (!off).then(|| Self { counted: Vec::new(), recorded: Vec::new(), failures: 0, launches: 0 })
     }
 
     /// Puts a run of `worker` into its stream.
@@ -52,7 +54,10 @@ impl Graphs {
                 self.recorded.push(known);
                 if let Some(known) = self.recorded.last_mut() {
                     match worker.run_twin(&mut known.twin, &known.outputs) {
-                        Ok(()) => return Ok(()),
+                        Ok(was_recorded) => {
+                            self.launches += u64::from(was_recorded);
+                            return Ok(());
+                        }
                         Err(e) => self.failed(worker, &e),
                     }
                 }
@@ -67,6 +72,11 @@ impl Graphs {
             }
         }
         Ok(())
+    }
+
+    /// Runs that were one launch of recorded work.
+    pub fn launches(&self) -> u64 {
+        self.launches
     }
 
     fn failed(&mut self, worker: &Worker<Stream>, error: &Error) {

@@ -5,7 +5,7 @@ use super::builder::{Builder, Source};
 use super::cache::EngineCache;
 use super::ffi::{BuildOptions, Library, Range};
 use super::recipe::Arithmetic;
-use super::session::session;
+use super::session::{on_gpu, session};
 use crate::backend::reference::{self, Feed};
 use crate::backend::{Backend, Onnx, Session};
 use crate::cache::{Cache, sha256};
@@ -34,6 +34,9 @@ pub struct Report {
     pub memory: &'static str,
     /// Steps in their order, with milliseconds; the last one may have failed.
     pub steps: Vec<Step>,
+    /// Runs that were one launch of recorded work, a CUDA graph: those of a shape that comes often. `None` on the host, and where
+    /// `HPINFER_TENSORRT_GRAPHS` is `off`.
+    pub recorded_runs: Option<u64>,
     /// What the engine's output was compared with.
     pub reference: Option<String>,
     /// The greatest difference between the two.
@@ -79,12 +82,13 @@ pub fn run(library: &Arc<Library>, device: &Device, reference: impl FnOnce() -> 
         gpu: builder.gpu().to_string(),
         memory: if device.gpu().is_some() { "device" } else { "host" },
         steps: Vec::new(),
+        recorded_runs: None,
         reference: None,
         greatest_difference: None,
         passed: false,
     };
     let feeds: Vec<Feed> = ROWS.map(feed).into();
-    let found = steps(&builder, device, &feeds, &mut report.steps);
+    let found = steps(&builder, device, &feeds, &mut report);
     let expected = found.as_ref().and_then(|_| step(&mut report.steps, "onnx_runtime", || expected(&*reference()?, &feeds)));
     if let (Some(found), Some((version, expected))) = (found, expected) {
         let difference = difference(&found, &expected);
@@ -116,7 +120,8 @@ fn difference(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
 }
 
 /// The outputs of an engine for `feeds`.
-fn steps(builder: &Builder, device: &Device, feeds: &[Feed], steps: &mut Vec<Step>) -> Option<Vec<Vec<f32>>> {
+fn steps(builder: &Builder, device: &Device, feeds: &[Feed], report: &mut Report) -> Option<Vec<Vec<f32>>> {
+    let steps = &mut report.steps;
     let range = Range { input: sample::INPUT.into(), min: vec![1, 4], opt: vec![2, 4], max: vec![8, 4] };
     let options = BuildOptions { profiles: vec![vec![range]], ..BuildOptions::default() };
     let bytes = sample::bytes();
@@ -127,8 +132,15 @@ fn steps(builder: &Builder, device: &Device, feeds: &[Feed], steps: &mut Vec<Ste
     let engine = || builder.engine(&source, &options, &Arithmetic::Float32);
     step(steps, "build", engine)?;
     let made = step(steps, "load from the cache", engine)?;
-    let mut session = step(steps, "context", || session(&made.engine, device, "selftest"))?;
-    step(steps, "run", || feeds.iter().flatten().map(|(_, shape, values)| run_once(&mut *session, *shape, values)).collect())
+    let run = |session: &mut dyn Session| feeds.iter().flatten().map(|(_, shape, values)| run_once(session, *shape, values)).collect();
+    let Some(gpu) = device.gpu() else {
+        let mut session = step(steps, "context", || session(&made.engine, device, "selftest"))?;
+        return step(steps, "run", || run(&mut *session));
+    };
+    let mut session = step(steps, "context", || on_gpu(&made.engine, gpu, "selftest"))?;
+    let outputs = step(steps, "run", || run(&mut session));
+    report.recorded_runs = session.launches();
+    outputs
 }
 
 /// The output for one input, on whichever memory the session works.

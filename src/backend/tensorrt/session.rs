@@ -15,7 +15,7 @@ use super::worker::Worker;
 use crate::backend::reference;
 use crate::backend::{self, Backend, BackendName, EngineSpec, Format, IoSpec, LoadOptions, OpenReference, Precision, RunInfo, TensorSpec};
 use crate::cache::Cache;
-use crate::device::{Device, Stream};
+use crate::device::{Device, Gpu, Stream};
 use crate::error::{Error, Result};
 use crate::onnx::{Cut, Model, OutputKind};
 use crate::tensor::{DType, Shape};
@@ -249,6 +249,10 @@ impl Prepared {
 
     /// The engine of what `get` gives for the whole, or for each part.
     fn opened(&self, get: impl Fn(&Source, &BuildOptions) -> Result<Made>) -> Result<Arc<dyn backend::Engine>> {
+        let get = |source: &Source, options: &BuildOptions| {
+            let _loading = self.device.gpu().map(|gpu| gpu.for_loading());
+            get(source, options)
+        };
         let Some(CutLoop { parts, rules }) = &self.cut else { return self.whole(get(&self.source, &self.build)?) };
         let [encoder, step] = parts.each_ref().map(|part| self.loaded(get(&part.source, &part.options)?));
         let (encoder, step) = (encoder?, step?);
@@ -360,8 +364,14 @@ pub(super) fn session(engine: &Arc<Engine>, device: &Device, model: &str) -> Res
     Ok(match device {
         Device::Cpu if engine.is_on_host() => Box::new(Worker::new(engine, HostMemory, model)?),
         Device::Cpu => return Err(needs_gpu()),
-        Device::Gpu(gpu) => Box::new(OnGpu::new(Worker::new(engine, Stream::new(gpu)?, model)?)),
+        Device::Gpu(gpu) => Box::new(on_gpu(engine, gpu, model)?),
     })
+}
+
+/// The same on `gpu`.
+pub(super) fn on_gpu(engine: &Arc<Engine>, gpu: &Arc<Gpu>, model: &str) -> Result<OnGpu> {
+    let _loading = gpu.for_loading();
+    Ok(OnGpu::new(Worker::new(engine, Stream::new(gpu)?, model)?))
 }
 
 fn needs_gpu() -> Error {

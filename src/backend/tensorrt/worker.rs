@@ -212,6 +212,7 @@ impl Worker<Stream> {
 
     /// A context for the shapes of the last run.
     pub(super) fn twin(&mut self) -> Result<Twin> {
+        let _loading = self.memory.gpu().for_loading();
         let profile = self.profile.ok_or_else(|| Error::internal("tensorrt", "no run yet"))?;
         self.context.twin(profile, self.memory.stream())
     }
@@ -221,12 +222,12 @@ impl Worker<Stream> {
         self.context.shares_memory_with(twin)
     }
 
-    /// Puts a run of `twin`, made for the inputs lent last, into the stream; its outputs have the shapes `outputs`.
-    pub(super) fn run_twin(&mut self, twin: &mut Twin, outputs: &[Shape]) -> Result<()> {
+    /// Puts a run of `twin`, made for the inputs lent last, into the stream; its outputs have the shapes `outputs`. Whether it was recorded.
+    pub(super) fn run_twin(&mut self, twin: &mut Twin, outputs: &[Shape]) -> Result<bool> {
         self.memory.enter()?;
-        self.context.run_twin(twin, &self.memory)?;
+        let was_recorded = self.context.run_twin(twin, &self.memory)?;
         self.outputs.iter_mut().zip(outputs).for_each(|(tensor, shape)| tensor.shape = *shape);
-        Ok(())
+        Ok(was_recorded)
     }
 }
 

@@ -10,7 +10,7 @@ use cudarc::driver::{CudaContext, DriverError, result, sys};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockWriteGuard, TryLockError, Weak};
 
 /// An opened graphics processor. It stays open until the process ends.
 pub struct Gpu {
@@ -19,6 +19,8 @@ pub struct Gpu {
     functions: Vec<Function>,
     streams: Mutex<Vec<Weak<Shared>>>,
     pictures: OnceLock<Stream>,
+    /// Taken for as long as work is recorded, and shared by libraries that load something.
+    recording: RwLock<()>,
 }
 
 /// A kernel as the driver knows it, loaded for as long as the process runs.
@@ -55,7 +57,14 @@ impl Gpu {
         // SAFETY: buffers here belong to one stream each, and what crosses streams is waited for (see `Stream`).
         unsafe { context.disable_event_tracking() };
         let functions = load(info).map_err(|(name, e)| failed(&format!("loading the kernels ({name})"), e))?;
-        Ok(Self { info: info.clone(), context, functions, streams: Mutex::default(), pictures: OnceLock::new() })
+        Ok(Self {
+            info: info.clone(),
+            context,
+            functions,
+            streams: Mutex::default(),
+            pictures: OnceLock::new(),
+            recording: RwLock::default(),
+        })
     }
 
     /// What it is.
@@ -69,6 +78,11 @@ impl Gpu {
     /// [`Error::Device`].
     pub fn memory(&self) -> Result<[usize; 2]> {
         self.context.mem_get_info().map(<[usize; 2]>::from).map_err(|e| self.fault("asking for its memory", e))
+    }
+
+    /// Whether less than a fifth of its memory is free.
+    pub fn is_scarce(&self) -> bool {
+        self.memory().is_ok_and(|[free, all]| free < all / 5)
     }
 
     /// Makes it the device that libraries work on when this thread calls them.
@@ -90,6 +104,25 @@ impl Gpu {
         self.pictures.get().ok_or_else(|| Error::internal("pictures", "no stream for them"))
     }
 
+    /// For a library that is about to load something, as long as the guard lives: nothing is recorded, since a library that makes the whole
+    /// device wait meanwhile fails, whichever its thread, and what is recorded with it. Where memory is scarce, what nobody uses is freed.
+    pub fn for_loading(&self) -> impl Sized + use<'_> {
+        let guard = self.recording.read().unwrap_or_else(PoisonError::into_inner);
+        if self.is_scarce() {
+            self.trim();
+        }
+        guard
+    }
+
+    /// Leave to record; `None` while a library loads something, or other work is recorded.
+    pub(super) fn for_recording(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        match self.recording.try_write() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Takes notice of a stream.
     pub(super) fn add(&self, stream: &Arc<Shared>) {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,8 +130,8 @@ impl Gpu {
         streams.push(Arc::downgrade(stream));
     }
 
-    /// Has all streams free the memory that nobody uses, for one that finds none.
-    pub(super) fn trim(&self) {
+    /// Has all streams free the memory that nobody uses, for one that finds none, or for a library.
+    pub fn trim(&self) {
         let streams: Vec<Arc<Shared>> =
             self.streams.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
         streams.iter().for_each(|stream| stream.trim());

@@ -14,13 +14,15 @@ pub struct Graph {
 unsafe impl Send for Graph {}
 
 impl Stream {
-    /// Records what `work` puts into this stream, which does not run then.
+    /// Records what `work` puts into this stream, which does not run then. `None` when this is not the time for it, as a library of
+    /// another thread [loads something](super::Gpu::for_loading): `work` was not called.
     ///
     /// # Errors
     /// That of `work`; [`Error::Device`] when the driver cannot record what it put in, or when that is nothing.
-    pub fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
+    pub fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<Option<Graph>> {
+        let Some(_recording) = self.gpu().for_recording() else { return Ok(None) };
         let (gpu, stream) = (self.gpu(), self.inner());
-        // What other threads ask of the driver meanwhile is not forbidden.
+        // What other threads ask of the driver meanwhile is not forbidden, but for waits of the whole device.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         stream.begin_capture(mode).map_err(|e| gpu.fault("recording work", e))?;
         let done = work();
@@ -28,7 +30,7 @@ impl Stream {
         done?;
         let graph = graph.map_err(|e| gpu.fault("recording work", e))?;
         let graph = graph.ok_or_else(|| Error::device(gpu.to_string(), "recording work", "nothing was put into the stream"))?;
-        Ok(Graph { graph, stream: self.clone() })
+        Ok(Some(Graph { graph, stream: self.clone() }))
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Bound {
     session: Session,
     /// The library does not wait for the stream at the end of a run: what follows lies behind it.
     options: RunOptions,
+    /// The same, and the library gives back what memory it has no use for.
+    shrinking: RunOptions,
     memory: MemoryInfo<'static>,
     input_names: Vec<CString>,
     output_names: Vec<String>,
@@ -51,13 +53,19 @@ impl Bound {
         let input_names = names.collect::<Result<_, _>>()?;
         let output_names = session.outputs().iter().map(|o| o.name().to_owned()).collect();
         let binding = session.create_binding().map_err(text)?;
-        let mut options = RunOptions::new().map_err(text)?;
-        options.disable_device_sync().map_err(text)?;
-        Ok(Self { outputs: Vec::new(), binding, session, options, memory, input_names, output_names, output_types })
+        let options = || {
+            let mut options = RunOptions::new().map_err(text)?;
+            options.disable_device_sync().map_err(text)?;
+            Ok::<_, String>(options)
+        };
+        let mut shrinking = options()?;
+        shrinking.set("memory.enable_memory_arena_shrinkage", format!("gpu:{number}")).map_err(text)?;
+        let options = options()?;
+        Ok(Self { outputs: Vec::new(), binding, session, options, shrinking, memory, input_names, output_names, output_types })
     }
 
-    /// Puts a run on `inputs`, in graph order, into the stream of the session.
-    pub fn run(&mut self, inputs: &[(Shape, DeviceSlice<'_, f32>)]) -> Result<(), String> {
+    /// Puts a run on `inputs`, in graph order, into the stream of the session. With `shrink` the library gives back memory after it.
+    pub fn run(&mut self, inputs: &[(Shape, DeviceSlice<'_, f32>)], shrink: bool) -> Result<(), String> {
         let text = |e: ort::Error| e.to_string();
         self.outputs.clear(); // back to the library's arena, behind the work on them
         self.binding.clear();
@@ -75,7 +83,8 @@ impl Bound {
         for name in &self.output_names {
             self.binding.bind_output_to_device(name, &self.memory).map_err(text)?;
         }
-        let mut outputs = self.session.run_binding_with_options(&self.binding, &self.options).map_err(text)?;
+        let options = if shrink { &self.shrinking } else { &self.options };
+        let mut outputs = self.session.run_binding_with_options(&self.binding, options).map_err(text)?;
         let tensor = |name: &String| {
             let value = outputs.remove(name).ok_or_else(|| format!("output `{name}` is missing"))?;
             value.downcast::<DynTensorValueType>().map_err(|e| e.to_string())

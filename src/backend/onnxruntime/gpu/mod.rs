@@ -43,7 +43,7 @@ pub(super) fn load(
     let recipe =
         Recipe { environment: environment.clone(), gpu: target.gpu.clone(), onnx: graph.onnx.clone(), model: options.model.clone() };
     // The first shows what the network has, and whether all of this works at all.
-    let (session, stream) = recipe.commit()?;
+    let (stream, session) = recipe.commit()?;
     let specs = |outlets: &[Outlet]| outlets.iter().map(|o| super::spec_of(&options.model, o)).collect::<Result<Vec<_>>>();
     let io = graph.io(IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? });
     io.require_float_inputs(BackendName::OnnxRuntime, &options.model)?;
@@ -58,7 +58,7 @@ pub(super) fn load(
         profiles: Vec::new(),
         stand_in: None,
     };
-    let first = Mutex::new(Some((session, stream)));
+    let first = Mutex::new(Some((stream, session)));
     Ok(Arc::new(CudaEngine { recipe, first, spec: EngineSpec { io, info, output: graph.output } }))
 }
 
@@ -76,12 +76,13 @@ struct Recipe {
 }
 
 impl Recipe {
-    /// A session that works in a stream of its own, which has to outlive it.
-    fn commit(&self) -> Result<(OrtSession, Stream)> {
+    /// A session that works in a stream of its own, which has to outlive it: of the variables that they are taken apart into, the last goes first.
+    fn commit(&self) -> Result<(Stream, OrtSession)> {
         let stream = Stream::new(&self.gpu)?;
         let cuda = ort::ep::CUDA::default()
             .with_device_id(self.gpu.info().number as i32)
-            // Lines and pages bring new shapes for ever, and a search over all algorithms takes seconds for each.
+            // Lines and pages bring new shapes for ever, and at each change the library plans every convolution anew: by rules in some
+            // milliseconds, by a search over all algorithms in seconds. What it calls its default gives much slower kernels.
             .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
             // As much as is asked for: several sessions share the memory with TensorRT and our own pools.
             .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
@@ -94,21 +95,24 @@ impl Recipe {
                 .with_intra_threads(1)?
                 .with_inter_threads(1)?
                 .with_memory_pattern(false)?
+                // Weights in the arena would keep its memory from being given back.
+                .with_config_entry("session.use_device_allocator_for_initializers", "1")?
                 .with_execution_providers([provider])?;
             match &self.onnx {
                 Onnx::File(path) => builder.commit_from_file(path),
                 Onnx::Bytes(bytes) => builder.commit_from_memory(bytes),
             }
         };
+        let _loading = self.gpu.for_loading();
         let session = built().map_err(|e| unusable(&self.gpu, &self.model, e))?;
-        Ok((session, stream))
+        Ok((stream, session))
     }
 }
 
 struct CudaEngine {
     recipe: Recipe,
     /// Made when the network was loaded; the first worker takes it.
-    first: Mutex<Option<(OrtSession, Stream)>>,
+    first: Mutex<Option<(Stream, OrtSession)>>,
     spec: EngineSpec,
 }
 
@@ -119,7 +123,7 @@ impl Engine for CudaEngine {
 
     fn session(&self) -> Result<Box<dyn Session>> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (session, stream) = match first {
+        let (stream, session) = match first {
             Some(first) => first,
             None => self.recipe.commit()?,
         };
@@ -127,7 +131,7 @@ impl Engine for CudaEngine {
         let types = self.spec.io.outputs.iter().map(|output| output.dtype).collect();
         let bound = ffi::Bound::new(session, number, types).map_err(|e| unusable(&self.recipe.gpu, &self.spec.info.model, e))?;
         let inputs = self.spec.io.inputs.iter().map(|_| None).collect();
-        Ok(Box::new(CudaSession { bound, inputs, stream, model: self.spec.info.model.clone() }))
+        Ok(Box::new(CudaSession { bound, inputs, changed: true, stream, model: self.spec.info.model.clone() }))
     }
 
     fn most_sessions(&self) -> usize {
@@ -139,6 +143,8 @@ impl Engine for CudaEngine {
 struct CudaSession {
     bound: ffi::Bound,
     inputs: Vec<Option<(Shape, DeviceBuffer<f32>)>>,
+    /// Whether an input has another shape than in the run before.
+    changed: bool,
     stream: Stream,
     model: String,
 }
@@ -162,6 +168,7 @@ impl GpuSession for CudaSession {
             return Err(Error::internal("onnx_runtime input", format!("input {index} of {count}")));
         };
         let elements = shape.elements();
+        self.changed |= input.as_ref().is_none_or(|(known, _)| *known != shape);
         if input.as_ref().is_none_or(|(_, buffer)| buffer.len() < elements) {
             *input = None; // its memory is free for another use
             *input = Some((shape, self.stream.alloc(elements)?));
@@ -183,7 +190,13 @@ impl GpuSession for CudaSession {
         if inputs.len() > 1 {
             self.stream.wait()?;
         }
-        let ran = self.bound.run(&inputs);
+        // The arena grows with every new shape, and by itself gives nothing back.
+        let shrink = std::mem::take(&mut self.changed) && self.stream.gpu().is_scarce();
+        let ran = self.bound.run(&inputs, shrink).or_else(|reason| {
+            tracing::debug!("{}: once more, with the memory that nobody uses: {reason}", self.model);
+            self.stream.gpu().trim();
+            self.bound.run(&inputs, false)
+        });
         ran.map_err(|e| self.fault(e))
     }
 

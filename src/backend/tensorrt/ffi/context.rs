@@ -345,8 +345,9 @@ impl<B: Buffer> Context<B> {
         self.memory().eq(twin.memory.iter().copied())
     }
 
-    /// Starts a run of `twin` on `stream`: by itself the first time, recorded from then on.
-    pub fn run_twin(&mut self, twin: &mut Twin, stream: &device::Stream) -> Result<()> {
+    /// Starts a run of `twin` on `stream`: by itself the first time and while nothing can be recorded, recorded from then on. Whether it
+    /// was.
+    pub fn run_twin(&mut self, twin: &mut Twin, stream: &device::Stream) -> Result<bool> {
         if !self.shares_memory_with(twin) {
             return Err(Error::internal("tensorrt", "the memory of a recorded run is gone"));
         }
@@ -354,14 +355,17 @@ impl<B: Buffer> Context<B> {
         // SAFETY: for all three, the memory is that which had the sizes of these shapes when the twin was made.
         let mut enqueue = || unsafe { core.enqueue(Stream(stream.raw())) };
         if !std::mem::replace(warm, true) {
-            return enqueue();
+            return enqueue().map(|()| false);
         }
         let graph = match graph {
             Some(graph) => graph,
-            none => none.insert(stream.record(enqueue)?),
+            none => match stream.record(&mut enqueue)? {
+                Some(made) => none.insert(made),
+                None => return enqueue().map(|()| false),
+            },
         };
         // SAFETY: as above.
-        unsafe { graph.launch() }
+        unsafe { graph.launch() }.map(|()| true)
     }
 
     fn memory(&self) -> impl Iterator<Item = Option<Span>> {
