@@ -7,7 +7,8 @@
 # CUDA's libraries may be those of Python's nvidia-* packages. A single picture is taken eight times where groups count.
 # Models and ONNX Runtime come from the cache of BINARY ($HPINFER_HOME); what it lacks is installed, unless HPINFER_FLAGS has
 # --offline. The pipelines with one network are run on the models of $HPINFER_PICTURE_MODELS, pairs of pipeline=folder; without it on the
-# miniatures of the tests, which show that it works and not how fast. Each step writes OUT/<step>.log and goes on after a failure; OUT/summary.json says how each ended.
+# miniatures of the tests, which show that it works and not how fast. $HPINFER_DEVICE_TESTS may name the program of `cargo test --release
+# --test device --no-run`: then the tests of the kernels run on the GPU too, also under the sanitizer. Each step writes OUT/<step>.log and goes on after a failure; OUT/summary.json says how each ended.
 set -uo pipefail
 binary=$(realpath "${1:?the hpinfer binary}")
 out=${2:?a folder for the results}
@@ -49,8 +50,19 @@ step host 20 bash -c 'nvidia-smi -q; uname -a; cat /etc/os-release'
 step doctor 60 "$binary" doctor "${flags[@]}" --device "$device" --json
 step ops 150 "$binary" bench ops --device "$device" --json "$out/ops.json"
 
+# The tests of the kernels, with their fixtures, on the device.
+tests=${HPINFER_DEVICE_TESTS:-}
+if [ -n "$tests" ]; then
+    tests=$(realpath "$tests")
+    kernel_tests=(bash -c 'cd "$1" && exec "${@:2}"' _ "$here/.." env HPINFER_TEST_DEVICE="$device")
+    step kernel_tests 120 "${kernel_tests[@]}" "$tests"
+else
+    absent kernel_tests 'the program of HPINFER_DEVICE_TESTS'
+fi
+
 # Faults of kernels that results do not show.
 if command -v compute-sanitizer > /dev/null; then
+    [ -z "$tests" ] || step tests_memcheck 120 "${kernel_tests[@]}" compute-sanitizer --tool memcheck --error-exitcode 9 "$tests" db:: ctc:: nms:: mask::
     for tool in memcheck racecheck; do
         step "$tool" 90 compute-sanitizer --tool "$tool" --error-exitcode 9 \
             "$binary" bench ops --device "$device" --repeat 1 --launches 1 --only resize-640,resize-batch,crops,db-640,db-batch,db-dilated,ctc,nms,masks,classes-1024,whiten,difference-1080p
@@ -96,12 +108,18 @@ if step count_build 30 cc -O1 -shared -fPIC -o "$out/count_copies.so" "$here/cou
             "$binary" "${flags[@]}" --pipeline OCR --device "$device" --format jsonl --input "${again[@]}"
     done
     # What the second reading adds is the pictures' own: networks and tables are brought once.
-    step copies 20 python3 - "$out" "${#pictures[@]}" << 'PY'
-import json, sys
+    step copies 20 python3 - "$out" "${#pictures[@]}" "${pictures[@]}" << 'PY'
+import json, struct, sys
 once, twice = (json.load(open(f"{sys.argv[1]}/copies_{times}.json")) for times in ("once", "twice"))
 each = {kind: {what: (twice[kind][what] - once[kind][what]) / int(sys.argv[2]) for what in once[kind]} for kind in once}
 json.dump(each, open(f"{sys.argv[1]}/copies.json", "w"), indent=1)
 print(json.dumps({"per_picture": each}))
+# A frame goes up once, with small tables beside it, and only small results come back. The sizes of PNG files are easily read.
+heads = [open(path, "rb").read(24) for path in sys.argv[3:]]
+if all(head.startswith(b"\x89PNG") for head in heads):
+    frame = sum(3 * width * height for width, height in (struct.unpack(">II", head[16:]) for head in heads)) / len(heads)
+    up, down = (each[kind]["bytes"] for kind in ("to_device", "to_host"))
+    sys.exit(not (frame <= up <= 1.2 * frame + 1e6 and 0 < down <= 1e6))
 PY
 fi
 
@@ -163,8 +181,8 @@ for pair in "${models[@]}"; do
         --json "$out/$pipeline.json" --input "${pictures[@]}"
 done
 
-# TensorRT, where it is named.
-if [ -n "${TENSORRT_LIB_PATH:-}" ]; then
+# TensorRT, where it is named or installed.
+if [ -n "${TENSORRT_LIB_PATH:-}" ] || ldconfig -p | grep -q 'libnvinfer\.so\.1[01]'; then
     step trt_selftest 60 "$binary" engine selftest --device "$device"
     step trt_build 200 "$binary" "${flags[@]}" engine build --pipeline OCR --device "$device"
     step trt_verify 90 "$binary" "${flags[@]}" verify --device "$device" --model PP-OCRv4_mobile_det PP-OCRv4_mobile_rec
@@ -175,6 +193,8 @@ if [ -n "${TENSORRT_LIB_PATH:-}" ]; then
         step "bench_trt_$graphs" 120 env HPINFER_TENSORRT_GRAPHS="$graphs" "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend tensorrt \
             --json "$out/trt_$graphs.json" --input "${pictures[@]}"
     done
+else
+    absent tensorrt TensorRT
 fi
 
 python3 - "$out" << 'PY'

@@ -1,11 +1,11 @@
 //! `kernels/ctc.cu` against `ops/ctc/cpu.rs`: classes are equal, scores within the stated tolerance.
 
-use super::emulator::{Emulator, Memory};
+use super::queue::{Memory, TestQueue};
 use crate::random::Random;
 use hpinfer::ops::ctc::cuda::{self, Batch, SCORE_TOLERANCE, Scratch};
 use hpinfer::ops::ctc::{Decoded, ScoreKind, cpu};
 
-fn decode(queue: &Emulator, scores: &[f32], batch: Batch, kind: ScoreKind) -> Vec<Decoded> {
+fn decode(queue: &TestQueue, scores: &[f32], batch: Batch, kind: ScoreKind) -> Vec<Decoded> {
     let rows = batch.sequences * batch.steps;
     let (mut best, mut value) = (Memory::new(rows), Memory::new(rows));
     let (scores, mut out) = (Memory::of(scores), Memory::new(batch.sequences * batch.row()));
@@ -16,7 +16,7 @@ fn decode(queue: &Emulator, scores: &[f32], batch: Batch, kind: ScoreKind) -> Ve
     cuda::read(out.read(), batch).unwrap()
 }
 
-fn compare(queue: &Emulator, scores: &[f32], batch: Batch, kind: ScoreKind) -> usize {
+fn compare(queue: &TestQueue, scores: &[f32], batch: Batch, kind: ScoreKind) -> usize {
     let found = decode(queue, scores, batch, kind);
     for (n, found) in found.iter().enumerate() {
         let sequence = &scores[n * batch.steps * batch.classes..][..batch.steps * batch.classes];
@@ -31,7 +31,7 @@ fn compare(queue: &Emulator, scores: &[f32], batch: Batch, kind: ScoreKind) -> u
 #[test]
 fn ctc_equals_the_cpu_form() {
     let mut random = Random::fresh("ctc");
-    let queue = Emulator::new(random.next());
+    let queue = TestQueue::new(random.next());
     let mut kept = 0;
     for _ in 0..40 {
         let batch = Batch {
@@ -62,7 +62,7 @@ fn ctc_equals_the_cpu_form() {
 
 #[test]
 fn what_is_no_number_never_wins() {
-    let queue = Emulator::new(3);
+    let queue = TestQueue::new(3);
     let (nan, inf) = (f32::NAN, f32::INFINITY);
     let batch = Batch { sequences: 1, steps: 4, classes: 3 };
     let scores = [nan, nan, nan, nan, 0.2, 0.9, nan, -inf, -inf, 0.1, nan, 0.3];

@@ -1,7 +1,7 @@
 //! `kernels/db.cu` and `kernels/db_box.cu` against `ops/db/cpu.rs`: number, order and corners of the boxes are equal, scores
 //! within the stated tolerance. Where rectangles have nearly equal areas another one may be taken, and such boxes are few.
 
-use super::emulator::{Emulator, Memory};
+use super::queue::{Memory, TestQueue};
 use crate::random::Random;
 use hpinfer::device::DeviceSliceMut;
 use hpinfer::image::Size;
@@ -10,7 +10,7 @@ use hpinfer::ops::db::{DbParams, ProbabilityMap, ScoreMode, TextBox, cpu};
 use serde_json::Value;
 use std::path::Path;
 
-fn boxes(queue: &Emulator, maps: &[f32], originals: &[[u32; 2]], size: Size, params: &DbParams) -> Vec<Vec<TextBox>> {
+fn boxes(queue: &TestQueue, maps: &[f32], originals: &[[u32; 2]], size: Size, params: &DbParams) -> Vec<Vec<TextBox>> {
     let plan = Plan::new(originals.len(), size, params).unwrap();
     let (maps, originals) = (Memory::of(maps), Memory::of(originals));
     let (mut scratch, mut out) = (Memory::new(plan.scratch()), Memory::new(plan.out()));
@@ -27,7 +27,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn compare(&mut self, queue: &Emulator, maps: &[f32], originals: &[[u32; 2]], size: Size, params: &DbParams, label: &str) {
+    fn compare(&mut self, queue: &TestQueue, maps: &[f32], originals: &[[u32; 2]], size: Size, params: &DbParams, label: &str) {
         let found = boxes(queue, maps, originals, size, params);
         for (n, (found, &[width, height])) in found.iter().zip(originals).enumerate() {
             let area = size.area() as usize;
@@ -77,7 +77,7 @@ fn drawn(random: &mut Random, size: Size) -> Vec<f32> {
 #[test]
 fn boxes_of_drawn_maps_equal_the_cpu_form() {
     let mut random = Random::fresh("db");
-    let queue = Emulator::new(random.next());
+    let queue = TestQueue::new(random.next());
     let mut tally = Tally::default();
     for round in 0..40 {
         let size = Size::new(random.within(1..=150), random.within(1..=90));
@@ -100,7 +100,7 @@ fn boxes_of_drawn_maps_equal_the_cpu_form() {
 #[test]
 fn boxes_of_noise_equal_the_cpu_form() {
     let mut random = Random::fresh("noise");
-    let queue = Emulator::new(random.next());
+    let queue = TestQueue::new(random.next());
     let mut tally = Tally::default();
     for round in 0..60 {
         let size = Size::new(random.within(1..=100), random.within(1..=60));
@@ -118,10 +118,10 @@ fn boxes_of_noise_equal_the_cpu_form() {
 /// The drawn and real maps of the fixtures, which the CPU form agrees on with OpenCV and Clipper.
 #[test]
 fn boxes_of_the_fixtures_equal_the_cpu_form() {
-    let queue = Emulator::new(7);
+    let queue = TestQueue::new(7);
     let mut tally = Tally::default();
     for name in ["boxes.json", "real.json"] {
-        let json = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/text").join(name);
+        let json = Path::new("tests/fixtures/text").join(name);
         let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
         let mut reader = image::ImageReader::open(json.with_extension("png")).unwrap();
         reader.no_limits();
@@ -156,7 +156,7 @@ fn boxes_of_the_fixtures_equal_the_cpu_form() {
 /// What fills a map grows most: upright, on a corner, and as a ring whose hole is as large.
 #[test]
 fn boxes_that_fill_their_map_fit_into_the_plan() {
-    let queue = Emulator::new(3);
+    let queue = TestQueue::new(3);
     let mut tally = Tally::default();
     for (width, height) in [(300, 300), (400, 30), (20, 400), (257, 128), (3, 900)] {
         let (w, h) = (f64::from(width), f64::from(height));
@@ -178,7 +178,7 @@ fn boxes_that_fill_their_map_fit_into_the_plan() {
 
 #[test]
 fn blank_tiny_and_unreadable_maps_are_answered() {
-    let queue = Emulator::new(2);
+    let queue = TestQueue::new(2);
     let params = DbParams::default();
     for (size, value) in
         [(Size::new(1, 1), 0.9), (Size::new(40, 30), 0.0), (Size::new(40, 30), f32::NAN), (Size::new(65, 3), f32::INFINITY)]

@@ -1,6 +1,6 @@
 //! `kernels/difference.cu` against `ops/difference/cpu.rs`: results are equal.
 
-use super::emulator::{Emulator, Memory};
+use super::queue::{Memory, TestQueue};
 use crate::random::Random;
 use hpinfer::image::nv12::{self, Nv12View, YuvColours};
 use hpinfer::image::{ImageBuf, PixelFormat, Size, Surface, SurfaceFormat};
@@ -9,7 +9,7 @@ use hpinfer::ops::difference::{cpu, cuda};
 #[test]
 fn differences_equal_the_cpu_form() {
     let mut random = Random::fresh("difference");
-    let queue = Emulator::new(random.next());
+    let queue = TestQueue::new(random.next());
     for round in 0..40 {
         let size = Size::new(random.within(1..=140), random.within(1..=100));
         let (width, height) = (size.width as usize, size.height as usize);

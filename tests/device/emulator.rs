@@ -1,13 +1,13 @@
-//! Kernels on the host: a queue that runs each launch at once.
+//! Kernels on the host: a queue of host memory that runs each launch at once.
 
-use hpinfer::device::{DeviceSlice, DeviceSliceMut, Kernel, Launch, Queue};
+use hpinfer::device::{Kernel, Launch, Queue};
 use hpinfer::{Error, Result};
 use libloading::Library;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use super::library::kernels;
+use crate::library::kernels;
 use crate::random::Random;
 
 type Emulate = unsafe extern "C" fn(*const c_char, *const u32, *const u32, usize, *const u8, usize, u64) -> *const c_char;
@@ -58,53 +58,11 @@ impl Queue for Emulator {
     }
 }
 
-/// Host memory in the part of device memory, with a fence on both sides that shows stray writes.
-pub struct Memory<T> {
-    elements: Vec<T>,
-    len: usize,
-}
-
-/// Elements of a fence.
-const FENCE: usize = 64;
-
-impl<T: bytemuck::Pod> Memory<T> {
-    /// A copy of `values`.
-    pub fn of(values: &[T]) -> Self {
-        let mut memory = Self::new(values.len());
-        memory.elements[FENCE..FENCE + values.len()].copy_from_slice(values);
-        memory
-    }
-
-    /// `len` elements that hold garbage.
-    pub fn new(len: usize) -> Self {
-        let mut elements = vec![T::zeroed(); len + 2 * FENCE];
-        bytemuck::cast_slice_mut::<T, u8>(&mut elements).fill(0xa5);
-        Self { elements, len }
-    }
-
-    pub fn slice(&self) -> DeviceSlice<'_, T> {
-        // SAFETY: the elements are there for as long as the borrow, and the queue is the emulation's.
-        unsafe { DeviceSlice::from_raw(self.elements[FENCE..].as_ptr() as u64, self.len) }
-    }
-
-    pub fn slice_mut(&mut self) -> DeviceSliceMut<'_, T> {
-        // SAFETY: as above, and the borrow is exclusive.
-        unsafe { DeviceSliceMut::from_raw(self.elements[FENCE..].as_mut_ptr() as u64, self.len) }
-    }
-
-    /// The elements, once the fences are found whole.
-    pub fn read(&self) -> &[T] {
-        let (before, rest) = self.elements.split_at(FENCE);
-        let (values, behind) = rest.split_at(self.len);
-        let whole = |fence: &[T]| bytemuck::cast_slice::<T, u8>(fence).iter().all(|&b| b == 0xa5);
-        assert!(whole(before), "written before the start of {} elements", self.len);
-        assert!(whole(behind), "written behind the end of {} elements", self.len);
-        values
-    }
-}
-
 #[test]
 fn every_kernel_is_in_the_emulation_and_checks_its_arguments() {
+    if std::env::var_os(super::queue::VARIABLE).is_some() {
+        return; // there may be no compiler
+    }
     let queue = Emulator::new(1);
     for kernel in Kernel::ALL {
         let launch = Launch { kernel, grid: [0, 1, 1], threads: 32, shared_bytes: 0, args: &[0; 3] };

@@ -1,6 +1,6 @@
 //! `kernels/mask.cu` against `ops/mask/cpu.rs`, which equals Paddle and NumPy on the fixtures of `parity_detect`.
 
-use super::emulator::{Emulator, Memory};
+use super::queue::{Memory, TestQueue};
 use crate::random::Random;
 use hpinfer::image::Size;
 use hpinfer::ops::mask::{MaskLogits, Window, cpu, cuda};
@@ -8,7 +8,7 @@ use hpinfer::ops::mask::{MaskLogits, Window, cpu, cuda};
 #[test]
 fn masks_equal_the_cpu_form() {
     let mut random = Random::fresh("mask");
-    let queue = Emulator::new(random.next());
+    let queue = TestQueue::new(random.next());
     for _ in 0..20 {
         let picture = Size::new(random.within(1..=200), random.within(1..=120));
         let size = Size::new(random.within(1..=20), random.within(1..=20));
@@ -44,7 +44,7 @@ fn masks_equal_the_cpu_form() {
 #[test]
 fn classes_and_colours_equal_the_cpu_form() {
     let mut random = Random::fresh("classes");
-    let queue = Emulator::new(random.next());
+    let queue = TestQueue::new(random.next());
     for classes in [1, 2, 19, 150, 256] {
         let (pictures, pixels) = (random.within(1..=3) as usize, random.within(1..=700) as usize);
         let scores: Vec<f32> = (0..pictures * classes * pixels)

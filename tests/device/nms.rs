@@ -1,11 +1,11 @@
 //! `kernels/nms.cu` against `ops/nms/cpu.rs`, which equals Paddle on the fixtures of `parity_detect`: rows are equal.
 
-use super::emulator::{Emulator, Memory};
+use super::queue::{Memory, TestQueue};
 use crate::random::Random;
 use hpinfer::ops::nms::cuda::{self, Batch, Classes, Scratch};
 use hpinfer::ops::nms::{Candidates, Kept, NmsParams, cpu};
 
-fn suppress(queue: &Emulator, boxes: &[[f32; 4]], scores: &[f32], batch: Batch, params: &NmsParams) -> Vec<Vec<Kept>> {
+fn suppress(queue: &TestQueue, boxes: &[[f32; 4]], scores: &[f32], batch: Batch, params: &NmsParams) -> Vec<Vec<Kept>> {
     let (mut keys, mut counts, mut best) = (Memory::new(batch.keys()), Memory::new(batch.counts()), Memory::new(batch.best()));
     let (boxes, scores, mut out) = (Memory::of(boxes), Memory::of(scores), Memory::new(batch.pictures * batch.stride(params)));
     let mut scratch = Scratch { keys: keys.slice_mut(), counts: counts.slice_mut(), best: best.slice_mut() };
@@ -16,7 +16,7 @@ fn suppress(queue: &Emulator, boxes: &[[f32; 4]], scores: &[f32], batch: Batch, 
     cuda::read(out.read(), batch, params).unwrap()
 }
 
-fn compare(random: &mut Random, queue: &Emulator, pictures: usize, classes: usize, anchors: usize) -> usize {
+fn compare(random: &mut Random, queue: &TestQueue, pictures: usize, classes: usize, anchors: usize) -> usize {
     let (extent, side, least) = (random.unit() * 400.0, 1.0 + random.unit() * 200.0, [0.0, 0.2][random.below(2) as usize]);
     let boxes: Vec<[f32; 4]> = (0..pictures * anchors)
         .map(|_| {
@@ -59,7 +59,7 @@ fn compare(random: &mut Random, queue: &Emulator, pictures: usize, classes: usiz
 #[test]
 fn nms_equals_the_cpu_form() {
     let mut random = Random::fresh("nms");
-    let queue = Emulator::new(random.next());
+    let queue = TestQueue::new(random.next());
     let mut rows = 0;
     for _ in 0..40 {
         let (pictures, classes, anchors) = (random.within(1..=3), random.within(1..=9), random.within(1..=300));
@@ -73,7 +73,7 @@ fn nms_equals_the_cpu_form() {
 
 #[test]
 fn nothing_gives_no_rows_and_misfits_are_answered() {
-    let queue = Emulator::new(1);
+    let queue = TestQueue::new(1);
     let params = NmsParams { score_threshold: 0.1, nms_threshold: 0.5, nms_top_k: 10, keep_top_k: 10 };
     for (pictures, classes, anchors) in [(0, 3, 4), (2, 0, 4), (2, 3, 0)] {
         let batch = Batch { pictures, classes, anchors, mode: Classes::Apart };

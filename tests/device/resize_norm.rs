@@ -1,6 +1,6 @@
 //! `kernels/resize_norm.cu` against `ops/resize_norm/cpu.rs`: all bits are equal.
 
-use super::emulator::{Emulator, Memory};
+use super::queue::{Memory, TestQueue};
 use crate::random::Random;
 use hpinfer::device::FloatsMut;
 use hpinfer::image::nv12::{self, Nv12View, YuvColours, YuvMatrix};
@@ -80,7 +80,7 @@ pub fn half(v: f32) -> u16 {
     nearest | u16::from(v.is_sign_negative()) << 15
 }
 
-fn compare(random: &mut Random, queue: &Emulator, count: u32, sides: u32, canvas: Size) {
+fn compare(random: &mut Random, queue: &TestQueue, count: u32, sides: u32, canvas: Size) {
     let filter = [Interpolation::Linear, Interpolation::Cubic][random.below(2) as usize];
     let normalize = [
         Normalize::IMAGENET,
@@ -133,7 +133,7 @@ fn compare(random: &mut Random, queue: &Emulator, count: u32, sides: u32, canvas
 #[test]
 fn resize_norm_equals_the_cpu_form() {
     let mut random = Random::fresh("resize_norm");
-    let queue = Emulator::new(random.next());
+    let queue = TestQueue::new(random.next());
     for _ in 0..60 {
         let (count, canvas) = (random.within(1..=3), Size::new(random.within(1..=90), random.within(1..=50)));
         compare(&mut random, &queue, count, 70, canvas);

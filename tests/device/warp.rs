@@ -1,6 +1,6 @@
 //! `kernels/warp.cu` against `ops/warp/cpu.rs` and `ops/resize_norm/cpu.rs`, one after the other: all bits are equal.
 
-use super::emulator::{Emulator, Memory};
+use super::queue::{Memory, TestQueue};
 use crate::random::Random;
 use hpinfer::device::FloatsMut;
 use hpinfer::image::{ImageBuf, ImageView, PixelFormat, PointF, PointI, Size, Surface, SurfaceFormat};
@@ -63,7 +63,7 @@ fn plan(random: &mut Random, frame: Size) -> CurvePlan {
     }
 }
 
-fn compare(random: &mut Random, queue: &Emulator, count: u32, frame: Size, canvas: Size) {
+fn compare(random: &mut Random, queue: &TestQueue, count: u32, frame: Size, canvas: Size) {
     let grey = random.below(4) == 0;
     let frames: Vec<ImageBuf> = (0..2).map(|_| random.picture(frame, if grey { PixelFormat::Gray } else { PixelFormat::Bgr })).collect();
     let colour = |f: &ImageBuf| match f.format() {
@@ -144,7 +144,7 @@ fn crops_of_every_kind_are_drawn() {
 #[test]
 fn warp_resize_norm_equals_the_cpu_forms() {
     let mut random = Random::fresh("warp");
-    let queue = Emulator::new(random.next());
+    let queue = TestQueue::new(random.next());
     for _ in 0..50 {
         let (count, canvas) = (random.within(1..=4), Size::new(random.within(1..=200), random.within(1..=50)));
         let frame = Size::new(random.within(1..=160), random.within(1..=120));

@@ -1,6 +1,6 @@
 //! `kernels/whiten.cu` against `ops/whiten/cpu.rs`: samples are equal.
 
-use super::emulator::{Emulator, Memory};
+use super::queue::{Memory, TestQueue};
 use crate::random::Random;
 use hpinfer::image::nv12::{self, Nv12View, YuvColours};
 use hpinfer::image::{ImageBuf, PixelFormat, Size, Surface, SurfaceFormat};
@@ -13,7 +13,7 @@ fn bytes(random: &mut Random, count: usize) -> Vec<u8> {
 #[test]
 fn pages_equal_the_cpu_form() {
     let mut random = Random::fresh("whiten");
-    let queue = Emulator::new(random.next());
+    let queue = TestQueue::new(random.next());
     for round in 0..60 {
         let size = Size::new(random.within(1..=90), random.within(1..=60));
         let (width, height) = (size.width as usize, size.height as usize);
