@@ -1,8 +1,10 @@
 //! Flags of documents, and the renderer that `hpinfer` starts for them.
 
+use super::pictures::fonts;
+use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::source::PdfOptions;
-use crate::source::pdf::{self, Isolation, PageRanges, Password, TextLayer};
+use crate::source::pdf::{self, FontFinder, Isolation, PageRanges, Password, TextLayer};
 use clap::Args;
 use std::io;
 use std::path::Path;
@@ -40,7 +42,7 @@ pub struct PdfArgs {
 impl PdfArgs {
     /// The options these flags stand for; pages are rendered in processes of this same program, as it is when it starts: its file may be
     /// replaced before a long run ends.
-    pub fn options(&self) -> Result<PdfOptions> {
+    pub fn options(&self, font: Option<&Path>, cache: &Cache) -> Result<PdfOptions> {
         let program = match Path::new(THIS_PROGRAM) {
             this if this.exists() => this.to_owned(),
             _ => std::env::current_exe().map_err(Error::io("find", Path::new("this program")))?,
@@ -53,8 +55,23 @@ impl PdfArgs {
             max_pages: self.max_pages,
             page_time: Duration::from_secs(self.page_timeout),
             isolation: Isolation::Process { program, arguments: vec![RENDERER.into()] },
+            font: Some(finder(font, cache)),
         })
     }
+}
+
+/// Characters that a font for documents of East Asia has.
+const SOUGHT: &str = "合同あ";
+
+/// What finds the font of letters that a document does not bring, as that of texts in pictures is found.
+fn finder(named: Option<&Path>, cache: &Cache) -> FontFinder {
+    let (named, cache) = (named.map(Path::to_owned), cache.clone());
+    FontFinder::new(move || {
+        let fonts = fonts(named.as_deref(), &cache).ok()?;
+        let stack = fonts.stack_for([SOUGHT]);
+        let (path, face) = stack.faces().next()?.origin();
+        Some((path.to_owned(), face))
+    })
 }
 
 /// Renders pages for the process that started this one, over standard input and output.

@@ -1,12 +1,15 @@
-//! Flags of how pictures are decoded and what one may cost, and the decoders they stand for.
+//! Flags of how pictures are decoded and what one may cost, the decoders they stand for, and the fonts that texts are drawn with.
 
 use super::nvjpeg;
 use super::plan::Plan;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::image::decode::{Decoder, JpegDecoder, Limits};
+use crate::result::render::font::Fonts;
+use crate::runtime;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// JPEG decoders by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -66,4 +69,10 @@ impl PictureArgs {
         }
         Ok(opened.into_iter().map(|nvjpeg| Decoder { nvjpeg: Some(nvjpeg), ..host.clone() }).collect())
     }
+}
+
+/// Fonts for texts in pictures: the user's, the system's, or the one that is installed then.
+pub(super) fn fonts(named: Option<&Path>, cache: &Cache) -> Result<Fonts> {
+    let cache = cache.clone();
+    Ok(Fonts::new(named)?.with_installer(Box::new(move || runtime::font::install(&cache))))
 }

@@ -2,6 +2,7 @@
 
 use super::args::{GlobalArgs, OutputForm, PredictArgs, ReadArgs};
 use super::bench::paddlex;
+use super::pictures::fonts;
 use super::plan::{self, Plan};
 use super::report::Report;
 use super::{ALL_DONE, NOTHING_RAN, SOME_FAILED};
@@ -10,9 +11,7 @@ use crate::image::Frame;
 use crate::image::decode::Decoder;
 use crate::pipeline::{Pipeline, PipelineName};
 use crate::result::PipelineResult;
-use crate::result::render::font::Fonts;
 use crate::result::render::save::{self, Saver, Slot};
-use crate::runtime;
 use crate::schedule;
 use crate::schedule::stop::INTERRUPTED;
 use crate::source::{InputItem, InputKind, NamedInputs, Source, SourceOptions};
@@ -186,7 +185,7 @@ impl Reading {
             return Err(Error::config("--input", "no input; give a file, folder, glob or URL, or - for a list on standard input"));
         }
         let decoders = args.pictures.decoders(plan, &plan::cache(global)?)?;
-        let fonts = fonts(args, global)?;
+        let fonts = fonts(args.font.as_deref(), &plan::cache(global)?)?;
         let suffix = match plan.config.name() {
             PipelineName::Ocr => save::OCR_SUFFIX,
             PipelineName::Picture(_) | PipelineName::Document(_) => save::PICTURE_SUFFIX,
@@ -198,7 +197,12 @@ impl Reading {
             saver.sparing(move |path| named.contains(path))
         });
         let limits = args.pictures.limits();
-        let source_options = SourceOptions { offline: global.offline, limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
+        let source_options = SourceOptions {
+            offline: global.offline,
+            limits,
+            pdf: args.pdf.options(args.font.as_deref(), &plan::cache(global)?)?,
+            ..SourceOptions::default()
+        };
         let source = Source::new(&args.input, source_options);
         let pipeline = plan.open(global)?;
         for run in pipeline.run_records() {
@@ -285,11 +289,6 @@ fn run_jobs(pipeline: &dyn Pipeline, jobs: Vec<Job>, decoder: &Decoder, saver: O
         Outcome { page_index: job.item.page_index(), name: job.item.name, result }
     };
     pipeline.workers().install(|| finished.into_par_iter().with_max_len(1).map(save).collect())
-}
-
-fn fonts(args: &ReadArgs, global: &GlobalArgs) -> Result<Fonts> {
-    let cache = plan::cache(global)?;
-    Ok(Fonts::new(args.font.as_deref())?.with_installer(Box::new(move || runtime::font::install(&cache))))
 }
 
 /// Writes the shipped configuration; asks before it replaces a file, as the reference does.

@@ -94,7 +94,9 @@ impl InputItem {
             InputKind::Url(fetcher) => fetcher.fetch(&self.name, limit).map_err(|reason| refused(reason.into()))?,
             InputKind::Bytes(bytes) => return Ok((decoder.picture(bytes, &self.name)?, None)),
             InputKind::Page { document, index } => {
-                return document.render(*index).map(|(image, text)| (image.into(), text)).map_err(refused);
+                let page = document.render(*index).map_err(refused)?;
+                page.lost.iter().for_each(|what| tracing::warn!("{}, page {}: {what}", self.name, index + 1));
+                return Ok((page.image.into(), page.text));
             }
             InputKind::Refused(reason) => return Err(refused(reason.clone())),
         };

@@ -1,12 +1,17 @@
 //! Pages against those that PDFium renders.
 
+use super::write::document_with;
 use super::{fixture, load, only_error, processes};
-use hpinfer::image::decode::Decoder;
-use hpinfer::image::{Frame, ImageBuf};
+use hpinfer::cache::Cache;
+use hpinfer::image::decode::{Decoder, Limits};
+use hpinfer::image::{Frame, ImageBuf, Size};
 use hpinfer::source::PdfOptions;
-use hpinfer::source::pdf::Password;
+use hpinfer::source::pdf::{Document, FontFinder, Password};
 use hpinfer::trace::Transfers;
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Largest mean difference of a sample. Edges are smoothed and glyphs placed in other ways, which shows along outlines:
 /// measured 0.2 to 2.1 on these pages, while a glyph or shape in the wrong place costs more than 5.
@@ -34,7 +39,7 @@ fn pages_look_as_pdfium_renders_them() {
             let far = differences.filter(|d| *d > 64).count() as f64 * 100.0 / count;
             println!("{name} page {index}: mean difference {mean:.3}, far {far:.3} %");
             if let Some(folder) = std::env::var_os("HPINFER_PDF_PICTURES") {
-                let path = std::path::Path::new(&folder).join(format!("{name}_{index}.ppm"));
+                let path = Path::new(&folder).join(format!("{name}_{index}.ppm"));
                 let mut ppm = format!("P6 {} {} 255\n", frame.size().width, frame.size().height).into_bytes();
                 ppm.extend(frame.image.view().pixels().unwrap().data.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]));
                 fs::write(path, ppm).unwrap();
@@ -66,4 +71,70 @@ fn packed_encrypted_and_isolated_documents_look_the_same() {
         assert!(only_error(load(&fixture(name), &wrong)).contains("the password given does not open it"));
         assert!(!format!("{wrong:?}").contains("geheimnis"));
     }
+    let needless = PdfOptions { password: Some(Password("Geheimnis".into())), ..processes() };
+    assert!(plain(&needless) == expected, "a password is for those documents that have one");
+}
+
+/// Columns with ink, the first and the last.
+fn ink(image: &ImageBuf) -> Option<(usize, usize)> {
+    let width = image.size().width as usize;
+    let mut columns: Vec<usize> = (0..image.data().len() / 3).filter(|at| image.data()[at * 3] < 128).map(|at| at % width).collect();
+    columns.sort_unstable();
+    Some((*columns.first()?, *columns.last()?))
+}
+
+/// A contract of a Chinese office program: its font is expected to be wherever it is read.
+#[test]
+fn letters_of_fonts_that_are_not_in_the_document_are_drawn() {
+    // Two characters of 20 points from the tenth on, by their codes in GBK.
+    let bytes = document_with(&["BT /F 20 Tf 10 15 Td <BACFCDAC> Tj ET"; 3], "/MediaBox [0 0 100 50]", |writer| {
+        let system = "<< /Registry (Adobe) /Ordering (GB1) /Supplement 2 >>";
+        let below = writer.add(format!("<< /Type /Font /Subtype /CIDFontType2 /BaseFont /SimSun /CIDSystemInfo {system} /DW 1000 >>"));
+        let head = "/Type /Font /Subtype /Type0 /BaseFont /SimSun /Encoding /GBK-EUC-H";
+        let font = writer.add(format!("<< {head} /DescendantFonts [{below} 0 R] >>"));
+        format!("/Font << /F {font} 0 R >>")
+    });
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home");
+    let font = hpinfer::runtime::font::install(&Cache::open(Some(&home)).unwrap()).unwrap();
+    for options in [PdfOptions::default(), processes()] {
+        let open = |font| Document::open(bytes.clone(), &PdfOptions { font, ..options.clone() }, &Limits::default()).unwrap();
+        let without = open(None);
+        let [first, second] = [0, 1].map(|index| without.render(index).unwrap());
+        assert!(first.lost.len() == 1 && first.lost[0].contains("letters of a font"), "{:?}", first.lost);
+        assert_eq!((ink(&first.image), ink(&second.image), second.lost.len()), (None, None, 0), "it is told once");
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (font, count) = (font.clone(), asked.clone());
+        let finder = FontFinder::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            Some((font, 0))
+        });
+        let with = open(Some(finder));
+        for index in [2, 0, 1] {
+            let page = with.render(index).unwrap();
+            let (left, right) = ink(&page.image).expect("letters");
+            assert!(page.lost.is_empty() && (20..30).contains(&left) && (88..100).contains(&right), "{left} to {right}, {:?}", page.lost);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[test]
+fn what_a_page_loses_is_told_and_its_unit_counts() {
+    let field = "/Annots [<< /Subtype /Widget /FT /Tx /Rect [5 5 50 20] /V (value) >>]";
+    let garbage = "/Subtype /Image /Width 9 /Height 9 /BitsPerComponent 8 /ColorSpace /DeviceGray /Filter /DCTDecode";
+    let open = |content: &str, entries: &str| {
+        let bytes = document_with(&[content], &format!("/MediaBox [0 0 100 50] {entries}"), |writer| {
+            format!("/XObject << /X {} 0 R >>", writer.stream(garbage, b"no picture of any kind"))
+        });
+        Document::open(bytes, &PdfOptions::default(), &Limits::default()).unwrap().render(0).unwrap()
+    };
+    let square = "0 g 5 5 10 10 re f";
+    let sound = open(square, "/UserUnit 1.5");
+    assert_eq!((sound.image.size(), &*sound.lost), (Size::new(300, 150), &[][..]));
+    let damaged = open(&format!("{square} q 50 0 0 50 50 0 cm /X Do Q"), field);
+    assert!(
+        damaged.lost.len() == 2 && damaged.lost[0].contains("picture") && damaged.lost[1].contains("form fields"),
+        "{:?}",
+        damaged.lost
+    );
 }

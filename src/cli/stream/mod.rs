@@ -14,16 +14,14 @@ mod webhook;
 use super::args::{EngineArgs, GlobalArgs, SchemaArg, counted};
 use super::outputs;
 use super::pdf::PdfArgs;
-use super::pictures::PictureArgs;
+use super::pictures::{PictureArgs, fonts};
 use super::plan::{self, Plan};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::error::{Error, Result};
 use crate::extract::Retries;
 use crate::image::Size;
 use crate::pipeline::PipelineConfig;
-use crate::result::render::font::Fonts;
 use crate::result::render::save::{PICTURE_SUFFIX, Saver};
-use crate::runtime;
 use crate::schedule::Batching;
 use crate::schedule::gauges::Gauges;
 use crate::schedule::graph::{self, Settings};
@@ -182,14 +180,12 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let decoding = Decoding::new((args.decode, &args.pictures), &args.input, &plan, &cache)?;
     let decoders = decoding.pictures.clone();
     let limits = args.pictures.limits();
-    let source = SourceOptions { offline: global.offline, limits, pdf: args.pdf.options()?, ..SourceOptions::default() };
+    let source =
+        SourceOptions { offline: global.offline, limits, pdf: args.pdf.options(args.font.as_deref(), &cache)?, ..SourceOptions::default() };
     let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoding, source)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
     let recorder = args.recorder(&plan, &args.video(&stop)?)?;
-    let fonts = || {
-        let cache = cache.clone();
-        Ok::<_, Error>(Fonts::new(args.font.as_deref())?.with_installer(Box::new(move || runtime::font::install(&cache))))
-    };
+    let fonts = || fonts(args.font.as_deref(), &cache);
     let pipeline = plan.open(global)?;
     stop.on_signals()?;
     let saver = |folder| {

@@ -19,11 +19,11 @@ use super::reason::Reason;
 use crate::device::available_threads;
 use crate::image::decode::Limits;
 use crate::image::{ImageBuf, PageText};
-use render::{Answer, Setup};
+use render::{Answer, Drawn, Lost, Setup};
 use rustix::process::{Resource, getrlimit};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use worker::Worker;
 
@@ -58,6 +58,8 @@ pub struct PdfOptions {
     pub page_time: Duration,
     /// Where pages are rendered.
     pub isolation: Isolation,
+    /// What finds the font for letters that a document does not bring; those of Chinese documents, above all, are lost without it.
+    pub font: Option<FontFinder>,
 }
 
 impl Default for PdfOptions {
@@ -70,6 +72,7 @@ impl Default for PdfOptions {
             max_pages: 10_000,
             page_time: Duration::from_secs(60),
             isolation: Isolation::Thread,
+            font: None,
         }
     }
 }
@@ -100,6 +103,44 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Finds a font with the letters of many scripts, at most once: its file, and the face in it. Clones are the same one.
+#[derive(Clone)]
+pub struct FontFinder(Arc<LazyLock<Option<(PathBuf, u32)>, Find>>);
+
+type Find = Box<dyn FnOnce() -> Option<(PathBuf, u32)> + Send + Sync>;
+
+impl FontFinder {
+    /// One that asks `find` when a document needs it.
+    pub fn new(find: impl FnOnce() -> Option<(PathBuf, u32)> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(find))))
+    }
+}
+
+impl fmt::Debug for FontFinder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FontFinder(..)")
+    }
+}
+
+impl PartialEq for FontFinder {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for FontFinder {}
+
+/// A rendered page.
+#[derive(Clone, Debug)]
+pub struct RenderedPage {
+    /// On white, in BGR.
+    pub image: ImageBuf,
+    /// What is used of its text layer.
+    pub text: Option<PageText>,
+    /// What could not be drawn, in words.
+    pub lost: Vec<&'static str>,
+}
+
 /// An open document. Cheap to clone; clones share it, and threads may render different pages at the same time.
 #[derive(Clone)]
 pub struct Document(Arc<Shared>);
@@ -110,6 +151,9 @@ struct Shared {
     text: TextLayer,
     page_time: Duration,
     isolation: Isolation,
+    finder: Option<FontFinder>,
+    /// The font, once a page has needed it.
+    font: OnceLock<Option<(PathBuf, u32)>>,
     page_count: u32,
     workers: Mutex<Workers>,
     returned: Condvar,
@@ -141,7 +185,7 @@ impl Document {
     pub fn open(bytes: Vec<u8>, options: &PdfOptions, limits: &Limits) -> Result<Self, Reason> {
         let PdfOptions { dpi, text, page_time, .. } = *options;
         let password = options.password.clone().map(|p| p.0);
-        let setup = Setup { dpi, password, max_pixels: limits.max_pixels, text: text != TextLayer::Ocr };
+        let setup = Setup { dpi, password, max_pixels: limits.max_pixels, text: text != TextLayer::Ocr, font: None };
         let bytes = Arc::new(bytes);
         let mut worker = Worker::start(&bytes, &setup, &options.isolation)?;
         let page_count = match worker.wait(page_time)? {
@@ -149,10 +193,11 @@ impl Document {
             Answer::Failed(reason) => return Err(reason.into()),
             Answer::Picture(..) => return Err("the renderer answered out of turn".into()),
         };
-        let isolation = options.isolation.clone();
+        let (isolation, finder) = (options.isolation.clone(), options.font.clone());
         let idle = Some(worker).filter(|_| Worker::living() <= *KEPT).into_iter().collect();
         let workers = Mutex::new(Workers { idle, busy: 0, waited: Duration::ZERO });
-        Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, page_count, workers, returned: Condvar::new() })))
+        let (font, returned) = (OnceLock::new(), Condvar::new());
+        Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, finder, font, page_count, workers, returned })))
     }
 
     /// Number of pages in the document.
@@ -160,9 +205,8 @@ impl Document {
         self.0.page_count
     }
 
-    /// Renders the page of this index (from 0) to a BGR picture on white; with it comes what is used of its text layer. The
-    /// error says in words why not, and which page.
-    pub fn render(&self, index: u32) -> Result<(ImageBuf, Option<PageText>), Reason> {
+    /// Renders the page of this index (from 0). The error says in words why not, and which page.
+    pub fn render(&self, index: u32) -> Result<RenderedPage, Reason> {
         self.try_render(index).map_err(|reason| reason.of_page(index))
     }
 
@@ -171,7 +215,8 @@ impl Document {
     }
 
     fn start(&self) -> Result<Worker, Reason> {
-        let mut worker = Worker::start(&self.0.bytes, &self.0.setup, &self.0.isolation)?;
+        let setup = Setup { font: self.0.font.get().cloned().flatten(), ..self.0.setup.clone() };
+        let mut worker = Worker::start(&self.0.bytes, &setup, &self.0.isolation)?;
         worker.wait(self.0.page_time)?;
         Ok(worker)
     }
@@ -192,20 +237,45 @@ impl Document {
         idle
     }
 
-    fn try_render(&self, index: u32) -> Result<(ImageBuf, Option<PageText>), Reason> {
-        let Shared { page_time, text, .. } = &*self.0;
+    fn try_render(&self, index: u32) -> Result<RenderedPage, Reason> {
+        let mut drawn = self.draw(index)?;
+        if drawn.lost.letters && self.finds_font() {
+            drawn = self.draw(index)?;
+        }
+        let Drawn { image, layer, lost: Lost { letters, images, fields } } = drawn;
+        let lost = [
+            (letters, "letters of a font that is not in the document are left out, as there is no font for them here"),
+            (images, "a picture on it is damaged, and left out as far as it is"),
+            (fields, "values of form fields that say nothing of how they look are left out"),
+        ];
+        let lost = lost.into_iter().filter_map(|(is_lost, what)| is_lost.then_some(what)).collect();
+        Ok(RenderedPage { image, text: layer.map(|layer| self.0.text.choose(layer)).transpose()?.flatten(), lost })
+    }
+
+    /// Whether there is a font for letters that the document does not bring; renderers that began without it are ended.
+    fn finds_font(&self) -> bool {
+        let found = self.0.font.get_or_init(|| LazyLock::force(&self.0.finder.as_ref()?.0).clone()).is_some();
+        if found {
+            self.lock().idle.retain(Worker::has_font);
+        }
+        found
+    }
+
+    fn draw(&self, index: u32) -> Result<Drawn, Reason> {
+        let page_time = self.0.page_time;
         let mut worker = self.take();
         // A worker that does not answer is not put back, and ends here.
         let answer = match &mut worker {
-            Some(worker) => worker.render(index, *page_time),
-            None => self.start().and_then(|started| worker.insert(started).render(index, *page_time)),
+            Some(worker) => worker.render(index, page_time),
+            None => self.start().and_then(|started| worker.insert(started).render(index, page_time)),
         };
-        let can_go_on = |worker: &Worker| worker.rendered() < PAGES_OF_A_WORKER && Worker::living() <= *KEPT;
+        let lacks_font = |worker: &Worker| !worker.has_font() && self.0.font.get().is_some_and(Option::is_some);
+        let can_go_on = |worker: &Worker| worker.rendered() < PAGES_OF_A_WORKER && Worker::living() <= *KEPT && !lacks_font(worker);
         let rested = worker.filter(|worker| answer.is_ok() && can_go_on(worker));
         self.lock().put_back(rested);
         self.0.returned.notify_one();
         match answer? {
-            Answer::Picture(image, layer) => Ok((image, layer.map(|layer| text.choose(layer)).transpose()?.flatten())),
+            Answer::Picture(drawn) => Ok(drawn),
             Answer::Failed(reason) => Err(reason.into()),
             Answer::Pages(_) => Err("the renderer answered out of turn".into()),
         }

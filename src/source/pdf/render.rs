@@ -3,9 +3,10 @@
 use super::glyphs;
 use super::text::Layer;
 use crate::image::{ImageBuf, PixelFormat, Size};
+use hayro::hayro_interpret::font::{FontData, FontQuery};
 use hayro::hayro_interpret::util::TransformExt;
 use hayro::hayro_interpret::{InterpreterSettings, InterpreterWarning};
-use hayro::hayro_syntax::object::dict::keys::{CONTENTS, COUNT, PAGES, SUBTYPE};
+use hayro::hayro_syntax::object::dict::keys::{ANNOTS, AP, CONTENTS, COUNT, F, PAGES, PARENT, SUBTYPE, USER_UNIT, V};
 use hayro::hayro_syntax::object::{Array, Dict, Name, Object, Stream};
 use hayro::hayro_syntax::page::Page;
 use hayro::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
@@ -15,8 +16,9 @@ use hayro::vello_cpu::{Pixmap, RasterizerSettings, RenderContext, Resources, Tar
 use hayro::{RenderCache, RenderSettings, render_into};
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Points per inch, the unit of a page.
 const POINTS: f64 = 72.0;
@@ -35,20 +37,46 @@ pub(super) struct Setup {
     pub max_pixels: u64,
     /// Whether text layers are wanted.
     pub text: bool,
+    /// A font for letters of many scripts that the document does not bring: its file, and the face in it.
+    pub font: Option<(PathBuf, u32)>,
 }
 
 /// What a renderer says: first the number of pages, then one answer per page asked for.
 pub(super) enum Answer {
     Pages(u32),
-    Picture(ImageBuf, Option<Layer>),
+    Picture(Drawn),
     Failed(String),
+}
+
+/// A page.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Drawn {
+    pub image: ImageBuf,
+    pub layer: Option<Layer>,
+    pub lost: Lost,
+}
+
+/// What was left out of a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Lost {
+    /// Letters of a font that is neither in the document nor here. It is told of the first page with the font.
+    pub letters: bool,
+    /// A picture that cannot be decoded, or a part of one.
+    pub images: bool,
+    /// Values of form fields that say nothing of how they look.
+    pub fields: bool,
 }
 
 /// Opens the document and renders `pages` (indices from 0). Returns when they end, when the document cannot be opened, or
 /// when `answer` says that nobody listens any more.
 pub(super) fn serve(bytes: Arc<Vec<u8>>, setup: &Setup, pages: impl Iterator<Item = u32>, mut answer: impl FnMut(Answer) -> bool) {
     const BROKEN: &str = "the renderer failed on it, the file is damaged";
-    let opened = catch_unwind(|| Pdf::new_with_password(bytes, setup.password.as_deref().unwrap_or_default()));
+    // A password that is given for one of several documents is no reason to refuse those that need none.
+    let open = |bytes: Arc<Vec<u8>>| match &setup.password {
+        None => Pdf::new(bytes),
+        Some(word) => Pdf::new_with_password(bytes.clone(), word).or_else(|error| Pdf::new(bytes).map_err(|_| error)),
+    };
+    let opened = catch_unwind(AssertUnwindSafe(|| open(bytes)));
     let pdf = match opened.map(|opened| opened.map_err(|error| explain(error, setup))) {
         Ok(Ok(pdf)) => pdf,
         Ok(Err(reason)) => {
@@ -70,20 +98,21 @@ pub(super) fn serve(bytes: Arc<Vec<u8>>, setup: &Setup, pages: impl Iterator<Ite
     let count = found + usize::from(listed.is_some());
     let mut listening = answer(Answer::Pages(count.try_into().unwrap_or(u32::MAX)));
     let mut cache = RenderCache::new();
+    let fonts = Arc::new(Substitute { file: setup.font.clone(), read: OnceLock::new(), lacking: AtomicBool::new(false) });
     for index in pages {
         if !listening {
             return;
         }
         let page = pdf.pages().get(index as usize);
         let rendered = catch_unwind(AssertUnwindSafe(|| match page {
-            Some(page) => render(page, &cache, setup),
+            Some(page) => render(page, &cache, setup, &fonts),
             None => Err(listed.map_or("there is no such page".into(), |listed| {
                 let how = "numbered as if they were all; it is damaged or cut off";
                 format!("of the {listed} pages that the document lists only {found} can be found, {how}")
             })),
         }));
         listening = answer(match rendered {
-            Ok(Ok((image, layer))) => Answer::Picture(image, layer),
+            Ok(Ok(drawn)) => Answer::Picture(drawn),
             Ok(Err(reason)) => Answer::Failed(reason),
             Err(_) => {
                 cache = RenderCache::new();
@@ -107,16 +136,42 @@ fn explain(error: LoadPdfError, setup: &Setup) -> String {
             "the document is encrypted; give its password with --pdf-password".into()
         }
         LoadPdfError::Decryption(DecryptionError::PasswordProtected) => {
-            "the document is encrypted, and the password given does not open it".into()
+            "the document is encrypted, and the password given does not open it (in files before PDF 2.0 only the user's does)".into()
         }
         LoadPdfError::Decryption(DecryptionError::UnsupportedAlgorithm) => "the document is encrypted in a way that cannot be read".into(),
         LoadPdfError::Decryption(_) => "the document is encrypted, and the record of how is damaged".into(),
     }
 }
 
+/// The font that stands for those of composite fonts, the ones of Chinese, Japanese and Korean above all, that a document does not bring.
+struct Substitute {
+    file: Option<(PathBuf, u32)>,
+    read: OnceLock<Option<FontData>>,
+    /// Whether it is not here and was looked for.
+    lacking: AtomicBool,
+}
+
+impl Substitute {
+    fn resolve(&self, query: &FontQuery) -> Option<(FontData, u32)> {
+        let (data, face) = match query {
+            FontQuery::Standard(font) => return Some(font.get_font_data()),
+            FontQuery::Fallback(font) if font.character_collection.is_none() => return Some(font.pick_standard_font().get_font_data()),
+            FontQuery::Fallback(font) => match &self.file {
+                None => {
+                    self.lacking.store(true, Ordering::Relaxed);
+                    return Some(font.pick_standard_font().get_font_data());
+                }
+                Some((path, face)) => (self.read.get_or_init(|| Some(Arc::new(std::fs::read(path).ok()?))), *face),
+            },
+        };
+        data.clone().map(|data| (data, face))
+    }
+}
+
 /// Renders one page on white, with its rotation, cut to its crop box; its text layer where that is wanted. Sides are rounded up as MuPDF rounds them.
-fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Result<(ImageBuf, Option<Layer>), String> {
-    let scale = f64::from(setup.dpi) / POINTS;
+fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup, fonts: &Arc<Substitute>) -> Result<Drawn, String> {
+    let unit = page.raw().get::<f64>(USER_UNIT).filter(|unit| unit.is_finite() && *unit > 0.0).unwrap_or(1.0);
+    let scale = f64::from(setup.dpi) / POINTS * unit;
     let (width, height) = page.render_dimensions();
     let size = size_in_pixels(f64::from(width) * scale, f64::from(height) * scale, setup)?;
     if content_is_lost(page) {
@@ -124,8 +179,9 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Res
     }
 
     let image_lost = Arc::new(AtomicBool::new(false));
-    let lost = Arc::clone(&image_lost);
+    let (lost, resolver) = (Arc::clone(&image_lost), Arc::clone(fonts));
     let settings = InterpreterSettings {
+        font_resolver: Arc::new(move |query| resolver.resolve(query)),
         warning_sink: Arc::new(move |warning| match warning {
             InterpreterWarning::ImageDecodeFailure => lost.store(true, Ordering::Relaxed),
             other => tracing::debug!("PDF page: {other:?}"),
@@ -147,7 +203,8 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Res
     let rgba = pixels.data_as_u8_slice();
     // The renderer leaves out what it cannot decode. A page that shows something else may do without; a blank one may not.
     let is_blank = rgba.iter().all(|&v| v == u8::MAX);
-    if is_blank && (image_lost.load(Ordering::Relaxed) || holds_empty_image(page)) {
+    let images = image_lost.load(Ordering::Relaxed);
+    if is_blank && (images || holds_empty_image(page)) {
         return Err("the picture on it is damaged, and there is nothing else".into());
     }
     // The page is opaque, hence the samples are not scaled by alpha.
@@ -155,7 +212,19 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup) -> Res
     for &[r, g, b, _] in rgba.as_chunks::<4>().0 {
         bgr.extend([b, g, r]);
     }
-    Ok((ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(|e| e.to_string())?, layer))
+    let lost = Lost { letters: fonts.lacking.swap(false, Ordering::Relaxed), images, fields: holds_unseen_field(page) };
+    Ok(Drawn { image: ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(|e| e.to_string())?, layer, lost })
+}
+
+/// Whether a form field of the page has a value, and no appearance.
+fn holds_unseen_field(page: &Page<'_>) -> bool {
+    const UNSEEN: u32 = 1 << 1 | 1 << 5; // hidden, or not for the screen
+    let has_value = |field: &Dict<'_>| field.contains_key(V) || field.get::<Dict<'_>>(PARENT).is_some_and(|parent| parent.contains_key(V));
+    let is_unseen = |field: &Dict<'_>| {
+        let is_field = field.get::<Name<'_>>(SUBTYPE).is_some_and(|kind| &*kind == b"Widget");
+        is_field && !field.contains_key(AP) && field.get::<u32>(F).unwrap_or(0) & UNSEEN == 0 && has_value(field)
+    };
+    page.raw().get::<Array<'_>>(ANNOTS).is_some_and(|annotations| annotations.iter::<Dict<'_>>().any(|field| is_unseen(&field)))
 }
 
 /// Whether the page's content is not there, or there are bytes for it and nothing comes out of them.
@@ -202,7 +271,7 @@ mod tests {
 
     #[test]
     fn sides_are_rounded_up_and_bounded() {
-        let setup = Setup { dpi: 144, password: None, max_pixels: 10_000_000, text: false };
+        let setup = Setup { dpi: 144, password: None, max_pixels: 10_000_000, text: false, font: None };
         let size = |w, h| size_in_pixels(w, h, &setup);
         assert_eq!(size(1190.55, 1683.78), Ok(Size::new(1191, 1684)));
         assert_eq!(size(1224.0005, 0.2), Ok(Size::new(1224, 1)));

@@ -3,7 +3,7 @@
 //! To the renderer: an [`Opening`], the document's bytes, then a page index a line. From it: a [`Header`] per answer, and
 //! after that of a picture its BGR samples and its text layer. The end of its input ends it, so that it never outlives who started it.
 
-use super::render::{self, Answer, Setup};
+use super::render::{self, Answer, Drawn, Lost, Setup};
 use super::worker::STACK;
 use crate::device::available_memory;
 use crate::image::{ImageBuf, PixelFormat, Size};
@@ -32,6 +32,7 @@ enum Header {
         width: u32,
         height: u32,
         text: Option<u64>,
+        lost: Lost,
     },
     Failed(String),
 }
@@ -104,10 +105,10 @@ fn write_answer(to: &mut impl Write, answer: &Answer) -> io::Result<()> {
     match answer {
         Answer::Pages(count) => write_line(to, &Header::Pages(*count))?,
         Answer::Failed(reason) => write_line(to, &Header::Failed(reason.clone()))?,
-        Answer::Picture(image, layer) => {
+        Answer::Picture(Drawn { image, layer, lost }) => {
             let Size { width, height } = image.size();
             let layer = layer.as_ref().map(serde_json::to_vec).transpose()?;
-            write_line(to, &Header::Picture { width, height, text: layer.as_ref().map(|layer| layer.len() as u64) })?;
+            write_line(to, &Header::Picture { width, height, text: layer.as_ref().map(|layer| layer.len() as u64), lost: *lost })?;
             to.write_all(image.data())?;
             to.write_all(layer.as_deref().unwrap_or_default())?;
         }
@@ -121,7 +122,7 @@ fn read_answer(from: &mut impl BufRead, setup: &Setup) -> io::Result<Option<Answ
     Ok(Some(match header {
         Header::Pages(count) => Answer::Pages(count),
         Header::Failed(reason) => Answer::Failed(reason),
-        Header::Picture { width, height, text } => {
+        Header::Picture { width, height, text, lost } => {
             let size = Size::new(width, height);
             if size.area() > setup.max_pixels {
                 return Err(io::ErrorKind::InvalidData.into());
@@ -131,7 +132,7 @@ fn read_answer(from: &mut impl BufRead, setup: &Setup) -> io::Result<Option<Answ
             let mut json = Vec::new();
             from.take(text.unwrap_or(0)).read_to_end(&mut json)?;
             let layer = text.map(|_| serde_json::from_slice(&json)).transpose()?;
-            Answer::Picture(ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(io::Error::other)?, layer)
+            Answer::Picture(Drawn { image: ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(io::Error::other)?, layer, lost })
         }
     }))
 }
@@ -158,35 +159,34 @@ mod tests {
 
     #[test]
     fn answers_survive_the_way() {
-        let setup = Setup { dpi: 144, password: None, max_pixels: 6, text: true };
+        let setup = Setup { dpi: 144, password: None, max_pixels: 6, text: true, font: None };
         let image = ImageBuf::new((0..18).collect(), Size::new(3, 2), PixelFormat::Bgr).unwrap();
         let glyph = Glyph { text: "ﬁ".into(), quad: [PointF::new(0.5, 1.5); 4], along: PointF::new(1.0, 0.0) };
         let layer = Layer { glyphs: vec![(glyph, true)], pictures: 0.25, is_full: true };
+        let lost = Lost { letters: true, images: false, fields: true };
+        let drawn = Drawn { image, layer: Some(layer), lost };
+        let plain = Drawn { layer: None, lost: Lost::default(), ..drawn.clone() };
         let mut stream = Vec::new();
-        for answer in [
-            Answer::Pages(7),
-            Answer::Picture(image.clone(), Some(layer.clone())),
-            Answer::Picture(image.clone(), None),
-            Answer::Failed("a\nb".into()),
-        ] {
+        for answer in [Answer::Pages(7), Answer::Picture(drawn.clone()), Answer::Picture(plain.clone()), Answer::Failed("a\nb".into())] {
             write_answer(&mut stream, &answer).unwrap();
         }
         let mut from = stream.as_slice();
         assert!(matches!(read_answer(&mut from, &setup).unwrap(), Some(Answer::Pages(7))));
-        assert!(
-            matches!(read_answer(&mut from, &setup).unwrap(), Some(Answer::Picture(read, Some(text))) if read == image && text == layer)
-        );
-        assert!(matches!(read_answer(&mut from, &setup).unwrap(), Some(Answer::Picture(read, None)) if read == image));
+        for expected in [drawn, plain] {
+            assert!(matches!(read_answer(&mut from, &setup).unwrap(), Some(Answer::Picture(read)) if read == expected));
+        }
         assert!(matches!(read_answer(&mut from, &setup).unwrap(), Some(Answer::Failed(reason)) if reason == "a\nb"));
         assert!(read_answer(&mut from, &setup).unwrap().is_none());
     }
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        let setup = Setup { dpi: 144, password: None, max_pixels: 6, text: true };
-        for stream in
-            [&b"nonsense\n"[..], b"{\"Picture\":{\"width\":3,\"height\":2}}\nshort", b"{\"Picture\":{\"width\":9999,\"height\":9999}}\n"]
-        {
+        let setup = Setup { dpi: 144, password: None, max_pixels: 6, text: true, font: None };
+        for stream in [
+            &b"nonsense\n"[..],
+            b"{\"Picture\":{\"width\":3,\"height\":2,\"lost\":{\"letters\":false,\"images\":false,\"fields\":false}}}\nshort",
+            b"{\"Picture\":{\"width\":9999,\"height\":9999,\"lost\":{\"letters\":false,\"images\":false,\"fields\":false}}}\n",
+        ] {
             assert!(read_answer(&mut &*stream, &setup).is_err());
         }
     }

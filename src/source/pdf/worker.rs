@@ -22,6 +22,7 @@ pub(super) struct Worker {
     answers: Receiver<Answer>,
     child: Option<Child>,
     rendered: u32,
+    has_font: bool,
 }
 
 /// Workers of all documents.
@@ -32,7 +33,7 @@ impl Worker {
     pub fn start(bytes: &Arc<Vec<u8>>, setup: &Setup, isolation: &Isolation) -> Result<Self, Reason> {
         let (requests, asked) = channel::unbounded();
         let (answer, answers) = channel::unbounded();
-        let (bytes, setup) = (Arc::clone(bytes), setup.clone());
+        let (bytes, setup, has_font) = (Arc::clone(bytes), setup.clone(), setup.font.is_some());
         let answer = move |a| answer.send(a).is_ok();
         let (child, work): (_, Box<dyn FnOnce() + Send>) = match isolation {
             Isolation::Thread => (None, Box::new(move || render::serve(bytes, &setup, asked.into_iter(), answer))),
@@ -56,7 +57,7 @@ impl Worker {
             .spawn(work)
             .map_err(Reason::machine("start the thread", Path::new("pdf")))?;
         LIVING.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { requests, answers, child, rendered: 0 })
+        Ok(Self { requests, answers, child, rendered: 0, has_font })
     }
 
     /// How many there are, of all documents.
@@ -80,6 +81,11 @@ impl Worker {
             }
             RecvTimeoutError::Disconnected => "the renderer broke down over it; the file is damaged, or needs too much memory".into(),
         })
+    }
+
+    /// Whether it began with a font for letters that a document does not bring.
+    pub fn has_font(&self) -> bool {
+        self.has_font
     }
 
     /// Pages asked for so far.
