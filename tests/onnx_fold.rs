@@ -7,6 +7,7 @@ mod random;
 mod onnx_fold {
     mod builder;
     mod ends;
+    mod faults;
     mod lacking;
     mod mend;
     mod rewrites;

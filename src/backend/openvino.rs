@@ -19,6 +19,7 @@ use crate::tensor::{DType, Data, Shape, TensorRef};
 use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, Node, RwPropertyKey, Tensor};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const NEXT_STEP: &str = "run `hpinfer doctor`, or choose --backend onnx_runtime";
@@ -30,6 +31,9 @@ const NEXT_STEP: &str = "run `hpinfer doctor`, or choose --backend onnx_runtime"
 fn prepared_kernels(precision: Precision) -> &'static str {
     if precision == Precision::Bfloat16 { "500" } else { "100" }
 }
+
+/// Milliseconds that no run takes, eleven days.
+const LONG: i64 = 1_000_000_000;
 
 /// The library's name of a precision.
 pub(super) fn hint(precision: Precision) -> Result<&'static str, String> {
@@ -61,7 +65,7 @@ impl fmt::Display for Network {
 
 /// The opened library.
 pub struct OpenVino {
-    core: Mutex<Core>,
+    core: Arc<Mutex<Core>>,
     version: String,
     trials: Trials,
     /// ONNX Runtime, for the values of what this library has no operators for.
@@ -75,10 +79,47 @@ impl OpenVino {
         openvino_sys::library::load_from(path.clone()).map_err(unusable)?;
         let core = Core::new().map_err(|e| unusable(e.to_string()))?;
         let version = version.unwrap_or_else(|| "unknown".into());
-        Ok(Self { core: Mutex::new(core), trials: Trials::new(cache.clone(), path, version.clone()), version, reference })
+        Ok(Self { core: Arc::new(Mutex::new(core)), trials: Trials::new(cache.clone(), path, version.clone()), version, reference })
     }
 
-    fn compile(&self, options: &LoadOptions, network: &Network) -> Result<(CompiledModel, IoSpec)> {
+    fn engine(&self, options: &LoadOptions, network: Network) -> Result<Arc<dyn Engine>> {
+        let recipe = Recipe { core: self.core.clone(), version: self.version.clone(), options: options.clone(), network };
+        let (model, io) = recipe.compile()?;
+        io.require_float_inputs(BackendName::OpenVino, &options.model)?;
+        let info = RunInfo {
+            model: options.model.clone(),
+            backend: BackendName::OpenVino,
+            version: self.version.clone(),
+            device: "cpu".into(),
+            precision: options.precision,
+            format: match recipe.network {
+                Network::Onnx(_) => Format::Onnx,
+                Network::Pdmodel { .. } => Format::Pdmodel,
+            },
+            engines: Vec::new(),
+            profiles: Vec::new(),
+            stand_in: None,
+        };
+        let (io, output) = match &recipe.network {
+            Network::Onnx(graph) => (graph.io(io), graph.output.clone()),
+            Network::Pdmodel { .. } => (io, OutputKind::Original),
+        };
+        let compiled = Arc::new(Compiled { recipe, model: Mutex::new(Some(model)), generation: AtomicU64::new(0) });
+        Ok(Arc::new(OvEngine { compiled, spec: EngineSpec { io, info, output } }))
+    }
+}
+
+/// What a network is compiled of.
+struct Recipe {
+    core: Arc<Mutex<Core>>,
+    version: String,
+    options: LoadOptions,
+    network: Network,
+}
+
+impl Recipe {
+    fn compile(&self) -> Result<(CompiledModel, IoSpec)> {
+        let Self { options, network, .. } = self;
         let refused =
             |reason: String, next_step| Error::backend("openvino", format!("model {} ({network}): {reason}", options.model), next_step);
         let say = |e: openvino::InferenceError| refused(e.to_string(), NEXT_STEP);
@@ -124,30 +165,6 @@ impl OpenVino {
         let outputs = outputs.collect::<Result<_>>()?;
         let compiled = core.compile_model(&model, DeviceType::CPU).map_err(say)?;
         Ok((compiled, IoSpec { inputs, outputs }))
-    }
-
-    fn engine(&self, options: &LoadOptions, network: Network) -> Result<Arc<dyn Engine>> {
-        let (compiled, io) = self.compile(options, &network)?;
-        io.require_float_inputs(BackendName::OpenVino, &options.model)?;
-        let info = RunInfo {
-            model: options.model.clone(),
-            backend: BackendName::OpenVino,
-            version: self.version.clone(),
-            device: "cpu".into(),
-            precision: options.precision,
-            format: match network {
-                Network::Onnx(_) => Format::Onnx,
-                Network::Pdmodel { .. } => Format::Pdmodel,
-            },
-            engines: Vec::new(),
-            profiles: Vec::new(),
-            stand_in: None,
-        };
-        let (io, output) = match network {
-            Network::Onnx(graph) => (graph.io(io), graph.output),
-            Network::Pdmodel { .. } => (io, OutputKind::Original),
-        };
-        Ok(Arc::new(OvEngine { compiled: Mutex::new(compiled), spec: EngineSpec { io, info, output } }))
     }
 }
 
@@ -196,8 +213,43 @@ fn spec_of(node: &Node) -> Result<Result<TensorSpec, String>, openvino::Inferenc
     Ok(Ok(TensorSpec { name, dtype, dims }))
 }
 
+/// A compiled network. A run that fails spoils it: what runs on it next fails too, or gives what an earlier run gave. It is
+/// compiled anew then.
+struct Compiled {
+    recipe: Recipe,
+    /// `None` while it is spoilt.
+    model: Mutex<Option<CompiledModel>>,
+    /// How often it was spoilt.
+    generation: AtomicU64,
+}
+
+impl Compiled {
+    /// A request, and the generation it is of.
+    fn request(&self) -> Result<(InferRequest, u64)> {
+        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let model = match &mut *model {
+            Some(model) => model,
+            none => none.insert(self.recipe.compile()?.0),
+        };
+        let request = model.create_infer_request().map_err(|e| self.fault(e))?;
+        Ok((request, self.generation.load(Ordering::SeqCst)))
+    }
+
+    /// After a run of a request of `generation` has failed.
+    fn spoil(&self, generation: u64) {
+        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.generation.compare_exchange(generation, generation + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            *model = None;
+        }
+    }
+
+    fn fault(&self, e: openvino::InferenceError) -> Error {
+        Error::device("cpu (openvino)", format!("model {}", self.recipe.options.model), e.to_string())
+    }
+}
+
 struct OvEngine {
-    compiled: Mutex<CompiledModel>,
+    compiled: Arc<Compiled>,
     spec: EngineSpec,
 }
 
@@ -207,19 +259,24 @@ impl Engine for OvEngine {
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
-        let EngineSpec { io, info, .. } = &self.spec;
-        let fault = |e: openvino::InferenceError| Error::device("cpu (openvino)", format!("model {}", info.model), e.to_string());
-        let request = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).create_infer_request().map_err(fault)?;
-        let inputs = io.inputs.iter().map(|spec| request.get_tensor(&spec.name)).collect::<Result<_, _>>().map_err(fault)?;
-        Ok(Box::new(OvWorker { request, model: info.model.clone(), inputs, outputs: Vec::new(), output_count: io.outputs.len() }))
+        let io = &self.spec.io;
+        let (request, generation) = self.compiled.request()?;
+        let input_names: Vec<_> = io.inputs.iter().map(|spec| spec.name.clone()).collect();
+        let inputs = input_names.iter().map(|name| request.get_tensor(name));
+        let inputs = inputs.collect::<Result<_, _>>().map_err(|e| self.compiled.fault(e))?;
+        let compiled = self.compiled.clone();
+        Ok(Box::new(OvWorker { request, compiled, generation, inputs, input_names, outputs: Vec::new(), output_count: io.outputs.len() }))
     }
 }
 
 struct OvWorker {
     request: InferRequest,
-    model: String,
+    compiled: Arc<Compiled>,
+    /// Of the request.
+    generation: u64,
     /// The request's own input tensors: filling them in place saves a copy.
     inputs: Vec<Tensor>,
+    input_names: Vec<String>,
     outputs: Vec<Tensor>,
     output_count: usize,
 }
@@ -227,7 +284,31 @@ struct OvWorker {
 impl OvWorker {
     fn fault(&self, reason: impl std::fmt::Display) -> Error {
         let shapes: Vec<String> = self.inputs.iter().map(|t| shape_of(t).map_or("?".into(), |s| s.to_string())).collect();
-        Error::device("cpu (openvino)", format!("model {} on {}", self.model, shapes.join(", ")), reason.to_string())
+        let model = &self.compiled.recipe.options.model;
+        Error::device("cpu (openvino)", format!("model {model} on {}", shapes.join(", ")), reason.to_string())
+    }
+
+    /// Takes a request of what was compiled anew, where this one is of what another worker has spoilt, with the inputs as they are.
+    fn renew(&mut self) -> Result<()> {
+        if self.compiled.generation.load(Ordering::SeqCst) == self.generation {
+            return Ok(());
+        }
+        let (mut request, generation) = self.compiled.request()?;
+        for (name, tensor) in self.input_names.iter().zip(&self.inputs) {
+            request.set_tensor(name, tensor).map_err(|e| self.fault(e))?;
+        }
+        (self.request, self.generation) = (request, generation);
+        Ok(())
+    }
+
+    fn infer(&mut self) -> Result<(), openvino::InferenceError> {
+        let parallelism = self.compiled.recipe.options.parallelism;
+        if parallelism.streams * parallelism.threads_per_stream > 1 {
+            return self.request.infer();
+        }
+        // One stream of one thread works in the thread of the caller, where the library forgets its errors.
+        self.request.infer_async()?;
+        self.request.wait(LONG)
     }
 }
 
@@ -248,13 +329,17 @@ impl Session for OvWorker {
             let alias = self.inputs[index].set_shape(&dims).map_err(|e| self.fault(e))?;
             std::mem::forget(alias); // a second owner of the same native tensor: dropping it would free ours
         }
-        let model = &self.model;
+        let model = &self.compiled.recipe.options.model;
         let data = self.inputs[index].get_data_mut::<f32>();
         data.map_err(|e| Error::device("cpu (openvino)", format!("model {model}, input {index} of {shape}"), e.to_string()))
     }
 
     fn run(&mut self) -> Result<()> {
-        self.request.infer().map_err(|e| self.fault(e))?;
+        self.renew()?;
+        self.infer().map_err(|e| {
+            self.compiled.spoil(self.generation);
+            self.fault(e)
+        })?;
         let outputs = (0..self.output_count).map(|i| self.request.get_output_tensor_by_index(i));
         self.outputs = outputs.collect::<Result<_, _>>().map_err(|e| self.fault(e))?;
         Ok(())

@@ -295,7 +295,12 @@ impl PictureModule for Detect {
     }
 
     fn max_batch(&self) -> usize {
-        self.network.max_batch()
+        // Of some exports the suppression is of one picture, whatever their inputs say: so many they count the boxes of.
+        let counted = self.network.io().outputs.get(1).map(|counts| &counts.dims[..]);
+        match counted {
+            Some(&[Some(pictures)]) if self.suppression.is_none() => self.network.max_batch().min(pictures.max(1)),
+            _ => self.network.max_batch(),
+        }
     }
 
     fn input_size(&self, picture: Size) -> Result<Size> {
