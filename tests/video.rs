@@ -90,6 +90,27 @@ fn a_truncated_file_gives_its_frames_and_says_what_is_wrong() {
     assert_eq!(events[1..], ["1: damaged or cut short after 1 frames: moov atom not found"]);
     let events = Script::new("").events(options());
     assert_eq!(events, ["0: ffmpeg finds no frame in it; check that it is a video"]);
+    let events = Script::new("say [fatal] Stream map '0:v:0' matches no streams.\nexit 1\n").events(options());
+    assert_eq!(events, ["0: it holds no video; check that it is the file you mean"]);
+}
+
+#[test]
+fn what_a_server_has_not_is_asked_for_once() {
+    let script = Script::new("say [error] Server returned 404 Not Found\nexit 1\n");
+    let events = words(Video::new("http://host/a.mp4", options_reading(&script)), "http://host/a.mp4");
+    assert_eq!(events, ["0: Server returned 404 Not Found"]);
+}
+
+#[test]
+fn passwords_of_addresses_are_not_shown() {
+    let script = Script::new("say [error] rtsp://user:secret@camera/1: Connection refused\nexit 1\n");
+    let events: Vec<_> = Video::new("rtsp://user:secret@camera/1", VideoOptions { attempts: 2, ..options_reading(&script) }).collect();
+    assert_eq!(events.len(), 2);
+    for event in &events {
+        let VideoEvent::Fault(_, error) = event else { panic!("{event:?}") };
+        let said = error.to_string();
+        assert!(said.starts_with("rtsp://camera/1: ") && said.contains("rtsp://camera/1: Connection refused"), "{said}");
+    }
 }
 
 #[test]

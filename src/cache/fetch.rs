@@ -31,15 +31,20 @@ pub struct Download<'a> {
 impl Download<'_> {
     /// Where it is, to be shown and kept: without a user's name and password.
     pub fn place(&self) -> String {
-        let Some((scheme, rest)) = self.url.split_once("://") else { return self.url.to_owned() };
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        format!("{scheme}://{host}{path}")
+        without_user(self.url)
     }
 
     pub(crate) fn missing(&self, reason: impl Into<String>) -> Error {
         Error::missing(&self.what, reason, &self.next_step)
     }
+}
+
+/// An address as it may be shown: without a user's name and password.
+pub fn without_user(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
 }
 
 impl Cache {
@@ -239,14 +244,13 @@ mod tests {
 
     #[test]
     fn names_and_passwords_are_not_shown() {
-        let shown = |url| Download { what: String::new(), next_step: String::new(), url, file: "", limit: 0 }.place();
         for (url, expected) in [
             ("https://host:8/a@b?c#d", "https://host:8/a@b?c#d"),
             ("http://user@host/a", "http://host/a"),
             ("http://user:p@ss:word@host:8?a", "http://host:8?a"),
             ("no url", "no url"),
         ] {
-            assert_eq!(shown(url), expected);
+            assert_eq!(without_user(url), expected);
         }
     }
 

@@ -22,7 +22,7 @@ mod unzip;
 pub use atomic::write_atomic;
 pub(crate) use atomic::{publish, remove_aside, sync_folder};
 pub use checksum::{sha256, sha256_file};
-pub use fetch::Download;
+pub use fetch::{Download, without_user};
 pub use install::{Folder, Member, Package, Wheel};
 pub use lock::{Lock, lock_file};
 pub use progress::Progress;

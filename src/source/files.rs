@@ -193,6 +193,26 @@ fn sort(paths: &mut [PathBuf]) {
     paths.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
 }
 
+/// A part of a name: digits without zeros before them, after how many there are, or other characters.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Number(usize, String),
+    Text(String),
+}
+
+/// By the numbers in their names; what is equal in these stays as it was.
+pub(super) fn by_number(items: &mut [InputItem]) {
+    let part = |text: &str| {
+        let number = text.trim_start_matches('0');
+        if text.starts_with(|c: char| c.is_ascii_digit()) { Part::Number(number.len(), number.into()) } else { Part::Text(text.into()) }
+    };
+    let is_digit = |byte: &u8| byte.is_ascii_digit();
+    items.sort_by_cached_key(|item| {
+        let runs = item.name.as_bytes().chunk_by(|a, b| is_digit(a) == is_digit(b));
+        runs.map(|run| part(&String::from_utf8_lossy(run))).collect::<Vec<_>>()
+    });
+}
+
 /// Whether a result file beside the picture at `path` says that it was made of another one.
 fn is_earlier_result(path: &Path) -> bool {
     #[derive(serde::Deserialize)]
@@ -232,6 +252,18 @@ fn has_picture_suffix(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_come_by_their_numbers() {
+        let names =
+            ["a/f10.png", "a/f2.png", "a/f002.png", "b1/f1.png", "a/f1.png", "a/g.png", "a/f1b.png", "a10/x.png", "帧9.png", "帧10.png"];
+        let mut items: Vec<_> = names.iter().map(|name| InputItem::file(name.into())).collect();
+        by_number(&mut items);
+        let names: Vec<_> = items.iter().map(|item| &*item.name).collect();
+        let expected =
+            ["a10/x.png", "a/f1.png", "a/f1b.png", "a/f2.png", "a/f002.png", "a/f10.png", "a/g.png", "b1/f1.png", "帧9.png", "帧10.png"];
+        assert_eq!(names, expected);
+    }
 
     #[test]
     fn parts_of_results_are_known_by_their_names() {

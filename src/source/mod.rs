@@ -44,6 +44,9 @@ pub struct SourceOptions {
     pub limits: Limits,
     /// How documents are rendered.
     pub pdf: PdfOptions,
+    /// Files of a folder or pattern come in the order of the numbers in their names, as frames of a video do: f2.png before f10.png. Else
+    /// in that of the bytes of their names, as in the reference.
+    pub numbered: bool,
 }
 
 impl Default for SourceOptions {
@@ -55,6 +58,7 @@ impl Default for SourceOptions {
             total_timeout: Duration::from_secs(120),
             limits: Limits::default(),
             pdf: PdfOptions::default(),
+            numbered: false,
         }
     }
 }
@@ -105,7 +109,13 @@ impl Source {
                 None => InputItem::refused(address, "not fetched: --offline is set; download it first and name the file"),
             }]
             .into(),
-            None => files::expand(input),
+            None => {
+                let mut items = files::expand(input);
+                if self.options.numbered {
+                    files::by_number(items.make_contiguous());
+                }
+                items
+            }
         }
     }
 }

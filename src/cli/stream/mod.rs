@@ -17,6 +17,7 @@ use super::pdf::PdfArgs;
 use super::pictures::{PictureArgs, fonts};
 use super::plan::{self, Plan};
 use super::{ALL_DONE, SOME_FAILED};
+use crate::cache::without_user;
 use crate::error::{Error, Result};
 use crate::extract::Retries;
 use crate::image::Size;
@@ -180,8 +181,13 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let decoding = Decoding::new((args.decode, &args.pictures), &args.input, &plan, &cache)?;
     let decoders = decoding.pictures.clone();
     let limits = args.pictures.limits();
-    let source =
-        SourceOptions { offline: global.offline, limits, pdf: args.pdf.options(args.font.as_deref(), &cache)?, ..SourceOptions::default() };
+    let source = SourceOptions {
+        offline: global.offline,
+        limits,
+        pdf: args.pdf.options(args.font.as_deref(), &cache)?,
+        numbered: true,
+        ..SourceOptions::default()
+    };
     let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoding, source)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
     let recorder = args.recorder(&plan, &args.video(&stop)?)?;
@@ -195,7 +201,8 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     };
     let saver = args.save_frames.as_deref().map(saver).transpose()?;
     let drawing = recorder.as_ref().map(|_| fonts()).transpose()?;
-    let stages = FrameStages::new(pipeline.as_ref(), &args.input, decoders, args.carry_over, saver, drawing);
+    let names: Vec<_> = args.input.iter().map(|name| without_user(name)).collect();
+    let stages = FrameStages::new(pipeline.as_ref(), &names, decoders, args.carry_over, saver, drawing);
     let delay = Duration::from_millis(args.batch_delay);
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
     let threads = plan.loader.threads;

@@ -9,6 +9,7 @@ mod units;
 pub use raw::{RawFormat, RawFrames, RawLayout};
 
 use super::{Fetcher, SourceOptions};
+use crate::cache::without_user;
 use crate::device::{Gpu, NvJpeg, VideoCodec, VideoDecoder};
 use crate::error::{Error, Result};
 use crate::image::decode::Limits;
@@ -188,6 +189,8 @@ enum State {
 /// A video or stream, decoded by ffmpeg.
 pub struct Video {
     input: String,
+    /// The same as it may be shown.
+    shown: String,
     kind: VideoKind,
     options: VideoOptions,
     state: State,
@@ -218,6 +221,7 @@ impl Video {
         let now = Instant::now();
         Self {
             input: input.into(),
+            shown: without_user(input),
             kind: VideoKind::of(input),
             options,
             state: State::Pausing(now),
@@ -236,7 +240,7 @@ impl Video {
     }
 
     fn fault(&self, reason: impl Into<String>) -> VideoEvent {
-        self.failed(Error::input(&self.input, reason))
+        self.failed(Error::input(&self.shown, reason))
     }
 
     fn failed(&self, error: Error) -> VideoEvent {
@@ -268,7 +272,7 @@ impl Video {
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => self.options.no_ffmpeg(&error.to_string()),
-                _ => Error::input(&self.input, format!("ffmpeg cannot be started: {error}")),
+                _ => Error::input(&self.shown, format!("ffmpeg cannot be started: {error}")),
             },
         };
         self.not_started(error)
@@ -313,16 +317,16 @@ impl Video {
             },
             (None, _) => return self.on_host(&format!("{gpu} is given h264, hevc and mjpeg, not {name}")),
         };
-        tracing::info!("{}: decode: {gpu} ({name})", self.input);
+        tracing::info!("{}: decode: {gpu} ({name})", self.shown);
         Ok(self.decode.insert(Decode::Gpu(decoder)).clone())
     }
 
     /// Has ffmpeg decode from now on, where that is allowed.
     fn on_host(&mut self, reason: &str) -> Result<Decode> {
         if self.options.gpu_only {
-            return Err(Error::input(&self.input, format!("{reason}; --decode host, or auto, has ffmpeg decode it")));
+            return Err(Error::input(&self.shown, format!("{reason}; --decode host, or auto, has ffmpeg decode it")));
         }
-        tracing::warn!("{}: decode: host: {reason}", self.input);
+        tracing::warn!("{}: decode: host: {reason}", self.shown);
         Ok(self.decode.insert(Decode::Host).clone())
     }
 
@@ -353,7 +357,7 @@ impl Video {
         self.attempts = 0;
         let size = frame.picture.size();
         if self.size.replace(size).is_some_and(|last| last != size) {
-            tracing::warn!("{}: frames are {size} from frame {} on", self.input, self.frames);
+            tracing::warn!("{}: frames are {size} from frame {} on", self.shown, self.frames);
         }
         let timestamp_ms = if self.is_file() {
             frame.timestamp_ms.unwrap_or(self.last_ms)
@@ -371,7 +375,8 @@ impl Video {
     }
 
     /// After the end of a child: the event that says so, if it is worth one, and what comes next.
-    fn after(&mut self, end: End) -> Option<VideoEvent> {
+    fn after(&mut self, mut end: End) -> Option<VideoEvent> {
+        end.errors.iter_mut().for_each(|message| *message = message.replace(&self.input, &self.shown));
         if let Some(reason) = &end.refused {
             let refused = self.on_host(reason).err();
             self.state = if refused.is_some() { State::Over } else { State::Pausing(Instant::now()) };
@@ -384,6 +389,7 @@ impl Video {
         let again = match self.kind {
             // A file does not change: only what happened to the child may turn out otherwise.
             VideoKind::File => end.killed,
+            VideoKind::Http if self.frames == 0 && (end.holds_no_pictures() || end.is_turned_away()) => false,
             VideoKind::Http => !end.success || (self.frames > 0 && !self.remote_file && !self.is_file_after_all()),
             VideoKind::Live | VideoKind::Camera => true,
         };
@@ -392,6 +398,8 @@ impl Video {
             return match (end.success && end.errors.is_empty(), self.frames) {
                 (true, 0) => Some(self.fault("ffmpeg finds no frame in it; check that it is a video")),
                 (true, _) => None,
+                (false, 0) if end.holds_no_pictures() => Some(self.fault("it holds no video; check that it is the file you mean")),
+                (false, 0) if end.is_turned_away() => Some(self.fault(end.reason())),
                 (false, _) => Some(self.fault(format!("damaged or cut short after {} frames: {}", self.frames, end.reason()))),
             };
         }
@@ -437,7 +445,7 @@ impl Iterator for Video {
                         let reason = format!("no frame for {:.1} s", longest_wait.as_secs_f64());
                         if self.kind == VideoKind::File {
                             // It cannot be read anew from where it is, as a pipe, and nothing else is to be had of it.
-                            tracing::warn!("{}: {reason}; still waiting", self.input);
+                            tracing::warn!("{}: {reason}; still waiting", self.shown);
                             self.last_frame = Instant::now();
                             continue;
                         }
