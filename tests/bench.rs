@@ -380,7 +380,18 @@ fn the_variables_of_paddlex_make_a_run_a_measurement() {
 fn the_two_loads_have_names() {
     let text = small(&["latency", "--repeat", "1", "--warmup", "0", "--case", "onnx_runtime"]);
     assert!(text.contains("P50 ms") && !text.contains("OFFERED/s"), "{text}");
-    let text = small(&["throughput", "--repeat", "1", "--warmup", "0", "--load", "0.01", "--case", "onnx_runtime"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let [csv, json] = ["report.csv", "report.json"].map(|name| folder.path().join(name));
+    let files = ["--csv", csv.to_str().expect("UTF-8"), "--json", json.to_str().expect("UTF-8"), "--topk", "2"];
+    let throughput = ["throughput", "--repeat", "1", "--warmup", "0", "--load", "0.01", "--case", "onnx_runtime"];
+    let text = small(&[&throughput[..], &files].concat());
+    let (head, lines) = read_csv(&csv);
+    let report: Value = serde_json::from_slice(&fs::read(json).expect("a report")).expect("JSON");
+    let rates = report["cases"][0]["load"]["rates"].as_array().expect("rates").len();
+    assert!(lines.iter().all(|line| line.len() == head.len()) && head.ends_with(&["offered_per_s".into(), "finished_per_s".into()]));
+    assert_eq!((lines.len(), lines.iter().filter(|line| !line[head.len() - 1].is_empty()).count()), (2 + rates, rates));
+    let settings = report["settings"].as_object().expect("flags");
+    assert!(settings["topk"] == "2" && settings["model"].as_str().is_some_and(|m| m.ends_with("classify")) && settings.len() == 2);
     let last = text.lines().last().expect("a line");
     let knee = last.strip_prefix("onnx_runtime, 1 thread: ").unwrap_or_else(|| panic!("{text}"));
     assert!(text.contains("OFFERED/s") && (knee.starts_with("knee at ") || knee == "kept up with at no rate"), "{text}");

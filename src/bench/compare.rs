@@ -5,6 +5,7 @@ use super::cases::Case;
 use super::report::{CaseReport, Report, SCHEMA_VERSION, engines};
 use crate::error::{Error, Result};
 use crate::result::RunRecord;
+use std::collections::BTreeSet;
 
 /// One number of one case, before and after.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +55,13 @@ enum Better {
 type Number = fn(&CaseReport) -> Option<f64>;
 
 /// Numbers that are compared.
-const METRICS: [(&str, Better, Number); 7] = [
+const METRICS: [(&str, Better, Number); 8] = [
     ("first result, ms", Better::Less, |c| Some(c.first_result_ms)),
     ("latency p50, ms", Better::Less, |c| Some(c.latency.p50_ms)),
     ("latency p95, ms", Better::Less, |c| Some(c.latency.p95_ms)),
     ("latency geomean, ms", Better::Less, |c| Some(c.latency.geomean_ms)),
     ("images/s", Better::More, |c| Some(c.images_per_s)),
+    ("knee, images/s", Better::More, |c| c.load.as_ref()?.knee_per_s),
     ("peak memory, MiB", Better::Less, |c| c.peak_memory_mib),
     ("end to end / engine", Better::Less, |c| c.floor.all.ratio),
 ];
@@ -108,6 +110,9 @@ fn differences(before: &Report, after: &Report) -> Vec<String> {
     let machine = |r: &Report| format!("{}, {} cores", r.machine.cpu, r.machine.cores);
     check("machine".into(), &machine(before), &machine(after));
     check("pipeline".into(), &before.pipeline, &after.pipeline);
+    for (flag, old, new) in settings(before, after).filter(|(flag, ..)| !names_model(flag)) {
+        check(flag.to_owned(), old, new);
+    }
     let inputs = |r: &Report| format!("{} pictures with SHA-256 {:.12}", r.inputs.count, r.inputs.sha256);
     check("inputs".into(), &inputs(before), &inputs(after));
     let cases = |r: &Report| {
@@ -145,12 +150,27 @@ fn notes(before: &Report, after: &Report) -> Vec<String> {
     if let Some((old, new)) = before.jpeg_decoder.as_ref().zip(after.jpeg_decoder.as_ref()) {
         note("JPEG decoder".into(), old, new);
     }
+    for (flag, old, new) in settings(before, after).filter(|(flag, ..)| names_model(flag)) {
+        note(flag.to_owned(), old, new);
+    }
     let rounds = |r: &Report| format!("{} after {} of warm-up", r.repeat, r.warmup);
     note("rounds".into(), &rounds(before), &rounds(after));
     for (old, new) in pairs(before, after) {
         note(format!("engines of {}", old.case()), &engines(&old.models), &engines(&new.models));
     }
     notes
+}
+
+/// Flags of either report, and what each says of them.
+fn settings<'a>(before: &'a Report, after: &'a Report) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
+    let flags: BTreeSet<&String> = before.settings.keys().chain(after.settings.keys()).collect();
+    let said = |report: &'a Report, flag: &str| report.settings.get(flag).map_or("the default", String::as_str);
+    flags.into_iter().map(move |flag| (flag.as_str(), said(before, flag), said(after, flag)))
+}
+
+/// Whether a flag says where a model is, which may be the same model at another place.
+fn names_model(flag: &str) -> bool {
+    flag.ends_with("model")
 }
 
 /// Cases that both reports have.
@@ -162,6 +182,7 @@ fn pairs<'a>(before: &'a Report, after: &'a Report) -> impl Iterator<Item = (&'a
 mod tests {
     use super::*;
     use crate::bench::cases::Variant;
+    use crate::bench::load::Load;
     use crate::bench::machine::{Machine, MachineGpu};
     use crate::bench::report::{Cost, Floor, FloorSum, Inputs, Latency};
 
@@ -192,7 +213,7 @@ mod tests {
             stages_ms: Default::default(),
             peak_memory_mib: Some(300.0),
             decoded_mib: 6.0,
-            load: None,
+            load: Some(Load { rates: Vec::new(), knee_per_s: Some(8.0) }),
             floor: Floor { models: vec![model], all: sum, several_lines: sum },
             pictures: Vec::new(),
             failed: Vec::new(),
@@ -205,6 +226,7 @@ mod tests {
             hpinfer: "0.1.0".into(),
             date: "2026-01-01T00:00:00Z".into(),
             machine: Machine { cpu: "Some CPU".into(), cores: 2, kernel: "6".into(), memory_mib: 8000, gpus: Vec::new() },
+            settings: Default::default(),
             pipeline: "OCR".into(),
             jpeg_decoder: Some("zune".into()),
             repeat: 5,
@@ -246,7 +268,7 @@ mod tests {
     #[test]
     fn worse_by_more_than_the_threshold_is_a_regression_in_either_direction() {
         type Edit = fn(&mut CaseReport);
-        let table: [(&str, Edit, bool); 8] = [
+        let table: [(&str, Edit, bool); 9] = [
             ("latency p50, ms", |c| c.latency.p50_ms = 106.0, true),
             ("latency p50, ms", |c| c.latency.p50_ms = 104.0, false),
             ("latency p50, ms", |c| c.latency.p50_ms = 50.0, false),
@@ -255,6 +277,7 @@ mod tests {
             ("peak memory, MiB", |c| c.peak_memory_mib = Some(330.0), true),
             ("end to end / engine", |c| c.floor.all.ratio = Some(1.2), true),
             ("first result, ms", |c| c.first_result_ms = 500.0, true),
+            ("knee, images/s", |c| c.load = Some(Load { rates: Vec::new(), knee_per_s: Some(4.0) }), true),
         ];
         for (metric, edit, expected) in table {
             let comparison = compare(&report(), &changed(|r| edit(&mut r.cases[1])), 5.0).expect("comparable");
@@ -267,7 +290,7 @@ mod tests {
     #[test]
     fn unlike_reports_are_refused_by_name() {
         type Edit = fn(&mut Report);
-        let table: [(&str, Edit); 9] = [
+        let table: [(&str, Edit); 10] = [
             ("machine: Some CPU, 2 cores against Some CPU, 4 cores", |r| r.machine.cores = 4),
             ("machine", |r| r.machine.cpu = "Other".into()),
             ("pipeline: OCR against OCR.yaml", |r| r.pipeline = "OCR.yaml".into()),
@@ -276,6 +299,7 @@ mod tests {
             ("cases and threads", |r| drop(r.cases.pop())),
             ("models of default, 1 thread", |r| r.cases[0].models[0].model = "server_det".into()),
             ("models of default, 2 threads", |r| r.cases[1].models[0].precision = "bfloat16".into()),
+            ("topk: the default against 3", |r| drop(r.settings.insert("topk".into(), "3".into()))),
             ("form of the report: 99 against 1", |r| r.schema_version = 99),
         ];
         for (expected, edit) in table {
@@ -314,12 +338,17 @@ mod tests {
     fn what_a_change_may_change_is_noted() {
         let after = changed(|r| {
             r.hpinfer = "0.2.0".into();
+            r.settings.insert("text_det_model".into(), "mine".into());
             r.cases[0].models[0].version = "2".into();
         });
         let notes = compare(&report(), &after, 5.0).expect("comparable").notes;
         assert_eq!(
             notes,
-            ["hpinfer: 0.1.0 before, 0.2.0 after", "engines of default, 1 thread: openvino 1 float32 before, openvino 2 float32 after"]
+            [
+                "hpinfer: 0.1.0 before, 0.2.0 after",
+                "text_det_model: the default before, mine after",
+                "engines of default, 1 thread: openvino 1 float32 before, openvino 2 float32 after"
+            ]
         );
     }
 }

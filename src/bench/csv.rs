@@ -1,5 +1,5 @@
-//! Reports as comma-separated values, for spreadsheets: that of a pipeline has one line per case and picture, and one per case over all its
-//! pictures, whose picture is empty. Milliseconds; numbers are not rounded. Fields are quoted as RFC 4180 says.
+//! Reports as comma-separated values, for spreadsheets: that of a pipeline has one line per case and picture, one per case over all its
+//! pictures, whose picture is empty, and one per rate that pictures were offered at. Milliseconds; numbers are not rounded. Fields are quoted as RFC 4180 says.
 
 use super::cold::ColdReport;
 use super::official::OfficialReport;
@@ -30,6 +30,7 @@ pub fn text(report: &Report) -> String {
     .map(str::to_owned)
     .to_vec();
     head.extend(Stage::AFTER_DECODE.iter().map(|stage| format!("{}_ms", stage.as_str())));
+    head.extend(["offered_per_s", "finished_per_s"].map(str::to_owned));
     let mut out = line(&head);
     for case in &report.cases {
         let whole = Row { latency: &case.latency, stages: &case.stages_ms, decode: case.decode_ms, floor: &case.floor.all.sum };
@@ -37,6 +38,14 @@ pub fn text(report: &Report) -> String {
         for p in &case.pictures {
             let row = Row { latency: &p.latency, stages: &p.stages_ms, decode: p.decode_ms, floor: &p.floor };
             out += &row.line(case, [p.name.clone(), p.width.to_string(), p.height.to_string(), p.lines.to_string()], None);
+        }
+        for rate in case.load.iter().flat_map(|load| &load.rates) {
+            let mut fields = vec![String::new(); head.len()];
+            fields[..3].clone_from_slice(&[case.variant.to_string(), case.threads.to_string(), engines(&case.models)]);
+            let l = rate.latency;
+            fields[8..12].clone_from_slice(&[l.p50_ms, l.p95_ms, l.p99_ms, l.min_ms].map(|v| v.to_string()));
+            fields[head.len() - 2..].clone_from_slice(&[rate.offered_per_s, rate.finished_per_s].map(|v| v.to_string()));
+            out += &line(&fields);
         }
     }
     out
@@ -94,6 +103,7 @@ impl Row<'_> {
         fields.extend([self.decode, l.p50_ms, l.p95_ms, l.p99_ms, l.min_ms].map(|v| v.to_string()));
         fields.extend([images_per_s, Some(self.floor.ratio()), Some(self.floor.pre_post_ms)].map(number));
         fields.extend(Stage::AFTER_DECODE.iter().map(|stage| number(self.stages.get(stage.as_str()).copied())));
+        fields.extend([None, None].map(number));
         line(&fields)
     }
 }

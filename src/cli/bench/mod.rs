@@ -32,8 +32,10 @@ use crate::image::decode::Decoder;
 use crate::source::{Source, SourceOptions};
 use crate::trace::events::EventFile;
 use crate::trace::{plural, say};
-use clap::ValueEnum;
+use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -353,12 +355,30 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
         date,
         machine: Machine::read(),
         pipeline: pipeline_identity(pipeline)?,
+        settings: settings(&args.engine)?,
         jpeg_decoder: Some(args.pictures.jpeg_name()),
         repeat: args.repeat,
         warmup: args.warmup,
         inputs: cases.first().map(|case| Inputs::of(case, refused)).unwrap_or_default(),
         cases,
     })
+}
+
+/// Flags that decide what is computed, as far as they are given.
+fn settings(engine: &EngineArgs) -> Result<BTreeMap<String, String>> {
+    /// Which engines compute it, and in what groups, is said elsewhere or changes no result.
+    const OTHER: [&str; 7] = ["device", "backend", "hpi_config", "engine_build", "fast", "batch_size", "text_rec_batch_size"];
+    #[derive(clap::Parser)]
+    struct NoFlags {
+        #[command(flatten)]
+        engine: EngineArgs,
+    }
+    let flags = |engine: &EngineArgs| serde_json::to_value(engine).map_err(|e| Error::internal("flags as JSON", e.to_string()));
+    let usual = NoFlags::try_parse_from([""]).map_err(|e| Error::internal("no flags", e.to_string()))?;
+    let (given, usual) = (flags(engine)?, flags(&usual.engine)?);
+    let given = given.as_object().into_iter().flatten().filter(|(flag, value)| usual[flag.as_str()] != **value);
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Ok(given.filter(|(flag, _)| !OTHER.contains(&flag.as_str())).map(|(flag, value)| (flag.clone(), shown(value))).collect())
 }
 
 /// Lets this process end with the one that started it, as nobody else reads what it finds.
