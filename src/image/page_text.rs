@@ -1,6 +1,6 @@
 //! Text that a document states for a page, beside the pixels of the page.
 
-use super::geometry::PointF;
+use super::geometry::{PointF, Size};
 use serde::{Deserialize, Serialize};
 
 /// Stands for a glyph whose characters a document does not tell.
@@ -68,7 +68,48 @@ impl PageText {
         self.kept(|glyph| !boxes.iter().any(|bbox| glyph.is_in(*bbox)))
     }
 
+    /// The text of the page, which is of `size`, turned counter-clockwise by `quarters` quarter turns with it.
+    pub fn turned(&self, quarters: u32, size: Size) -> Self {
+        let (right, bottom) = (size.width as f32 - 1.0, size.height as f32 - 1.0);
+        let (place, direction): (fn(PointF, f32, f32) -> PointF, fn(PointF) -> PointF) = match quarters % 4 {
+            0 => return self.clone(),
+            1 => (|p, right, _| PointF::new(p.y, right - p.x), |d| PointF::new(d.y, -d.x)),
+            2 => (|p, right, bottom| PointF::new(right - p.x, bottom - p.y), |d| PointF::new(-d.x, -d.y)),
+            _ => (|p, _, bottom| PointF::new(bottom - p.y, p.x), |d| PointF::new(-d.y, d.x)),
+        };
+        let turn = |glyph: &Glyph| Glyph {
+            text: glyph.text.clone(),
+            quad: glyph.quad.map(|p| place(p, right, bottom)),
+            along: direction(glyph.along),
+        };
+        Self { glyphs: self.glyphs.iter().map(turn).collect(), usage: self.usage }
+    }
+
     fn kept(&self, keep: impl Fn(&Glyph) -> bool) -> Self {
         Self { glyphs: self.glyphs.iter().filter(|glyph| keep(glyph)).cloned().collect(), usage: self.usage }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_turns_with_its_page() {
+        // A glyph at the top left of a page of 4x3, which reads to the right.
+        let quad = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)].map(|(x, y)| PointF::new(x, y));
+        let glyph = Glyph { text: "a".into(), quad, along: PointF::new(1.0, 0.0) };
+        let text = PageText { glyphs: vec![glyph], usage: TextUse::Lines };
+        let size = Size::new(4, 3);
+        let turned = |quarters| text.turned(quarters, size).glyphs.remove(0);
+        // Counter-clockwise it stands at the bottom left and reads upwards, then at the bottom right, then at the top right.
+        for (quarters, corner, along) in [(1, (0.0, 3.0), (0.0, -1.0)), (2, (3.0, 2.0), (-1.0, 0.0)), (3, (2.0, 0.0), (0.0, 1.0))] {
+            let glyph = turned(quarters);
+            assert_eq!((glyph.quad[0].x, glyph.quad[0].y), corner, "{quarters}");
+            assert_eq!((glyph.along.x, glyph.along.y), along, "{quarters}");
+        }
+        let once_more = |text: &PageText, size| text.turned(1, size);
+        let wide = Size::new(3, 4);
+        assert_eq!(once_more(&once_more(&once_more(&once_more(&text, size), wide), size), wide), text);
     }
 }

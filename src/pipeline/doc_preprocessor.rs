@@ -36,9 +36,10 @@ impl DocPreprocessor {
     /// What becomes of `page`; `None` where nothing prepares pages.
     pub(super) fn page(&self, page: &Arc<ImageBuf>, share: Share, times: &mut StageTimes) -> Result<Option<PreparedPage>> {
         let mut picture = page.clone();
-        let mut found = None;
+        let (mut found, mut quarters) = (None, 0);
         if let Some(classify) = &self.orientation {
-            let (orientation, quarters) = orientation(classify, &picture, share, times)?;
+            let (orientation, turns) = orientation(classify, &picture, share, times)?;
+            quarters = turns;
             if quarters > 0 {
                 picture = Arc::new(turn::counter_clockwise(&picture, quarters)?);
             }
@@ -49,7 +50,7 @@ impl DocPreprocessor {
             picture = Arc::new(unwarp.flatten(picture.view().into(), share, times)?);
         }
         let is_unwarped = self.unwarp.is_some();
-        Ok((is_unwarped || found.is_some()).then_some(PreparedPage { picture, orientation: found, is_unwarped, upright }))
+        Ok((is_unwarped || found.is_some()).then_some(PreparedPage { picture, orientation: found, quarters, is_unwarped, upright }))
     }
 }
 

@@ -4,7 +4,7 @@ use super::config::DocumentConfig;
 use super::crew::Turn;
 use super::doc_preprocessor::DocPreprocessor;
 use crate::error::Result;
-use crate::image::{Frame, FrameId, PageText};
+use crate::image::{Frame, FrameId, ImageBuf, PageText};
 use crate::modules::{Detect, Loader, PagePicture, PictureModule};
 use crate::result::DetectedBox;
 use crate::result::page::PreparedPage;
@@ -71,8 +71,7 @@ pub(super) fn find(turn: Turn, preprocessor: &DocPreprocessor, layout: Option<&D
         let picture = frame.image.on_host(&mut times.transfers)?; // for the picture that is saved
         let prepared = preprocessor.page(&picture, share, &mut times)?;
         let image = prepared.as_ref().map_or_else(|| picture.clone(), |prepared| prepared.picture.clone());
-        // Text that is known is where the pixels were.
-        let text = frame.text.clone().filter(|_| Arc::ptr_eq(&image, &picture));
+        let text = frame.text.as_ref().and_then(|text| text_of(text, &frame.id, &picture, prepared.as_ref()));
         let given = if prepared.is_some() { image.clone().into() } else { frame.image.clone() };
         let page = layout.map(|layout| layout.page(&given, image.clone(), share, &mut times)).transpose()?;
         let page = page.unwrap_or_else(|| PagePicture::on_host(image));
@@ -80,6 +79,20 @@ pub(super) fn find(turn: Turn, preprocessor: &DocPreprocessor, layout: Option<&D
         let regions = regions.into_iter().flatten().flatten().collect();
         Ok(PageLayout { id: frame.id.clone(), page, text, prepared, regions, times })
     })
+}
+
+/// Text that is known of `picture`, where the page that is made of it has it. What is made flat lies elsewhere, and is read.
+fn text_of(text: &Arc<PageText>, id: &FrameId, picture: &ImageBuf, prepared: Option<&PreparedPage>) -> Option<Arc<PageText>> {
+    match prepared {
+        Some(page) if page.is_unwarped => {
+            let name = id.input_path.as_deref().unwrap_or("a page");
+            let page = id.page_index.map_or(String::new(), |index| format!(", page {}", index + 1));
+            tracing::warn!("{name}{page}: it is made flat, so its text layer is not used and the picture is read");
+            None
+        }
+        Some(page) if page.quarters > 0 => Some(Arc::new(text.turned(page.quarters, picture.size()))),
+        _ => Some(text.clone()),
+    }
 }
 
 /// The pages that are read; in the place of one that could not be made stands its frame.

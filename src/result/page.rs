@@ -38,6 +38,8 @@ pub struct PreparedPage {
     pub picture: Arc<ImageBuf>,
     /// How the picture was turned, where that was asked for.
     pub orientation: Option<Orientation>,
+    /// By how many quarter turns counter-clockwise the picture was turned.
+    pub quarters: u32,
     /// Whether the page was made flat.
     pub is_unwarped: bool,
     /// The page upright and not yet flat, where it is both.

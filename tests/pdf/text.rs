@@ -79,7 +79,9 @@ fn modes_use_what_they_say() {
         |mode| texts("layers.pdf", mode, PdfOptions::default()).iter().map(|text| text.as_ref().map(|t| t.usage)).collect::<Vec<_>>();
     assert_eq!(uses(TextLayer::Ocr), [None; 4]);
     assert_eq!(uses(TextLayer::Geometric), [Some(TextUse::Lines); 4]);
-    assert_eq!(uses(TextLayer::Auto), [Some(TextUse::Lines), Some(TextUse::Lines), None, None]);
+    assert_eq!(uses(TextLayer::Auto), [TextUse::Lines, TextUse::Lines, TextUse::Check, TextUse::Check].map(Some));
+    let read = &texts("layers.pdf", TextLayer::Auto, PdfOptions::default())[2..];
+    assert!(read.iter().flatten().all(|text| text.glyphs.is_empty()), "they are read, and their results say so");
     assert_eq!(uses(TextLayer::AutoVerified), [Some(TextUse::Check); 4]);
     let verified = texts("layers.pdf", TextLayer::AutoVerified, PdfOptions::default());
     assert!(lines(&verified[2]).is_empty(), "hidden text verifies nothing");

@@ -29,11 +29,12 @@ pub enum TextLayer {
 }
 
 impl TextLayer {
-    /// What of `layer` is used. The error says why a page has no text where it is to have no other.
+    /// What of `layer` is used; no letters of a page that is read. The error says why a page has no text where it is to have no other.
     pub(super) fn choose(self, layer: Layer) -> Result<Option<PageText>, String> {
+        let none = || PageText { glyphs: Vec::new(), usage: TextUse::Check };
         if layer.is_full {
             let too_many = || format!("its text layer has more than {MAX_GLYPHS} characters; have it read with --pdf-text ocr");
-            return if self == Self::Geometric { Err(too_many()) } else { Ok(None) };
+            return if self == Self::Geometric { Err(too_many()) } else { Ok((self != Self::Ocr).then(none)) };
         }
         let pictures = layer.pictures;
         let glyphs = |all: bool| layer.glyphs.into_iter().filter(|(_, is_printed)| all || *is_printed).map(|(glyph, _)| glyph).collect();
@@ -44,7 +45,7 @@ impl TextLayer {
                 let glyphs: Vec<Glyph> = glyphs(false);
                 let text: String = glyphs.iter().map(|glyph| glyph.text.trim()).collect();
                 let is_enough = text.chars().count() >= FEW && is_readable(&text) && pictures <= MOST_PICTURES;
-                is_enough.then_some(PageText { glyphs, usage: TextUse::Lines })
+                Some(if is_enough { PageText { glyphs, usage: TextUse::Lines } } else { none() })
             }
             Self::AutoVerified => Some(PageText { glyphs: glyphs(false), usage: TextUse::Check }),
         })
