@@ -35,7 +35,10 @@ pub fn files(source: Source) -> (Vec<PathBuf>, Vec<FailedInput>) {
             InputKind::Bytes(_) | InputKind::Page { .. } => "benchmarks read pictures only; render the document's pages first".into(),
             InputKind::Refused(reason) => reason.to_string(),
         };
-        failed.push(FailedInput { name: item.name, reason });
+        let refused = FailedInput { name: item.name, reason };
+        if failed.last() != Some(&refused) {
+            failed.push(refused); // once for all pages of a document
+        }
     }
     (files, failed)
 }

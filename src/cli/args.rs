@@ -493,6 +493,6 @@ mod tests {
         let typed = ["hpinfer", "--log_format", "json", "--max_pixels=7", "--max_file_size", "3"];
         let cli = Cli::from_arg_matches(&Cli::definition().get_matches_from(typed)).expect("they are taken");
         let pictures = cli.predict.read.pictures;
-        assert_eq!((pictures.max_pixels, pictures.max_file_size), (7, 3));
+        assert_eq!((pictures.max_pixels, pictures.max_file_size), (Some(7), 3));
     }
 }

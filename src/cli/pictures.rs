@@ -3,6 +3,7 @@
 use super::nvjpeg;
 use super::plan::Plan;
 use crate::cache::Cache;
+use crate::device::available_memory;
 use crate::error::{Error, Result};
 use crate::image::decode::{Decoder, JpegDecoder, Limits};
 use crate::result::render::font::Fonts;
@@ -22,6 +23,9 @@ pub enum JpegArg {
     Nvjpeg,
 }
 
+/// Bytes of a decoded pixel.
+const BYTES: u64 = 3;
+
 /// How pictures are decoded.
 #[derive(Clone, Debug, Args, Serialize, Deserialize)]
 pub struct PictureArgs {
@@ -30,9 +34,10 @@ pub struct PictureArgs {
     /// in `hpinfer stream` as --decode says]
     #[arg(long, value_name = "NAME")]
     pub jpeg_decoder: Option<JpegArg>,
-    /// Refuse pictures, pages and frames with more pixels, in millions
-    #[arg(long, value_name = "MEGAPIXELS", default_value_t = 180)]
-    pub max_pixels: u64,
+    /// Refuse pictures, pages and frames with more pixels, in millions [default: 180; fewer where a decoded picture would take more than
+    /// half of the memory of the machine or container]
+    #[arg(long, value_name = "MEGAPIXELS")]
+    pub max_pixels: Option<u64>,
     /// Refuse picture and PDF files larger than this, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     pub max_file_size: u64,
@@ -41,7 +46,9 @@ pub struct PictureArgs {
 impl PictureArgs {
     /// What a picture may cost.
     pub fn limits(&self) -> Limits {
-        Limits { max_pixels: self.max_pixels.saturating_mul(1_000_000), max_file_bytes: self.max_file_size.saturating_mul(1 << 20) }
+        let usual = || available_memory().map_or(u64::MAX, |bytes| bytes / 2 / BYTES).min(Limits::default().max_pixels);
+        let max_pixels = self.max_pixels.map_or_else(usual, |millions| millions.saturating_mul(1_000_000));
+        Limits { max_pixels, max_file_bytes: self.max_file_size.saturating_mul(1 << 20) }
     }
 
     /// The decoder on the host.
