@@ -15,6 +15,13 @@ FN Position resize_position(i32 d, f64 scale) {
     return {(i32)whole, f - whole};
 }
 
+/// The same for the cubic filter, whose fraction is that of the position in f64.
+FN Position cubic_position(i32 d, f64 scale) {
+    f64 f = ((f64)d + 0.5) * scale - 0.5;
+    f64 whole = floor(f);
+    return {(i32)whole, (f32)(f - whole)};
+}
+
 /// Weights of the four neighbours (-1, 0, 1, 2) of the cubic kernel with a = -0.75.
 FN void cubic_weights(f32 x, f32 w[4]) {
     const f32 a = -0.75f;
@@ -82,7 +89,7 @@ struct Cubic {
     };
 
     static FN Tap column(i32 d, f64 scale, i32 count) {
-        Position p = resize_position(d, scale);
+        Position p = cubic_position(d, scale);
         Tap tap;
         for (i32 k = 0; k < TAPS; k++) {
             tap.at[k] = clamp(p.whole + k - 1, 0, count - 1);
@@ -94,13 +101,13 @@ struct Cubic {
     static FN Tap row(i32 d, f64 scale, i32 count) { return column(d, scale, count); }
 
     static FN u8 blend(const u8 v[TAPS][TAPS], const Tap& column, const Tap& row) {
-        f32 sum = 0.5f;
+        f32 sum = 0.0f;
         for (i32 i = 0; i < TAPS; i++) {
             f32 down = (f32)v[0][i] * row.weight[0] + (f32)v[1][i] * row.weight[1] + (f32)v[2][i] * row.weight[2] +
                        (f32)v[3][i] * row.weight[3];
             sum += down * column.weight[i];
         }
-        return saturate(sum);
+        return saturate(rintf(sum));
     }
 };
 

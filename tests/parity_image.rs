@@ -16,6 +16,8 @@ use serde_json::Value;
 
 /// IPP filters in float with its own order of additions; ties of the rounding fall differently.
 const CUBIC_TOLERANCE: i32 = 1;
+/// Samples of a result of some thousand that may differ so.
+const CUBIC_DIFFER: usize = 2;
 
 fn index() -> Value {
     serde_json::from_str(include_str!("fixtures/image/index.json")).unwrap()
@@ -83,9 +85,15 @@ fn resize_equals_opencv() {
                 check_exact(case, &resized(src.view(), size(case), Interpolation::Linear, isa), &mut failures);
             } else {
                 let ours = resized(src.view(), size(case), Interpolation::Cubic, isa);
-                let theirs = kept(case).unwrap();
+                let Some(theirs) = kept(case) else {
+                    check_exact(case, &ours, &mut failures);
+                    continue;
+                };
                 let near = |(a, b): (&u8, &u8)| (i32::from(*a) - i32::from(*b)).abs() <= CUBIC_TOLERANCE;
-                if ours.len() != theirs.len() || !ours.iter().zip(theirs).all(near) {
+                // Smaller ones OpenCV filters itself, in fixed point.
+                let by_ipp = src.size().width.min(src.size().height) >= 4;
+                let differ = ours.iter().zip(theirs).filter(|(a, b)| a != b).count();
+                if ours.len() != theirs.len() || !ours.iter().zip(theirs).all(near) || by_ipp && differ > CUBIC_DIFFER {
                     failures.push(format!("{case}\n  {}", difference(&ours, theirs)));
                 }
             }

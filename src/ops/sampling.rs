@@ -11,6 +11,15 @@ pub fn resize_position(d: usize, src: usize, dst: usize) -> (i64, f32) {
     (whole as i64, f - whole)
 }
 
+/// The same for the cubic filter, whose fraction OpenCV's x86 wheels take of the position in double precision.
+#[inline(always)]
+pub fn cubic_position(d: usize, src: usize, dst: usize) -> (i64, f32) {
+    let scale = 1.0 / (dst as f64 / src as f64);
+    let f = (d as f64 + 0.5) * scale - 0.5;
+    let whole = f.floor();
+    (whole as i64, (f - whole) as f32)
+}
+
 /// 11-bit fixed-point weights of the two neighbours at fraction `t`. They sum to 2047..=2049.
 #[inline(always)]
 pub fn linear_weights(t: f32) -> [i16; 2] {
