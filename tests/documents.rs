@@ -1,6 +1,8 @@
 //! Pipelines for documents, on networks whose outputs are known: every stage is made of drawn pixels, so that what
 //! comes out says which pixels went where.
 
+#[path = "documents/refusals.rs"]
+mod refusals;
 #[path = "documents/layout.rs"]
 mod shared;
 
@@ -60,7 +62,7 @@ fn detector(boxes: BoxType) -> TextDetect {
 /// The same, with a limit of the longer side; tells the size of its last input.
 fn limited_detector(boxes: BoxType, max_side: Option<u32>, last: Arc<Mutex<Vec<usize>>>) -> TextDetect {
     let spec = DetectionOverrides { max_side, ..DetectionOverrides::default() }.apply(text_detection(boxes));
-    TextDetect::new(Arc::new(FakeEngine::new("det", ink(last))), spec)
+    TextDetect::new(Arc::new(FakeEngine::new("det", ink(last))), spec).expect("a detector")
 }
 
 /// Where there is ink, as probabilities; `last` gets the size of the input.
@@ -127,14 +129,18 @@ fn structure() -> TableStructure {
         }
         Ok(vec![Output::f32(&[1, steps.len(), 8], corners), Output::f32(&[1, steps.len(), TOKENS.len()], tokens)])
     };
-    let spec = TableSpec {
+    let spec = table_spec(&TOKENS);
+    TableStructure::new(Arc::new(FakeEngine::with_io("table", &[("x", &[None; 4])], 2, network)), spec).expect("a recogniser of tables")
+}
+
+fn table_spec(tokens: &[&str]) -> TableSpec {
+    TableSpec {
         max_len: 488,
         normalize: Normalize::IMAGENET,
         canvas: Size::new(488, 488),
-        tokens: TOKENS.map(String::from).to_vec(),
+        tokens: tokens.iter().map(|&token| token.into()).collect(),
         cells: CellScale::Picture,
-    };
-    TableStructure::new(Arc::new(FakeEngine::with_io("table", &[("x", &[None; 4])], 2, network)), spec)
+    }
 }
 
 fn prepared_tables(preprocessor: DocPreprocessor, regions: &[[f32; 5]]) -> TableRecognition {
@@ -343,7 +349,7 @@ fn curved_text_of_a_seal_is_read_in_pixels_of_the_seal() {
 fn lines_of_a_seal_come_from_the_top_where_that_is_asked_for() {
     for is_from_top in [false, true] {
         let spec = TextDetectionSpec { is_from_top, ..text_detection(BoxType::Poly) };
-        let detect = TextDetect::new(Arc::new(FakeEngine::new("det", ink(Arc::default()))), spec);
+        let detect = TextDetect::new(Arc::new(FakeEngine::new("det", ink(Arc::default()))), spec).expect("a detector");
         let page = page(&[(40, 40, 120, 30, 0), (200, 120, 120, 30, 40), (60, 220, 120, 30, 80)]);
         let found = detect.detect(&[page.image.view()], Share::Whole, &mut StageTimes::default()).expect("regions").remove(0);
         let tops: Vec<_> = found.regions.iter().map(|region| region.points.iter().map(|p| p.y).min().expect("points")).collect();
@@ -361,7 +367,7 @@ fn networks_of_one_size_get_pictures_and_lines_of_that() {
         let (shape, map) = ink(inputs)?;
         Ok(vec![Output::f32(shape.dims(), map)])
     });
-    let detect = TextDetect::new(Arc::new(engine), text_detection(BoxType::Quad));
+    let detect = TextDetect::new(Arc::new(engine), text_detection(BoxType::Quad)).expect("a detector");
     let page = page(&[(20, 40, 40, 30, 0), (20, 120, 340, 20, 40)]);
     let found = detect.detect(&[page.image.view()], Share::Whole, &mut StageTimes::default()).expect("regions").remove(0);
     assert_eq!(found.regions.len(), 2);
@@ -472,7 +478,7 @@ fn flat() -> Unwarp {
     let network = |inputs: &[Input]| Ok(inputs[0].clone());
     let scale = hpinfer::ops::resize_norm::Scale::Times(1.0 / 255.0);
     let normalize = Normalize { scale, mean: [0.0; 3], std: [1.0; 3] };
-    Unwarp::new(Arc::new(FakeEngine::new("unwarp", network)), UnwarpingSpec { normalize })
+    Unwarp::new(Arc::new(FakeEngine::new("unwarp", network)), UnwarpingSpec { normalize }).expect("one that makes flat")
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn structure(page: &Page) -> TableStructure {
     };
     let spec =
         TableSpec { max_len: 488, normalize: Normalize::IMAGENET, canvas: Size::new(488, 488), tokens: names, cells: CellScale::Picture };
-    TableStructure::new(Arc::new(FakeEngine::with_io("table", &[("x", &[None; 4])], 2, network)), spec)
+    TableStructure::new(Arc::new(FakeEngine::with_io("table", &[("x", &[None; 4])], 2, network)), spec).expect("a recogniser of tables")
 }
 
 /// A classifier that says by how many quarters every page is turned.

@@ -183,7 +183,7 @@ impl Loader {
             let reason = format!("the network takes pictures {width} wide and of any height; export it for any size, or for one");
             return Err(described(&model, Error::config("", reason)));
         }
-        Ok(TextDetect::new(engines, spec))
+        TextDetect::new(engines, spec).map_err(|e| described(&model, e))
     }
 
     /// Opens a text recogniser.
@@ -291,7 +291,7 @@ impl Loader {
             return Err(wrong_kind(&model, "a recogniser of table structure"));
         };
         let probe = vec![Probe::only(picture_shape(spec.canvas).map_err(|e| described(&model, e))?); 2];
-        Ok(TableStructure::new(self.shared_engines(choice, &model, &probe)?, spec.clone()))
+        TableStructure::new(self.shared_engines(choice, &model, &probe)?, spec.clone()).map_err(|e| described(&model, e))
     }
 
     /// Opens a network that makes photographs of pages flat.
@@ -301,7 +301,7 @@ impl Loader {
             return Err(wrong_kind(&model, "a network that makes pages flat"));
         };
         let probe = vec![Probe::only(picture_shape(UNWARPING_PROBE)?); 2];
-        Ok(Unwarp::new(self.shared_engines(choice, &model, &probe)?, spec.clone()))
+        Unwarp::new(self.shared_engines(choice, &model, &probe)?, spec.clone()).map_err(|e| described(&model, e))
     }
 
     /// Engines for pictures in float32: one that uses all cores, and where there are several another for one of them.

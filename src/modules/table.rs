@@ -3,7 +3,7 @@
 use super::feed::Placed;
 use super::network::{Engines, Network, Share};
 use crate::backend::RunInfo;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::geometry::round_even;
 use crate::image::{PictureRef, Size};
 use crate::model::{CellScale, TableSpec};
@@ -23,8 +23,25 @@ pub struct TableStructure {
 
 impl TableStructure {
     /// A recogniser that runs `engines` by the rules of `spec`.
-    pub fn new(engines: impl Into<Engines>, spec: TableSpec) -> Self {
-        Self { spec, network: Network::new(engines) }
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the network has other inputs or outputs than recognisers of table structure, takes another size, or
+    /// has other classes than the dictionary.
+    pub fn new(engines: impl Into<Engines>, spec: TableSpec) -> Result<Self> {
+        let network = Network::new(engines);
+        let floats = || network.no_floats(0).or_else(|| network.no_floats(1));
+        let size = || network.wrong_size(0, spec.canvas);
+        let classes = || {
+            let mut last = network.io().outputs.iter().take(2).filter_map(|output| output.dims.last().copied().flatten());
+            let (classes, known) = (last.find(|&last| last != CORNER_VALUES)?, spec.tokens.len());
+            (classes != known).then(|| format!("the dictionary gives {known} tokens for the {classes} classes of the network"))
+        };
+        if let Some(reason) =
+            network.other_inputs().or_else(|| network.other_outputs(&[&[3], &[3]])).or_else(floats).or_else(size).or_else(classes)
+        {
+            return Err(Error::config(format!("model {}", network.info().model), reason));
+        }
+        Ok(Self { spec, network })
     }
 
     /// What runs.

@@ -3,7 +3,7 @@
 use super::feed::Placed;
 use super::network::{Engines, Network, Share};
 use crate::backend::RunInfo;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::{ImageBuf, PictureRef, PixelFormat};
 use crate::model::UnwarpingSpec;
 use crate::ops::resize_norm::{self, Interpolation, Params, Planes};
@@ -17,8 +17,15 @@ pub struct Unwarp {
 
 impl Unwarp {
     /// One that runs `engines` by the rules of `spec`.
-    pub fn new(engines: impl Into<Engines>, spec: UnwarpingSpec) -> Self {
-        Self { spec, network: Network::new(engines) }
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the network has other inputs or outputs than those that give a picture for a picture.
+    pub fn new(engines: impl Into<Engines>, spec: UnwarpingSpec) -> Result<Self> {
+        let network = Network::new(engines);
+        match network.other_inputs().or_else(|| network.other_outputs(&[&[3, 4]])).or_else(|| network.no_floats(0)) {
+            Some(reason) => Err(Error::config(format!("model {}", network.info().model), reason)),
+            None => Ok(Self { spec, network }),
+        }
     }
 
     /// What runs.

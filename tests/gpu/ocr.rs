@@ -70,7 +70,7 @@ impl Networks {
         let recognise = TextRecognise::new(rec, rec_spec.clone(), WidthRule::Reference);
         let mut det_spec = det_spec.clone();
         change(&mut det_spec);
-        (TextDetect::new(det, det_spec), recognise)
+        (TextDetect::new(det, det_spec).expect("a detector"), recognise)
     }
 
     pub fn on_cpu(&self) -> Ocr {

@@ -168,7 +168,7 @@ fn pages_and_tables_are_those_of_the_processor() {
     let normalize = Normalize { scale: Scale::Times(1.0 / 255.0), ..Normalize::NONE };
     let page = |engine| {
         let mut times = StageTimes::default();
-        let unwarp = Unwarp::new(engine, UnwarpingSpec { normalize });
+        let unwarp = Unwarp::new(engine, UnwarpingSpec { normalize }).expect("one");
         (unwarp.flatten(frame.image.view(), Share::OneCore, &mut times).expect("a page"), times.transfers)
     };
     let ((expected, _), (found, moved)) = (page(flat.clone()), page(Emulated::on(flat, &gpu)));
@@ -182,7 +182,7 @@ fn pages_and_tables_are_those_of_the_processor() {
     let spec = TableSpec { max_len: 64, normalize, canvas: Size::new(64, 64), tokens, cells: CellScale::Picture };
     let table = |engine| {
         let mut times = StageTimes::default();
-        let structure = TableStructure::new(engine, spec.clone()).recognise(frame.image.view(), Share::OneCore, &mut times);
+        let structure = TableStructure::new(engine, spec.clone()).expect("one").recognise(frame.image.view(), Share::OneCore, &mut times);
         (structure.expect("a structure"), times.transfers)
     };
     let ((expected, _), (found, moved)) = (table(fake.clone()), table(Emulated::on(fake.clone(), &gpu)));
@@ -190,7 +190,7 @@ fn pages_and_tables_are_those_of_the_processor() {
     // A decoder in steps works on the device with its data on the host; the table may lie on the device all the same.
     let mut spec_of_steps = fake.spec().clone();
     spec_of_steps.info.device = gpu.to_string();
-    let steps = TableStructure::new(Arc::new(FedOnHost { engine: fake, spec: spec_of_steps }), spec.clone());
+    let steps = TableStructure::new(Arc::new(FedOnHost { engine: fake, spec: spec_of_steps }), spec.clone()).expect("one");
     let stream = Stream::new(&gpu).expect("a stream");
     let there = left_on_device(&frame, &stream, false);
     let mut times = StageTimes::default();

@@ -108,8 +108,14 @@ struct Scratch {
 
 impl TextDetect {
     /// A detector that runs `engines` by the rules of `spec`. A network of one size gets pictures of that, as in PaddleOCR.
-    pub fn new(engines: impl Into<Engines>, mut spec: TextDetectionSpec) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the network has other inputs or outputs than those that give a map for a picture.
+    pub fn new(engines: impl Into<Engines>, mut spec: TextDetectionSpec) -> Result<Self> {
         let network = Network::new(engines);
+        if let Some(reason) = network.other_inputs().or_else(|| network.other_outputs(&[&[4]])).or_else(|| network.no_floats(0)) {
+            return Err(Error::config(format!("model {}", network.info().model), reason));
+        }
         if let [Some(height), width] = network.io().picture_sides(0).map(|side| side.and_then(|side| u32::try_from(side).ok())) {
             let fixed = DetResize::Fixed { size: Size::new(width.unwrap_or_default(), height), keep_ratio: width.is_none() };
             let stated = match width {
@@ -125,7 +131,7 @@ impl TextDetect {
             }
             spec.resize = fixed;
         }
-        Self { spec, network }
+        Ok(Self { spec, network })
     }
 
     /// What runs.
