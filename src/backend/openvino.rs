@@ -262,11 +262,15 @@ impl Engine for OvEngine {
         let io = &self.spec.io;
         let (request, generation) = self.compiled.request()?;
         let input_names: Vec<_> = io.inputs.iter().map(|spec| spec.name.clone()).collect();
-        let inputs = input_names.iter().map(|name| request.get_tensor(name));
-        let inputs = inputs.collect::<Result<_, _>>().map_err(|e| self.compiled.fault(e))?;
+        let inputs = inputs_of(&request, &input_names).map_err(|e| self.compiled.fault(e))?;
         let compiled = self.compiled.clone();
         Ok(Box::new(OvWorker { request, compiled, generation, inputs, input_names, outputs: Vec::new(), output_count: io.outputs.len() }))
     }
+}
+
+/// The tensors of a request that it reads.
+fn inputs_of(request: &InferRequest, names: &[String]) -> Result<Vec<Tensor>, openvino::InferenceError> {
+    names.iter().map(|name| request.get_tensor(name)).collect()
 }
 
 struct OvWorker {
@@ -288,17 +292,28 @@ impl OvWorker {
         Error::device("cpu (openvino)", format!("model {model} on {}", shapes.join(", ")), reason.to_string())
     }
 
-    /// Takes a request of what was compiled anew, where this one is of what another worker has spoilt, with the inputs as they are.
+    /// Takes a request of what was compiled anew, where this one is of what another worker has spoilt, with a copy of the inputs: tensors of
+    /// one request that are given to another are written by runs of others.
     fn renew(&mut self) -> Result<()> {
-        if self.compiled.generation.load(Ordering::SeqCst) == self.generation {
+        if !self.is_spoilt() {
             return Ok(());
         }
-        let (mut request, generation) = self.compiled.request()?;
-        for (name, tensor) in self.input_names.iter().zip(&self.inputs) {
-            request.set_tensor(name, tensor).map_err(|e| self.fault(e))?;
-        }
+        let (request, generation) = self.compiled.request()?;
+        let given = std::mem::replace(&mut self.inputs, inputs_of(&request, &self.input_names).map_err(|e| self.compiled.fault(e))?);
         (self.request, self.generation) = (request, generation);
+        for (index, tensor) in given.iter().enumerate() {
+            let shape = shape_of(tensor)?;
+            if shape.elements() > 0 {
+                let values = tensor.get_data::<f32>().map_err(|e| self.fault(e))?;
+                Session::input(self, index, shape)?.copy_from_slice(values);
+            }
+        }
         Ok(())
+    }
+
+    /// Whether a run of another worker has failed on what this one's request is of.
+    fn is_spoilt(&self) -> bool {
+        self.compiled.generation.load(Ordering::SeqCst) != self.generation
     }
 
     fn infer(&mut self) -> Result<(), openvino::InferenceError> {
@@ -335,11 +350,20 @@ impl Session for OvWorker {
     }
 
     fn run(&mut self) -> Result<()> {
-        self.renew()?;
-        self.infer().map_err(|e| {
-            self.compiled.spoil(self.generation);
-            self.fault(e)
-        })?;
+        loop {
+            self.renew()?;
+            let ran = self.infer();
+            if self.is_spoilt() {
+                continue; // by another worker meanwhile: neither an answer nor a fault counts
+            }
+            match ran {
+                Ok(()) => break,
+                Err(e) => {
+                    self.compiled.spoil(self.generation);
+                    return Err(self.fault(e));
+                }
+            }
+        }
         let outputs = (0..self.output_count).map(|i| self.request.get_output_tensor_by_index(i));
         self.outputs = outputs.collect::<Result<_, _>>().map_err(|e| self.fault(e))?;
         Ok(())

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::model::{ModelSpec, Store};
 use crate::modules::loader::load_options;
 use crate::onnx::Cut;
+use crate::runtime::PaddlePart;
 use crate::verify::compare::{Difference, Share};
 use crate::verify::report::{Feed, ModelReport, RunReport, Verdict, verify};
 use serde_json::json;
@@ -28,8 +29,8 @@ pub struct VerifyArgs {
     /// Every model known by name that can be had
     #[arg(long, conflicts_with = "model")]
     all: bool,
-    /// Backends to run; the first, on the graph as it is, is the reference [default: all of this build; on a GPU ONNX Runtime, and
-    /// TensorRT where it is installed]
+    /// Backends to run; the first that does, on the graph as it is, is the reference [default: Paddle Inference where it is installed and
+    /// the model is in its form, ONNX Runtime, OpenVINO; on a GPU ONNX Runtime, and TensorRT where it is installed]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     backend: Vec<String>,
     /// Device to run them on: cpu, gpu, gpu:0; on a GPU detectors are compared as they are run there, before suppression
@@ -54,7 +55,12 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     let cache = plan::cache(global)?;
     let device = Device::open_one(&args.device)?;
     let backends = match args.backend.iter().map(|name| name.parse()).collect::<Result<Vec<BackendName>>>()? {
-        given if given.is_empty() => backends_of(&device),
+        // Paddle Inference is the vendor's own: the others are held against it where it is there and the model is in its form.
+        given if given.is_empty() => {
+            let vendors = (device.gpu().is_none() && PaddlePart::Inference.locate(&cache).is_ok_and(|part| part.is_some()))
+                .then_some(BackendName::PaddleInfer);
+            vendors.into_iter().chain(backends_of(&device)).collect()
+        }
         given => given,
     };
     let threads = match args.threads {
@@ -74,6 +80,9 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     for model in &models {
         let made = store.resolve(model).and_then(|model| {
             let usual = usual_size(&model.spec);
+            let reads =
+                |backend: &BackendName| !args.backend.is_empty() || *backend != BackendName::PaddleInfer || model.files.paddle.is_some();
+            let backends: Vec<_> = backends.iter().copied().filter(reads).collect();
             verify(
                 &selector,
                 &backends,
