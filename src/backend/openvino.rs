@@ -20,7 +20,7 @@ use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, Node,
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 const NEXT_STEP: &str = "run `hpinfer doctor`, or choose --backend onnx_runtime";
 
@@ -104,7 +104,13 @@ impl OpenVino {
             Network::Onnx(graph) => (graph.io(io), graph.output.clone()),
             Network::Pdmodel { .. } => (io, OutputKind::Original),
         };
-        let compiled = Arc::new(Compiled { recipe, model: Mutex::new(Some(model)), generation: AtomicU64::new(0) });
+        let compiled = Arc::new(Compiled {
+            recipe,
+            model: Mutex::new(Some(model)),
+            generation: AtomicU64::new(0),
+            refused: Mutex::default(),
+            turn: RwLock::default(),
+        });
         Ok(Arc::new(OvEngine { compiled, spec: EngineSpec { io, info, output } }))
     }
 }
@@ -214,14 +220,21 @@ fn spec_of(node: &Node) -> Result<Result<TensorSpec, String>, openvino::Inferenc
 }
 
 /// A compiled network. A run that fails spoils it: what runs on it next fails too, or gives what an earlier run gave. It is
-/// compiled anew then.
+/// compiled anew then, and inputs of such shapes run alone from then on: of two runs that fail at one time one may be given an answer.
 struct Compiled {
     recipe: Recipe,
     /// `None` while it is spoilt.
     model: Mutex<Option<CompiledModel>>,
     /// How often it was spoilt.
     generation: AtomicU64,
+    /// Shapes of inputs of runs that failed.
+    refused: Mutex<Vec<Vec<Shape>>>,
+    /// Shared by runs, taken by those that run alone.
+    turn: RwLock<()>,
 }
+
+/// Most shapes that are remembered for having failed.
+const MOST_REFUSED: usize = 64;
 
 impl Compiled {
     /// A request, and the generation it is of.
@@ -235,8 +248,20 @@ impl Compiled {
         Ok((request, self.generation.load(Ordering::SeqCst)))
     }
 
-    /// After a run of a request of `generation` has failed.
-    fn spoil(&self, generation: u64) {
+    /// Whether inputs of `shapes` have failed before.
+    fn has_refused(&self, shapes: &[Shape]) -> bool {
+        let is_sound = self.generation.load(Ordering::SeqCst) == 0;
+        !is_sound && self.refused.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|refused| refused == shapes)
+    }
+
+    /// After a run of a request of `generation` on inputs of `shapes` has failed.
+    fn spoil(&self, generation: u64, shapes: Vec<Shape>) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if !refused.contains(&shapes) {
+            refused.truncate(MOST_REFUSED - 1);
+            refused.insert(0, shapes);
+        }
+        drop(refused);
         let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         if self.generation.compare_exchange(generation, generation + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             *model = None;
@@ -350,6 +375,12 @@ impl Session for OvWorker {
     }
 
     fn run(&mut self) -> Result<()> {
+        let shapes = self.inputs.iter().map(shape_of).collect::<Result<Vec<_>>>()?;
+        let compiled = self.compiled.clone();
+        let (_shared, _alone) = match compiled.has_refused(&shapes) {
+            false => (Some(compiled.turn.read().unwrap_or_else(PoisonError::into_inner)), None),
+            true => (None, Some(compiled.turn.write().unwrap_or_else(PoisonError::into_inner))),
+        };
         loop {
             self.renew()?;
             let ran = self.infer();
@@ -359,7 +390,7 @@ impl Session for OvWorker {
             match ran {
                 Ok(()) => break,
                 Err(e) => {
-                    self.compiled.spoil(self.generation);
+                    self.compiled.spoil(self.generation, shapes);
                     return Err(self.fault(e));
                 }
             }
