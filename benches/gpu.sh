@@ -182,7 +182,7 @@ for pair in "${models[@]}"; do
 done
 
 # TensorRT, where it is named or installed.
-if [ -n "${TENSORRT_LIB_PATH:-}" ] || ldconfig -p | grep -q 'libnvinfer\.so\.1[01]'; then
+if [ -n "${TENSORRT_LIB_PATH:-}" ] || ldconfig -p | grep 'libnvinfer\.so\.1[01]' > /dev/null; then
     step trt_selftest 60 "$binary" engine selftest --device "$device"
     step trt_build 200 "$binary" "${flags[@]}" engine build --pipeline OCR --device "$device"
     step trt_verify 90 "$binary" "${flags[@]}" verify --device "$device" --model PP-OCRv4_mobile_det PP-OCRv4_mobile_rec

@@ -5,7 +5,7 @@ use super::cases::Case;
 use super::report::{CaseReport, Report, SCHEMA_VERSION, engines};
 use crate::error::{Error, Result};
 use crate::result::RunRecord;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One number of one case, before and after.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,13 +55,12 @@ enum Better {
 type Number = fn(&CaseReport) -> Option<f64>;
 
 /// Numbers that are compared.
-const METRICS: [(&str, Better, Number); 8] = [
+const METRICS: [(&str, Better, Number); 7] = [
     ("first result, ms", Better::Less, |c| Some(c.first_result_ms)),
     ("latency p50, ms", Better::Less, |c| Some(c.latency.p50_ms)),
     ("latency p95, ms", Better::Less, |c| Some(c.latency.p95_ms)),
     ("latency geomean, ms", Better::Less, |c| Some(c.latency.geomean_ms)),
     ("images/s", Better::More, |c| Some(c.images_per_s)),
-    ("knee, images/s", Better::More, |c| c.load.as_ref()?.knee_per_s),
     ("peak memory, MiB", Better::Less, |c| c.peak_memory_mib),
     ("end to end / engine", Better::Less, |c| c.floor.all.ratio),
 ];
@@ -110,7 +109,7 @@ fn differences(before: &Report, after: &Report) -> Vec<String> {
     let machine = |r: &Report| format!("{}, {} cores", r.machine.cpu, r.machine.cores);
     check("machine".into(), &machine(before), &machine(after));
     check("pipeline".into(), &before.pipeline, &after.pipeline);
-    for (flag, old, new) in settings(before, after).filter(|(flag, ..)| !names_model(flag)) {
+    for (flag, old, new) in settings(before, after).filter(|(flag, ..)| !may_differ(flag)) {
         check(flag.to_owned(), old, new);
     }
     let inputs = |r: &Report| format!("{} pictures with SHA-256 {:.12}", r.inputs.count, r.inputs.sha256);
@@ -150,27 +149,34 @@ fn notes(before: &Report, after: &Report) -> Vec<String> {
     if let Some((old, new)) = before.jpeg_decoder.as_ref().zip(after.jpeg_decoder.as_ref()) {
         note("JPEG decoder".into(), old, new);
     }
-    for (flag, old, new) in settings(before, after).filter(|(flag, ..)| names_model(flag)) {
+    for (flag, old, new) in settings(before, after).filter(|(flag, ..)| may_differ(flag)) {
         note(flag.to_owned(), old, new);
     }
     let rounds = |r: &Report| format!("{} after {} of warm-up", r.repeat, r.warmup);
     note("rounds".into(), &rounds(before), &rounds(after));
     for (old, new) in pairs(before, after) {
         note(format!("engines of {}", old.case()), &engines(&old.models), &engines(&new.models));
+        // It moves from one tried rate to the next, by a tenth and more.
+        if let Some((before, after)) = old.load.as_ref().zip(new.load.as_ref()) {
+            note(format!("load of {}", old.case()), &before.knee(), &after.knee());
+        }
     }
     notes
 }
 
 /// Flags of either report, and what each says of them.
 fn settings<'a>(before: &'a Report, after: &'a Report) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
-    let flags: BTreeSet<&String> = before.settings.keys().chain(after.settings.keys()).collect();
-    let said = |report: &'a Report, flag: &str| report.settings.get(flag).map_or("the default", String::as_str);
-    flags.into_iter().map(move |flag| (flag.as_str(), said(before, flag), said(after, flag)))
+    let said = |settings: &'a BTreeMap<String, String>, flag: &str| settings.get(flag).map_or("the default", String::as_str);
+    before.settings.as_ref().zip(after.settings.as_ref()).into_iter().flat_map(move |(before, after)| {
+        let flags: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        flags.into_iter().map(move |flag| (flag.as_str(), said(before, flag), said(after, flag)))
+    })
 }
 
-/// Whether a flag says where a model is, which may be the same model at another place.
-fn names_model(flag: &str) -> bool {
-    flag.ends_with("model")
+/// Whether a flag may be the very change that is measured: how many share a run, and where a model is, which may be the same at another
+/// place.
+fn may_differ(flag: &str) -> bool {
+    flag.ends_with("model") || flag.ends_with("batch_size")
 }
 
 /// Cases that both reports have.
@@ -226,7 +232,7 @@ mod tests {
             hpinfer: "0.1.0".into(),
             date: "2026-01-01T00:00:00Z".into(),
             machine: Machine { cpu: "Some CPU".into(), cores: 2, kernel: "6".into(), memory_mib: 8000, gpus: Vec::new() },
-            settings: Default::default(),
+            settings: Some(BTreeMap::new()),
             pipeline: "OCR".into(),
             jpeg_decoder: Some("zune".into()),
             repeat: 5,
@@ -268,7 +274,7 @@ mod tests {
     #[test]
     fn worse_by_more_than_the_threshold_is_a_regression_in_either_direction() {
         type Edit = fn(&mut CaseReport);
-        let table: [(&str, Edit, bool); 9] = [
+        let table: [(&str, Edit, bool); 8] = [
             ("latency p50, ms", |c| c.latency.p50_ms = 106.0, true),
             ("latency p50, ms", |c| c.latency.p50_ms = 104.0, false),
             ("latency p50, ms", |c| c.latency.p50_ms = 50.0, false),
@@ -277,7 +283,6 @@ mod tests {
             ("peak memory, MiB", |c| c.peak_memory_mib = Some(330.0), true),
             ("end to end / engine", |c| c.floor.all.ratio = Some(1.2), true),
             ("first result, ms", |c| c.first_result_ms = 500.0, true),
-            ("knee, images/s", |c| c.load = Some(Load { rates: Vec::new(), knee_per_s: Some(4.0) }), true),
         ];
         for (metric, edit, expected) in table {
             let comparison = compare(&report(), &changed(|r| edit(&mut r.cases[1])), 5.0).expect("comparable");
@@ -299,7 +304,7 @@ mod tests {
             ("cases and threads", |r| drop(r.cases.pop())),
             ("models of default, 1 thread", |r| r.cases[0].models[0].model = "server_det".into()),
             ("models of default, 2 threads", |r| r.cases[1].models[0].precision = "bfloat16".into()),
-            ("topk: the default against 3", |r| drop(r.settings.insert("topk".into(), "3".into()))),
+            ("topk: the default against 3", |r| r.settings = Some([("topk".into(), "3".into())].into())),
             ("form of the report: 99 against 1", |r| r.schema_version = 99),
         ];
         for (expected, edit) in table {
@@ -338,7 +343,8 @@ mod tests {
     fn what_a_change_may_change_is_noted() {
         let after = changed(|r| {
             r.hpinfer = "0.2.0".into();
-            r.settings.insert("text_det_model".into(), "mine".into());
+            r.settings = Some([("text_det_model".into(), "mine".into())].into());
+            r.cases[1].load = None;
             r.cases[0].models[0].version = "2".into();
         });
         let notes = compare(&report(), &after, 5.0).expect("comparable").notes;

@@ -26,9 +26,10 @@ pub struct Report {
     pub machine: Machine,
     /// Pipeline name; for a pipeline file its name and SHA-256.
     pub pipeline: String,
-    /// Flags that decide what is computed, where they are given, by their names; those of engines are not among them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub settings: BTreeMap<String, String>,
+    /// Flags that decide what is computed, where they are given, by their names; those of engines are not among them. Reports of
+    /// earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<BTreeMap<String, String>>,
     /// What decoded JPEG files; reports of earlier versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jpeg_decoder: Option<String>,

@@ -16,7 +16,7 @@ use crate::backend::tensorrt::{find, selftest};
 use crate::backend::{BackendName, LoadOptions, Onnx, Precision};
 use crate::cache::Cache;
 use crate::cache::rooms::CONVERTED;
-use crate::device::{Device, DeviceSpec, GpuId};
+use crate::device::{self, Device, DeviceSpec, GpuId, Unavailable};
 use crate::error::{Error, Result};
 use crate::model::{HpiConfig, ResolvedModel, Store};
 use crate::modules::loader::ModelChoice;
@@ -256,8 +256,8 @@ struct Host {
 }
 
 impl Host {
-    /// Opens the GPU first, since a library works on the one that is current, or starts another. `may_lack` allows that there is none:
-    /// TensorRT-RTX builds for GPUs of other machines.
+    /// Opens the GPU first, since a library works on the one that is current, or starts another. `may_lack` allows that this machine has
+    /// none: TensorRT-RTX builds for GPUs of other machines.
     fn open(library: Option<&Path>, spec: &DeviceSpec, may_lack: bool) -> Result<Self> {
         let (spec, number) = match spec {
             DeviceSpec::Cpu => return Err(Error::config("--device", "TensorRT engines are for GPUs; give gpu:0")),
@@ -268,10 +268,11 @@ impl Host {
             Err(e @ Error::Config { .. }) => return Err(e),
             opened => opened.and_then(|device| device.gpu().map_or(Ok(()), |gpu| gpu.make_current()).map(|()| device)),
         };
+        let is_none = matches!(device::probe(), Err(Unavailable::NoDriver { .. } | Unavailable::NoDevice { .. }));
         let library = find::open(library)?;
         let device = match gpu {
             _ if library.versions().host_memory => Device::Cpu,
-            Err(_) if may_lack => Device::Cpu,
+            Err(_) if may_lack && is_none => Device::Cpu,
             gpu => gpu?,
         };
         let number = device.gpu().map_or(number, |gpu| gpu.info().number);

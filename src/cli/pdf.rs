@@ -69,8 +69,8 @@ fn finder(named: Option<&Path>, cache: &Cache) -> FontFinder {
     FontFinder::new(move || {
         let fonts = fonts(named.as_deref(), &cache).ok()?;
         let stack = fonts.stack_for([SOUGHT]);
-        let (path, face) = stack.faces().next()?.origin();
-        Some((path.to_owned(), face))
+        let (path, face) = SOUGHT.chars().find_map(|c| stack.face_of(c))?.origin();
+        path.to_str().is_some().then(|| (path.to_owned(), face)) // as it is told to renderers
     })
 }
 

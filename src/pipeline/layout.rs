@@ -4,6 +4,7 @@ use super::config::DocumentConfig;
 use super::crew::Turn;
 use super::doc_preprocessor::DocPreprocessor;
 use crate::error::Result;
+use crate::image::page_text::TextUse;
 use crate::image::{Frame, FrameId, ImageBuf, PageText};
 use crate::modules::{Detect, Loader, PagePicture, PictureModule};
 use crate::result::DetectedBox;
@@ -85,10 +86,12 @@ pub(super) fn find(turn: Turn, preprocessor: &DocPreprocessor, layout: Option<&D
 fn text_of(text: &Arc<PageText>, id: &FrameId, picture: &ImageBuf, prepared: Option<&PreparedPage>) -> Option<Arc<PageText>> {
     match prepared {
         Some(page) if page.is_unwarped => {
-            let name = id.input_path.as_deref().unwrap_or("a page");
-            let page = id.page_index.map_or(String::new(), |index| format!(", page {}", index + 1));
-            tracing::warn!("{name}{page}: it is made flat, so its text layer is not used and the picture is read");
-            None
+            if !text.glyphs.is_empty() {
+                let name = id.input_path.as_deref().unwrap_or("a page");
+                let page = id.page_index.map_or(String::new(), |index| format!(", page {}", index + 1));
+                tracing::warn!("{name}{page}: it is made flat, so its text layer is not used and the picture is read");
+            }
+            Some(Arc::new(PageText { glyphs: Vec::new(), usage: TextUse::Check }))
         }
         Some(page) if page.quarters > 0 => Some(Arc::new(text.turned(page.quarters, picture.size()))),
         _ => Some(text.clone()),

@@ -2,6 +2,7 @@
 
 use super::item::InputItem;
 use glob::{MatchOptions, Pattern};
+use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -193,24 +194,31 @@ fn sort(paths: &mut [PathBuf]) {
     paths.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
 }
 
-/// A part of a name: digits without zeros before them, after how many there are, or other characters.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    Number(usize, String),
-    Text(String),
+/// By the bytes of their names, where numbers stand by what they are worth; what is equal so stays as it was.
+pub(super) fn by_number(items: &mut [InputItem]) {
+    items.sort_by(|a, b| compare(a.name.as_bytes(), b.name.as_bytes()));
 }
 
-/// By the numbers in their names; what is equal in these stays as it was.
-pub(super) fn by_number(items: &mut [InputItem]) {
-    let part = |text: &str| {
-        let number = text.trim_start_matches('0');
-        if text.starts_with(|c: char| c.is_ascii_digit()) { Part::Number(number.len(), number.into()) } else { Part::Text(text.into()) }
+fn compare(mut a: &[u8], mut b: &[u8]) -> Ordering {
+    let number = |text: &mut &[u8]| {
+        let (digits, rest) = text.split_at(text.iter().take_while(|byte| byte.is_ascii_digit()).count());
+        *text = rest;
+        let digits = &digits[digits.iter().take_while(|&&digit| digit == b'0').count()..];
+        (digits.len(), digits.to_vec())
     };
-    let is_digit = |byte: &u8| byte.is_ascii_digit();
-    items.sort_by_cached_key(|item| {
-        let runs = item.name.as_bytes().chunk_by(|a, b| is_digit(a) == is_digit(b));
-        runs.map(|run| part(&String::from_utf8_lossy(run))).collect::<Vec<_>>()
-    });
+    while let (Some(x), Some(y)) = (a.first(), b.first()) {
+        let order = if x.is_ascii_digit() && y.is_ascii_digit() {
+            number(&mut a).cmp(&number(&mut b))
+        } else {
+            let order = x.cmp(y);
+            (a, b) = (&a[1..], &b[1..]);
+            order
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    a.len().cmp(&b.len())
 }
 
 /// Whether a result file beside the picture at `path` says that it was made of another one.
@@ -255,14 +263,11 @@ mod tests {
 
     #[test]
     fn frames_come_by_their_numbers() {
-        let names =
-            ["a/f10.png", "a/f2.png", "a/f002.png", "b1/f1.png", "a/f1.png", "a/g.png", "a/f1b.png", "a10/x.png", "帧9.png", "帧10.png"];
-        let mut items: Vec<_> = names.iter().map(|name| InputItem::file(name.into())).collect();
+        let given = "a/f10.png a/f2.png a/f002.png b/f1.png a/f1.png a/f.png a/f1b.png a10/x.png 帧10.png 帧9.png";
+        let mut items: Vec<_> = given.split(' ').map(|name| InputItem::file(name.into())).collect();
         by_number(&mut items);
         let names: Vec<_> = items.iter().map(|item| &*item.name).collect();
-        let expected =
-            ["a10/x.png", "a/f1.png", "a/f1b.png", "a/f2.png", "a/f002.png", "a/f10.png", "a/g.png", "b1/f1.png", "帧9.png", "帧10.png"];
-        assert_eq!(names, expected);
+        assert_eq!(names.join(" "), "a/f.png a/f1.png a/f1b.png a/f2.png a/f002.png a/f10.png a10/x.png b/f1.png 帧9.png 帧10.png");
     }
 
     #[test]

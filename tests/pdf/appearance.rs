@@ -101,6 +101,15 @@ fn letters_of_fonts_that_are_not_in_the_document_are_drawn() {
         let without = open(None);
         let [first, second] = [0, 1].map(|index| without.render(index).unwrap());
         assert!(first.lost.len() == 1 && first.lost[0].contains("letters of a font"), "{:?}", first.lost);
+        let beside = std::thread::scope(|scope| {
+            [2, 0]
+                .map(|index| {
+                    let without = without.clone();
+                    scope.spawn(move || without.render(index).unwrap().lost.len())
+                })
+                .map(|r| r.join().unwrap())
+        });
+        assert_eq!(beside, [0, 0], "of the document it is told once");
         assert_eq!((ink(&first.image), ink(&second.image), second.lost.len()), (None, None, 0), "it is told once");
         let asked = Arc::new(AtomicUsize::new(0));
         let (font, count) = (font.clone(), asked.clone());
@@ -108,9 +117,13 @@ fn letters_of_fonts_that_are_not_in_the_document_are_drawn() {
             count.fetch_add(1, Ordering::SeqCst);
             Some((font, 0))
         });
-        let with = open(Some(finder));
-        for index in [2, 0, 1] {
-            let page = with.render(index).unwrap();
+        let with = &open(Some(finder));
+        // Several threads come upon the font at once.
+        let pages: Vec<_> = std::thread::scope(|scope| {
+            let rendered: Vec<_> = [2, 0, 1, 2, 1, 0].map(|index| scope.spawn(move || with.render(index).unwrap())).into();
+            rendered.into_iter().map(|page| page.join().unwrap()).collect()
+        });
+        for page in pages {
             let (left, right) = ink(&page.image).expect("letters");
             assert!(page.lost.is_empty() && (20..30).contains(&left) && (88..100).contains(&right), "{left} to {right}, {:?}", page.lost);
         }

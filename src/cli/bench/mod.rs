@@ -355,7 +355,7 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
         date,
         machine: Machine::read(),
         pipeline: pipeline_identity(pipeline)?,
-        settings: settings(&args.engine)?,
+        settings: Some(settings(&args.engine)?),
         jpeg_decoder: Some(args.pictures.jpeg_name()),
         repeat: args.repeat,
         warmup: args.warmup,
@@ -366,8 +366,8 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
 
 /// Flags that decide what is computed, as far as they are given.
 fn settings(engine: &EngineArgs) -> Result<BTreeMap<String, String>> {
-    /// Which engines compute it, and in what groups, is said elsewhere or changes no result.
-    const OTHER: [&str; 7] = ["device", "backend", "hpi_config", "engine_build", "fast", "batch_size", "text_rec_batch_size"];
+    /// Which engines compute it is said elsewhere.
+    const OTHER: [&str; 4] = ["device", "backend", "hpi_config", "engine_build"];
     #[derive(clap::Parser)]
     struct NoFlags {
         #[command(flatten)]
@@ -377,7 +377,11 @@ fn settings(engine: &EngineArgs) -> Result<BTreeMap<String, String>> {
     let usual = NoFlags::try_parse_from([""]).map_err(|e| Error::internal("no flags", e.to_string()))?;
     let (given, usual) = (flags(engine)?, flags(&usual.engine)?);
     let given = given.as_object().into_iter().flatten().filter(|(flag, value)| usual[flag.as_str()] != **value);
-    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let shown = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => (number.as_f64().unwrap_or_default() as f32).to_string(),
+        other => other.to_string(),
+    };
     Ok(given.filter(|(flag, _)| !OTHER.contains(&flag.as_str())).map(|(flag, value)| (flag.clone(), shown(value))).collect())
 }
 

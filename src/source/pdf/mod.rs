@@ -23,6 +23,7 @@ use render::{Answer, Drawn, Lost, Setup};
 use rustix::process::{Resource, getrlimit};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use worker::Worker;
@@ -33,6 +34,9 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Pages a worker renders before it is replaced: what the renderer remembers of a document grows with every page.
 const PAGES_OF_A_WORKER: u32 = 100;
+
+/// Said once of a document.
+const LOST_LETTERS: &str = "letters of a font that is not in the document are left out, here and on other pages: there is no font for them";
 
 /// Most renderers of all documents that are kept for a next page, more than have work at once: each is a process with two pipes, and
 /// documents wait for their turn by the hundred.
@@ -154,6 +158,8 @@ struct Shared {
     finder: Option<FontFinder>,
     /// The font, once a page has needed it.
     font: OnceLock<Option<(PathBuf, u32)>>,
+    /// Whether it was said that letters are lost.
+    told: AtomicBool,
     page_count: u32,
     workers: Mutex<Workers>,
     returned: Condvar,
@@ -196,8 +202,8 @@ impl Document {
         let (isolation, finder) = (options.isolation.clone(), options.font.clone());
         let idle = Some(worker).filter(|_| Worker::living() <= *KEPT).into_iter().collect();
         let workers = Mutex::new(Workers { idle, busy: 0, waited: Duration::ZERO });
-        let (font, returned) = (OnceLock::new(), Condvar::new());
-        Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, finder, font, page_count, workers, returned })))
+        let (font, told, returned) = (OnceLock::new(), AtomicBool::new(false), Condvar::new());
+        Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, finder, font, told, page_count, workers, returned })))
     }
 
     /// Number of pages in the document.
@@ -244,7 +250,7 @@ impl Document {
         }
         let Drawn { image, layer, lost: Lost { letters, images, fields } } = drawn;
         let lost = [
-            (letters, "letters of a font that is not in the document are left out, as there is no font for them here"),
+            (letters && !self.0.told.swap(true, Ordering::Relaxed), LOST_LETTERS),
             (images, "a picture on it is damaged, and left out as far as it is"),
             (fields, "values of form fields that say nothing of how they look are left out"),
         ];
@@ -269,7 +275,10 @@ impl Document {
             Some(worker) => worker.render(index, page_time),
             None => self.start().and_then(|started| worker.insert(started).render(index, page_time)),
         };
-        let lacks_font = |worker: &Worker| !worker.has_font() && self.0.font.get().is_some_and(Option::is_some);
+        // One that has begun without the font would not say again that it needs it.
+        let needs_font = matches!(&answer, Ok(Answer::Picture(drawn)) if drawn.lost.letters);
+        let may_find = |known: Option<&Option<_>>| known.map_or(needs_font && self.0.finder.is_some(), Option::is_some);
+        let lacks_font = |worker: &Worker| !worker.has_font() && may_find(self.0.font.get());
         let can_go_on = |worker: &Worker| worker.rendered() < PAGES_OF_A_WORKER && Worker::living() <= *KEPT && !lacks_font(worker);
         let rested = worker.filter(|worker| answer.is_ok() && can_go_on(worker));
         self.lock().put_back(rested);

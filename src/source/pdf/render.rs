@@ -4,10 +4,11 @@ use super::glyphs;
 use super::text::Layer;
 use crate::image::{ImageBuf, PixelFormat, Size};
 use hayro::hayro_interpret::font::{FontData, FontQuery};
+use hayro::hayro_interpret::hayro_cmap::CidFamily;
 use hayro::hayro_interpret::util::TransformExt;
 use hayro::hayro_interpret::{InterpreterSettings, InterpreterWarning};
-use hayro::hayro_syntax::object::dict::keys::{ANNOTS, AP, CONTENTS, COUNT, F, PAGES, PARENT, SUBTYPE, USER_UNIT, V};
-use hayro::hayro_syntax::object::{Array, Dict, Name, Object, Stream};
+use hayro::hayro_syntax::object::dict::keys::{ANNOTS, AP, CONTENTS, COUNT, F, FT, PAGES, PARENT, RECT, SUBTYPE, USER_UNIT, V};
+use hayro::hayro_syntax::object::{self, Array, Dict, Name, Object, Rect, Stream};
 use hayro::hayro_syntax::page::Page;
 use hayro::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use hayro::kurbo::Affine;
@@ -24,6 +25,9 @@ use std::sync::{Arc, OnceLock};
 const POINTS: f64 = 72.0;
 /// Parts of a pixel that do not make another one; what MuPDF allows for the rounding of coordinates.
 const SLACK: f64 = 0.001;
+
+/// Whose letters no standard font has.
+const EAST_ASIA: [CidFamily; 4] = [CidFamily::AdobeGB1, CidFamily::AdobeCNS1, CidFamily::AdobeJapan1, CidFamily::AdobeKorea1];
 
 /// Bytes of a stream that packs nothing.
 const EMPTY_STREAM: usize = 8;
@@ -59,7 +63,7 @@ pub(super) struct Drawn {
 /// What was left out of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lost {
-    /// Letters of a font that is neither in the document nor here. It is told of the first page with the font.
+    /// Letters of a font of East Asia that is neither in the document nor here. A renderer tells it of the first page with the font.
     pub letters: bool,
     /// A picture that cannot be decoded, or a part of one.
     pub images: bool,
@@ -158,7 +162,8 @@ impl Substitute {
             FontQuery::Fallback(font) if font.character_collection.is_none() => return Some(font.pick_standard_font().get_font_data()),
             FontQuery::Fallback(font) => match &self.file {
                 None => {
-                    self.lacking.store(true, Ordering::Relaxed);
+                    let of_east_asia = font.character_collection.as_ref().is_some_and(|set| EAST_ASIA.contains(&set.family));
+                    self.lacking.fetch_or(of_east_asia, Ordering::Relaxed);
                     return Some(font.pick_standard_font().get_font_data());
                 }
                 Some((path, face)) => (self.read.get_or_init(|| Some(Arc::new(std::fs::read(path).ok()?))), *face),
@@ -216,13 +221,17 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup, fonts:
     Ok(Drawn { image: ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(|e| e.to_string())?, layer, lost })
 }
 
-/// Whether a form field of the page has a value, and no appearance.
+/// Whether a field of the page for text or a choice has a value, and no appearance.
 fn holds_unseen_field(page: &Page<'_>) -> bool {
     const UNSEEN: u32 = 1 << 1 | 1 << 5; // hidden, or not for the screen
-    let has_value = |field: &Dict<'_>| field.contains_key(V) || field.get::<Dict<'_>>(PARENT).is_some_and(|parent| parent.contains_key(V));
     let is_unseen = |field: &Dict<'_>| {
-        let is_field = field.get::<Name<'_>>(SUBTYPE).is_some_and(|kind| &*kind == b"Widget");
-        is_field && !field.contains_key(AP) && field.get::<u32>(F).unwrap_or(0) & UNSEEN == 0 && has_value(field)
+        let parent = field.get::<Dict<'_>>(PARENT);
+        let of_either = [Some(field), parent.as_ref()];
+        let is_written =
+            of_either.iter().flatten().find_map(|field| field.get::<Name<'_>>(FT)).is_some_and(|kind| matches!(&*kind, b"Tx" | b"Ch"));
+        let has_value = of_either.iter().flatten().any(|field| field.get::<object::String<'_>>(V).is_some_and(|value| !value.is_empty()));
+        let has_area = field.get::<Rect>(RECT).is_some_and(|rect| rect.width() > 0.0 && rect.height() > 0.0);
+        !field.contains_key(AP) && field.get::<u32>(F).unwrap_or(0) & UNSEEN == 0 && is_written && has_value && has_area
     };
     page.raw().get::<Array<'_>>(ANNOTS).is_some_and(|annotations| annotations.iter::<Dict<'_>>().any(|field| is_unseen(&field)))
 }

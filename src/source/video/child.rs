@@ -57,11 +57,6 @@ impl End {
         self.errors.iter().any(|message| message.contains("matches no streams"))
     }
 
-    /// Whether a server answered that there is nothing, or not for everybody.
-    pub fn is_turned_away(&self) -> bool {
-        self.errors.iter().any(|message| message.contains("Server returned 4"))
-    }
-
     /// In words.
     pub fn reason(&self) -> String {
         match (self.errors.is_empty(), self.killed, self.success) {

@@ -376,7 +376,11 @@ impl Video {
 
     /// After the end of a child: the event that says so, if it is worth one, and what comes next.
     fn after(&mut self, mut end: End) -> Option<VideoEvent> {
-        end.errors.iter_mut().for_each(|message| *message = message.replace(&self.input, &self.shown));
+        // ffmpeg names what it opens, also the parts of a stream.
+        let user = self.input.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next()?.rsplit_once('@'));
+        if let Some((user, _)) = user {
+            end.errors.iter_mut().for_each(|message| *message = message.replace(&format!("{user}@"), ""));
+        }
         if let Some(reason) = &end.refused {
             let refused = self.on_host(reason).err();
             self.state = if refused.is_some() { State::Over } else { State::Pausing(Instant::now()) };
@@ -389,7 +393,7 @@ impl Video {
         let again = match self.kind {
             // A file does not change: only what happened to the child may turn out otherwise.
             VideoKind::File => end.killed,
-            VideoKind::Http if self.frames == 0 && (end.holds_no_pictures() || end.is_turned_away()) => false,
+            VideoKind::Http if self.frames == 0 && end.holds_no_pictures() => false,
             VideoKind::Http => !end.success || (self.frames > 0 && !self.remote_file && !self.is_file_after_all()),
             VideoKind::Live | VideoKind::Camera => true,
         };
@@ -399,7 +403,6 @@ impl Video {
                 (true, 0) => Some(self.fault("ffmpeg finds no frame in it; check that it is a video")),
                 (true, _) => None,
                 (false, 0) if end.holds_no_pictures() => Some(self.fault("it holds no video; check that it is the file you mean")),
-                (false, 0) if end.is_turned_away() => Some(self.fault(end.reason())),
                 (false, _) => Some(self.fault(format!("damaged or cut short after {} frames: {}", self.frames, end.reason()))),
             };
         }

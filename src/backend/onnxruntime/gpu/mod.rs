@@ -43,7 +43,8 @@ pub(super) fn load(
     let recipe =
         Recipe { environment: environment.clone(), gpu: target.gpu.clone(), onnx: graph.onnx.clone(), model: options.model.clone() };
     // The first shows what the network has, and whether all of this works at all.
-    let (stream, session) = recipe.commit()?;
+    let first = recipe.commit()?;
+    let session = &first.session;
     let specs = |outlets: &[Outlet]| outlets.iter().map(|o| super::spec_of(&options.model, o)).collect::<Result<Vec<_>>>();
     let io = graph.io(IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? });
     io.require_float_inputs(BackendName::OnnxRuntime, &options.model)?;
@@ -58,7 +59,7 @@ pub(super) fn load(
         profiles: Vec::new(),
         stand_in: None,
     };
-    let first = Mutex::new(Some((stream, session)));
+    let first = Mutex::new(Some(first));
     Ok(Arc::new(CudaEngine { recipe, first, spec: EngineSpec { io, info, output: graph.output } }))
 }
 
@@ -76,8 +77,8 @@ struct Recipe {
 }
 
 impl Recipe {
-    /// A session that works in a stream of its own, which has to outlive it: of the variables that they are taken apart into, the last goes first.
-    fn commit(&self) -> Result<(Stream, OrtSession)> {
+    /// A session that works in a stream of its own.
+    fn commit(&self) -> Result<Committed> {
         let stream = Stream::new(&self.gpu)?;
         let cuda = ort::ep::CUDA::default()
             .with_device_id(self.gpu.info().number as i32)
@@ -105,14 +106,20 @@ impl Recipe {
         };
         let _loading = self.gpu.for_loading();
         let session = built().map_err(|e| unusable(&self.gpu, &self.model, e))?;
-        Ok((stream, session))
+        Ok(Committed { session, stream })
     }
+}
+
+/// A session and its stream, which has to outlive it: the fields go in this order.
+struct Committed {
+    session: OrtSession,
+    stream: Stream,
 }
 
 struct CudaEngine {
     recipe: Recipe,
     /// Made when the network was loaded; the first worker takes it.
-    first: Mutex<Option<(Stream, OrtSession)>>,
+    first: Mutex<Option<Committed>>,
     spec: EngineSpec,
 }
 
@@ -123,7 +130,7 @@ impl Engine for CudaEngine {
 
     fn session(&self) -> Result<Box<dyn Session>> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (stream, session) = match first {
+        let Committed { session, stream } = match first {
             Some(first) => first,
             None => self.recipe.commit()?,
         };

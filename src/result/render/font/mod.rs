@@ -72,6 +72,11 @@ impl FontStack {
         self.faces.iter().map(|face| &**face)
     }
 
+    /// The face that shows `c`, if one does.
+    pub fn face_of(&self, c: char) -> Option<&Face> {
+        self.glyphs.get(&c).map(|&(face, _)| &*self.faces[face])
+    }
+
     /// Adds a face for those of `missing` that it has, and takes them out.
     fn push(&mut self, face: Arc<Face>, missing: &mut BTreeSet<char>) {
         missing.retain(|c| {
