@@ -71,17 +71,22 @@ impl PageText {
     /// The text of the page, which is of `size`, turned counter-clockwise by `quarters` quarter turns with it.
     pub fn turned(&self, quarters: u32, size: Size) -> Self {
         let (right, bottom) = (size.width as f32 - 1.0, size.height as f32 - 1.0);
-        let (place, direction): (fn(PointF, f32, f32) -> PointF, fn(PointF) -> PointF) = match quarters % 4 {
-            0 => return self.clone(),
-            1 => (|p, right, _| PointF::new(p.y, right - p.x), |d| PointF::new(d.y, -d.x)),
-            2 => (|p, right, bottom| PointF::new(right - p.x, bottom - p.y), |d| PointF::new(-d.x, -d.y)),
-            _ => (|p, _, bottom| PointF::new(bottom - p.y, p.x), |d| PointF::new(-d.y, d.x)),
+        let direction = |d: PointF| match quarters % 4 {
+            0 => d,
+            1 => PointF::new(d.y, -d.x),
+            2 => PointF::new(-d.x, -d.y),
+            _ => PointF::new(-d.y, d.x),
         };
-        let turn = |glyph: &Glyph| Glyph {
-            text: glyph.text.clone(),
-            quad: glyph.quad.map(|p| place(p, right, bottom)),
-            along: direction(glyph.along),
+        let place = |p: PointF| {
+            let PointF { x, y } = direction(p);
+            match quarters % 4 {
+                0 => p,
+                1 => PointF::new(x, y + right),
+                2 => PointF::new(x + right, y + bottom),
+                _ => PointF::new(x + bottom, y),
+            }
         };
+        let turn = |glyph: &Glyph| Glyph { text: glyph.text.clone(), quad: glyph.quad.map(place), along: direction(glyph.along) };
         Self { glyphs: self.glyphs.iter().map(turn).collect(), usage: self.usage }
     }
 
