@@ -9,7 +9,7 @@ enum { TILE = 32, THREADS = 256 };
 /// 144 bytes.
 struct Args {
     Surface a, b;  // of one size and format
-    u32* out;      // bits of the largest mean of a tile, which begins at zero
+    f32* out;      // the mean of each tile, row by row
     u64 padding;
 };
 static_assert(sizeof(Args) == 144, "Args in src/ops/difference/cuda.rs");
@@ -32,7 +32,6 @@ KERNEL(difference::THREADS) difference_tiles(const difference::Args args) {
     }
     sum = block_sum(sum);
     if (threadIdx.x == 0) {
-        // Numbers that are not negative have the order of their bits.
-        atomicMax(args.out, __float_as_uint((f32)sum / (f32)(width * height * 3)));
+        args.out[blockIdx.y * gridDim.x + blockIdx.x] = (f32)sum / (f32)(width * height * 3);
     }
 }

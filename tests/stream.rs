@@ -61,6 +61,41 @@ fn two_streams_keep_their_order_and_a_fault_of_one_stays_its_own() {
     assert!(stderr.contains("latency p50") && stderr.contains("queues 0+0 | 0 | 0"), "{stderr}");
 }
 
+/// A page on which a mark blinks, and in the last picture a line is gone.
+#[test]
+fn lines_that_do_not_change_are_read_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pictures = folder.path().join("screen");
+    std::fs::create_dir(&pictures).expect("a folder");
+    let page = image::open(DEMO).expect("a page").into_rgb8();
+    let page = image::imageops::crop_imm(&page, 40, 130, 360, 160).to_image();
+    let filled = |page: &image::RgbImage, (left, top, width, height): (u32, u32, u32, u32), grey: u8| {
+        let mut page = page.clone();
+        (0..width * height).for_each(|i| page.put_pixel(left + i % width, top + i / width, image::Rgb([grey; 3])));
+        page
+    };
+    const FRAMES: usize = 24;
+    for frame in 0..FRAMES {
+        let mark = (340, 0, 12, 20);
+        let page = filled(&page, mark, [255, 90][frame % 2]);
+        let page = if frame == FRAMES - 1 { filled(&page, (0, 60, 360, 40), 255) } else { page };
+        page.save(pictures.join(format!("f{frame}.png"))).expect("saved");
+    }
+    let (code, lines, stderr) = run(stream().args(["--threads", "1", "--carry-over", "2", "--input"]).arg(&pictures));
+    assert_eq!((code, lines.len()), (Some(0), FRAMES), "{stderr}");
+    let texts = |line: &Value| line["rec_text"].as_array().expect("texts").clone();
+    let sources = |line: &Value| line["rec_source"].as_array().expect("sources").clone();
+    assert!(texts(&lines[0]).len() >= 3 && sources(&lines[0]).iter().all(|source| source == "ocr"), "{}", lines[0]);
+    assert_eq!(lines[FRAMES - 1]["input_path"].as_str().map(|path| path.ends_with("f23.png")), Some(true), "{lines:?}");
+    // So many frames are not under way at once: the first has been read by then.
+    for line in &lines[FRAMES - 4..FRAMES - 1] {
+        assert_eq!((texts(line), line["rec_score"].clone()), (texts(&lines[0]), lines[0]["rec_score"].clone()), "{line}");
+        assert!(sources(line).iter().all(|source| source == "earlier"), "{line}");
+    }
+    let last = &lines[FRAMES - 1];
+    assert!(texts(last).len() == texts(&lines[0]).len() - 1 && texts(last).iter().all(|text| texts(&lines[0]).contains(text)), "{last}");
+}
+
 #[test]
 fn an_error_is_not_carried_over_and_inputs_are_not_written_over() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,6 +1,6 @@
 //! A decoded picture with its identity, and borrowed views of pixels for the operations.
 
-use super::geometry::Size;
+use super::geometry::{PointI, Size};
 use super::page_text::PageText;
 use super::picture::Picture;
 use crate::error::{Error, Result};
@@ -138,12 +138,34 @@ pub struct Frame {
     pub image: Picture,
     /// Text that is known without reading the picture; pipelines that read text use it.
     pub text: Option<Arc<PageText>>,
+    /// Lines that were read before where nothing has changed since: the pipeline `OCR` finds lines anew, and takes over these texts.
+    pub known: Option<Arc<[KnownLine]>>,
+}
+
+/// A line of text that was read before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownLine {
+    /// Its outline.
+    pub points: Vec<PointI>,
+    /// What it says.
+    pub text: String,
+    /// Score of the recognition.
+    pub score: f32,
+}
+
+impl KnownLine {
+    /// Whether an outline is that of this line: as many corners, each within so many pixels.
+    pub fn is_at(&self, points: &[PointI]) -> bool {
+        const NEAR: u32 = 2;
+        let near = |(a, b): (&PointI, &PointI)| a.x.abs_diff(b.x) <= NEAR && a.y.abs_diff(b.y) <= NEAR;
+        self.points.len() == points.len() && self.points.iter().zip(points).all(near)
+    }
 }
 
 impl Frame {
     /// A frame that came from `id`: an [`ImageBuf`] (BGR or RGB; grey is taken on a GPU only), or a [`Resident`](super::Resident).
     pub fn new(id: FrameId, image: impl Into<Picture>) -> Self {
-        Self { id, image: image.into(), text: None }
+        Self { id, image: image.into(), text: None, known: None }
     }
 
     /// A frame without a file behind it, of the same pictures as in [`new`](Self::new).

@@ -14,7 +14,7 @@ pub mod resident;
 pub mod surface;
 pub mod turn;
 
-pub use frame::{Frame, FrameId, ImageBuf, ImageView, PixelFormat};
+pub use frame::{Frame, FrameId, ImageBuf, ImageView, KnownLine, PixelFormat};
 pub use geometry::{PointF, PointI, Size};
 pub use page_text::PageText;
 pub use picture::{Picture, PictureRef};

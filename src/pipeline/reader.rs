@@ -42,8 +42,8 @@ pub(super) struct TextReader {
 #[derive(Default)]
 struct Found {
     boxes: Vec<TextPolygon>,
-    /// The text of each box where it is known; of no box where none can be.
-    known: Vec<Option<String>>,
+    /// The text of each box where it is known, and where from; of no box where none can be.
+    known: Vec<Option<(Text, TextSource)>>,
     /// The frame on the GPU, where that reads it; it goes when the texts are there.
     resident: Option<Arc<Resident>>,
     /// Where the pixels are of boxes whose text is not known.
@@ -64,9 +64,21 @@ impl Found {
     /// The lines of `text` for which `keep` says so.
     fn stated(text: &PageText, keep: impl Fn(&[PointI]) -> bool) -> Self {
         let lines = text_layer::lines(&text.glyphs).into_iter().filter(|line| keep(&line.quad));
-        let (boxes, known) = lines.map(|line| (TextPolygon { points: line.quad.to_vec(), score: 1.0 }, Some(line.text))).unzip();
+        let (boxes, known) = lines.map(|line| (TextPolygon { points: line.quad.to_vec(), score: 1.0 }, Some(stated(line.text)))).unzip();
         Self { boxes, known, ..Self::default() }
     }
+}
+
+/// A text of the document.
+fn stated(text: String) -> (Text, TextSource) {
+    (Text { text, score: 1.0 }, TextSource::Pdf)
+}
+
+/// What is known of the line in `points` of `frame`.
+fn known(frame: &Frame, points: &[PointI]) -> Option<(Text, TextSource)> {
+    let of_document = || text_layer::within(&frame.text.as_ref()?.glyphs, points).map(stated);
+    let of_earlier = || frame.known.as_deref()?.iter().find(|line| line.is_at(points));
+    of_document().or_else(|| of_earlier().map(|line| (Text { text: line.text.clone(), score: line.score }, TextSource::Earlier)))
 }
 
 /// The text of `frame`, where that stands in for reading it.
@@ -141,10 +153,9 @@ impl TextReader {
         part.add_share(&times, 1.0 / group.len() as f64);
         let found = |(&index, Detected { regions: mut boxes, resident }): (&usize, Detected)| {
             boxes.retain(|found| keep(index, &found.points));
-            let Frame { text, .. } = &frames[index];
-            let known: Vec<_> = text.iter().flat_map(|text| boxes.iter().map(|b| text_layer::within(&text.glyphs, &b.points))).collect();
-            let unknown = boxes.iter().enumerate().filter(|(i, _)| known.get(*i).is_none_or(Option::is_none));
-            let crops = unknown.map(|(_, found)| self.detect.crop(found, frames[index].size())).collect::<Result<_>>()?;
+            let known: Vec<_> = boxes.iter().map(|found| known(&frames[index], &found.points)).collect();
+            let unknown = boxes.iter().zip(&known).filter(|(_, known)| known.is_none());
+            let crops = unknown.map(|(found, _)| self.detect.crop(found, frames[index].size())).collect::<Result<_>>()?;
             Ok(Found { boxes, known, resident, crops, times: part })
         };
         group.iter().zip(detected).map(found).collect()
@@ -243,7 +254,7 @@ impl TextReader {
         let (mut known, mut texts) = (found.known.into_iter(), texts.into_iter());
         for found in found.boxes {
             let (text, source) = match known.next().flatten() {
-                Some(text) => (Text { text, score: 1.0 }, TextSource::Pdf),
+                Some(known) => known,
                 None => {
                     let lost = || Error::internal("text recognition", "no answer for a line");
                     let (text, spent) = texts.next().ok_or_else(lost)??;
@@ -255,7 +266,7 @@ impl TextReader {
             if self.score_thresh > 0.0 && text.score < self.score_thresh {
                 continue;
             }
-            if frame.text.is_some() {
+            if frame.text.is_some() || frame.known.is_some() {
                 result.rec_source.push(source);
             }
             result.dt_polys.push(found.points);

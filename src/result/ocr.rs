@@ -30,4 +30,6 @@ pub enum TextSource {
     Ocr,
     /// The text layer of the document.
     Pdf,
+    /// An earlier frame of the stream, in which nothing was different there.
+    Earlier,
 }

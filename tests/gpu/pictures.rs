@@ -14,7 +14,7 @@ use hpinfer::model::{CellScale, ModelSpec, ResolvedModel, Store, TableSpec, Unwa
 use hpinfer::modules::network::Share;
 use hpinfer::modules::{Classify, Detect, PictureModule, Segment, SegmentInstances, TableStructure, Unwarp};
 use hpinfer::onnx::Cut;
-use hpinfer::ops::difference::largest_of_tiles;
+use hpinfer::ops::difference::tiles;
 use hpinfer::ops::resize_norm::{Normalize, Scale};
 use hpinfer::trace::{StageTimes, Transfers};
 use std::fmt::Debug;
@@ -210,13 +210,13 @@ fn frames_are_compared_where_they_lie() {
     for nv12 in [false, true] {
         let [a, b, c] = [&first, &second, &other].map(|frame| left_on_device(frame, &stream, nv12).image);
         let mut moved = Transfers::default();
-        let [found, none] = [&b, &c].map(|other| largest_of_tiles(&a, other, &mut moved).expect("compared"));
-        assert_eq!((moved.frames, moved.uploads, moved.downloads, moved.downloaded_bytes), (0.0, 0.0, 1.0, 4.0));
-        assert_eq!((largest_of_tiles(&a, &a, &mut moved).expect("compared"), none), (Some(0.0), None));
+        let [found, none] = [&b, &c].map(|other| tiles(&a, other, &mut moved).expect("compared"));
+        assert_eq!((moved.frames, moved.uploads, moved.downloads, moved.downloaded_bytes), (0.0, 0.0, 1.0, 4.0 * 6.0));
+        assert_eq!((tiles(&a, &a, &mut moved).expect("compared").map(|tiles| tiles.largest()), none), (Some(0.0), None));
         let [a, b] = [&a, &b].map(|picture| Picture::from(picture.on_host(&mut moved).expect("a copy")));
-        assert_eq!(found, largest_of_tiles(&a, &b, &mut moved).expect("compared"));
-        assert!(found.is_some_and(|levels| levels > 1.0), "{found:?}");
+        assert_eq!(found, tiles(&a, &b, &mut moved).expect("compared"));
+        assert!(found.as_ref().is_some_and(|tiles| tiles.largest() > 1.0), "{found:?}");
     }
     let [here, there] = [first.image.clone(), left_on_device(&first, &stream, false).image];
-    assert_eq!(largest_of_tiles(&here, &there, &mut Transfers::default()).expect("compared"), None, "nothing is copied unasked");
+    assert_eq!(tiles(&here, &there, &mut Transfers::default()).expect("compared"), None, "nothing is copied unasked");
 }

@@ -66,7 +66,8 @@ pub struct StreamArgs {
     #[arg(long, value_name = "MS", default_value_t = 0)]
     batch_delay: u64,
     /// Take the result of the last frame looked at for a frame that differs from it by at most so many levels (0 to 255), as
-    /// the mean over the 32 x 32 pixels that differ most; 2 suits screens [default: off]
+    /// the mean over the 32 x 32 pixels that differ most; 2 suits screens. Of other frames OCR takes over those lines of an earlier one
+    /// around which nothing differs by more, and reads the rest: `rec_source` says which [default: off]
     #[arg(long, value_name = "LEVELS")]
     carry_over: Option<f32>,
     /// Folder for every frame that is looked at with its result drawn in: DIR/STREAM/frame_NNNNNNNN.jpg

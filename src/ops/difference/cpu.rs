@@ -3,14 +3,14 @@
 use super::TILE;
 use crate::image::ImageView;
 
-/// The largest mean absolute difference of a tile; `None` when size or format differ.
-pub fn largest_tile_difference(a: ImageView<'_>, b: ImageView<'_>) -> Option<f32> {
+/// The mean absolute difference of each tile, row by row; `None` when size or format differ.
+pub fn tile_differences(a: ImageView<'_>, b: ImageView<'_>) -> Option<Vec<f32>> {
     if (a.size, a.format) != (b.size, b.format) || a.data.len() != b.data.len() {
         return None;
     }
     let row = a.size.width as usize * a.format.bytes();
     let tile = TILE * a.format.bytes();
-    let mut largest = 0f32;
+    let mut means = Vec::new();
     // Bands of rows; the last is what is left. A row of zero bytes has no tiles.
     for (a, b) in a.data.chunks(TILE * row.max(1)).zip(b.data.chunks(TILE * row.max(1))) {
         let mut sums = vec![0u32; row.div_ceil(tile)]; // 32 * 32 * 3 * 255 fits
@@ -20,12 +20,9 @@ pub fn largest_tile_difference(a: ImageView<'_>, b: ImageView<'_>) -> Option<f32
             }
         }
         let rows = a.len() / row;
-        for (index, sum) in sums.into_iter().enumerate() {
-            let samples = rows * tile.min(row - index * tile);
-            largest = largest.max(sum as f32 / samples as f32);
-        }
+        means.extend(sums.into_iter().enumerate().map(|(index, sum)| sum as f32 / (rows * tile.min(row - index * tile)) as f32));
     }
-    Some(largest)
+    Some(means)
 }
 
 #[cfg(test)]
@@ -44,9 +41,10 @@ mod tests {
         // Corner tiles are 32 x 32 and 6 x 8; the change fills half of either.
         for (left, top, right, bottom) in [(0, 0, 32, 16), (64, 32, 67, 40)] {
             let changed = picture(70, 40, |x, y| if (left..right).contains(&x) && (top..bottom).contains(&y) { 110 } else { 100 });
-            assert_eq!(largest_tile_difference(plain.view(), changed.view()), Some(5.0));
+            let means = tile_differences(plain.view(), changed.view()).expect("of one size");
+            let place = left as usize / TILE + top as usize / TILE * 3;
+            assert_eq!(means.iter().enumerate().map(|(i, mean)| if i == place { mean - 5.0 } else { *mean }).collect::<Vec<_>>(), [0.0; 6]);
         }
-        assert_eq!(largest_tile_difference(plain.view(), plain.view()), Some(0.0));
-        assert_eq!(largest_tile_difference(plain.view(), picture(40, 70, |_, _| 100).view()), None);
+        assert_eq!(tile_differences(plain.view(), picture(40, 70, |_, _| 100).view()), None);
     }
 }

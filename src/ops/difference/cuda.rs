@@ -22,19 +22,16 @@ struct Args {
 
 const _: () = assert!(size_of::<Args>() == 144);
 
-/// The largest mean absolute difference of a tile of `a` and `b`, of one size and format, into the single value of `out`, as the bits
-/// of an `f32`.
+/// The mean absolute difference of each tile of `a` and `b`, of one size and format, into `out`, row by row.
 ///
 /// # Errors
 /// [`Error::Internal`] when the sizes differ or are too large, or the output is not one value; those of the queue.
-pub fn run(queue: &dyn Queue, a: &Surface<'_>, b: &Surface<'_>, out: &mut DeviceSliceMut<u32>) -> Result<()> {
+pub fn run(queue: &dyn Queue, a: &Surface<'_>, b: &Surface<'_>, out: &mut DeviceSliceMut<f32>) -> Result<()> {
     let [across, down] = [a.size().width, a.size().height].map(|side| tiles(side, TILE as u32));
-    if a.size() != b.size() || down > MAX_GRID || out.len() != 1 {
+    if a.size() != b.size() || down > MAX_GRID || out.len() != across as usize * down as usize {
         let reason = format!("{} against {} into {} values", a.size(), b.size(), out.len());
         return Err(Error::internal("difference", reason));
     }
-    // SAFETY: the value is exclusively ours.
-    unsafe { queue.clear(out.address(), size_of::<u32>()) }?;
     let args = Args { a: a.row(), b: b.row(), out: out.address(), padding: 0 };
     let grid = [across, down, 1];
     let launch = Launch { kernel: Kernel::DifferenceTiles, grid, threads: THREADS, shared_bytes: 0, args: bytemuck::bytes_of(&args) };
