@@ -30,7 +30,11 @@ fn kernels_are_measured_and_compared() {
     let report: Value = serde_json::from_slice(&stdout).expect("JSON");
     let rows = report["rows"].as_array().expect("a list");
     assert_eq!(rows.iter().map(|row| row["name"].as_str().expect("a name")).collect::<Vec<_>>(), ["warp_resize_norm", "ctc, all kernels"]);
-    let sound = |row: &Value| row["differences"] == 0 && row["compared"].as_u64() > Some(0) && row["gpu_us"].as_f64() > Some(0.0);
+    let sound = |row: &Value| {
+        row["differences"] == 0
+            && row["compared"].as_u64() > Some(0)
+            && ["gpu_us", "cold_us"].iter().all(|time| row[*time].as_f64() > Some(0.0))
+    };
     assert!(rows.iter().all(sound), "{report}");
     assert!(report["copy_gb_per_s"].as_f64() > Some(0.0) && report["device"] == "gpu:0", "{report}");
     let counted: Value = serde_json::from_slice(&std::fs::read(&counts).expect("counted")).expect("JSON");
