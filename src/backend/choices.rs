@@ -19,6 +19,9 @@ pub(super) struct Measured {
     /// Milliseconds per candidate, for `doctor` and curious readers.
     pub milliseconds: BTreeMap<String, f64>,
     pub model: String,
+    /// What it was measured for: device, streams and threads, precision. Earlier versions do not say.
+    #[serde(default)]
+    pub measured_for: String,
     /// Candidates that could not be had, loaded or run: for want of a library or of memory, perhaps, and that may pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<BackendName>,
@@ -42,11 +45,14 @@ impl Measured {
     }
 }
 
-/// The measurements kept in `cache`: model, chosen backend, milliseconds of each candidate.
+/// The measurements kept in `cache`: model, chosen backend, milliseconds of each candidate and what they were measured for.
 pub fn measured_choices(cache: &Cache) -> Vec<(String, BackendName, String)> {
     let files = std::fs::read_dir(cache.root().join(CHOICES)).into_iter().flatten().filter_map(|e| e.ok());
     let read = files.filter_map(|f| serde_json::from_slice::<Measured>(&std::fs::read(f.path()).ok()?).ok());
-    let times = |m: &Measured| m.milliseconds.iter().map(|(name, ms)| format!("{name} {ms}")).collect::<Vec<_>>().join(", ");
+    let times = |m: &Measured| {
+        let times = m.milliseconds.iter().map(|(name, ms)| format!("{name} {ms}")).collect::<Vec<_>>().join(", ");
+        if m.measured_for.is_empty() { format!("{times} ms") } else { format!("{times} ms on {}", m.measured_for) }
+    };
     let mut choices: Vec<_> = read.map(|m| (m.model.clone(), m.backend, times(&m))).collect();
     choices.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
     choices

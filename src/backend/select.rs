@@ -17,6 +17,7 @@ use crate::device::{CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::onnx::{Cut, REWRITE_VERSION};
 use crate::runtime::{self, Library};
+use crate::trace::plural;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -260,7 +261,10 @@ impl Selector {
         match best {
             Some((_, backend, engine)) => {
                 tell(&failures, "is left out");
-                let measured = Measured { backend, milliseconds, model: options.model.clone(), absent };
+                let super::Parallelism { streams, threads_per_stream } = options.parallelism;
+                let cores = format!("{} of {}", plural(streams, "stream"), plural(threads_per_stream, "thread"));
+                let measured_for = format!("{}, {cores}, {}", self.backends.device, options.precision);
+                let measured = Measured { backend, milliseconds, model: options.model.clone(), measured_for, absent };
                 // An engine of TensorRT may be built again and be right then; what another library gets wrong stays so.
                 let is_for_good = failures.iter().all(|(name, _)| *name != BackendName::TensorRt);
                 Ok((engine, is_for_good.then_some(measured)))

@@ -72,14 +72,18 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
         found: font.map_or_else(|| "not in the cache; installed when a saved picture needs it".into(), |path| path.display().to_string()),
         next_step: None,
     });
-    for (model, backend, times) in measured_choices(&cache) {
+    let choices = measured_choices(&cache);
+    if choices.is_empty() {
         findings.push(Finding {
             topic: "choice",
-            name: model,
+            name: "none yet".into(),
             ok: true,
-            found: format!("{backend}, measured {times} ms"),
+            found: "the first run of a model measures which engine is faster here, and keeps it".into(),
             next_step: None,
         });
+    }
+    for (model, backend, times) in choices {
+        findings.push(Finding { topic: "choice", name: model, ok: true, found: format!("{backend}, measured {times}"), next_step: None });
     }
     findings.push(match std::fs::create_dir_all(cache.root()).and_then(|()| tempfile::tempfile_in(cache.root())) {
         Ok(_) => Finding { topic: "cache", name: "folder".into(), ok: true, found: occupied(&cache), next_step: None },
