@@ -2,7 +2,7 @@
 
 use super::unzip::stays_inside;
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use tar::{Archive, EntryType};
 
@@ -60,7 +60,7 @@ pub(super) fn unpack(archive: &Path, folder: &Path, limit: u64) -> io::Result<Ve
 /// the same bytes then; only files of more than 8 GB need that.
 fn require_short_notes(archive: &Path) -> io::Result<()> {
     for (count, entry) in Archive::new(File::open(archive)?).entries_with_seek().map_err(refuse)?.raw(true).enumerate() {
-        let mut entry = entry.map_err(refuse)?;
+        let mut entry = entry.map_err(|e| if count == 0 { no_archive(archive) } else { refuse(e) })?;
         let kind = entry.header().entry_type();
         let is_note = kind.is_gnu_longname() || kind.is_gnu_longlink() || kind.is_pax_local_extensions() || kind.is_pax_global_extensions();
         if count >= 3 * MOST_ENTRIES {
@@ -94,6 +94,13 @@ fn inner(name: &str) -> Option<PathBuf> {
             Some(parts.as_path().to_owned())
         }
     }
+}
+
+/// What is said of a file that does not even begin as an archive: the page of a proxy, as often as not.
+fn no_archive(path: &Path) -> io::Error {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(24).read_to_end(&mut start));
+    read.map_or_else(|e| e, |_| refuse(format!("it is no tar archive, but begins with {:?}", String::from_utf8_lossy(&start))))
 }
 
 fn refuse(reason: impl ToString) -> io::Error {
@@ -190,5 +197,8 @@ mod tests {
             let to = tempfile::tempdir().unwrap();
             assert_eq!(unpack(&path, to.path(), 1000).unwrap_err().kind(), io::ErrorKind::InvalidData);
         }
+        fs::write(&path, "<html>log in to this network</html>".repeat(40)).unwrap();
+        let message = unpack(&path, temp.path(), 1000).unwrap_err().to_string();
+        assert_eq!(message, "it is no tar archive, but begins with \"<html>log in to this net\"");
     }
 }
