@@ -248,10 +248,12 @@ impl Compiled {
         Ok((request, self.generation.load(Ordering::SeqCst)))
     }
 
-    /// Whether inputs of `shapes` have failed before.
-    fn has_refused(&self, shapes: &[Shape]) -> bool {
+    /// Whether inputs of the shapes of `inputs` have failed before.
+    fn has_refused(&self, inputs: &[Tensor]) -> bool {
+        let is_like =
+            |refused: &Vec<Shape>| refused.iter().zip(inputs).all(|(shape, input)| shape_of(input).is_ok_and(|own| own == *shape));
         let is_sound = self.generation.load(Ordering::SeqCst) == 0;
-        !is_sound && self.refused.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|refused| refused == shapes)
+        !is_sound && self.refused.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_like)
     }
 
     /// After a run of a request of `generation` on inputs of `shapes` has failed.
@@ -375,9 +377,8 @@ impl Session for OvWorker {
     }
 
     fn run(&mut self) -> Result<()> {
-        let shapes = self.inputs.iter().map(shape_of).collect::<Result<Vec<_>>>()?;
         let compiled = self.compiled.clone();
-        let (_shared, _alone) = match compiled.has_refused(&shapes) {
+        let (_shared, _alone) = match compiled.has_refused(&self.inputs) {
             false => (Some(compiled.turn.read().unwrap_or_else(PoisonError::into_inner)), None),
             true => (None, Some(compiled.turn.write().unwrap_or_else(PoisonError::into_inner))),
         };
@@ -390,7 +391,7 @@ impl Session for OvWorker {
             match ran {
                 Ok(()) => break,
                 Err(e) => {
-                    self.compiled.spoil(self.generation, shapes);
+                    compiled.spoil(self.generation, self.inputs.iter().map(shape_of).collect::<Result<_>>()?);
                     return Err(self.fault(e));
                 }
             }
