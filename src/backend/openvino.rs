@@ -258,6 +258,7 @@ impl Compiled {
 
     /// After a run of a request of `generation` on inputs of `shapes` has failed.
     fn spoil(&self, generation: u64, shapes: Vec<Shape>) {
+        tracing::debug!("{}: inputs of {shapes:?} failed and run alone from now on", self.recipe.options.model);
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if !refused.contains(&shapes) {
             refused.truncate(MOST_REFUSED - 1);

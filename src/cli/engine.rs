@@ -268,11 +268,12 @@ impl Host {
             Err(e @ Error::Config { .. }) => return Err(e),
             opened => opened.and_then(|device| device.gpu().map_or(Ok(()), |gpu| gpu.make_current()).map(|()| device)),
         };
+        let is_named = matches!(spec, DeviceSpec::Gpu(ids) if ids.iter().any(|id| matches!(id, GpuId::Uuid(_))));
         let is_none = matches!(device::probe(), Err(Unavailable::NoDriver { .. } | Unavailable::NoDevice { .. }));
         let library = find::open(library)?;
         let device = match gpu {
             _ if library.versions().host_memory => Device::Cpu,
-            Err(_) if may_lack && is_none => Device::Cpu,
+            Err(_) if may_lack && is_none && !is_named => Device::Cpu,
             gpu => gpu?,
         };
         let number = device.gpu().map_or(number, |gpu| gpu.info().number);

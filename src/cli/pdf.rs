@@ -67,10 +67,12 @@ const SOUGHT: &str = "合同あ";
 fn finder(named: Option<&Path>, cache: &Cache) -> FontFinder {
     let (named, cache) = (named.map(Path::to_owned), cache.clone());
     FontFinder::new(move || {
-        let fonts = fonts(named.as_deref(), &cache).ok()?;
-        let stack = fonts.stack_for([SOUGHT]);
-        let (path, face) = SOUGHT.chars().find_map(|c| stack.face_of(c))?.origin();
-        path.to_str().is_some().then(|| (path.to_owned(), face)) // as it is told to renderers
+        // Where the user's own has no such letters, another one is taken.
+        [named.as_deref(), None].into_iter().find_map(|named| {
+            let stack = fonts(named, &cache).ok()?.stack_for([SOUGHT]);
+            let (path, face) = SOUGHT.chars().find_map(|c| stack.face_of(c))?.origin();
+            path.to_str().is_some().then(|| (path.to_owned(), face)) // as it is told to renderers
+        })
     })
 }
 

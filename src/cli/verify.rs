@@ -102,6 +102,7 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
             Err(e) => refused.push(json!({ "model": model, "reason": e.to_string() })),
         }
     }
+    let runs = || reports.iter().flat_map(|report| &report.runs);
     let good = reports.iter().filter(|report| report.is_good()).count();
     if args.json {
         write_json(out, &json!({ "seed": seed, "threads": threads, "models": reports, "refused": refused }))?;
@@ -109,7 +110,9 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
         for refused in &refused {
             write_text(out, &format!("\nleft out: {}\n", refused["reason"].as_str().unwrap_or_default()))?;
         }
-        write_text(out, &format!("\n{good} of {} models agree on {}\n", models.len(), names(&backends)))?;
+        let ran: Vec<BackendName> =
+            backends.into_iter().filter(|name| runs().any(|run| run.ran.is_some() && run.backend == *name)).collect();
+        write_text(out, &format!("\n{good} of {} models agree on {}\n", models.len(), names(&ran)))?;
     }
     Ok(if good == models.len() { ALL_DONE } else { SOME_FAILED })
 }

@@ -200,12 +200,12 @@ pub(super) fn by_number(items: &mut [InputItem]) {
 }
 
 fn compare(mut a: &[u8], mut b: &[u8]) -> Ordering {
-    let number = |text: &mut &[u8]| {
+    fn number<'a>(text: &mut &'a [u8]) -> (usize, &'a [u8]) {
         let (digits, rest) = text.split_at(text.iter().take_while(|byte| byte.is_ascii_digit()).count());
         *text = rest;
         let digits = &digits[digits.iter().take_while(|&&digit| digit == b'0').count()..];
-        (digits.len(), digits.to_vec())
-    };
+        (digits.len(), digits)
+    }
     while let (Some(x), Some(y)) = (a.first(), b.first()) {
         let order = if x.is_ascii_digit() && y.is_ascii_digit() {
             number(&mut a).cmp(&number(&mut b))

@@ -23,11 +23,11 @@ pub const NARROW_TOLERANCE: f64 = 5e-2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It ran first; the others are compared with it.
+    /// The first that ran; the others are compared with it.
     Reference,
     /// It ran and agrees with the reference.
     Agrees,
-    /// It ran; there is a reference and it does not agree, or there is none.
+    /// It ran and does not agree with the reference.
     Differs,
     /// It did not run.
     Failed,
@@ -100,28 +100,34 @@ impl Feed<'_> {
     }
 }
 
-/// Runs the network of `options` on `backends`: on the first with the graph as it is, the reference, or where that does not run the next
-/// that does; then on each with the graph in the form that it runs fastest. Each runs once and then `rounds` times for the clock.
+/// Runs the network of `options` on `backends`: with the graph as it is on the first, and where that does not run on the next, until there
+/// is a reference; and on each with the graph in the form that it runs fastest, if it has another one. Each runs once and then `rounds` times for the clock.
 ///
 /// # Errors
 /// [`Error::Config`] without backends or inputs. What a backend says is part of the report.
 pub fn verify(selector: &Selector, backends: &[BackendName], options: &LoadOptions, feed: &Feed<'_>, rounds: usize) -> Result<ModelReport> {
-    let first = backends.first().ok_or_else(|| Error::config("--backend", "no backend to run"))?;
+    if backends.is_empty() {
+        return Err(Error::config("--backend", "no backend to run"));
+    }
     let mut report = ModelReport { model: options.model.clone(), inputs: BTreeMap::new(), runs: Vec::new(), reference: None };
-    let mut inputs = None;
-    let forms = std::iter::once((*first, false)).chain(backends.iter().map(|backend| (*backend, true)));
-    for (backend, rewrite) in forms {
+    let (mut inputs, mut library) = (None, None);
+    let rewrites = |backend: BackendName| backend != BackendName::PaddleInfer;
+    for (backend, rewrite) in backends.iter().flat_map(|&backend| [(backend, false), (backend, true)]) {
+        if if rewrite { !rewrites(backend) } else { report.reference.is_some() } {
+            continue;
+        }
         let mut run = RunReport::of(backend, rewrite);
         let options = LoadOptions { rewrite, ..options.clone() };
         let outputs = run.fill(selector, &options, feed, &mut inputs, rounds);
         match (outputs, &report.reference) {
             (Err(Failure::Inputs(e)), _) => return Err(e),
             (Err(Failure::Engine(e)), _) => run.reason = Some(e.to_string().trim_end().to_owned()),
-            (Ok(outputs), Some(reference)) => run.judge(reference, &outputs, tolerance(backend, options.precision)),
-            // Where the first does not run, the next one that does is what the others are held against.
+            (Ok(outputs), Some(reference)) => {
+                run.judge(reference, &outputs, tolerance(library == Some(backend), backend, options.precision))
+            }
             (Ok(outputs), None) => {
                 run.verdict = Verdict::Reference;
-                report.reference = Some(outputs);
+                (report.reference, library) = (Some(outputs), Some(backend));
             }
         }
         report.runs.push(run);
@@ -130,10 +136,10 @@ pub fn verify(selector: &Selector, backends: &[BackendName], options: &LoadOptio
     Ok(report)
 }
 
-/// Greatest relative error allowed.
-fn tolerance(backend: BackendName, precision: Precision) -> f64 {
+/// Greatest relative error allowed; whether the reference is of the same library.
+fn tolerance(is_own: bool, backend: BackendName, precision: Precision) -> f64 {
     match (precision, backend) {
-        (Precision::Float32, BackendName::OnnxRuntime) => ONNX_RUNTIME_TOLERANCE,
+        (Precision::Float32, BackendName::OnnxRuntime) if is_own => ONNX_RUNTIME_TOLERANCE,
         (Precision::Float32, _) => FLOAT32_TOLERANCE,
         _ => NARROW_TOLERANCE,
     }

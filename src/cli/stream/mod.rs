@@ -1,7 +1,8 @@
-//! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `decoding` says who decodes, `inputs` turns what was named into feeds,
+//! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `anchors` remembers lines of text, `decoding` says who decodes, `inputs` turns what was named into feeds,
 //! `stages` is the work on a frame, `line` what is written about it, `webhook` sends that on, `record` the videos of drawn
 //! frames, `trace` where the time went, `progress` the figures meanwhile.
 
+mod anchors;
 mod decoding;
 mod inputs;
 mod line;
@@ -66,8 +67,9 @@ pub struct StreamArgs {
     #[arg(long, value_name = "MS", default_value_t = 0)]
     batch_delay: u64,
     /// Take the result of the last frame looked at for a frame that differs from it by at most so many levels (0 to 255), as
-    /// the mean over the 32 x 32 pixels that differ most; 2 suits screens. Of other frames OCR takes over those lines of an earlier one
-    /// around which nothing differs by more, and reads the rest: `rec_source` says which [default: off]
+    /// the mean over the 32 x 32 pixels that differ most. 0.25 suits screens: a digit of small print that becomes another one is worth 0.5
+    /// to 2, and the noise of cameras 1 and more. Of other frames OCR takes over lines of earlier ones around which nothing differs by more
+    /// than an eighth of that, and reads the rest: `rec_source` says which [default: off]
     #[arg(long, value_name = "LEVELS")]
     carry_over: Option<f32>,
     /// Folder for every frame that is looked at with its result drawn in: DIR/STREAM/frame_NNNNNNNN.jpg

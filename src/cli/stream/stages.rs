@@ -1,21 +1,22 @@
 //! The work on a frame.
 
+use super::anchors::Anchors;
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
-use crate::image::{Frame, FrameId, ImageBuf, KnownLine, Picture as Pixels, PointI};
-use crate::ops::difference::{Tiles, tiles};
+use crate::image::{Frame, FrameId, ImageBuf, Picture as Pixels};
+use crate::ops::difference::tiles;
 use crate::pipeline::Pipeline;
+use crate::result::PipelineResult;
 use crate::result::render::draw;
 use crate::result::render::font::Fonts;
 use crate::result::render::save::{Saver, Slot};
-use crate::result::{PipelineResult, TextSource};
 use crate::schedule::graph::Stages;
 use crate::source::InputItem;
 use crate::source::video::Moment;
 use crate::trace::{StageTimes, Transfers};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A frame of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -76,14 +77,6 @@ pub(super) struct Looked {
 /// The last frame of a stream that was looked at.
 type Reference = Mutex<Option<(u64, Pixels)>>;
 
-/// A frame of a stream with the lines that were read in it, and not taken over from an earlier one: so what is taken over differs from what
-/// was read by no more than is allowed, however long it stays.
-struct Anchor {
-    frame_id: u64,
-    image: Pixels,
-    lines: Vec<KnownLine>,
-}
-
 /// A pipeline and what is done around it.
 pub(super) struct FrameStages<'a> {
     pipeline: &'a dyn Pipeline,
@@ -92,7 +85,7 @@ pub(super) struct FrameStages<'a> {
     decoders: Vec<Decoder>,
     carry_over: Option<f32>,
     references: Vec<Reference>,
-    anchors: Vec<Mutex<Option<Anchor>>>,
+    anchors: Vec<Mutex<Anchors>>,
     /// What saves frames, and the folder for them.
     saver: Option<(Saver, &'a Path)>,
     /// Some of them could not be.
@@ -134,31 +127,8 @@ impl<'a> FrameStages<'a> {
         Ok(None)
     }
 
-    /// Lines of an earlier frame that have not changed in `image`: none of the tiles that they reach into differs by more than `most`.
-    fn known_lines(&self, tag: &Tag, image: &Pixels, most: f32) -> Result<Arc<[KnownLine]>> {
-        let anchor = self.anchors[tag.stream].lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Anchor { image: earlier, lines, .. }) = &*anchor else { return Ok(Arc::default()) };
-        let tiles = tiles(earlier, image, &mut Transfers::default())?;
-        let same = |tiles: Tiles| lines.iter().filter(|line| tiles.largest_around(&line.points) <= most).cloned().collect();
-        Ok(tiles.map(same).unwrap_or_default())
-    }
-
-    /// Remembers the lines of a frame that were read in it, where they are most of it or the first.
-    fn remember(&self, tag: &Tag, frame: &Frame, result: &PipelineResult) {
-        let (Some(_), PipelineResult::Ocr(ocr)) = (self.carry_over, result) else { return };
-        let line = |(points, (text, score)): (&Vec<PointI>, (&String, &f32))| KnownLine {
-            points: points.clone(),
-            text: text.clone(),
-            score: *score,
-        };
-        let taken_over = |index: usize| ocr.rec_source.get(index) == Some(&TextSource::Earlier);
-        let lines = ocr.dt_polys.iter().zip(ocr.rec_text.iter().zip(&ocr.rec_score)).enumerate();
-        let lines: Vec<_> = lines.filter(|(index, _)| !taken_over(*index)).map(|(_, found)| line(found)).collect();
-        let mut anchor = self.anchors[tag.stream].lock().unwrap_or_else(PoisonError::into_inner);
-        let is_later = anchor.as_ref().is_none_or(|anchor| anchor.frame_id < tag.moment.frame_id);
-        if is_later && (anchor.is_none() || lines.len() * 2 > ocr.rec_text.len()) {
-            *anchor = Some(Anchor { frame_id: tag.moment.frame_id, image: frame.image.clone(), lines });
-        }
+    fn anchors(&self, tag: &Tag) -> MutexGuard<'_, Anchors> {
+        self.anchors[tag.stream].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets later frames be looked at: this one has nothing that they could take over.
@@ -208,8 +178,9 @@ impl Stages for FrameStages<'_> {
         match same {
             Some(earlier) => Err(Output::SameAs(self.name_of(tag, &frame), earlier)),
             None => {
-                let known = self.known_lines(tag, &frame.image, most).map_err(|error| Output::Failed(self.name_of(tag, &frame), error))?;
-                Ok(Frame { known: Some(known), ..frame })
+                let known = self.anchors(tag).known(&frame.image, most);
+                let known = known.map_err(|error| Output::Failed(self.name_of(tag, &frame), error))?;
+                Ok(Frame { known: Some(known.into()), ..frame })
             }
         }
     }
@@ -229,7 +200,9 @@ impl Stages for FrameStages<'_> {
     fn finish(&self, tag: &Tag, frame: Frame, done: Self::Done) -> Output {
         let looked = done.and_then(|(result, times)| {
             self.save(tag, &frame, &result);
-            self.remember(tag, &frame, &result);
+            if let (Some(_), PipelineResult::Ocr(ocr)) = (self.carry_over, &result) {
+                self.anchors(tag).add(tag.moment.frame_id, &frame.image, ocr);
+            }
             let image = |frame: &Frame| frame.image.on_host(&mut Transfers::default());
             let draw = |fonts| Ok::<_, Error>(draw(image(&frame)?.view(), &result, fonts)?.into_picture());
             let drawn = self.fonts.as_ref().map(draw).transpose()?.flatten();

@@ -1,5 +1,5 @@
 //! Bicubic resize as a separable float32 filter (a = -0.75), rounded to nearest (halves to even) and saturated, indices clamped.
-//! OpenCV's x86 wheels filter in floating point through IPP; this differs by one level in some samples of a million. The vertical pass comes
+//! OpenCV's x86 wheels filter in floating point through IPP; this differs by one level in some samples of a million (of pictures with a side below 4 pixels, which OpenCV filters in fixed point, in more). The vertical pass comes
 //! first: it runs along whole source rows, and where a picture shrinks it leaves the horizontal pass fewer of them.
 
 use super::Window;

@@ -36,7 +36,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const PAGES_OF_A_WORKER: u32 = 100;
 
 /// Said once of a document.
-const LOST_LETTERS: &str = "letters of a font that is not in the document are left out, here and on other pages: there is no font for them";
+const LOST_LETTERS: &str =
+    "letters of a font that is not in the document may be left out, here and on other pages: there is no font for them here";
 
 /// Most renderers of all documents that are kept for a next page, more than have work at once: each is a process with two pipes, and
 /// documents wait for their turn by the hundred.

@@ -4,7 +4,6 @@ use super::glyphs;
 use super::text::Layer;
 use crate::image::{ImageBuf, PixelFormat, Size};
 use hayro::hayro_interpret::font::{FontData, FontQuery};
-use hayro::hayro_interpret::hayro_cmap::CidFamily;
 use hayro::hayro_interpret::util::TransformExt;
 use hayro::hayro_interpret::{InterpreterSettings, InterpreterWarning};
 use hayro::hayro_syntax::object::dict::keys::{ANNOTS, AP, CONTENTS, COUNT, F, FT, PAGES, PARENT, RECT, SUBTYPE, USER_UNIT, V};
@@ -25,9 +24,6 @@ use std::sync::{Arc, OnceLock};
 const POINTS: f64 = 72.0;
 /// Parts of a pixel that do not make another one; what MuPDF allows for the rounding of coordinates.
 const SLACK: f64 = 0.001;
-
-/// Whose letters no standard font has.
-const EAST_ASIA: [CidFamily; 4] = [CidFamily::AdobeGB1, CidFamily::AdobeCNS1, CidFamily::AdobeJapan1, CidFamily::AdobeKorea1];
 
 /// Bytes of a stream that packs nothing.
 const EMPTY_STREAM: usize = 8;
@@ -63,7 +59,8 @@ pub(super) struct Drawn {
 /// What was left out of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lost {
-    /// Letters of a font of East Asia that is neither in the document nor here. A renderer tells it of the first page with the font.
+    /// Letters of a composite font that is neither in the document nor here, if they are not Latin. A renderer tells it of the first page
+    /// with the font.
     pub letters: bool,
     /// A picture that cannot be decoded, or a part of one.
     pub images: bool,
@@ -162,8 +159,7 @@ impl Substitute {
             FontQuery::Fallback(font) if font.character_collection.is_none() => return Some(font.pick_standard_font().get_font_data()),
             FontQuery::Fallback(font) => match &self.file {
                 None => {
-                    let of_east_asia = font.character_collection.as_ref().is_some_and(|set| EAST_ASIA.contains(&set.family));
-                    self.lacking.fetch_or(of_east_asia, Ordering::Relaxed);
+                    self.lacking.store(true, Ordering::Relaxed);
                     return Some(font.pick_standard_font().get_font_data());
                 }
                 Some((path, face)) => (self.read.get_or_init(|| Some(Arc::new(std::fs::read(path).ok()?))), *face),

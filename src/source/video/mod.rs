@@ -378,7 +378,7 @@ impl Video {
     fn after(&mut self, mut end: End) -> Option<VideoEvent> {
         // ffmpeg names what it opens, also the parts of a stream.
         let user = self.input.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next()?.rsplit_once('@'));
-        if let Some((user, _)) = user {
+        if let Some((user, _)) = user.filter(|(user, _)| !user.is_empty()) {
             end.errors.iter_mut().for_each(|message| *message = message.replace(&format!("{user}@"), ""));
         }
         if let Some(reason) = &end.refused {
