@@ -23,6 +23,7 @@ use hpinfer::ops::resize_norm::{Interpolation, Normalize};
 use hpinfer::pipeline::{DocPreprocessor, DocumentConfig, DocumentTask, PageModules, Pages, SealRecognition, TableRecognition};
 use hpinfer::result::json::{Schema, to_line};
 use hpinfer::result::page::VisualInfo;
+use hpinfer::result::render::draw_one;
 use hpinfer::result::render::font::Fonts;
 use hpinfer::result::render::save::Saver;
 use hpinfer::result::{PipelineResult, TextSource};
@@ -572,6 +573,10 @@ fn pages_of_tables_and_seals_are_prepared_first() {
         let saver = Saver::new(folder.path(), Fonts::new(None).expect("fonts"), Schema::V3Beta1, "_res").expect("a saver");
         saver.save(&result, image.image.view(), Path::new("")).expect("saved");
         let layout = image::open(folder.path().join("image_layout.jpg")).expect("a picture");
+        // As a frame of a video it is the same picture.
+        let one = draw_one(image.image.view().pixels().expect("on the host"), &result, &Fonts::new(None).expect("fonts")).expect("drawn");
+        let near = one.data().iter().zip(layout.to_rgb8().as_raw()).filter(|(a, b)| a.abs_diff(**b) > 40).count();
+        assert!((one.size().width, one.size().height) == (layout.width(), layout.height()) && near * 50 < one.data().len(), "{near}");
         (files(folder.path()), Size::new(layout.width(), layout.height()), json(result))
     };
     let upright = page(&[(32, 16, 80, 20, 80), (110, 72, 80, 20, 40)]);

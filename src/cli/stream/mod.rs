@@ -22,7 +22,6 @@ use crate::cache::without_user;
 use crate::error::{Error, Result};
 use crate::extract::Retries;
 use crate::image::Size;
-use crate::pipeline::PipelineConfig;
 use crate::result::render::save::{PICTURE_SUFFIX, Saver};
 use crate::schedule::Batching;
 use crate::schedule::gauges::Gauges;
@@ -75,7 +74,7 @@ pub struct StreamArgs {
     /// Folder for every frame that is looked at with its result drawn in: DIR/STREAM/frame_NNNNNNNN.jpg
     #[arg(long, value_name = "DIR")]
     save_frames: Option<PathBuf>,
-    /// Video of every stream with its results drawn in: a file (.mp4, .mov, .mkv) for one stream, or DIR/STREAM.mp4. Frames keep
+    /// Video of every stream with its results drawn in, of document pipelines with the regions of pages: a file (.mp4, .mov, .mkv) for one stream, or DIR/STREAM.mp4. Frames keep
     /// their times; where their size changes, a further file begins
     #[arg(long, value_name = "FILE|DIR")]
     save_video: Option<PathBuf>,
@@ -135,12 +134,8 @@ impl StreamArgs {
         Ok(VideoOptions { ffmpeg, stop, stall, attempts, max_pixels, ..VideoOptions::default() })
     }
 
-    fn recorder(&self, plan: &Plan, video: &VideoOptions) -> Result<Option<Recorder>> {
+    fn recorder(&self, video: &VideoOptions) -> Result<Option<Recorder>> {
         let Some(target) = &self.save_video else { return Ok(None) };
-        if matches!(plan.config, PipelineConfig::Document(_)) {
-            let reason = format!("results of {} are shown in several files, not in one picture; use --save-frames", plan.config.name());
-            return Err(Error::config("--save-video", reason));
-        }
         video.ffmpeg_version()?;
         Recorder::new(target, &self.input, &self.ffmpeg, self.trace.as_deref()).map(Some)
     }
@@ -193,7 +188,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     };
     let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoding, source)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
-    let recorder = args.recorder(&plan, &args.video(&stop)?)?;
+    let recorder = args.recorder(&args.video(&stop)?)?;
     let fonts = || fonts(args.font.as_deref(), &cache);
     let pipeline = plan.open(global)?;
     stop.on_signals()?;

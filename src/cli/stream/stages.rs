@@ -7,7 +7,7 @@ use crate::image::{Frame, FrameId, ImageBuf, Picture as Pixels};
 use crate::ops::difference::tiles;
 use crate::pipeline::Pipeline;
 use crate::result::PipelineResult;
-use crate::result::render::draw;
+use crate::result::render::draw_one;
 use crate::result::render::font::Fonts;
 use crate::result::render::save::{Saver, Slot};
 use crate::schedule::graph::Stages;
@@ -204,8 +204,8 @@ impl Stages for FrameStages<'_> {
                 self.anchors(tag).add(tag.moment.frame_id, &frame.image, ocr);
             }
             let image = |frame: &Frame| frame.image.on_host(&mut Transfers::default());
-            let draw = |fonts| Ok::<_, Error>(draw(image(&frame)?.view(), &result, fonts)?.into_picture());
-            let drawn = self.fonts.as_ref().map(draw).transpose()?.flatten();
+            let draw = |fonts| draw_one(image(&frame)?.view(), &result, fonts);
+            let drawn = self.fonts.as_ref().map(draw).transpose()?;
             Ok(Looked { result, times, drawn })
         });
         match looked {

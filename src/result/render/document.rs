@@ -8,7 +8,7 @@ use super::{html, markdown, xlsx};
 use crate::error::Result;
 use crate::image::{ImageBuf, ImageView, PointI};
 use crate::result::page::PreparedPage;
-use crate::result::{PageResult, SealResult, Table, TableResult};
+use crate::result::{DetectedBox, PageResult, SealResult, Table, TableResult};
 use tiny_skia::Stroke;
 
 const CELL_LINE: Colour = [255, 0, 0];
@@ -78,6 +78,11 @@ pub fn page_files(result: &PageResult, fonts: &Fonts) -> Result<Vec<Part>> {
     files_of_tables(image, &result.tables, &mut parts)?;
     parts.push(Part::bytes(".md", markdown::page(&result.blocks)));
     Ok(parts)
+}
+
+/// The regions of a page over it, as it was read.
+pub(super) fn regions(image: ImageView<'_>, prepared: Option<&PreparedPage>, layout: &[DetectedBox], fonts: &Fonts) -> Result<ImageBuf> {
+    boxes_over(prepared.map_or(image, |page| page.picture.view()), layout, fonts)
 }
 
 /// The picture that places of a result are in, and its file if it is not `image`.

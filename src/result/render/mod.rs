@@ -24,7 +24,7 @@ pub use document::{Part, PartContent, page_files, seal_files, table_files};
 pub use ocr::draw_ocr;
 
 use super::{LabelMap, PipelineResult};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::{
     ImageBuf, ImageView, PixelFormat,
     palette::{CLASSES, palette as class_colours},
@@ -42,21 +42,6 @@ pub enum Drawing<'a> {
     Parts(Vec<Part>),
 }
 
-impl Drawing<'_> {
-    /// As one RGB picture; `None` where the result is shown in several files.
-    pub fn into_picture(self) -> Option<ImageBuf> {
-        const PALETTE: [[u8; 3]; CLASSES] = class_colours();
-        match self {
-            Self::Pixels(picture) => Some(picture),
-            Self::Classes(map) => {
-                let pixels = map.labels().iter().flat_map(|&class| PALETTE[usize::from(class)]).collect();
-                ImageBuf::new(pixels, map.size(), PixelFormat::Rgb).ok()
-            }
-            Self::Parts(_) => None,
-        }
-    }
-}
-
 /// The picture of `result`; most are drawn over `image`, the picture it was made from.
 pub fn draw<'a>(image: ImageView<'_>, result: &'a PipelineResult, fonts: &Fonts) -> Result<Drawing<'a>> {
     Ok(Drawing::Pixels(match result {
@@ -69,4 +54,23 @@ pub fn draw<'a>(image: ImageView<'_>, result: &'a PipelineResult, fonts: &Fonts)
         PipelineResult::Page(result) => return page_files(result, fonts).map(Drawing::Parts),
         PipelineResult::Tables(result) => return table_files(image, result, fonts).map(Drawing::Parts),
     }))
+}
+
+/// `result` as one RGB picture, such as a frame of a video: of results that are shown in several files the regions over the page.
+pub fn draw_one(image: ImageView<'_>, result: &PipelineResult, fonts: &Fonts) -> Result<ImageBuf> {
+    const PALETTE: [[u8; 3]; CLASSES] = class_colours();
+    match result {
+        PipelineResult::Seals(result) => return document::regions(image, result.prepared.as_ref(), &result.layout, fonts),
+        PipelineResult::Tables(result) => return document::regions(image, result.prepared.as_ref(), &result.layout, fonts),
+        PipelineResult::Page(result) => return document::regions(result.page.view(), None, &result.layout, fonts),
+        _ => {}
+    }
+    match draw(image, result, fonts)? {
+        Drawing::Pixels(picture) => Ok(picture),
+        Drawing::Classes(map) => {
+            let pixels = map.labels().iter().flat_map(|&class| PALETTE[usize::from(class)]).collect();
+            ImageBuf::new(pixels, map.size(), PixelFormat::Rgb)
+        }
+        Drawing::Parts(_) => Err(Error::internal("drawing", "a result in several files")),
+    }
 }
