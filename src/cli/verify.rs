@@ -111,8 +111,9 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
             write_text(out, &format!("\nleft out: {}\n", refused["reason"].as_str().unwrap_or_default()))?;
         }
         let ran: Vec<BackendName> =
-            backends.into_iter().filter(|name| runs().any(|run| run.ran.is_some() && run.backend == *name)).collect();
-        write_text(out, &format!("\n{good} of {} models agree on {}\n", models.len(), names(&ran)))?;
+            backends.into_iter().filter(|name| runs().any(|run| run.verdict != Verdict::Failed && run.backend == *name)).collect();
+        let on = if ran.is_empty() { String::new() } else { format!(" on {}", names(&ran)) };
+        write_text(out, &format!("\n{good} of {} models agree{on}\n", models.len()))?;
     }
     Ok(if good == models.len() { ALL_DONE } else { SOME_FAILED })
 }

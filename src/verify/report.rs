@@ -113,7 +113,9 @@ pub fn verify(selector: &Selector, backends: &[BackendName], options: &LoadOptio
     let (mut inputs, mut library) = (None, None);
     let rewrites = |backend: BackendName| backend != BackendName::PaddleInfer;
     for (backend, rewrite) in backends.iter().flat_map(|&backend| [(backend, false), (backend, true)]) {
-        if if rewrite { !rewrites(backend) } else { report.reference.is_some() } {
+        // One that has no other form runs as it is, whether or not there is a reference.
+        let is_needed = if rewrite { rewrites(backend) } else { report.reference.is_none() || !rewrites(backend) };
+        if !is_needed {
             continue;
         }
         let mut run = RunReport::of(backend, rewrite);

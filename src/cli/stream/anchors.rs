@@ -20,26 +20,32 @@ pub(super) struct Anchors(Vec<Anchor>);
 
 struct Anchor {
     frame_id: u64,
+    /// The last frame that a line of it was known in.
+    used: u64,
     image: Picture,
     lines: Vec<KnownLine>,
 }
 
 impl Anchors {
-    /// Lines that have not changed in `image`: no tile that they reach into differs by more than an eighth of `most`. The latest come first.
+    /// Lines that have not changed in `image`, frame number `frame_id`: no tile that they reach into differs by more than an eighth of `most`.
+    /// The latest come first.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device).
-    pub fn known(&self, image: &Picture, most: f32) -> Result<Vec<KnownLine>> {
+    pub fn known(&mut self, frame_id: u64, image: &Picture, most: f32) -> Result<Vec<KnownLine>> {
         let mut known = Vec::new();
-        for Anchor { image: earlier, lines, .. } in &self.0 {
-            if let Some(tiles) = tiles(earlier, image, &mut Transfers::default())? {
-                known.extend(lines.iter().filter(|line| tiles.largest_around(&line.points) <= most * PART).cloned());
+        for Anchor { image: earlier, lines, used, .. } in &mut self.0 {
+            let Some(tiles) = tiles(earlier, image, &mut Transfers::default())? else { continue };
+            let before = known.len();
+            known.extend(lines.iter().filter(|line| tiles.largest_around(&line.points) <= most * PART).cloned());
+            if known.len() > before {
+                *used = frame_id.max(*used);
             }
         }
         Ok(known)
     }
 
-    /// Remembers what was read in a frame. Where there are too many frames the one with the fewest lines goes, of several the oldest.
+    /// Remembers what was read in a frame. Where there are too many frames the one goes that was of use longest ago, of several the oldest.
     pub fn add(&mut self, frame_id: u64, image: &Picture, ocr: &OcrResult) {
         let is_own = |index: usize| ocr.rec_source.get(index) != Some(&TextSource::Earlier);
         let lines = ocr.dt_polys.iter().zip(ocr.rec_text.iter().zip(&ocr.rec_score)).enumerate().filter(|(index, _)| is_own(*index));
@@ -48,11 +54,11 @@ impl Anchors {
         if lines.is_empty() {
             return;
         }
-        self.0.push(Anchor { frame_id, image: image.clone(), lines });
+        self.0.push(Anchor { frame_id, used: frame_id, image: image.clone(), lines });
         self.0.sort_by_key(|anchor| Reverse(anchor.frame_id)); // frames are not done in their order
         if self.0.len() > MOST
-            && let Some(least) = self.0[1..].iter().map(|anchor| anchor.lines.len()).min()
-            && let Some(at) = self.0.iter().rposition(|anchor| anchor.lines.len() == least)
+            && let Some(least) = self.0[1..].iter().map(|anchor| anchor.used).min()
+            && let Some(at) = self.0.iter().rposition(|anchor| anchor.used == least)
         {
             self.0.remove(at);
         }
@@ -84,8 +90,8 @@ mod tests {
         }
     }
 
-    fn texts(anchors: &Anchors, greys: [u8; 10]) -> Vec<String> {
-        let mut known = anchors.known(&screen(greys), 8.0).expect("compared");
+    fn texts(anchors: &mut Anchors, frame_id: u64, greys: [u8; 10]) -> Vec<String> {
+        let mut known = anchors.known(frame_id, &screen(greys), 8.0).expect("compared");
         known.sort_by_key(|line| line.points[0].x);
         known.into_iter().map(|line| line.text).collect()
     }
@@ -93,24 +99,46 @@ mod tests {
     #[test]
     fn lines_are_known_as_long_as_nothing_changes_around_them() {
         let (mut anchors, mut greys) = (Anchors::default(), [100; 10]);
-        assert!(texts(&anchors, greys).is_empty());
+        assert!(texts(&mut anchors, 0, greys).is_empty());
         anchors.add(0, &screen(greys), &result(greys, &[]));
-        assert_eq!(texts(&anchors, greys), ["100"; 10]);
+        assert_eq!(texts(&mut anchors, 0, greys), ["100"; 10]);
         // By more than an eighth of what is allowed, and by no more.
         (greys[3], greys[4]) = (102, 101);
-        assert_eq!(texts(&anchors, greys), ["100"; 9]);
+        assert_eq!(texts(&mut anchors, 0, greys), ["100"; 9]);
         // One place changes with every frame: the others stay known.
         let others: Vec<usize> = (0..10).filter(|&at| at != 3).collect();
         for frame in 1..20 {
             greys[3] = 100 + 5 * frame as u8;
-            assert_eq!(texts(&anchors, greys), ["100"; 9], "{frame}");
+            assert_eq!(texts(&mut anchors, frame, greys), ["100"; 9], "{frame}");
             anchors.add(frame, &screen(greys), &result(greys, &others));
-            assert_eq!(texts(&anchors, greys).iter().filter(|text| **text == greys[3].to_string()).count(), 1, "{frame}");
+            assert_eq!(texts(&mut anchors, frame, greys).iter().filter(|text| **text == greys[3].to_string()).count(), 1, "{frame}");
         }
         assert_eq!(anchors.0.len(), MOST);
         // Most of them change, and stay: all are known from then on.
         (0..6).for_each(|at| greys[at] = 7);
         anchors.add(20, &screen(greys), &result(greys, &[6, 7, 8, 9]));
-        assert_eq!(texts(&anchors, greys), [["7"; 6].as_slice(), &["100"; 4]].concat());
+        assert_eq!(texts(&mut anchors, 21, greys), [["7"; 6].as_slice(), &["100"; 4]].concat());
+    }
+
+    /// Slides that are gone give way to the one that is shown, however little is on that.
+    #[test]
+    fn what_is_of_use_stays() {
+        let mut anchors = Anchors::default();
+        for frame in 0..4u8 {
+            let page = [50 + 20 * frame; 10];
+            anchors.add(u64::from(frame), &screen(page), &result(page, &[]));
+        }
+        let (mut slide, few) = ([200; 10], |taken: &[usize]| {
+            let mut few = result([200; 10], taken);
+            (few.dt_polys.truncate(3), few.rec_text.truncate(3), few.rec_score.truncate(3), few.rec_source.truncate(3));
+            few
+        });
+        anchors.add(4, &screen(slide), &few(&[]));
+        for frame in 5..40 {
+            slide[2] = (7 * frame % 90) as u8;
+            let known = anchors.known(frame, &screen(slide), 8.0).expect("compared");
+            assert_eq!(known.iter().filter(|line| line.text == "200").count(), 2, "{frame}");
+            anchors.add(frame, &screen(slide), &few(&[0, 1]));
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `anchors` remembers lines of text, `decoding` says who decodes, `inputs` turns what was named into feeds,
-//! `stages` is the work on a frame, `line` what is written about it, `webhook` sends that on, `record` the videos of drawn
+//! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `anchors` remembers lines of text, `decoding` says who decodes,
+//! `inputs` turns what was named into feeds, `stages` is the work on a frame, `line` what is written about it, `webhook` sends that on, `record` the videos of drawn
 //! frames, `trace` where the time went, `progress` the figures meanwhile.
 
 mod anchors;
@@ -74,8 +74,8 @@ pub struct StreamArgs {
     /// Folder for every frame that is looked at with its result drawn in: DIR/STREAM/frame_NNNNNNNN.jpg
     #[arg(long, value_name = "DIR")]
     save_frames: Option<PathBuf>,
-    /// Video of every stream with its results drawn in, of document pipelines with the regions of pages: a file (.mp4, .mov, .mkv) for one stream, or DIR/STREAM.mp4. Frames keep
-    /// their times; where their size changes, a further file begins
+    /// Video of every stream with its results drawn in, of document pipelines with the regions of pages: a file (.mp4, .mov, .mkv) for one
+    /// stream, or DIR/STREAM.mp4. Frames keep their times; where their size changes, a further file begins
     #[arg(long, value_name = "FILE|DIR")]
     save_video: Option<PathBuf>,
     /// Address that every result line is posted to as well (application/x-ndjson, several lines a request where they wait). What is not

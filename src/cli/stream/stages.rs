@@ -178,7 +178,7 @@ impl Stages for FrameStages<'_> {
         match same {
             Some(earlier) => Err(Output::SameAs(self.name_of(tag, &frame), earlier)),
             None => {
-                let known = self.anchors(tag).known(&frame.image, most);
+                let known = self.anchors(tag).known(tag.moment.frame_id, &frame.image, most);
                 let known = known.map_err(|error| Output::Failed(self.name_of(tag, &frame), error))?;
                 Ok(Frame { known: Some(known.into()), ..frame })
             }
