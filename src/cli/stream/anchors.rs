@@ -130,7 +130,10 @@ mod tests {
         }
         let (mut slide, few) = ([200; 10], |taken: &[usize]| {
             let mut few = result([200; 10], taken);
-            (few.dt_polys.truncate(3), few.rec_text.truncate(3), few.rec_score.truncate(3), few.rec_source.truncate(3));
+            few.dt_polys.truncate(3);
+            few.rec_text.truncate(3);
+            few.rec_score.truncate(3);
+            few.rec_source.truncate(3);
             few
         });
         anchors.add(4, &screen(slide), &few(&[]));
