@@ -25,7 +25,7 @@ pub struct Counts {
     pub affine_after_conv: usize,
     /// Scales and shifts taken into the convolution after them.
     pub affine_before_conv: usize,
-    /// Scales and shifts before a padded convolution made a convolution of one channel each.
+    /// Scales and shifts that no convolution takes in made a convolution of one channel each.
     pub channel_affine: usize,
     /// `x + x * gate` made `x * (1 + gate)`.
     pub gated_residual: usize,

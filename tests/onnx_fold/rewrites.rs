@@ -147,6 +147,38 @@ fn each_conv_looks_through_the_affine_chain_it_can_take_in() {
     b.expect(Counts { affine_before_conv: 1, channel_affine: 1, ..Counts::default() }, "Relu Conv Conv Conv Add");
 }
 
+/// PP-LCNetV3's learnable affine between an activation and what follows it: a gate, or a pooling.
+#[test]
+fn affine_chain_before_a_gate_becomes_a_convolution() {
+    let mut b = Builder::new("affine before a gate", &[2, 4, 6, 8], 4);
+    b.weight("w", &[16, 4, 1, 1]).weight("s", &[1]).weight("t", &[1]).weight("w1", &[4, 16, 1, 1]).weight("w2", &[16, 4, 1, 1]);
+    b.node("Conv x,w", "1", &[]).node("Relu 1", "2", &[]).node("Mul s,2", "3", &[]).node("Add 3,t", "4", &[]);
+    b.node("GlobalAveragePool 4", "5", &[]).node("Conv 5,w1", "6", &[]).node("Relu 6", "7", &[]).node("Conv 7,w2", "8", &[]);
+    b.node("HardSigmoid 8", "9", &[]).node("Mul 4,9", "y", &[]);
+    let counts = Counts { channel_affine: 1, ..Counts::default() };
+    b.expect(counts, "Conv Relu Conv GlobalAveragePool Conv Relu Conv HardSigmoid Mul");
+
+    let mut b = Builder::new("affine before a pooling", &[1, 16, 6, 8], 4);
+    b.weight("w", &[16, 1, 3, 3]).weight("s", &[1]).weight("t", &[16, 1, 1]);
+    b.node("Conv x,w", "1", &[("group", &[16]), SAME]).node("Relu 1", "2", &[]).node("Mul s,2", "3", &[]).node("Add 3,t", "4", &[]);
+    b.node("AveragePool 4", "y", &[("kernel_shape", &[3, 2]), ("strides", &[3, 2])]);
+    b.expect(counts, "Conv Relu Conv AveragePool");
+}
+
+/// One step is one pass as it is, and a chain of no convolution is in no blocked layout.
+#[test]
+fn a_lone_step_before_a_gate_and_a_chain_without_a_convolution_stay() {
+    let mut b = Builder::new("one step", &[1, 16, 6, 8], 4);
+    b.weight("w", &[16, 16, 1, 1]).weight("s", &[1]).node("Conv x,w", "1", &[]).node("Relu 1", "2", &[]).node("Mul s,2", "3", &[]);
+    b.node("GlobalAveragePool 3", "y", &[]);
+    b.expect(Counts::default(), "Conv Relu Mul GlobalAveragePool");
+
+    let mut b = Builder::new("no convolution", &[1, 16, 6, 8], 4);
+    b.weight("s", &[1]).weight("t", &[1]).node("Transpose x", "1", &[("perm", &[0, 1, 3, 2])]).node("Mul s,1", "2", &[]);
+    b.node("Add 2,t", "y", &[]);
+    b.expect(Counts::default(), "Transpose Mul Add");
+}
+
 #[test]
 fn channel_affine_needs_whole_blocks() {
     let mut b = Builder::new("part of a block", &[1, 12, 6, 7], 4);

@@ -96,7 +96,7 @@ pub(super) fn step(graph: &Graph, id: NodeId, rank: usize, channels: usize) -> O
         };
         graph.op(id, node.op_type())?;
         // One channel that meets a value for each of many becomes many.
-        if ends_gelu(graph, data) || !is_one && known_channels(graph, data, rank, LOOK_BACK) != Some(channels) {
+        if ends_gelu(graph, data) || !is_one && known_channels(graph, data, rank) != Some(channels) {
             return None;
         }
         (data, map)
@@ -109,7 +109,11 @@ pub(super) fn step(graph: &Graph, id: NodeId, rank: usize, channels: usize) -> O
 const LOOK_BACK: usize = 8;
 
 /// Channels of a value of `rank` dimensions, where the nodes that make it tell.
-fn known_channels(graph: &Graph, value: &str, rank: usize, look_back: usize) -> Option<usize> {
+pub(super) fn known_channels(graph: &Graph, value: &str, rank: usize) -> Option<usize> {
+    channels_within(graph, value, rank, LOOK_BACK)
+}
+
+fn channels_within(graph: &Graph, value: &str, rank: usize, look_back: usize) -> Option<usize> {
     let Some(id) = graph.maker(value) else {
         let dims = graph.input_dims(value).filter(|dims| dims.len() == rank)?;
         return usize::try_from(dims.get(1).copied()??).ok();
@@ -118,7 +122,7 @@ fn known_channels(graph: &Graph, value: &str, rank: usize, look_back: usize) -> 
         return (conv.rank() == rank).then(|| conv.channels_out());
     }
     let node = graph.node(id).filter(|_| look_back > 0)?;
-    let of = |name: &String| known_channels(graph, name, rank, look_back - 1);
+    let of = |name: &String| channels_within(graph, name, rank, look_back - 1);
     match node.op_type() {
         "BatchNormalization" => Some(graph.floats(node.input.get(1)?)?.1.len()),
         "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "Erf" | "MaxPool" | "AveragePool"

@@ -1,6 +1,11 @@
 //! Networks on a GPU by ONNX Runtime's CUDA provider: inputs and outputs are bound where they lie, and the library works in the
 //! stream of its session, in order with the operations around it. A provider that does not load is an error; the processor is
 //! never taken in its place. Not run on hardware yet.
+//!
+//! Runs are not recorded as CUDA graphs, as those of TensorRT are. The provider's own recording (`enable_cuda_graph`) forbids
+//! every thread of the process what is unsafe while one records (`cudaStreamCaptureModeGlobal`), keeps a graph for each thread,
+//! waits for the stream after each launch, and ends the process where a recording fails; recording its runs from outside ends the
+//! process in 1.31 (microsoft/onnxruntime, pull request 32081: an allocation of pinned memory is freed within the run).
 
 mod ffi;
 
