@@ -58,7 +58,7 @@ fn two_streams_keep_their_order_and_a_fault_of_one_stays_its_own() {
         (&first["rec_text"], &0.into(), Some(40.0))
     );
     assert!(frames.join("1/frame_00000000.jpg").is_file() && frames.join("0/frame_00000001.jpg").is_file());
-    assert!(stderr.contains("latency p50") && stderr.contains("queues 0+0 | 0 | 0"), "{stderr}");
+    assert!(stderr.contains("latency p50") && stderr.contains("waiting 0+0, decoded 0, to finish 0"), "{stderr}");
 }
 
 /// A page on which a mark blinks, and in the last picture there is a speck on a line.

@@ -230,9 +230,9 @@ pub const PROFILES: usize = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineBuild {
-    /// While requests run on another backend, which the engine then replaces.
+    /// While the pipeline runs on another backend, which the engine then replaces.
     Background,
-    /// Before the first request.
+    /// First, then the pipeline runs.
     #[default]
     Blocking,
     /// Not at all: the engine is there, or it is an error.

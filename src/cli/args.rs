@@ -31,8 +31,8 @@ Examples:
   hpinfer --pipeline OCR --input scans/ --save-path output --threads 8
   find . -name '*.jpg' | hpinfer --pipeline ./OCR.yaml --input - > results.jsonl
 
-Exit status: 0 all inputs done, 1 some inputs failed, 2 nothing ran (usage, configuration, missing parts); 130 and 143
-in shells: ended by SIGINT, SIGTERM once what was under way was done.";
+Exit status: 0 all inputs done, 1 some inputs failed, 2 nothing ran (usage, configuration, missing parts). In shells \
+130 and 143: ended by SIGINT and SIGTERM, once what was under way was done.";
 
 /// Runs PaddleX vision and document pipelines at the speed of the hardware.
 #[derive(Debug, Parser)]
@@ -195,10 +195,10 @@ impl From<SchemaArg> for Schema {
 /// How lines of unlike width share a recognition run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum PaddingArg {
-    /// They do not.
+    /// Lines of one width share a run; nothing is padded.
     #[default]
     Own,
-    /// Padded to the widest.
+    /// Every line is padded to the widest of its run, as in PaddleX 3.x.
     Widest,
 }
 
@@ -224,12 +224,12 @@ pub(super) fn one_or_more() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=MOST)
 }
 
-/// What the score of a box is the mean of.
+/// Where the probabilities of a text box are averaged for its score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum ScoreModeArg {
-    /// Its rectangle.
+    /// Over its rectangle, as the reference does.
     Fast,
-    /// Its contour.
+    /// Over the outline of the text, which finds thin tilted lines that the other loses.
     Slow,
 }
 
@@ -248,8 +248,7 @@ pub struct EngineArgs {
     /// {"cpu_num_threads": 4}}; wins over the pipeline file, --backend and --threads win over it
     #[arg(long, value_name = "JSON")]
     pub hpi_config: Option<String>,
-    /// When TensorRT engines that are not there yet are built. blocking: first, then the pipeline runs. background: the pipeline
-    /// runs on onnx_runtime until they are. never: it is an error [default: background for streams, blocking for the rest]
+    /// When TensorRT engines that are not there yet are built [default: background for streams, blocking for the rest]
     #[arg(long, value_name = "WHEN")]
     pub engine_build: Option<EngineBuild>,
     /// Recognition in bfloat16 where the processor has it and gains by it, on narrow line inputs: texts may differ slightly
@@ -267,21 +266,24 @@ pub struct EngineArgs {
     /// Score that an object needs to exceed, 0 to 1 [default: the pipeline file's, else the model's]
     #[arg(long, value_name = "SCORE")]
     pub threshold: Option<f32>,
-    /// Layout model of a document pipeline: a name or a model folder; `none` takes every picture for one seal [default: the
-    /// pipeline file's]
+    /// Layout model of a document pipeline: a name or a model folder; of seal_recognition `none` takes every picture for one seal
+    /// [default: the pipeline file's]
     #[arg(long, value_name = "MODEL")]
     pub layout_model: Option<String>,
     /// Table structure model: a name or a model folder; of PP-ChatOCRv3-doc `none` reads tables as other text [default: the
     /// pipeline file's]
     #[arg(long, value_name = "MODEL")]
     pub table_model: Option<String>,
-    /// Detection model for the seals of a page: a name or a model folder; `none` reads them as other text
+    /// Detection model for the seals of a page: a name or a model folder; of PP-ChatOCRv3-doc `none` reads them as other text
+    /// [default: the pipeline file's]
     #[arg(long, value_name = "MODEL")]
     pub seal_text_det_model: Option<String>,
     /// Model that finds how a page is turned: a name or a model folder; `none` leaves pages as they are
+    /// [default: the pipeline file's; those that come with this program have none]
     #[arg(long, value_name = "MODEL")]
     pub doc_image_ori_cls_model: Option<String>,
     /// Model that makes photographs of pages flat: a name or a model folder; `none` leaves pages as they are
+    /// [default: the pipeline file's; those that come with this program have none]
     #[arg(long, value_name = "MODEL")]
     pub doc_image_unwarp_model: Option<String>,
     /// Text detection model: a name or a model folder [default: the pipeline file's]
@@ -293,12 +295,11 @@ pub struct EngineArgs {
     /// Lines that share a recognition run; results do not depend on it unless --text-rec-padding says so
     #[arg(long, value_name = "N", value_parser = counted())]
     pub text_rec_batch_size: Option<usize>,
-    /// own: only lines of one width share a run. widest: as PaddleX 3.x, lines are padded to the widest of 6
-    /// neighbours in aspect ratio (or of --text-rec-batch-size), which changes some texts
+    /// How lines of unlike width share a recognition run: not at all, or 6 neighbours in aspect ratio (or --text-rec-batch-size)
+    /// padded, which changes some texts
     #[arg(long, value_name = "RULE", default_value = "own")]
     pub text_rec_padding: PaddingArg,
-    /// What the score of a box is the mean of: fast, its rectangle, as the reference has it; slow, the text itself,
-    /// which finds thin tilted lines that fast loses [default: the pipeline file's, else the model's]
+    /// Where the probabilities of a text box are averaged for its score [default: the pipeline file's, else the model's]
     #[arg(long, value_name = "MODE")]
     pub text_det_score_mode: Option<ScoreModeArg>,
     /// Side limit of the detector's input, in pixels; this and the next five win over the pipeline file, and that over the model

@@ -138,12 +138,14 @@ fn tensorrt() -> Finding {
 /// Paddle's own libraries: nothing is wrong while no model needs them.
 fn paddle(part: PaddlePart, cache: &Cache) -> Finding {
     let (name, version) = (part.name(), part.version());
-    let found = match part.locate(cache) {
-        Ok(Some(found)) => format!("{version}, {}", found.module.display()),
-        Ok(None) => format!("not in the cache; {version} is installed when a model needs it, or by `hpinfer runtime install {name}`"),
-        Err(e) => format!("cannot be had here: {e}"),
+    let (ok, found) = match part.locate(cache) {
+        Ok(Some(found)) => (true, format!("{version}, {}", found.module.display())),
+        Ok(None) => {
+            (true, format!("not in the cache; {version} is installed when a model needs it, or by `hpinfer runtime install {name}`"))
+        }
+        Err(e) => (false, format!("cannot be had here: {e}")),
     };
-    Finding { topic: "library", name: name.into(), ok: true, found, next_step: None }
+    Finding { topic: "library", name: name.into(), ok, found, next_step: None }
 }
 
 fn occupied(cache: &Cache) -> String {

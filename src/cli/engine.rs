@@ -51,12 +51,13 @@ pub enum EngineCommand {
         engine: String,
     },
     /// Remove engines
+    #[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
     Clear {
         /// Files, or starts of their names; or --all
-        #[arg(required_unless_present = "all")]
+        #[arg(group = "which")]
         engines: Vec<String>,
         /// Remove every engine of the user's cache
-        #[arg(long)]
+        #[arg(long, group = "which")]
         all: bool,
     },
     /// Copy an engine to a file, for another machine that it runs on: the same GPU and TensorRT, or what it was built for besides
@@ -90,12 +91,13 @@ pub enum EngineCommand {
 
 /// `hpinfer engine build`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("models").required(true).multiple(true))]
 pub struct BuildArgs {
     /// Models: names, or folders with inference.onnx and inference.yml
-    #[arg(long, value_name = "MODEL", required_unless_present = "pipeline")]
+    #[arg(long, value_name = "MODEL", group = "models")]
     model: Vec<String>,
     /// All models of a pipeline: its name, or a pipeline file, whose shapes and precision count
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", group = "models")]
     pipeline: Option<String>,
     /// Number of the GPU
     #[arg(long, value_name = "gpu:N", default_value = "gpu:0")]

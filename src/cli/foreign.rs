@@ -61,6 +61,9 @@ pub fn explained(error: Error) -> Error {
             let what = if kind == ContextKind::InvalidArg { "flag" } else { "subcommand" };
             Error::raw(error.kind(), format!("`{typed}` is no {what} of hpinfer: {instead}\n"))
         }
+        None if kind == ContextKind::InvalidSubcommand && std::path::Path::new(typed).exists() => {
+            Error::raw(error.kind(), format!("`{typed}` is no subcommand of hpinfer: give inputs by --input, and say --pipeline NAME\n"))
+        }
         None => error,
     }
 }
@@ -78,6 +81,7 @@ mod tests {
             (&["hpinfer", "--engine=onnxruntime"], "--backend names"),
             (&["hpinfer", "--precision", "fp16"], "--hpi-config"),
             (&["hpinfer", "ocr", "-i", "a.png"], "hpinfer --pipeline OCR"),
+            (&["hpinfer", env!("CARGO_MANIFEST_DIR")], "--input"),
         ] {
             let message = explain(typed);
             assert!(message.contains(meant) && !message.contains("similar"), "{message}");

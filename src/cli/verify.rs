@@ -22,12 +22,13 @@ use std::time::SystemTime;
 
 /// `hpinfer verify`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("models").required(true))]
 pub struct VerifyArgs {
     /// Models to verify: names or model folders
-    #[arg(long, value_name = "NAME|FOLDER", num_args = 1.., required_unless_present = "all")]
+    #[arg(long, value_name = "NAME|FOLDER", num_args = 1.., group = "models")]
     model: Vec<String>,
     /// Every model known by name that can be had
-    #[arg(long, conflicts_with = "model")]
+    #[arg(long, group = "models")]
     all: bool,
     /// Backends to run; the first that does, on the graph as it is, is the reference [default: Paddle Inference where it is installed and
     /// the model is in its form, ONNX Runtime, OpenVINO; on a GPU ONNX Runtime, and TensorRT where it is installed]

@@ -61,8 +61,7 @@ pub(super) fn install(cache: &Cache, model: &Known, url: &str, target: &Path) ->
     let download = Download {
         what: format!("model {}", model.name),
         next_step: format!(
-            "run `hpinfer model pull {}`, or fetch it elsewhere and unpack it to {}, or name a model folder",
-            model.name,
+            "try again with a network (HPINFER_MODEL_URL names a mirror), or fetch it elsewhere and unpack it to {}, or name a model folder",
             target.display()
         ),
         url,

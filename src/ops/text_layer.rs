@@ -43,11 +43,15 @@ pub fn lines(glyphs: &[Glyph]) -> Vec<TextLine> {
     lines
 }
 
-/// The text inside `outline`, when that is one line, readable, and as long as the outline: what a detector of text found there
-/// is then this text and nothing else.
+/// The text inside `outline`, when that is one line, readable, as long as the outline, and cut within no word: what a detector
+/// of text found there is then this text and nothing else.
 pub fn within(glyphs: &[Glyph], outline: &[PointI]) -> Option<String> {
-    let inside: Vec<Glyph> = glyphs.iter().filter(|glyph| !is_blank(&glyph.text) && contains(outline, glyph.middle())).cloned().collect();
+    let shown = glyphs.iter().filter(|glyph| !is_blank(&glyph.text)).cloned();
+    let (inside, outside): (Vec<Glyph>, Vec<Glyph>) = shown.partition(|glyph| contains(outline, glyph.middle()));
     let [row] = &rows(&inside)[..] else { return None };
+    if outside.iter().any(|glyph| row.goes_on_with(glyph)) {
+        return None;
+    }
     let corners = outline.iter().map(|p| row.axes.place(p.to_f()));
     let (along, across) = corners.fold((Span::NONE, Span::NONE), |(along, across), p| (along.with(p.x), across.with(p.y)));
     let (glyphs, height) = (row.extent(), across.length().min(along.length()));
@@ -84,6 +88,12 @@ struct Axes {
 impl Axes {
     fn place(self, p: PointF) -> PointF {
         PointF::new(p.x * self.cos + p.y * self.sin, p.y * self.cos - p.x * self.sin)
+    }
+
+    fn placed(self, glyph: &Glyph) -> Placed<'_> {
+        let corners = glyph.quad.iter().map(|p| self.place(*p));
+        let (along, across) = corners.fold((Span::NONE, Span::NONE), |(along, across), p| (along.with(p.x), across.with(p.y)));
+        Placed { text: &glyph.text, along, across }
     }
 
     fn pixel(self, along: f32, across: f32) -> PointI {
@@ -161,15 +171,7 @@ fn rows_of_direction(glyphs: Vec<&Glyph>) -> Vec<Row<'_>> {
     });
     let length = x.hypot(y).max(f32::MIN_POSITIVE);
     let axes = Axes { cos: x / length, sin: y / length };
-    let placed = |glyph: &'_ Glyph| {
-        let corners = glyph.quad.map(|p| axes.place(p));
-        corners.iter().fold((Span::NONE, Span::NONE), |(along, across), p| (along.with(p.x), across.with(p.y)))
-    };
-    let mut placed: Vec<Placed> = glyphs
-        .into_iter()
-        .map(|glyph| (glyph, placed(glyph)))
-        .map(|(g, (along, across))| Placed { text: &g.text, along, across })
-        .collect();
+    let mut placed: Vec<Placed> = glyphs.into_iter().map(|glyph| axes.placed(glyph)).collect();
     placed.sort_by(|a, b| a.across.middle().total_cmp(&b.across.middle()));
     let mut rows: Vec<Row> = Vec::new();
     for glyph in placed {
@@ -191,6 +193,13 @@ impl<'a> Row<'a> {
         let heights = (glyph.across.length(), self.glyphs.first().map_or(0.0, |first| first.across.length()));
         let (low, high) = (heights.0.min(heights.1), heights.0.max(heights.1));
         high <= SAME_HEIGHT * low && (glyph.across.middle() - self.middle).abs() <= SAME_ROW * high
+    }
+
+    /// Whether `glyph`, which is none of its own, belongs to its first or last word.
+    fn goes_on_with(&self, glyph: &Glyph) -> bool {
+        let (glyph, span) = (self.axes.placed(glyph), self.extent().0);
+        let gap = (glyph.along.from - span.to).max(span.from - glyph.along.to);
+        self.takes(&glyph) && gap < SPACE_GAP.0 * glyph.across.length()
     }
 
     fn add(&mut self, glyph: Placed<'a>) {
@@ -302,5 +311,7 @@ mod tests {
         let outline = [(500, 500), (530, 500), (530, 520), (500, 520)].map(|(x, y)| PointI::new(x, y));
         assert_eq!(within(&written("abc", 0.0), &outline).as_deref(), Some("abc"));
         assert_eq!(within(&glyphs, &outline), None, "control characters are no text that people read");
+        assert_eq!(within(&written("abcd", 0.0), &outline), None, "the found line ends within a word");
+        assert_eq!(within(&written("abc de", 0.0), &outline).as_deref(), Some("abc"), "the next word may be another line");
     }
 }

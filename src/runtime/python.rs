@@ -53,7 +53,7 @@ impl Python {
             }
             None => format!("`{}` is not there, is no CPython 3, or does not answer", cache.python().display()),
         };
-        let next_step = format!("install Python {} and set HPINFER_PYTHON to its program", list(wanted));
+        let next_step = format!("install one of Python {} and set HPINFER_PYTHON to its program", list(wanted));
         Err(Error::missing(format!("a Python for {what}"), reason, next_step))
     }
 }

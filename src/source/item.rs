@@ -139,5 +139,5 @@ pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Reason> {
 }
 
 pub(super) fn too_large(bytes: u64, limit: u64) -> String {
-    format!("{bytes} bytes or more, the limit is {limit} (raise the file size limit to read it)")
+    format!("{bytes} bytes or more, the limit is {limit} (raise --max-file-size to read it)")
 }

@@ -58,7 +58,7 @@ fn document(item: &InputItem, bytes: Vec<u8>, options: &SourceOptions) -> Result
     match ranges.indices(count).count() {
         0 => return Err(format!("the document has {count} pages, none of them among {ranges}").into()),
         chosen if chosen as u64 > u64::from(most) => {
-            return Err(format!("{chosen} pages, the limit is {most} (choose fewer with --pages, or raise the page limit)").into());
+            return Err(format!("{chosen} pages, the limit is {most} (choose fewer with --pages, or raise --max-pages)").into());
         }
         _ => {}
     }

@@ -25,7 +25,7 @@ fn pages_have_the_same_options_and_keys_by_themselves_and_as_a_stream() {
         assert!(
             lines[0]["error"]["message"]
                 .as_str()
-                .is_some_and(|m| m.ends_with("page 1: not rendered within 1 s (raise the time limit to wait longer)"))
+                .is_some_and(|m| m.ends_with("page 1: not rendered within 1 s (raise --page-timeout to wait longer)"))
         );
         assert!(lines[1]["rec_text"].is_array(), "{stdout}");
         assert_eq!(stderr.matches("doc.pdf: the document has 2 pages, none of them among 9,12-").count(), 1, "{stderr}");

@@ -112,7 +112,7 @@ pub struct StreamArgs {
     #[arg(long, value_name = "N", env = "HPINFER_THREADS", value_parser = counted())]
     threads: Option<usize>,
     /// Font for the texts in saved frames and videos [default: the system's, else one is installed]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "PADDLE_PDX_LOCAL_FONT_FILE_PATH")]
     font: Option<PathBuf>,
     /// Key names of results
     #[arg(long, value_name = "VERSION", default_value = "3.0-beta1")]

@@ -40,7 +40,8 @@ fn figures(gauges: &Gauges, frames: u64, time: Duration, latency: &Histogram) ->
     let totals = gauges.totals();
     let ms = |percent| latency.percentile(percent).map_or("-".into(), |d| format!("{:.1} ms", d.as_secs_f64() * 1e3));
     let waiting: Vec<usize> = gauges.streams.iter().map(|stream| stream.queued.load(Relaxed)).collect();
-    let queues = format!("queues {} | {} | {}", of_streams(&waiting), gauges.ready.load(Relaxed), gauges.done.load(Relaxed));
+    let (decoded, to_finish) = (gauges.ready.load(Relaxed), gauges.done.load(Relaxed));
+    let queues = format!("waiting {}, decoded {decoded}, to finish {to_finish}", of_streams(&waiting));
     let decoders = gauges.decoders.load(Relaxed);
     let mut text =
         format!("{:.1} fps, latency p50 {} p99 {}, {queues}, decoders {decoders}", frames as f64 / time.as_secs_f64(), ms(50.0), ms(99.0));
@@ -88,6 +89,6 @@ mod tests {
         gauges.ready.store(2, Relaxed);
         gauges.decoders.store(1, Relaxed);
         let text = figures(&gauges, 5, Duration::from_secs(2), &gauges.latency());
-        assert_eq!(text, "2.5 fps, latency p50 - p99 -, queues 0+3 | 2 | 0, decoders 1");
+        assert_eq!(text, "2.5 fps, latency p50 - p99 -, waiting 0+3, decoded 2, to finish 0, decoders 1");
     }
 }

@@ -164,7 +164,7 @@ impl FileFormat {
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Self::Tiff,
             [b'B', b'M', ..] => Self::Bmp,
             bytes if has_pdf_header(bytes) => return Err("a PDF document has pages, it is no picture (open it as a source)".into()),
-            _ => return Err("not a picture in JPEG, PNG, BMP, WebP or TIFF form, nor a PDF document (judged by its first bytes)".into()),
+            _ => return Err("not a picture in JPEG, PNG, BMP, WebP or TIFF form, nor a PDF document (judged by its first bytes); videos are for `hpinfer stream`".into()),
         })
     }
 
@@ -195,7 +195,7 @@ fn checked_size(width: u32, height: u32, limits: &Limits) -> Result<Size, Reason
         0 => Err(format!("a picture of {size} pixels")),
         // The second bound keeps byte counts of four samples per pixel inside 2^62.
         area if area > limits.max_pixels || area > 1 << 60 => {
-            Err(format!("{size} is {area} pixels, the limit is {} (raise the pixel limit to read it)", limits.max_pixels))
+            Err(format!("{size} is {area} pixels, the limit is {} (raise --max-pixels to read it)", limits.max_pixels))
         }
         _ => Ok(size),
     }

@@ -261,7 +261,7 @@ fn size_in_pixels(width: f64, height: f64, setup: &Setup) -> Result<Size, String
     let pixels = width * height;
     let told = format!("{width:.0}x{height:.0} at {} dpi", setup.dpi);
     if pixels > setup.max_pixels as f64 {
-        return Err(format!("{told} is {pixels:.0} pixels, the limit is {} (lower the dpi, or raise the pixel limit)", setup.max_pixels));
+        return Err(format!("{told} is {pixels:.0} pixels, the limit is {} (lower --dpi, or raise --max-pixels)", setup.max_pixels));
     }
     // The renderer counts pixels of a side in 16 bits.
     if width.max(height) > f64::from(u16::MAX) {
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(size(1190.55, 1683.78), Ok(Size::new(1191, 1684)));
         assert_eq!(size(1224.0005, 0.2), Ok(Size::new(1224, 1)));
         for (width, height) in [(4000.0, 4000.0), (f64::INFINITY, 1.0), (70_000.0, 10.0), (1e300, 1e300)] {
-            assert!(size(width, height).unwrap_err().contains("lower the dpi"));
+            assert!(size(width, height).unwrap_err().contains("lower --dpi"));
         }
         assert!(size(f64::NAN, f64::NAN).is_ok_and(|s| s == Size::new(1, 1)));
     }

@@ -77,7 +77,7 @@ impl Worker {
     pub fn wait(&mut self, time: Duration) -> Result<Answer, Reason> {
         self.answers.recv_timeout(time).map_err(|error| match error {
             RecvTimeoutError::Timeout => {
-                format!("not rendered within {} s (raise the time limit to wait longer)", time.as_secs_f64()).into()
+                format!("not rendered within {} s (raise --page-timeout to wait longer)", time.as_secs_f64()).into()
             }
             RecvTimeoutError::Disconnected => "the renderer broke down over it; the file is damaged, or needs too much memory".into(),
         })
