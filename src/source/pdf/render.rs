@@ -265,7 +265,7 @@ fn size_in_pixels(width: f64, height: f64, setup: &Setup) -> Result<Size, String
     }
     // The renderer counts pixels of a side in 16 bits.
     if width.max(height) > f64::from(u16::MAX) {
-        return Err(format!("{told} has a side of more than {} pixels (lower the dpi)", u16::MAX));
+        return Err(format!("{told} has a side of more than {} pixels (lower --dpi)", u16::MAX));
     }
     Ok(Size::new(width as u32, height as u32))
 }
