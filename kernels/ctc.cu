@@ -10,10 +10,10 @@ enum { THREADS = 256, BLANK = 0 };
 struct Args {
     const f32* scores;
     u32* best;       // [sequences, steps]: class of the largest score
-    f32* value;      // [sequences, steps]: that score, later its probability
+    f32* value;      // [sequences, steps]: that score, of logits its probability where it is no blank
     u32* out;        // per sequence: kept classes, bits of the score, the classes
     i32 sequences, steps, classes;
-    i32 padding;
+    i32 logits;      // 1: scores are logits
 };
 static_assert(sizeof(Args) == 48, "Args in src/ops/ctc/cuda.rs");
 
@@ -48,7 +48,7 @@ FN f32 exp_negative(f32 x) {
 
 }  // namespace ctc
 
-/// The best class of one step per block.
+/// The best class of one step per block, and its probability while the step is in the cache.
 KERNEL(ctc::THREADS) ctc_best(const ctc::Args args) {
     __shared__ ctc::Best found[32];
     const f32* row = args.scores + (i64)blockIdx.x * args.classes;
@@ -67,28 +67,21 @@ KERNEL(ctc::THREADS) ctc_best(const ctc::Args args) {
         found[warp_of_block()] = best;
     }
     __syncthreads();
-    if (threadIdx.x == 0) {
-        for (i32 w = 1; w < warps_of_block(); w++) {
-            ctc::take_better(best, found[w].value, found[w].class_);
+    best = found[0];
+    for (i32 w = 1; w < warps_of_block(); w++) {
+        ctc::take_better(best, found[w].value, found[w].class_);
+    }
+    f32 value = best.value;
+    if (args.logits && best.class_ != ctc::BLANK) {
+        f32 sum = 0.0f;
+        for (i32 i = threadIdx.x; i < args.classes; i += ctc::THREADS) {
+            sum += ctc::exp_negative(row[i] - value);
         }
-        args.best[blockIdx.x] = best.class_;
-        args.value[blockIdx.x] = best.value;
+        value = (f32)(1.0 / most_of(block_sum((f64)sum), 1.0));
     }
-}
-
-/// Turns the best logit of one kept step per block into its probability.
-KERNEL(ctc::THREADS) ctc_softmax(const ctc::Args args) {
-    if (!ctc::kept(args, blockIdx.x)) {
-        return;
-    }
-    const f32* row = args.scores + (i64)blockIdx.x * args.classes;
-    f32 largest = args.value[blockIdx.x], sum = 0.0f;
-    for (i32 i = threadIdx.x; i < args.classes; i += ctc::THREADS) {
-        sum += ctc::exp_negative(row[i] - largest);
-    }
-    f64 all = block_sum((f64)sum);
     if (threadIdx.x == 0) {
-        args.value[blockIdx.x] = (f32)(1.0 / most_of(all, 1.0));
+        args.best[blockIdx.x] = best.class_;
+        args.value[blockIdx.x] = value;
     }
 }
 

@@ -109,6 +109,17 @@ KERNEL(db::THREADS) db_threshold(const db::Args args) {
         u32* plane = args.undilated ? args.undilated : args.bits;
         plane[(i64)blockIdx.y * args.rows * args.words + word] = bits;
     }
+    // What later launches count in; a plane has more pixels than rows.
+    if (at < args.rows) {
+        args.row_roots[(i64)blockIdx.y * args.rows + at] = 0;
+    }
+    if (at == 0) {
+        args.totals[blockIdx.y] = 0;
+        args.kept[blockIdx.y] = 0;
+        if (blockIdx.y == 0) {
+            args.out[0] = 0;
+        }
+    }
 }
 
 /// A pixel becomes the greatest of itself and its neighbours to the left, above and above left.
@@ -128,7 +139,8 @@ KERNEL(db::THREADS) db_dilate(const db::Args args) {
     args.bits[(i64)blockIdx.y * args.rows * args.words + w.row * args.words + w.column] = bits;
 }
 
-/// Every run is its own set; one that goes on from the word before belongs to that one's.
+/// Every run is its own set; one that goes on from words before belongs to the first of them, and the frame on the left to pixel 0,
+/// as it will in the end: what is left to db_merge is one way to memory after the other.
 KERNEL(db::THREADS) db_label(const db::Args args) {
     db::Word w(args, args.bits);
     if (!w.inside) {
@@ -139,12 +151,16 @@ KERNEL(db::THREADS) db_label(const db::Args args) {
         i32 at = w.index(0, 0, db::lowest(rest));
         w.labels[at] = at;
     }
-    if (w.column > 0) {
-        u32 before = w.at(0, -1, 0);
-        if ((before >> 31) == (here & 1)) {
-            w.labels[w.index(0, 0, 0)] = w.index(0, -1, db::start_of(before, 31));
+    i32 right = 0, bit = 0;
+    while (w.column + right > 0 && bit == 0) {
+        u32 before = w.at(0, right - 1, 0);
+        if ((before >> 31) != (here & 1)) {
+            break;
         }
+        right--;
+        bit = db::start_of(before, 31);
     }
+    w.labels[w.index(0, 0, 0)] = w.column + right == 0 && bit == 0 ? 0 : w.index(0, right, bit);
 }
 
 /// Joins the runs of neighbouring rows: text with its eight neighbours, background with its four.

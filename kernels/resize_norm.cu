@@ -37,10 +37,11 @@ template <class Filter, class Format>
 FN Pixel sample(const Surface& src, const typename Filter::Tap& column, const typename Filter::Tap& row) {
     u8 taps[3][Filter::TAPS][Filter::TAPS];
     for (i32 j = 0; j < Filter::TAPS; j++) {
+        Pixel line[Filter::TAPS];
+        Format::template line<Filter::TAPS>(src, column.at, row.at[j], line);
         for (i32 i = 0; i < Filter::TAPS; i++) {
-            Pixel p = Format::at(src, column.at[i], row.at[j]);
             for (i32 c = 0; c < 3; c++) {
-                taps[c][j][i] = p.c[c];
+                taps[c][j][i] = line[i].c[c];
             }
         }
     }

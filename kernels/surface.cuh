@@ -29,7 +29,37 @@ struct Colour {
         const u8* p = s.pixels + (i64)y * s.pitch + x * 3;
         return {{p[0], p[1], p[2]}};
     }
+
+    /// The pixels of line `y` at columns that rise. Neighbours are read in whole words, as many bytes at once as one takes alone; no
+    /// word is read but for a byte in it.
+    template <i32 COUNT> static FN void line(const Surface& s, const i32* xs, i32 y, Pixel* out) {
+        if (xs[COUNT - 1] - xs[0] != COUNT - 1) {  // at the border one counts several times
+            for (i32 i = 0; i < COUNT; i++) {
+                out[i] = at(s, xs[i], y);
+            }
+            return;
+        }
+        enum { BYTES = 3 * COUNT, WORDS = (BYTES + 6) / 4 };
+        const u8* p = s.pixels + (i64)y * s.pitch + xs[0] * 3;
+        i32 offset = (i32)((u64)p & 3);
+        const u32* from = (const u32*)(p - offset);
+        u32 words[WORDS + 1];
+        for (i32 k = 0; k <= WORDS; k++) {
+            words[k] = 4 * k < offset + BYTES ? __ldg(from + k) : 0;
+        }
+        for (i32 i = 0; i < BYTES; i++) {
+            u64 two = (u64)words[i / 4 + 1] << 32 | words[i / 4];
+            out[i / 3].c[i % 3] = (u8)((u32)(two >> 8 * offset) >> i % 4 * 8);
+        }
+    }
 };
+
+/// The pixels of line `y` at some columns.
+template <class Format, i32 COUNT> FN void each(const Surface& s, const i32* xs, i32 y, Pixel* out) {
+    for (i32 i = 0; i < COUNT; i++) {
+        out[i] = Format::at(s, xs[i], y);
+    }
+}
 
 /// One sample, which stands for all three.
 struct Grey {
@@ -37,6 +67,8 @@ struct Grey {
         u8 v = s.pixels[(i64)y * s.pitch + x];
         return {{v, v, v}};
     }
+
+    template <i32 COUNT> static FN void line(const Surface& s, const i32* xs, i32 y, Pixel* out) { each<Grey, COUNT>(s, xs, y, out); }
 };
 
 /// Luma and subsampled chroma to BGR by the factors of the surface.
@@ -49,6 +81,8 @@ struct Nv12 {
         return {{saturate((luma + s.u_to_blue * u + half) >> 20), saturate((luma + s.v_to_green * v + s.u_to_green * u + half) >> 20),
                  saturate((luma + s.v_to_red * v + half) >> 20)}};
     }
+
+    template <i32 COUNT> static FN void line(const Surface& s, const i32* xs, i32 y, Pixel* out) { each<Nv12, COUNT>(s, xs, y, out); }
 };
 
 /// A pixel of a picture of any format.

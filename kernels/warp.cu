@@ -84,14 +84,20 @@ FN Where position(const f64* m, i32 block, i32 x, i32 y) {
 
 /// The frame at a position, 4 x 4 neighbours in 15-bit fixed point; outside, the nearest pixel inside counts.
 template <class Format> FN Pixel cubic(const Surface& src, Where at, const i16* weights) {
-    const i16* w = weights + ((at.y & 31) * 32 + (at.x & 31)) * 16;
-    i32 sum[3] = {1 << 14, 1 << 14, 1 << 14};
+    // A line of weights at once: those of neighbouring pixels lie apart, and each read has its own way to memory.
+    const u64* lines = (const u64*)(weights + ((at.y & 31) * 32 + (at.x & 31)) * 16);
+    i32 xs[4], sum[3] = {1 << 14, 1 << 14, 1 << 14};
+    for (i32 i = 0; i < 4; i++) {
+        xs[i] = clamp((at.x >> 5) + i - 1, 0, src.width - 1);
+    }
     for (i32 j = 0; j < 4; j++) {
-        i32 y = clamp((at.y >> 5) + j - 1, 0, src.height - 1);
+        u64 line = __ldg(lines + j);
+        Pixel p[4];
+        Format::template line<4>(src, xs, clamp((at.y >> 5) + j - 1, 0, src.height - 1), p);
         for (i32 i = 0; i < 4; i++) {
-            Pixel p = Format::at(src, clamp((at.x >> 5) + i - 1, 0, src.width - 1), y);
+            i32 weight = (i16)(line >> 16 * i);
             for (i32 c = 0; c < 3; c++) {
-                sum[c] += p.c[c] * w[j * 4 + i];
+                sum[c] += p[i].c[c] * weight;
             }
         }
     }

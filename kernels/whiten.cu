@@ -40,6 +40,9 @@ KERNEL(whiten::THREADS) whiten_regions(const whiten::Args args) {
     u32 in_region = 0;
     for (u32 i = 0; i < args.count; i++) {
         const whiten::Region r = args.regions[i];
+        if (r.bottom <= ys[0] || r.top > ys[whiten::PIXELS - 1]) {
+            continue;
+        }
         for (i32 k = 0; k < whiten::PIXELS; k++) {
             bool in = xs[k] >= r.left && xs[k] < r.right && ys[k] >= r.top && ys[k] < r.bottom;
             in_region |= (u32)in << k;
@@ -62,8 +65,11 @@ KERNEL(whiten::THREADS) whiten_regions(const whiten::Args args) {
             ((u32*)out)[n] = words[n];
         }
     } else {
-        for (u32 n = 0; n < (pixels - (u32)first) * 3; n++) {
-            out[n] = (u8)(words[n / 4] >> n % 4 * 8);
+        i32 bytes = (i32)(pixels - (u32)first) * 3;
+        for (i32 n = 0; n < 3 * whiten::PIXELS; n++) {  // with constant indices the words stay in registers
+            if (n < bytes) {
+                out[n] = (u8)(words[n / 4] >> n % 4 * 8);
+            }
         }
     }
 }

@@ -11,7 +11,6 @@ pub enum Kernel {
     WarpResizeNormF32,
     WarpResizeNormF16,
     CtcBest,
-    CtcSoftmax,
     CtcCollapse,
     NmsCollect,
     NmsCollectBest,
@@ -35,7 +34,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// Every kernel, in the order of its number.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 26] = [
         Self::ResizeNormLinearF32,
         Self::ResizeNormLinearF16,
         Self::ResizeNormCubicF32,
@@ -43,7 +42,6 @@ impl Kernel {
         Self::WarpResizeNormF32,
         Self::WarpResizeNormF16,
         Self::CtcBest,
-        Self::CtcSoftmax,
         Self::CtcCollapse,
         Self::NmsCollect,
         Self::NmsCollectBest,
@@ -75,7 +73,6 @@ impl Kernel {
             Self::WarpResizeNormF32 => "warp_resize_norm_f32",
             Self::WarpResizeNormF16 => "warp_resize_norm_f16",
             Self::CtcBest => "ctc_best",
-            Self::CtcSoftmax => "ctc_softmax",
             Self::CtcCollapse => "ctc_collapse",
             Self::NmsCollect => "nms_collect",
             Self::NmsCollectBest => "nms_collect_best",

@@ -27,6 +27,7 @@ struct float2 {
     float x, y;
 };
 static inline float2 make_float2(float x, float y) { return {x, y}; }
+template <class T> static inline T __ldg(const T* from) { return *from; }
 
 static uint3 gridDim, blockDim, blockIdx, threadIdx;
 static const int warpSize = 32;

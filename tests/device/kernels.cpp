@@ -21,7 +21,7 @@ template <class Args> Args args_of(void (*)(Args));
 
 const Entry ENTRIES[] = {
     ENTRY(resize_norm_linear_f32), ENTRY(resize_norm_linear_f16), ENTRY(resize_norm_cubic_f32), ENTRY(resize_norm_cubic_f16),
-    ENTRY(warp_resize_norm_f32), ENTRY(warp_resize_norm_f16), ENTRY(ctc_best), ENTRY(ctc_softmax),
+    ENTRY(warp_resize_norm_f32), ENTRY(warp_resize_norm_f16), ENTRY(ctc_best),
     ENTRY(ctc_collapse), ENTRY(nms_collect), ENTRY(nms_collect_best), ENTRY(nms_suppress),
     ENTRY(nms_gather), ENTRY(mask_cut), ENTRY(mask_argmax), ENTRY(mask_colour),
     ENTRY(db_threshold), ENTRY(db_dilate), ENTRY(db_label), ENTRY(db_merge),

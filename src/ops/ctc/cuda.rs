@@ -34,7 +34,7 @@ impl Batch {
 pub struct Scratch<'a> {
     /// Best class.
     pub best: DeviceSliceMut<'a, u32>,
-    /// Its score.
+    /// Its score, of logits its probability.
     pub value: DeviceSliceMut<'a, f32>,
 }
 
@@ -48,7 +48,7 @@ struct Args {
     sequences: u32,
     steps: u32,
     classes: u32,
-    padding: u32,
+    logits: u32,
 }
 
 const _: () = assert!(size_of::<Args>() == 48);
@@ -90,7 +90,7 @@ pub fn decode(
         sequences: sequences as u32,
         steps: steps as u32,
         classes: classes as u32,
-        padding: 0,
+        logits: u32::from(kind == ScoreKind::Logits),
     };
     let launch = |kernel, blocks: usize| {
         let launch = Launch { kernel, grid: [blocks as u32, 1, 1], threads: THREADS, shared_bytes: 0, args: bytemuck::bytes_of(&args) };
@@ -99,9 +99,6 @@ pub fn decode(
     };
     if rows > 0 {
         launch(Kernel::CtcBest, rows)?;
-        if kind == ScoreKind::Logits {
-            launch(Kernel::CtcSoftmax, rows)?;
-        }
     }
     launch(Kernel::CtcCollapse, sequences)
 }

@@ -149,10 +149,9 @@ pub fn boxes(
         let reason = format!("{} probabilities, {} values of scratch and {} of output for {plan:?}", maps.len(), scratch.len(), out.len());
         return Err(Error::internal("text detection", reason));
     }
-    // SAFETY: the faults and the numbers of boxes at the start of the output are exclusively ours.
-    unsafe { queue.clear(out.address(), (1 + count) * size_of::<u32>()) }?;
     if count == 0 || size.area() == 0 || candidates == 0 {
-        return Ok(());
+        // SAFETY: the faults and the numbers of boxes at the start of the output are exclusively ours.
+        return unsafe { queue.clear(out.address(), (1 + count) * size_of::<u32>()) };
     }
     let plane = rows * words;
     let mut rest = scratch.reborrow();
@@ -194,8 +193,6 @@ pub fn boxes(
         // sizes the kernels use, the other lengths were checked above.
         unsafe { queue.launch(launch) }
     };
-    // SAFETY: the counts are a part of the scratch, which is exclusively ours.
-    unsafe { queue.clear(counts.address(), counts.len() * size_of::<u32>()) }?;
     let per_word = tiles(plane as u32, THREADS);
     launch(Kernel::DbThreshold, tiles(plane as u32, THREADS / 32), THREADS, 0)?;
     if params.use_dilation {
