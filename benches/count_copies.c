@@ -1,4 +1,4 @@
-// Counts what the CUDA driver is asked to copy, whoever asks: cc -shared -fPIC -o count_copies.so count_copies.c -ldl, then
+// Counts what the CUDA driver is asked to copy, how often for memory, and how often it is waited for, whoever asks: cc -shared -fPIC -o count_copies.so count_copies.c -ldl, then
 // LD_PRELOAD=count_copies.so COPY_COUNTS=out.json PROGRAM. Functions of the driver are found by name at run time, by dlsym or by
 // cuGetProcAddress: both are answered with functions that count and go on to the real ones.
 #define _GNU_SOURCE
@@ -27,6 +27,20 @@ typedef int (*Async)(uintptr_t, uintptr_t, size_t, void*);
         calls[kind] += 1; bytes[kind] += n;                                         \
         return real_##name(to, from, n, s);                                      \
     }
+
+// What is only counted, by functions of up to three arguments: those that a function does not have it does not look at.
+#define CALLS(each)                                                                                       \
+    each(cuMemAlloc) each(cuMemFree) each(cuMemHostAlloc) each(cuMemFreeHost) each(cuMemAllocAsync)       \
+    each(cuMemFreeAsync) each(cuMemGetInfo) each(cuCtxSynchronize) each(cuStreamSynchronize) each(cuEventSynchronize)
+typedef int (*Call)(uintptr_t, uintptr_t, uintptr_t);
+#define CALL(name)                                                               \
+    static Call real_##name;                                                     \
+    static _Atomic uint64_t calls_##name;                                        \
+    static int count_##name(uintptr_t a, uintptr_t b, uintptr_t c) {             \
+        calls_##name += 1;                                                       \
+        return real_##name(a, b, c);                                             \
+    }
+CALLS(CALL)
 
 COUNTED(cuMemcpyHtoD, UP)
 COUNTED(cuMemcpyDtoH, DOWN)
@@ -64,6 +78,7 @@ static void* counting(const char* name, void* real) {
         return count_##known;                                                                            \
     }
     ANSWER(cuMemcpyHtoD) ANSWER(cuMemcpyDtoH) ANSWER(cuMemcpyDtoD) ANSWER(cuMemcpy)
+    CALLS(ANSWER)
     ANSWER(cuMemcpyHtoDAsync) ANSWER(cuMemcpyDtoHAsync) ANSWER(cuMemcpyDtoDAsync) ANSWER(cuMemcpyAsync)
     if (strcmp(name, "cuGetProcAddress") == 0) return real_get = real, (void*)get;
     if (strcmp(name, "cuGetProcAddress_v2") == 0) return real_get_v2 = real, (void*)get_v2;
@@ -88,6 +103,8 @@ __attribute__((destructor)) static void report(void) {
     if (!out) return;
     for (int kind = 0; kind < KINDS; ++kind)
         fprintf(out, "%s\"%s\": {\"calls\": %llu, \"bytes\": %llu}", kind ? ", " : "{", NAMES[kind], (unsigned long long)calls[kind], (unsigned long long)bytes[kind]);
+#define REPORT(name) fprintf(out, ", \"%s\": {\"calls\": %llu}", #name, (unsigned long long)calls_##name);
+    CALLS(REPORT)
     fprintf(out, "}\n");
     fclose(out);
 }

@@ -50,6 +50,23 @@ step host 20 bash -c 'nvidia-smi -q; uname -a; cat /etc/os-release'
 step doctor 60 "$binary" doctor "${flags[@]}" --device "$device" --json
 step ops 150 "$binary" bench ops --device "$device" --json "$out/ops.json"
 
+# What the kernels are to reach: large pictures and batches move at 80 % of a copy; the other two are times on an H100.
+step aims 10 python3 - "$out/ops.json" << 'PY'
+import json, sys
+report, missed = json.load(open(sys.argv[1])), []
+for row in report["rows"]:
+    what = f"{row['name']}, {row['case']}"
+    if ("3840x2160" in row["case"] or "32 unlike ->" in row["case"]) and row["share_of_copy"] < 0.8:
+        missed.append(f"{what}: {row['share_of_copy']:.0%} of the copy")
+    if "H100" in report["gpu"] or "H200" in report["gpu"]:
+        if row["name"] == "resize_norm linear" and row["case"].endswith("1920x1080 -> 960x544 f16") and row["gpu_us"] > 12:
+            missed.append(f"{what}: {row['gpu_us']:.1f} us")
+        if row["name"].startswith("db") and row["case"] == "map of 960x960, 200 lines" and row["whole_us"] > 150:
+            missed.append(f"{what}: {row['whole_us']:.0f} us, everything included")
+print("\n".join(missed) or "all are reached")
+sys.exit(bool(missed))
+PY
+
 # The same operations in PyTorch.
 if python3 -c 'import torch, torchvision; assert torch.cuda.is_available()' 2> /dev/null; then
     step torch 150 python3 "$here/torch_ops.py" "$out/ops.json" "$out/torch.json"
@@ -128,6 +145,25 @@ if all(head.startswith(b"\x89PNG") for head in heads):
     up, down = (each[kind]["bytes"] for kind in ("to_device", "to_host"))
     sys.exit(not (frame <= up <= 1.2 * frame + 1e6 and 0 < down <= 1e6))
 PY
+fi
+
+# How much of the time a kernel runs, over the middle of a long run.
+if command -v nvidia-smi > /dev/null; then
+    many=()
+    for _ in $(seq 40); do many+=("${eight[@]}"); done
+    step idle_run 120 bash -c 'nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits -i "$2" -lms 100 > "$1/utilization.txt" & watch=$!
+        "${@:3}" > "$1/idle.jsonl"; code=$?; kill "$watch"; exit "$code"' \
+        _ "$out" "${device##*:}" "$binary" "${flags[@]}" --pipeline OCR --device "$device" --format jsonl --input "${many[@]}"
+    step idle 10 python3 - "$out/utilization.txt" << 'PY'
+import sys
+busy = [int(line) for line in open(sys.argv[1]) if line.strip().isdigit()]
+busy = busy[len(busy) // 3:len(busy) * 9 // 10]
+share = sum(busy) / len(busy)
+print(f"busy {share:.0f} % of the time, {len(busy)} samples")
+sys.exit(share < 90)
+PY
+else
+    absent idle nvidia-smi
 fi
 
 # End to end.

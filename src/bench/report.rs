@@ -172,7 +172,13 @@ impl AgainstFloor {
         Self { end_to_end: of(self.end_to_end), engine: of(self.engine), pre_post_ms: self.pre_post_ms * part }
     }
 
-    /// End to end over engine, in processor time where the kernel tells it, else in wall time.
+    /// The same without processor times.
+    pub fn by_the_clock(self) -> Self {
+        let of = |cost: Cost| Cost { cpu_ms: None, ..cost };
+        Self { end_to_end: of(self.end_to_end), engine: of(self.engine), ..self }
+    }
+
+    /// End to end over engine, in processor time where that is told, else in wall time.
     pub fn ratio(&self) -> f64 {
         let ratio = self.end_to_end.cpu_ms.zip(self.engine.cpu_ms).map(|(all, engine)| all / engine);
         ratio.unwrap_or(self.end_to_end.wall_ms / self.engine.wall_ms)

@@ -18,7 +18,7 @@ pub const FLOORS: [&str; 9] =
 /// Headings of a rising load.
 pub const LOAD: [&str; 7] = ["CASE", "OF THE MOST", "OFFERED/s", "FINISHED/s", "P50 ms", "P95 ms", "P99 ms"];
 /// Headings of the kernels of a GPU.
-pub const OPS: [&str; 9] = ["OPERATION", "CASE", "GPU us", "COLD us", "MB MOVED", "GB/s", "OF COPY", "ONE CORE us", "DIFFER"];
+pub const OPS: [&str; 10] = ["OPERATION", "CASE", "GPU us", "COLD us", "WHOLE us", "MB MOVED", "GB/s", "OF COPY", "ONE CORE us", "DIFFER"];
 /// Headings of PaddleX's test environment.
 pub const ENVIRONMENT: [&str; 4] = ["PART", "OFFICIAL", "HERE", ""];
 /// Headings of networks beside what was published of them.
@@ -86,10 +86,11 @@ pub fn load(c: &CaseReport) -> Vec<[String; 7]> {
 }
 
 /// A row of [`OPS`].
-pub fn op(row: &OpRow) -> [String; 9] {
+pub fn op(row: &OpRow) -> [String; 10] {
     let [us, cold, rate, cpu] = [row.gpu_us, row.cold_us, row.gb_per_s, row.cpu_us].map(number);
+    let whole = if_known(row.whole_us, number);
     let (moved, share) = (format!("{:.2}", row.bytes as f64 / 1e6), format!("{:.0} %", row.share_of_copy * 100.0));
-    [row.name.clone(), row.case.clone(), us, cold, moved, rate, share, cpu, format!("{} of {}", row.differences, row.compared)]
+    [row.name.clone(), row.case.clone(), us, cold, whole, moved, rate, share, cpu, format!("{} of {}", row.differences, row.compared)]
 }
 
 /// A row of [`CHANGES`].

@@ -55,6 +55,8 @@ fn kernels_are_measured_and_compared() {
     let report: Value = serde_json::from_slice(&stdout).expect("JSON");
     let rows = report["rows"].as_array().expect("a list");
     assert!(rows.len() == 10 && rows.iter().all(sound), "{report}");
+    let comes_back = |row: &Value| row["name"].as_str().is_some_and(|name| name.starts_with("db"));
+    assert!(rows.iter().all(|row| comes_back(row) == (row["whole_us"].as_f64() > Some(0.0))), "{report}");
 
     for (flags, says) in [
         (&["--only", "bogus"][..], "no operation has one of these in its name; known: resize-640-linear-f32, "),

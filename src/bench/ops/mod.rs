@@ -21,6 +21,10 @@ trait Op {
     fn bytes(&self) -> u64;
     /// Puts it into the stream.
     fn on_gpu(&mut self, stream: &Stream) -> Result<()>;
+    /// Does it as its caller does, until the results are in host memory; `false` where they stay on the device.
+    fn whole(&mut self, _stream: &Stream) -> Result<bool> {
+        Ok(false)
+    }
     /// Does it on one core.
     fn on_cpu(&mut self) -> Result<()>;
     /// Results of the two that differ by more than the operation allows, of how many.

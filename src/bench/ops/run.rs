@@ -48,6 +48,8 @@ pub struct OpsReport {
     pub repeat: usize,
     /// Runs in each sample.
     pub launches: usize,
+    /// Microseconds between two events with nothing between them: what a time from cold caches has too much.
+    pub event_us: f64,
     /// Bytes read and written per second by a copy within the device, in 10^9.
     pub copy_gb_per_s: f64,
     /// The operations.
@@ -65,9 +67,11 @@ pub struct OpRow {
     pub gpu_us: f64,
     /// The same where its caches hold other data before each run.
     pub cold_us: f64,
+    /// Microseconds from the call to results in host memory, everything included, for operations whose results come back: the median.
+    pub whole_us: Option<f64>,
     /// Bytes that are read or written at least once.
     pub bytes: u64,
-    /// Those per second from cold caches, in 10^9: caches of newer devices hold all of a frame.
+    /// Those per second from cold caches, in 10^9, without what events take: caches of newer devices hold all of a frame.
     pub gb_per_s: f64,
     /// Share of the bandwidth of the copy.
     pub share_of_copy: f64,
@@ -96,7 +100,8 @@ pub fn measure(gpu: &Arc<Gpu>, effort: &Effort) -> Result<OpsReport> {
     let before = state();
     let mut copy = Copy::new(&stream)?;
     let copy_gb_per_s = copy.gb_per_s(&stream, effort)?;
-    let measured = |(_, make): Recipe| row(make(&stream)?.as_mut(), &stream, effort, (&mut copy, copy_gb_per_s));
+    let event_us = copy.cold_us(&stream, effort, || Ok(()))?;
+    let measured = |(_, make): Recipe| row(make(&stream)?.as_mut(), &stream, effort, (&mut copy, copy_gb_per_s, event_us));
     let rows = wanted.into_iter().map(measured).collect::<Result<_>>()?;
     Ok(OpsReport {
         schema_version: 1,
@@ -110,6 +115,7 @@ pub fn measure(gpu: &Arc<Gpu>, effort: &Effort) -> Result<OpsReport> {
         state: [before, state()],
         repeat: effort.repeat,
         launches: effort.launches,
+        event_us,
         copy_gb_per_s,
         rows,
     })
@@ -165,9 +171,21 @@ impl Copy {
     }
 }
 
-fn row(op: &mut dyn Op, stream: &Stream, effort: &Effort, (copy, copy_gb_per_s): (&mut Copy, f64)) -> Result<OpRow> {
+fn row(op: &mut dyn Op, stream: &Stream, effort: &Effort, (copy, copy_gb_per_s, event_us): (&mut Copy, f64, f64)) -> Result<OpRow> {
     let gpu_us = time_us(stream, effort, || op.on_gpu(stream))?;
     let cold_us = copy.cold_us(stream, effort, || op.on_gpu(stream))?;
+    let mut wholes = Vec::new();
+    for sample in 0..=effort.repeat {
+        stream.wait()?;
+        let start = Instant::now();
+        if !op.whole(stream)? {
+            break;
+        }
+        if sample > 0 {
+            wholes.push(start.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    let whole_us = (!wholes.is_empty()).then(|| median(&wholes));
     let mut samples = Vec::new();
     for _ in 0..effort.repeat.min(5) {
         let start = Instant::now();
@@ -176,7 +194,8 @@ fn row(op: &mut dyn Op, stream: &Stream, effort: &Effort, (copy, copy_gb_per_s):
     }
     let [differences, compared] = op.differences(stream)?;
     let (bytes, cpu_us) = (op.bytes(), median(&samples));
-    let gb_per_s = bytes as f64 / cold_us / 1e3;
+    let gb_per_s = bytes as f64 / (cold_us - event_us).max(gpu_us) / 1e3;
     let share_of_copy = gb_per_s / copy_gb_per_s;
-    Ok(OpRow { name: op.name().into(), case: op.case(), gpu_us, cold_us, bytes, gb_per_s, share_of_copy, cpu_us, differences, compared })
+    let (name, case) = (op.name().into(), op.case());
+    Ok(OpRow { name, case, gpu_us, cold_us, whole_us, bytes, gb_per_s, share_of_copy, cpu_us, differences, compared })
 }
