@@ -59,8 +59,10 @@ pub struct Step {
 /// Full float32 on both sides of a network of two steps.
 const TOLERANCE: f32 = 1e-5;
 
-/// Rows of the inputs. A shape that comes often gets a context of its own, and is recorded.
-const ROWS: [usize; 17] = [2, 8, 1, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 8, 4];
+/// Least, usual and greatest number of rows of each profile.
+const PROFILES: [[i64; 3]; 2] = [[1, 2, 4], [5, 8, 16]];
+/// Rows of the inputs, from one profile to the other and back. A shape that comes often gets a context of its own, and is recorded.
+const ROWS: [usize; 18] = [2, 8, 1, 4, 4, 4, 4, 4, 16, 4, 4, 4, 4, 4, 4, 4, 8, 4];
 
 /// Runs the test with `library` on `device`, in a cache of its own, against what `reference` opens; the processor is for test doubles
 /// of the library.
@@ -122,8 +124,11 @@ fn difference(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
 /// The outputs of an engine for `feeds`.
 fn steps(builder: &Builder, device: &Device, feeds: &[Feed], report: &mut Report) -> Option<Vec<Vec<f32>>> {
     let steps = &mut report.steps;
-    let range = Range { input: sample::INPUT.into(), min: vec![1, 4], opt: vec![2, 4], max: vec![8, 4] };
-    let options = BuildOptions { profiles: vec![vec![range]], ..BuildOptions::default() };
+    let profile = |rows: [i64; 3]| {
+        let [min, opt, max] = rows.map(|rows| vec![rows, 4]);
+        vec![Range { input: sample::INPUT.into(), min, opt, max }]
+    };
+    let options = BuildOptions { profiles: PROFILES.map(profile).into(), ..BuildOptions::default() };
     let bytes = sample::bytes();
     let source = {
         let sha256 = sha256(&bytes);
