@@ -15,18 +15,21 @@ fn resident_mib() -> usize {
 }
 
 #[test]
-fn networks_of_onnx_runtime_share_what_a_run_needs() {
+fn networks_share_what_a_run_needs_and_give_back_what_they_are() {
     let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
     let model = Store::new(&cache).expect("a store").resolve("PP-OCRv4_mobile_det").expect("a model");
     let selector = Selector::new(cache, Libraries::default());
-    let run = |threads_per_stream: usize| {
+    let load = |backend, threads_per_stream: usize| {
         let options = LoadOptions {
             onnx: model.files.onnx.clone().map(Onnx::File),
             model_sha256: model.sha256().expect("a digest"),
             parallelism: Parallelism { streams: 1, threads_per_stream },
             ..LoadOptions::new(&model.name)
         };
-        let engine = selector.load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine");
+        selector.load(Some(backend), &options, &[]).expect("an engine")
+    };
+    let run = |threads_per_stream: usize| {
+        let engine = load(BackendName::OnnxRuntime, threads_per_stream);
         let mut session = engine.session().expect("a session");
         let before = resident_mib();
         session.input(0, Shape::new(&[1, 3, 960, 960])).expect("an input").fill(0.5);
@@ -37,4 +40,11 @@ fn networks_of_onnx_runtime_share_what_a_run_needs() {
     let (second, ..) = &run(1);
     assert!(*first > 60, "the test sees what a run needs: {first} MiB");
     assert!(second * 2 < *first, "{second} MiB more for the same run of another engine, after {first} MiB for the first");
+
+    // OpenVINO gives back a network that nobody has any more.
+    (0..2).for_each(|_| drop(load(BackendName::OpenVino, 1)));
+    let before = resident_mib();
+    (0..8).for_each(|_| drop(load(BackendName::OpenVino, 1)));
+    let more = resident_mib().saturating_sub(before);
+    assert!(more < 24, "{more} MiB more after eight times a network of 4.5 MiB");
 }

@@ -164,10 +164,10 @@ impl Recipe {
             Network::Pdmodel { program, params } => core.read_model_from_file(&utf8(program)?, &utf8(params)?),
         };
         let model = model.map_err(say)?;
-        let spec = |node: &Node| spec_of(node).map_err(say)?.map_err(|reason| refused(reason, super::TYPES));
-        let inputs = (0..model.get_inputs_len().map_err(say)?).map(|i| spec(&model.get_input_by_index(i).map_err(say)?));
+        let spec = |node: Node| spec_of(&Port(node).0).map_err(say)?.map_err(|reason| refused(reason, super::TYPES));
+        let inputs = (0..model.get_inputs_len().map_err(say)?).map(|i| spec(model.get_input_by_index(i).map_err(say)?));
         let inputs = inputs.collect::<Result<_>>()?;
-        let outputs = (0..model.get_outputs_len().map_err(say)?).map(|i| spec(&model.get_output_by_index(i).map_err(say)?));
+        let outputs = (0..model.get_outputs_len().map_err(say)?).map(|i| spec(model.get_output_by_index(i).map_err(say)?));
         let outputs = outputs.collect::<Result<_>>()?;
         let compiled = core.compile_model(&model, DeviceType::CPU).map_err(say)?;
         Ok((compiled, IoSpec { inputs, outputs }))
@@ -203,6 +203,18 @@ fn created(dir: &Path, name: &str) -> Option<PathBuf> {
     let folder = dir.join(name);
     std::fs::create_dir_all(&folder).inspect_err(|e| warn_not_kept(dir, format!("cannot create {}: {e}", folder.display()))).ok()?;
     Some(folder)
+}
+
+/// A port of a network, which is given back: the crate does not, and each holds the whole network.
+struct Port(Node);
+
+const _: () = assert!(size_of::<Node>() == size_of::<*mut openvino_sys::ov_output_const_port_t>());
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        // SAFETY: a node is the address of its port, and nothing else; this is the only one that has it, and it is not used any more.
+        unsafe { openvino_sys::ov_output_const_port_free((&raw const self.0).cast::<*mut openvino_sys::ov_output_const_port_t>().read()) };
+    }
 }
 
 /// What the library says of a tensor; of one of a type that sessions do not have, the reason why it cannot be taken.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::modules::network::Share;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A pool of workers that knows how many frames are under way.
@@ -59,12 +60,20 @@ impl Turn<'_> {
     pub fn each<I: Sync, R: Send>(self, items: &[I], work: impl Fn(&I, Share) -> R + Sync) -> Vec<R> {
         let share = if items.len() == 1 { self.share } else { Share::OneCore };
         let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
-        let work = &work;
-        self.crew.workers.in_place_scope_fifo(|scope| {
-            for (item, result) in items.iter().zip(&mut results) {
-                scope.spawn_fifo(move |_| *result = Some(work(item, share)));
-            }
-        });
+        let (workers, work, places) = (&self.crew.workers, &work, results.iter_mut());
+        let all = move || {
+            workers.in_place_scope_fifo(|scope| {
+                for (item, result) in items.iter().zip(places) {
+                    scope.spawn_fifo(move |_| *result = Some(work(item, share)));
+                }
+            });
+        };
+        // A worker of another pool, such as the program's own, would take up the work of that while it waits.
+        if rayon::current_thread_index().is_some() && workers.current_thread_index().is_none() {
+            std::thread::scope(|scope| scope.spawn(all).join().unwrap_or_else(|panic| resume_unwind(panic)));
+        } else {
+            all();
+        }
         results.into_iter().flatten().collect()
     }
 }
@@ -94,6 +103,25 @@ mod tests {
                 });
             });
         });
+    }
+
+    /// Where a caller is a worker of the program's own pool, the work of that is not taken up within a call.
+    #[test]
+    fn calls_from_another_pool_are_not_nested() {
+        thread_local!(static DEPTH: AtomicUsize = const { AtomicUsize::new(0) });
+        let (crew, own) = (Crew::new(1).expect("threads"), rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads"));
+        let deepest = AtomicUsize::new(0);
+        own.scope(|scope| {
+            for _ in 0..50 {
+                scope.spawn(|_| {
+                    let depth = DEPTH.with(|depth| depth.fetch_add(1, Ordering::Relaxed) + 1);
+                    deepest.fetch_max(depth, Ordering::Relaxed);
+                    crew.run(1, |turn| turn.each(&[()], |(), _| std::thread::sleep(Duration::from_millis(1))));
+                    DEPTH.with(|depth| depth.fetch_sub(1, Ordering::Relaxed));
+                });
+            }
+        });
+        assert_eq!(deepest.into_inner(), 1);
     }
 
     #[test]

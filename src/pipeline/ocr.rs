@@ -25,8 +25,12 @@ impl Ocr {
     /// Finds, fetches and opens the networks of `config`.
     pub fn open(config: &OcrConfig, loader: &Loader) -> Result<Self> {
         config.check("configuration")?;
-        let (detect, recognise) =
-            rayon::join(|| loader.text_detect(&config.text_det_model, &config.detection), || loader.text_recognise(&config.text_rec_model));
+        // Not in a pool of rayon's: a worker of one that waits takes up other work, which may wait for this.
+        let (detect, recognise) = std::thread::scope(|scope| {
+            let recognise = scope.spawn(|| loader.text_recognise(&config.text_rec_model));
+            let detect = loader.text_detect(&config.text_det_model, &config.detection);
+            (detect, recognise.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
         Self::new(detect?, recognise?, config, loader.threads())
     }
 

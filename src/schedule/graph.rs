@@ -115,7 +115,7 @@ pub struct Delivery<S: Stages + ?Sized> {
     pub stream: usize,
     /// The item.
     pub tag: S::Tag,
-    /// Its output; `None` when it was dropped or left out.
+    /// Its output; `None` when it was dropped or left out, or [`Stages::fault`] panicked.
     pub output: Option<S::Out>,
     /// From the source to here.
     pub latency: Duration,
@@ -340,12 +340,13 @@ impl<S: Stages> Graph<'_, S> {
             let (decoded, span) = spanned(index, || caught(|| self.stages.decode(&mut ticket.tag, raw)));
             self.split.decoded(length(span));
             ticket.timeline.decode = span;
-            match decoded.unwrap_or_else(|reason| Err(self.stages.fault(&ticket.tag, format!("decoding failed: {reason}")))) {
-                Ok(item) => {
+            match decoded {
+                Ok(Ok(item)) => {
                     self.gauges.ready.fetch_add(1, Relaxed);
                     let _ = ready.send((ticket, item));
                 }
-                Err(output) => arrive(arrivals, ticket, output),
+                Ok(Err(output)) => arrive(arrivals, ticket, Some(output)),
+                Err(reason) => self.fail(arrivals, ticket, format!("decoding failed: {reason}")),
             }
         }
     }
@@ -386,7 +387,7 @@ impl<S: Stages> Graph<'_, S> {
         let mut worker = None;
         loop {
             let batch = batcher.lock().unwrap_or_else(PoisonError::into_inner);
-            let batch = { batch }.next(&self.settings.batching, |(_, ready)| self.stages.cost(ready));
+            let batch = { batch }.next(&self.settings.batching, |(_, ready)| caught(|| self.stages.cost(ready)).unwrap_or(u64::MAX));
             if batch.is_empty() {
                 return;
             }
@@ -400,10 +401,7 @@ impl<S: Stages> Graph<'_, S> {
                     self.gauges.done.fetch_add(1, Relaxed);
                     let _ = done.send(((ticket, ready), output));
                 }
-                Err(reason) => {
-                    let output = self.stages.fault(&ticket.tag, reason);
-                    arrive(arrivals, ticket, output);
-                }
+                Err(reason) => self.fail(arrivals, ticket, reason),
             };
             let (outputs, span) = spanned(index, || self.attempt(index, &mut worker, &ready));
             match outputs {
@@ -450,9 +448,18 @@ impl<S: Stages> Graph<'_, S> {
             self.gauges.done.fetch_sub(1, Relaxed);
             let (finished, span) = spanned(index, || caught(|| self.stages.finish(&ticket.tag, ready, output)));
             ticket.timeline.finish = span;
-            let output = finished.unwrap_or_else(|reason| self.stages.fault(&ticket.tag, format!("finishing failed: {reason}")));
-            arrive(arrivals, ticket, output);
+            match finished {
+                Ok(output) => arrive(arrivals, ticket, Some(output)),
+                Err(reason) => self.fail(arrivals, ticket, format!("finishing failed: {reason}")),
+            }
         }
+    }
+
+    /// Hands on that an item has failed, without an output where that cannot be said.
+    fn fail(&self, arrivals: &Sender<Arrival<S>>, ticket: Ticket<S::Tag>, reason: String) {
+        let output = caught(|| self.stages.fault(&ticket.tag, reason));
+        let output = output.inspect_err(|panic| tracing::warn!("a fault cannot be told: {panic}")).ok();
+        arrive(arrivals, ticket, output);
     }
 
     fn deliver(&self, Arrival { ticket, output, in_window }: Arrival<S>) -> Delivery<S> {
@@ -466,8 +473,8 @@ impl<S: Stages> Graph<'_, S> {
 }
 
 /// Hands the output of an item in the window to the sink.
-fn arrive<S: Stages>(arrivals: &Sender<Arrival<S>>, ticket: Ticket<S::Tag>, output: S::Out) {
-    let _ = arrivals.send(Arrival { ticket, output: Some(output), in_window: true });
+fn arrive<S: Stages>(arrivals: &Sender<Arrival<S>>, ticket: Ticket<S::Tag>, output: Option<S::Out>) {
+    let _ = arrivals.send(Arrival { ticket, output, in_window: true });
 }
 
 /// The value of `call`, or the message of its panic.

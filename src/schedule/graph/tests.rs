@@ -21,6 +21,8 @@ struct Doubling {
     held: Option<u64>,
     released: AtomicBool,
     late: AtomicBool,
+    /// No cost and no fault of this one can be told.
+    untold: Option<u64>,
 }
 
 impl Stages for Doubling {
@@ -44,6 +46,7 @@ impl Stages for Doubling {
     }
 
     fn cost(&self, ready: &u64) -> u64 {
+        assert_ne!(self.untold, Some(*ready), "no cost");
         *ready
     }
 
@@ -69,7 +72,8 @@ impl Stages for Doubling {
         Ok(done)
     }
 
-    fn fault(&self, _: &u64, reason: String) -> Self::Out {
+    fn fault(&self, tag: &u64, reason: String) -> Self::Out {
+        assert_ne!(self.untold, Some(*tag), "no fault");
         Err(reason)
     }
 }
@@ -171,6 +175,14 @@ fn a_worker_that_dies_is_replaced_and_its_items_are_tried_once_more() {
     let deaths = gauges.replaced.load(Relaxed);
     assert!(deaths == 3 || deaths == 2, "of 17 in a batch and alone, of the shock, which may be in that batch: {deaths}");
     assert!(stages.workers.load(Relaxed) as u64 >= deaths, "each was replaced");
+}
+
+#[test]
+fn an_item_whose_cost_and_fault_cannot_be_told_is_delivered_without_an_output() {
+    let stages = Doubling { poison: [17].into(), untold: Some(17), ..Doubling::default() };
+    let (seen, _) = run_all(&stages, vec![feed(14..40, DropPolicy::BLOCK)], settings(2, 4));
+    let expected: Vec<_> = (14..40).map(|tag| (tag, (tag != 17).then_some(Ok(2 * tag)))).collect();
+    assert_eq!(seen[0], expected);
 }
 
 #[test]
