@@ -18,6 +18,8 @@ use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, Node, RwPropertyKey, Tensor};
 use std::fmt;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -170,6 +172,7 @@ impl Recipe {
         let outputs = (0..model.get_outputs_len().map_err(say)?).map(|i| spec(model.get_output_by_index(i).map_err(say)?));
         let outputs = outputs.collect::<Result<_>>()?;
         let compiled = core.compile_model(&model, DeviceType::CPU).map_err(say)?;
+        share(Path::new(&cache_dir));
         Ok((compiled, IoSpec { inputs, outputs }))
     }
 }
@@ -196,6 +199,16 @@ fn whole(path: &Path) -> Option<Vec<u8>> {
     let bytes = std::fs::read(path).ok()?;
     Model::decode(&bytes, path).ok()?.refuse_external_weights().ok()?;
     Some(bytes)
+}
+
+/// Lets other users read what the library has kept in `folder`, as they may all of the cache; it makes files for its own user only.
+fn share(folder: &Path) {
+    for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_shared = file.metadata().is_ok_and(|file| file.permissions().mode() & 0o004 != 0);
+        if !is_shared {
+            let _ = std::fs::set_permissions(file.path(), Permissions::from_mode(0o644)); // another user's stays as it is
+        }
+    }
 }
 
 /// The folder `name` of `dir`: the library refuses a model when it cannot make that, and not when it cannot write in it.

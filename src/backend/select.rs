@@ -16,7 +16,7 @@ use crate::cache::{Cache, sha256};
 use crate::device::{CpuInfo, Device};
 use crate::error::{Error, Result};
 use crate::onnx::{Cut, REWRITE_VERSION};
-use crate::runtime::{self, Library};
+use crate::runtime::{self, Library, Origin};
 use crate::trace::plural;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -299,7 +299,8 @@ impl Selector {
         let mut parts = format!("{key:?}{}", built.as_ref().map_or("", |(_, filed)| filed));
         for library in [Library::OnnxRuntime, Library::OpenVino] {
             let found = runtime::locate(library, &self.backends.cache, self.backends.libraries.named(library))?;
-            parts.push_str(&format!("{:?}", found.map(|f| (f.version, f.path))));
+            // One of the cache is the same wherever that lies.
+            parts.push_str(&format!("{:?}", found.map(|f| (f.version, Some(f.path).filter(|_| f.origin != Origin::Cache)))));
         }
         Ok(self.backends.cache.root().join(CHOICES).join(format!("{}.json", &sha256(parts.as_bytes())[..32])))
     }

@@ -44,7 +44,7 @@ impl Progress {
 
     fn start(message: String, total: Option<u64>, template: &str) -> Self {
         // The bar is for people, the log for everything else: one of the two speaks.
-        if !std::io::stderr().is_terminal() {
+        if display().is_hidden() {
             tracing::info!("{message}");
         }
         Self::shown(message, total, template)
@@ -56,7 +56,7 @@ impl Progress {
             bar.set_style(style);
         }
         bar.set_message(message);
-        if std::io::stderr().is_terminal() {
+        if !display().is_hidden() {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
         Self(bar)

@@ -16,6 +16,7 @@ use super::verify::VerifyArgs;
 use crate::backend::EngineBuild;
 use crate::error::{Error, Result};
 use crate::model::LimitType;
+use crate::modules::loader::MOST_THREADS;
 use crate::result::json::Schema;
 use crate::trace::LogFormat;
 use clap::builder::RangedU64ValueParser;
@@ -212,7 +213,7 @@ pub enum Truth {
 }
 
 /// Most of anything that is counted: cores, items of a batch, of a queue.
-const MOST: u64 = 4096;
+const MOST: u64 = MOST_THREADS as u64;
 
 /// Reads a number that something is made for at once.
 pub(super) fn counted() -> RangedU64ValueParser<usize> {

@@ -27,7 +27,6 @@ use crate::error::{Error, Result};
 use crate::image::decode;
 use crate::trace::NOTE;
 use args::{Cli, Command, GlobalArgs};
-use indicatif::ProgressDrawTarget;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -56,8 +55,8 @@ pub fn run(cli: Cli) -> Result<u8> {
     // A file that grows past a limit of the system is an error of its item, not the end.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<AtomicBool>::default());
     allow_open_files();
-    if cli.global.quiet {
-        crate::trace::display().set_draw_target(ProgressDrawTarget::hidden());
+    if !cli.global.quiet {
+        crate::trace::show_progress();
     }
     let Some(command) = cli.command else { return predict::run(&cli.predict, &cli.global) };
     if let Some(flag) = cli.predict.first_of_a_run() {

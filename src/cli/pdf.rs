@@ -4,7 +4,7 @@ use super::pictures::fonts;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::source::PdfOptions;
-use crate::source::pdf::{self, FontFinder, Isolation, PageRanges, Password, TextLayer};
+use crate::source::pdf::{self, DPI, FontFinder, Isolation, PageRanges, Password, TextLayer};
 use clap::Args;
 use std::io;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub struct PdfArgs {
     #[arg(long, value_name = "RANGES")]
     pub pages: Option<PageRanges>,
     /// Dots per inch at which PDF pages are rendered
-    #[arg(long, value_name = "N", default_value_t = 144, value_parser = clap::value_parser!(u32).range(1..=9600))]
+    #[arg(long, value_name = "N", default_value_t = 144, value_parser = clap::value_parser!(u32).range(i64::from(*DPI.start())..=i64::from(*DPI.end())))]
     pub dpi: u32,
     /// What text layers of PDF pages are used for
     #[arg(long, value_enum, value_name = "MODE", default_value_t = TextLayer::Ocr, hide_short_help = true)]

@@ -73,13 +73,42 @@ impl Plan {
     }
 
     /// Opens the pipeline.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the system lets this process start too few threads: libraries would wait for them for ever.
     pub fn open(&self, global: &GlobalArgs) -> Result<Box<dyn Pipeline>> {
+        let wanted = 2 * self.loader.threads + OTHER_THREADS;
+        let able = startable(wanted);
+        if able < wanted {
+            let reason = format!(
+                "{wanted} threads are needed for {} cores, and the system starts {able} more (ulimit -u, or the limit of a container); give fewer",
+                self.loader.threads
+            );
+            return Err(Error::config("--threads", reason));
+        }
         let opened = self.config.open_on(&self.devices, &cache(global)?, &self.loader);
         opened.map_err(|e| match &self.file {
             Some(file) => PipelineConfig::placed(e, file),
             None => e,
         })
     }
+}
+
+/// Threads of a run besides two for each core: engines start one for each, and so does this program.
+const OTHER_THREADS: usize = 8;
+
+/// How many of `wanted` threads the system starts at one time.
+fn startable(wanted: usize) -> usize {
+    let (hold, held) = crossbeam::channel::bounded::<()>(0);
+    std::thread::scope(|scope| {
+        let started = (0..wanted).take_while(|_| {
+            let held = held.clone();
+            std::thread::Builder::new().spawn_scoped(scope, move || held.recv()).is_ok()
+        });
+        let count = started.count();
+        drop(hold);
+        count
+    })
 }
 
 impl EngineArgs {

@@ -14,17 +14,18 @@ use crate::result::PipelineResult;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::schedule;
 use crate::schedule::stop::INTERRUPTED;
-use crate::source::{InputItem, InputKind, NamedInputs, Source, SourceOptions};
-use crate::trace::{Stage, StageTimes, say};
+use crate::source::{InputItem, InputKind, NamedInputs, Source, SourceOptions, is_earlier_result};
+use crate::trace::{NOTE, Stage, StageTimes, say};
 use rayon::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::emulate_default_handler;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Once, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -163,6 +164,24 @@ pub(super) fn end_on_signals(under_way: Arc<UnderWay>, is_quiet: bool, parting: 
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(|e| Error::internal("signals", e.to_string()))
 }
 
+/// What earlier runs saved where inputs are looked for. Only who names such a file means it.
+struct EarlierResults {
+    typed: Vec<OsString>,
+    told: Once,
+}
+
+impl EarlierResults {
+    /// Whether `item` is one of them, which is told once.
+    fn hold(&self, item: &InputItem) -> bool {
+        let InputKind::File(path) = &item.kind else { return false };
+        let is_one = !self.typed.iter().any(|typed| typed == path.as_os_str()) && is_earlier_result(path);
+        if is_one {
+            self.told.call_once(|| tracing::info!(target: NOTE, "{}: an earlier run saved it, it is no input; so are others", item.name));
+        }
+        is_one
+    }
+}
+
 /// An open pipeline and the inputs before it.
 pub(super) struct Reading {
     pipeline: Box<dyn Pipeline>,
@@ -170,6 +189,8 @@ pub(super) struct Reading {
     /// One for each GPU, or one.
     decoders: Vec<Decoder>,
     saver: Option<Saver>,
+    /// Where results lie among inputs.
+    earlier: Option<EarlierResults>,
     timings: bool,
     limits: schedule::Limits,
     /// Whether one worker does all the work, and waits for no GPU.
@@ -192,8 +213,10 @@ impl Reading {
         };
         let named = NamedInputs::new(&args.input);
         let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, args.schema.into(), suffix));
+        let saves_among_inputs = args.save_path.as_deref().is_some_and(|path| named.reach(path));
+        let earlier = saves_among_inputs.then(|| EarlierResults { typed: args.input.clone(), told: Once::new() });
         let saver = saver.transpose()?.map(|saver| {
-            let saver = if args.save_path.as_deref().is_some_and(|path| named.reach(path)) { saver.remembering() } else { saver };
+            let saver = if saves_among_inputs { saver.remembering() } else { saver };
             saver.sparing(move |path| named.contains(path))
         });
         let limits = args.pictures.limits();
@@ -211,17 +234,20 @@ impl Reading {
         let threads = plan.loader.threads;
         let limits = schedule::Limits::for_threads(threads).at_most(pipeline.groups_at_once()).with_batch(pipeline.batch_size());
         let lone_worker = threads == 1 && plan.devices.iter().all(|device| device.gpu().is_none());
-        Ok(Self { pipeline, source, decoders, saver, timings, limits, lone_worker, under_way: Arc::default() })
+        Ok(Self { pipeline, source, decoders, saver, earlier, timings, limits, lone_worker, under_way: Arc::default() })
     }
 
     /// Hands the outcome of each input to `sink`, in input order.
     pub fn run(self, mut sink: impl FnMut(Outcome)) {
-        let Self { pipeline, source, decoders, saver, timings, limits, lone_worker, under_way } = self;
+        let Self { pipeline, source, decoders, saver, earlier, timings, limits, lone_worker, under_way } = self;
         let is_ending = || under_way.is_ending.load(Ordering::SeqCst);
         let jobs = source.take_while(|_| !is_ending()).filter_map(|item| {
             let own = |saver: &Saver| matches!(&item.kind, InputKind::File(path) if saver.wrote(path));
             if saver.as_ref().is_some_and(own) {
                 return None; // it was saved since the run began
+            }
+            if earlier.as_ref().is_some_and(|earlier| earlier.hold(&item)) {
+                return None;
             }
             let slot = saver.as_ref().map(|s| s.reserve(&item.frame_id(), &item.relative_dir));
             Some(Job { item, slot })

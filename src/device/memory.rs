@@ -1,13 +1,15 @@
 //! Memory of the host that this process may use.
 
+use rustix::process::{Resource, getrlimit};
 use std::path::Path;
 
-/// Bytes of memory that this process may use: those of the machine, or fewer where a control group says so; `None` where nothing
-/// tells.
+/// Bytes of memory that this process may use: those of the machine, or fewer where a control group or a limit of the process says so;
+/// `None` where nothing tells.
 pub fn available_memory() -> Option<u64> {
     let file = |path| std::fs::read_to_string(path).unwrap_or_default();
     let machine = file("/proc/meminfo").split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).map(|kib| kib << 10);
-    machine.into_iter().chain(control_groups(Path::new("/sys/fs/cgroup"), &file("/proc/self/cgroup"))).min()
+    let limits = [Resource::As, Resource::Data].into_iter().filter_map(|limit| getrlimit(limit).current);
+    machine.into_iter().chain(limits).chain(control_groups(Path::new("/sys/fs/cgroup"), &file("/proc/self/cgroup"))).min()
 }
 
 /// The least limit of the control groups that a process is in by the text `groups`, of either version; those around them count.

@@ -94,6 +94,14 @@ impl ImageBuf {
         Self::new(data, size, format)
     }
 
+    /// The same with three samples of each pixel: those of a grey one are equal.
+    pub(super) fn in_colour(self) -> Self {
+        if self.format != PixelFormat::Gray {
+            return self;
+        }
+        Self { data: self.data.iter().flat_map(|&v| [v; 3]).collect(), format: PixelFormat::Bgr, ..self }
+    }
+
     /// The samples, for a buffer that is used again.
     pub fn into_data(self) -> Vec<u8> {
         self.data
@@ -163,7 +171,7 @@ impl KnownLine {
 }
 
 impl Frame {
-    /// A frame that came from `id`: an [`ImageBuf`] (BGR or RGB; grey is taken on a GPU only), or a [`Resident`](super::Resident).
+    /// A frame that came from `id`: an [`ImageBuf`] (BGR, RGB or grey), or a [`Resident`](super::Resident).
     pub fn new(id: FrameId, image: impl Into<Picture>) -> Self {
         Self { id, image: image.into(), text: None, known: None }
     }

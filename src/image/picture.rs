@@ -1,6 +1,6 @@
 //! Pixels where they lie: in host memory, or in that of a GPU.
 
-use super::frame::{ImageBuf, ImageView};
+use super::frame::{ImageBuf, ImageView, PixelFormat};
 use super::geometry::Size;
 use super::resident::Resident;
 use crate::error::{Error, Result};
@@ -52,15 +52,17 @@ impl Picture {
     }
 }
 
+/// A grey one becomes BGR, as the decoders have it.
 impl From<ImageBuf> for Picture {
     fn from(image: ImageBuf) -> Self {
-        Self::Host(Arc::new(image))
+        Self::Host(Arc::new(image.in_colour()))
     }
 }
 
+/// A grey one becomes BGR, as the decoders have it.
 impl From<Arc<ImageBuf>> for Picture {
     fn from(image: Arc<ImageBuf>) -> Self {
-        Self::Host(image)
+        if image.format() == PixelFormat::Gray { Arc::unwrap_or_clone(image).into() } else { Self::Host(image) }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::image::Size;
 use crate::model::{Canvas, ClassResize, ClassificationSpec, DetectionSpec, HpiConfig, ModelSpec, ResolvedModel, Store, stated_name};
 use crate::onnx::{Cut, OutputKind};
 use crate::tensor::Shape;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -91,6 +92,9 @@ impl ModelChoice {
     }
 }
 
+/// Most cores that can be asked for.
+pub const MOST_THREADS: usize = 4096;
+
 /// How networks are opened.
 #[derive(Clone)]
 pub struct LoaderOptions {
@@ -132,6 +136,24 @@ impl Default for LoaderOptions {
     }
 }
 
+impl fmt::Debug for LoaderOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { device, threads, backend, fast, .. } = self;
+        f.debug_struct("LoaderOptions")
+            .field("device", device)
+            .field("threads", threads)
+            .field("backend", backend)
+            .field("fast", fast)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
 /// Opens networks.
 pub struct Loader {
     cache: Cache,
@@ -147,7 +169,13 @@ impl Loader {
     }
 
     /// A loader over `cache`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for no cores, or more than any machine has.
     pub fn new(cache: Cache, options: LoaderOptions) -> Result<Self> {
+        if !(1..=MOST_THREADS).contains(&options.threads) {
+            return Err(Error::config("threads", format!("{} cores; give 1 to {MOST_THREADS}", options.threads)));
+        }
         let store = Store::new(&cache)?;
         // A recorded run belongs to one engine.
         let engine_build = if options.recording.is_some() { EngineBuild::Blocking } else { options.engine_build };

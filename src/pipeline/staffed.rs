@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::image::Frame;
 use crate::result::{PipelineResult, RunRecord};
 use crate::trace::{Stage, StageTimes};
+use std::fmt;
 
 /// Frames under way on a GPU, in four groups at least: as many as an engine has sessions there, and one that is decoded meanwhile.
 /// Not measured on hardware yet.
@@ -37,6 +38,12 @@ pub struct Staffed<S> {
     steps: S,
     crew: Crew,
     runs: Runs,
+}
+
+impl<S> fmt::Debug for Staffed<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staffed").field("runs", &self.runs.records()).finish_non_exhaustive()
+    }
 }
 
 impl<S: Steps> Staffed<S> {

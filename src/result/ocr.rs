@@ -4,14 +4,15 @@ use super::Header;
 use crate::image::PointI;
 use serde::Serialize;
 
-/// What an OCR pipeline found in one picture or page. All lists have one length and one order: reading order.
+/// What an OCR pipeline found in one picture or page. Lists have one length and one order, reading order, but for those that are said
+/// to be empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OcrResult {
     /// Which picture, what ran, how long.
     pub header: Header,
     /// Text regions, clockwise from the top-left corner.
     pub dt_polys: Vec<Vec<PointI>>,
-    /// Detection score of each region, 0..1; of a page with tables none, as the reference has it.
+    /// Detection score of each region, 0..1; empty for pages and tables, as in the reference.
     pub dt_scores: Vec<f32>,
     /// Text of each region.
     pub rec_text: Vec<String>,

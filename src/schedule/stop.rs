@@ -19,7 +19,7 @@ impl Stop {
     pub fn on_signals(&self) -> Result<()> {
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag unset and sets it, the second finds it set.
-            flag::register_conditional_shutdown(signal, INTERRUPTED, self.0.clone())
+            flag::register_conditional_shutdown(signal, 128 + signal, self.0.clone())
                 .and_then(|_| flag::register(signal, self.0.clone()))
                 .map_err(|e| Error::internal("signals", format!("signal {signal} cannot be handled: {e}")))?;
         }

@@ -67,7 +67,8 @@ impl NamedInputs {
             return true;
         }
         let Named { files, folders } = self.found.get_or_init(|| Named::of(&self.inputs));
-        let below = |path: &Path| has_picture_suffix(path) && folders.iter().any(|folder| path.starts_with(folder));
+        let below =
+            |path: &Path| has_picture_suffix(path) && folders.iter().any(|folder| path.starts_with(folder)) && !is_earlier_result(path);
         path.canonicalize().is_ok_and(|path| files.contains(&path) || below(&path))
     }
 }
@@ -222,7 +223,7 @@ fn compare(mut a: &[u8], mut b: &[u8]) -> Ordering {
 }
 
 /// Whether a result file beside the picture at `path` says that it was made of another one.
-fn is_earlier_result(path: &Path) -> bool {
+pub fn is_earlier_result(path: &Path) -> bool {
     #[derive(serde::Deserialize)]
     struct Header {
         input_path: PathBuf,
@@ -234,9 +235,9 @@ fn is_earlier_result(path: &Path) -> bool {
     if input_path.to_str().is_some_and(super::url::is_url) {
         return true;
     }
-    // As the run before found it, or beside its results. What leads nowhere tells nothing.
-    let (here, found) = (path.canonicalize().ok(), [path.with_file_name(&input_path), input_path].map(|path| path.canonicalize().ok()));
-    found.iter().all(|input| *input != here) && found.iter().any(Option::is_some)
+    // As the run before found it, else beside its results. What leads nowhere tells nothing.
+    let found = input_path.canonicalize().or_else(|_| path.with_file_name(&input_path).canonicalize());
+    found.is_ok_and(|input| path.canonicalize().is_ok_and(|here| here != input))
 }
 
 /// The stem of a result whose part a picture of this stem is, if it is called like one.

@@ -52,7 +52,7 @@ impl Reason {
     }
 
     /// The error of the input that is called `name`.
-    pub(super) fn of(self, name: &str) -> Error {
+    pub fn of(self, name: &str) -> Error {
         match self {
             Self::Input(reason) => Error::input(name, reason),
             Self::Machine { action, path, errno } => Error::io(action, &path)(io::Error::from_raw_os_error(errno)),
@@ -68,6 +68,8 @@ impl fmt::Display for Reason {
         }
     }
 }
+
+impl std::error::Error for Reason {}
 
 impl From<String> for Reason {
     fn from(reason: String) -> Self {

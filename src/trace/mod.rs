@@ -5,7 +5,7 @@ pub mod events;
 #[cfg(feature = "nvtx")]
 mod nvtx;
 
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -231,10 +231,15 @@ pub fn init_logging(format: LogFormat, default_level: &str) {
 pub(crate) const NOTE: &str = "hpinfer::note";
 
 /// The one display of all progress bars: bars of several threads stand below each other, and what is written
-/// inside its `suspend` stands above them. On a standard error that is no terminal it shows nothing.
+/// inside its `suspend` stands above them. It shows nothing before [`show_progress`], and never on a standard error that is no terminal.
 pub fn display() -> &'static MultiProgress {
-    static DISPLAY: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+    static DISPLAY: LazyLock<MultiProgress> = LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::hidden()));
     &DISPLAY
+}
+
+/// Has progress bars drawn on standard error, as the command does.
+pub fn show_progress() {
+    display().set_draw_target(ProgressDrawTarget::stderr());
 }
 
 /// A line for people on standard error; lost where that cannot be written. What a terminal would take for a command is shown as text: names

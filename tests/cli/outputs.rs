@@ -31,6 +31,28 @@ fn files_are_named_by_inputs_and_none_is_written_twice() {
     assert!(!ran.stderr.contains("font"), "{}", ran.stderr);
 }
 
+/// A folder that is read again and again, with its results in it.
+#[test]
+fn what_an_earlier_run_saved_is_no_input() {
+    for out in ["output", "."] {
+        let (folder, _) = pictures(&["a.png", "sub/b.png"]);
+        let again = || run(ocr().current_dir(folder.path()).args(["--input", ".", "--save_path", out]));
+        let first = again();
+        let (lines, saved) = (first.lines().len(), tree(folder.path()));
+        assert_eq!((first.code, lines), (Some(0), 2), "{}", first.stderr);
+        for _ in 0..2 {
+            let next = again();
+            assert_eq!((next.code, next.lines().len(), tree(folder.path())), (Some(0), 2, saved.clone()), "{}", next.stderr);
+            assert!(next.stderr.contains("an earlier run saved it"), "{}", next.stderr);
+        }
+        // Who names one means it.
+        let named = saved.iter().find(|file| file.ends_with("a.png") && *file != "a.png").cloned();
+        let named = named.unwrap_or_else(|| "a_ocr_res_img.png".into());
+        let named = run(ocr().current_dir(folder.path()).args(["--input", &named, "--save_path", out]));
+        assert_eq!((named.code, named.lines().len()), (Some(0), 1), "{}", named.stderr);
+    }
+}
+
 /// ONNX Runtime by itself keeps a record of its use there, and sends it.
 #[test]
 fn inputs_that_come_later_are_not_written_over() {

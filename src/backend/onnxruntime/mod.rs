@@ -21,6 +21,12 @@ use ort::value::{DynValue, Outlet, TensorElementType, TensorRef as OrtTensor, Va
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// An error and what it came of: the loader's own words are among those.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// The library and its environment, of which `ort` allows a process one, once.
 static OPENED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 
@@ -40,7 +46,7 @@ impl OnnxRuntime {
             Error::backend(
                 "onnx_runtime",
                 format!("{}: {reason}", path.display()),
-                "name a libonnxruntime.so of 1.24 or later in ORT_DYLIB_PATH",
+                "`hpinfer runtime install onnx_runtime` compares and repairs the one in the cache; ORT_DYLIB_PATH names another, of 1.24 or later",
             )
         };
         let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +54,7 @@ impl OnnxRuntime {
             Some((first, environment)) if first == path => environment.clone(),
             Some((first, _)) => return Err(unusable(format!("this process runs {} already", first.display()))),
             None => {
-                let builder = ort::init_from(path).map_err(|e| unusable(e.to_string()))?;
+                let builder = ort::init_from(path).map_err(|e| unusable(with_causes(&e)))?;
                 let environment = builder.with_telemetry(false).with_logger(Arc::new(log)).build().map_err(|e| unusable(e.to_string()))?;
                 environment.set_log_level(LogLevel::Warning);
                 ffi::share_arena(&environment).map_err(unusable)?;

@@ -6,8 +6,16 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// What libraries say when memory or threads are wanting.
-const PASSING: [&str; 6] =
-    ["bad_alloc", "memoryerror", "out of memory", "cannot allocate", "failed to map segment", "resource temporarily unavailable"];
+const PASSING: [&str; 8] = [
+    "bad_alloc",
+    "memoryerror",
+    "out of memory",
+    "cannot allocate",
+    "can't alloc",
+    "failed to allocate",
+    "failed to map segment",
+    "resource temporarily unavailable",
+];
 
 /// The finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

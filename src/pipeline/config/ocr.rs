@@ -28,7 +28,7 @@ pub struct OcrConfig {
     pub batch: Option<BatchLimits>,
     /// How lines of unlike width share a recognition batch: not at all, or as in PaddleX 3.x.
     pub padding: Padding,
-    /// Device, where the file names one.
+    /// Device, where the file names one. A pipeline runs where its loader does: [`Device::open`](crate::device::Device::open) it for that.
     pub device: Option<String>,
 }
 

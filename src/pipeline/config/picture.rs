@@ -27,7 +27,7 @@ pub struct PictureConfig {
     pub threshold: Option<f32>,
     /// Which objects of `object_detection` are used, in files of PaddleX 3.x.
     pub rules: Option<Box<RegionRules>>,
-    /// Device, where the file names one.
+    /// Device, where the file names one. A pipeline runs where its loader does: [`Device::open`](crate::device::Device::open) it for that.
     pub device: Option<String>,
 }
 

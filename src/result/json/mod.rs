@@ -64,6 +64,13 @@ pub fn error_line(input_path: &str, page_index: Option<u32>, error: &Error) -> S
     line.to_string()
 }
 
+/// In the default schema.
+impl Serialize for PipelineResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Json { result: self, schema: Schema::default() }.serialize(serializer)
+    }
+}
+
 struct Json<'a> {
     result: &'a PipelineResult,
     schema: Schema,

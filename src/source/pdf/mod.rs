@@ -22,6 +22,7 @@ use crate::image::{ImageBuf, PageText};
 use render::{Answer, Drawn, Lost, Setup};
 use rustix::process::{Resource, getrlimit};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -187,10 +188,16 @@ impl Workers {
     }
 }
 
+/// Dots per inch that pages are rendered at.
+pub const DPI: RangeInclusive<u32> = 1..=9600;
+
 impl Document {
     /// Opens the document in `bytes`. The error says in words why not: damaged, encrypted, too slow.
     pub fn open(bytes: Vec<u8>, options: &PdfOptions, limits: &Limits) -> Result<Self, Reason> {
         let PdfOptions { dpi, text, page_time, .. } = *options;
+        if !DPI.contains(&dpi) {
+            return Err(format!("{dpi} dots per inch are asked for; give {} to {}", DPI.start(), DPI.end()).into());
+        }
         let password = options.password.clone().map(|p| p.0);
         let setup = Setup { dpi, password, max_pixels: limits.max_pixels, text: text != TextLayer::Ocr, font: None };
         let bytes = Arc::new(bytes);

@@ -36,7 +36,7 @@ impl VideoWriter {
         file.push(path);
         let mut command = Command::new(ffmpeg);
         command
-            .args(["-hide_banner", "-nostats", "-loglevel", "error", "-y", "-f", "matroska", "-i", "pipe:0"])
+            .args(["-hide_banner", "-nostats", "-loglevel", "error", "-xerror", "-y", "-f", "matroska", "-i", "pipe:0"])
             .args(["-vf", FILTER, "-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-bf", "0"])
             .args([
                 "-preset",
@@ -103,7 +103,8 @@ impl VideoWriter {
         self.stdin = None;
         let status = self.child.wait().map_err(Error::io("write", &self.path))?;
         let message = self.last_message.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        if status.success() {
+        // Some versions end well where the last write failed, and only say so.
+        if status.success() && message.is_empty() {
             return Ok(());
         }
         let reason = if message.is_empty() { format!("ffmpeg ended with {status}") } else { format!("ffmpeg: {message}") };
