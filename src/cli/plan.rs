@@ -96,6 +96,8 @@ impl Plan {
 
 /// Threads of a run besides two for each core: engines start one for each, and so does this program.
 const OTHER_THREADS: usize = 8;
+/// Stack of a thread that only waits: it is threads that are counted, not memory.
+const SMALL_STACK: usize = 64 << 10;
 
 /// How many of `wanted` threads the system starts at one time.
 fn startable(wanted: usize) -> usize {
@@ -103,7 +105,7 @@ fn startable(wanted: usize) -> usize {
     std::thread::scope(|scope| {
         let started = (0..wanted).take_while(|_| {
             let held = held.clone();
-            std::thread::Builder::new().spawn_scoped(scope, move || held.recv()).is_ok()
+            std::thread::Builder::new().stack_size(SMALL_STACK).spawn_scoped(scope, move || held.recv()).is_ok()
         });
         let count = started.count();
         drop(hold);

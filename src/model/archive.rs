@@ -61,7 +61,8 @@ pub(super) fn install(cache: &Cache, model: &Known, url: &str, target: &Path) ->
     let download = Download {
         what: format!("model {}", model.name),
         next_step: format!(
-            "try again with a network (HPINFER_MODEL_URL names a mirror), or fetch it elsewhere and unpack it to {}, or name a model folder",
+            "try `hpinfer model pull {}` again later (HPINFER_MODEL_URL names a mirror), or fetch it elsewhere and unpack it to {}, or name a model folder",
+            model.name,
             target.display()
         ),
         url,
