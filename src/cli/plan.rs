@@ -1,7 +1,7 @@
 //! What the flags mean here: the validated plan of a run. Flags win over the pipeline file, the file over defaults.
 
 use super::NOTE;
-use super::args::{EngineArgs, GlobalArgs, PaddingArg, ScoreModeArg};
+use super::args::{EngineArgs, GlobalArgs, ScoreModeArg};
 use crate::backend::EngineBuild;
 use crate::cache::{Cache, Network};
 use crate::device::{self, Device, DeviceSpec, Gpu};
@@ -95,7 +95,7 @@ impl EngineArgs {
             }
             config.batch = Some(BatchLimits { items, cost: usize::MAX });
         }
-        if self.text_rec_padding == PaddingArg::Widest {
+        if self.text_rec_padding == Padding::Widest {
             config.padding = Padding::Widest;
             let items = self.text_rec_batch_size.unwrap_or(PADDLEX_REC_BATCH);
             config.batch = Some(BatchLimits { items, cost: usize::MAX });
