@@ -19,7 +19,7 @@ pub mod rooms;
 mod untar;
 mod unzip;
 
-pub use atomic::write_atomic;
+pub use atomic::{folder_of, write_atomic, write_json};
 pub(crate) use atomic::{publish, remove_aside, sync_folder};
 pub use checksum::{sha256, sha256_file};
 pub use fetch::{Download, without_user};

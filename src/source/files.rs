@@ -1,6 +1,7 @@
 //! Files, folders and patterns.
 
 use super::item::InputItem;
+use crate::cache::folder_of;
 use glob::{MatchOptions, Pattern};
 use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
@@ -48,7 +49,7 @@ impl NamedInputs {
 
     /// Whether files that appear in the folder at `path`, or below it, may be found where inputs are looked for: later than others.
     pub fn reach(&self, path: &Path) -> bool {
-        let folder = if path.is_dir() { path } else { path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")) };
+        let folder = if path.is_dir() { path } else { folder_of(path) };
         let Ok(path) = folder.canonicalize() else { return false };
         self.inputs.iter().any(|input| match Path::new(input).canonicalize() {
             Ok(input) => input.is_dir() && (path.starts_with(&input) || input.starts_with(&path)),
