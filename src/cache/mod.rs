@@ -40,6 +40,9 @@ pub fn safe_name(name: &str) -> String {
     name.chars().map(safe).collect()
 }
 
+/// What this program calls itself to servers.
+pub const USER_AGENT: &str = concat!("hpinfer/", env!("CARGO_PKG_VERSION"));
+
 /// Folders of what was fetched.
 const FETCHED: [&str; 4] = [rooms::RUNTIME, rooms::MODELS, rooms::ARCHIVES, rooms::FONTS];
 

@@ -194,6 +194,14 @@ fn bgr_len(size: Size) -> usize {
     size.area() as usize * 3
 }
 
+/// Grey or RGB samples, with or without alpha, to BGR.
+fn row_to_bgr(from: &[u8], channels: usize, to: &mut [u8]) {
+    let grey = channels <= 2;
+    for (pixel, out) in from.chunks_exact(channels).zip(to.as_chunks_mut::<3>().0) {
+        *out = if grey { [pixel[0]; 3] } else { [pixel[2], pixel[1], pixel[0]] };
+    }
+}
+
 fn swap_red_blue(pixels: &mut [u8]) {
     for pixel in pixels.as_chunks_mut::<3>().0 {
         pixel.swap(0, 2);
