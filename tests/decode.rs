@@ -143,7 +143,7 @@ fn refused(decoder: &Decoder, bytes: &[u8], reason: &str) {
 
 #[test]
 fn refusals_name_the_input_and_the_reason() {
-    for jpeg in JpegDecoder::ALL {
+    for jpeg in [JpegDecoder::Turbo, JpegDecoder::Zune] {
         let decoder = decoder(jpeg);
         refused(&decoder, b"", "empty");
         refused(&decoder, b"some text\n", "not a picture");
@@ -236,10 +236,10 @@ fn damaged_files_never_panic() {
             if random(5) == 0 {
                 damaged.truncate(random(damaged.len()) + 1);
             }
-            for jpeg in JpegDecoder::ALL {
+            for jpeg in [JpegDecoder::Turbo, JpegDecoder::Zune] {
                 let _ = Decoder { jpeg, limits, nvjpeg: None }.decode(&damaged, &name);
                 for message in panics.lock().unwrap().drain(..) {
-                    ours.push(format!("{name}, {}: {message}", jpeg.name()));
+                    ours.push(format!("{name}, {jpeg:?}: {message}"));
                 }
             }
         }

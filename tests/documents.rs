@@ -1,6 +1,8 @@
 //! Pipelines for documents, on networks whose outputs are known: every stage is made of drawn pixels, so that what
 //! comes out says which pixels went where.
 
+#[path = "documents/orientation.rs"]
+mod orientation;
 #[path = "documents/refusals.rs"]
 mod refusals;
 #[path = "documents/layout.rs"]
@@ -9,17 +11,14 @@ mod shared;
 use hpinfer::backend::fake::{FakeEngine, Input, Output};
 use hpinfer::image::page_text::{Glyph, TextUse};
 use hpinfer::image::{Frame, ImageBuf, PageText, PixelFormat, PointF, Size};
-use hpinfer::model::{
-    BoxType, CellScale, ClassResize, ClassificationSpec, DetResize, LimitType, TableSpec, TextDetectionSpec, TextRecognitionSpec,
-    UnwarpingSpec,
-};
+use hpinfer::model::{BoxType, CellScale, DetResize, LimitType, TableSpec, TextDetectionSpec, TextRecognitionSpec, UnwarpingSpec};
 use hpinfer::modules::network::Share;
 use hpinfer::modules::text_detect::DetectionOverrides;
 use hpinfer::modules::text_recognise::{Line, WidthRule};
-use hpinfer::modules::{Classify, Detect, TableStructure, TextDetect, TextRecognise, Unwarp};
+use hpinfer::modules::{Detect, TableStructure, TextDetect, TextRecognise, Unwarp};
 use hpinfer::ops::db::DbParams;
 use hpinfer::ops::layout::regions::{Merge, MergeMode, RegionRules};
-use hpinfer::ops::resize_norm::{Interpolation, Normalize};
+use hpinfer::ops::resize_norm::Normalize;
 use hpinfer::pipeline::{DocPreprocessor, DocumentConfig, DocumentTask, PageModules, Pages, SealRecognition, TableRecognition};
 use hpinfer::result::json::{Schema, to_line};
 use hpinfer::result::page::VisualInfo;
@@ -29,6 +28,7 @@ use hpinfer::result::render::save::Saver;
 use hpinfer::result::{PipelineResult, TextSource};
 use hpinfer::tensor::Shape;
 use hpinfer::trace::StageTimes;
+use orientation::orientation;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -215,8 +215,7 @@ fn no_line_of_a_page_is_read_twice() {
     );
     let lines = Arc::<AtomicUsize>::default();
     let modules = PageModules {
-        orientation: None,
-        unwarp: None,
+        preprocessor: DocPreprocessor::default(),
         layout: layout(&[table, [3.0, 20.0, 4.0, 400.0, 44.0]]),
         structure: Some(structure()),
         text: detector(BoxType::Quad),
@@ -231,8 +230,7 @@ fn no_line_of_a_page_is_read_twice() {
 #[test]
 fn pages_read_together_are_as_each_alone() {
     let modules = PageModules {
-        orientation: None,
-        unwarp: None,
+        preprocessor: DocPreprocessor::default(),
         layout: layout(&[[0.0, 20.0, 4.0, 400.0, 60.0], [1.0, 64.0, 64.0, 256.0, 160.0], [2.0, 112.0, 170.0, 304.0, 256.0]]),
         structure: Some(structure()),
         text: detector(BoxType::Quad),
@@ -460,20 +458,6 @@ fn pipeline_files_name_models_and_refuse_what_has_no_place() {
     }
 }
 
-/// A classifier that says that every page is turned by a quarter.
-fn quarter_turn() -> Classify {
-    let network = |_: &[Input]| Ok((Shape::new(&[1, 4]), vec![0.1, 0.7, 0.1, 0.1]));
-    let spec = ClassificationSpec {
-        resize: ClassResize::Fixed(Size::new(32, 32)),
-        interpolation: Interpolation::Linear,
-        crop: None,
-        normalize: Normalize::IMAGENET,
-        topk: 1,
-        labels: ["0", "90", "180", "270"].map(String::from).to_vec(),
-    };
-    Classify::new(Arc::new(FakeEngine::new("orientation", network)), spec).expect("a classifier")
-}
-
 /// A network that takes every page for flat.
 fn flat() -> Unwarp {
     let network = |inputs: &[Input]| Ok(inputs[0].clone());
@@ -502,8 +486,7 @@ fn a_page_is_set_upright_and_read_in_order() {
     for recovery in [true, false] {
         let config = DocumentConfig { recovery, ..DocumentConfig::new(DocumentTask::Pages) };
         let modules = PageModules {
-            orientation: Some(quarter_turn()),
-            unwarp: Some(flat()),
+            preprocessor: DocPreprocessor { orientation: Some(orientation(1)), unwarp: Some(flat()) },
             layout: layout(&regions),
             structure: Some(structure()),
             text: detector(BoxType::Quad),
@@ -562,7 +545,7 @@ fn a_page_is_set_upright_and_read_in_order() {
 
 #[test]
 fn pages_of_tables_and_seals_are_prepared_first() {
-    let preprocessor = |unwarp| DocPreprocessor { orientation: Some(quarter_turn()), unwarp };
+    let preprocessor = |unwarp| DocPreprocessor { orientation: Some(orientation(1)), unwarp };
     let turned = |frame: &Frame| {
         Frame::from_image(
             hpinfer::image::turn::counter_clockwise(&frame.image.on_host(&mut Default::default()).unwrap(), 3).expect("turned"),
@@ -635,8 +618,7 @@ fn options_say_which_regions_are_used() {
 #[test]
 fn without_a_table_model_the_tables_of_pages_are_other_text() {
     let modules = PageModules {
-        orientation: None,
-        unwarp: None,
+        preprocessor: DocPreprocessor::default(),
         layout: layout(&[[1.0, 64.0, 64.0, 256.0, 160.0]]),
         structure: None,
         text: detector(BoxType::Quad),

@@ -151,7 +151,7 @@ fn crop_of_a_quad_equals_the_reference() {
         let at = |i: usize, k: usize| case["quad"][i][k].as_i64().unwrap() as i32;
         let quad = std::array::from_fn(|i| PointI::new(at(i, 0), at(i, 1)));
         let (src, mut out) = (source(case), Vec::new());
-        warp::crop_quad(src.view(), &quad, &mut out, &mut WarpScratch::default()).unwrap();
+        warp::warp(src.view(), &CropPlan::from_quad(&quad).unwrap(), &mut out, &mut WarpScratch::default()).unwrap();
         check_exact(case, &out, &mut failures);
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -354,8 +354,9 @@ fn degenerate_quads_give_no_pixels_and_absurd_ones_an_error() {
     let src = Random::new(3).picture(Size::new(8, 8), PixelFormat::Bgr);
     let mut out = vec![9; 4];
     for quad in [[PointI::new(3, 3); 4], [PointI::new(1, 1), PointI::new(6, 1), PointI::new(6, 1), PointI::new(1, 1)]] {
-        let size = warp::crop_quad(src.view(), &quad, &mut out, &mut WarpScratch::default()).unwrap();
-        assert_eq!((size.area(), out.len()), (0, 0), "{quad:?}");
+        let plan = CropPlan::from_quad(&quad).unwrap();
+        warp::warp(src.view(), &plan, &mut out, &mut WarpScratch::default()).unwrap();
+        assert_eq!((plan.size().area(), out.len()), (0, 0), "{quad:?}");
     }
     let far = [PointI::new(i32::MIN, 0), PointI::new(i32::MAX, 0), PointI::new(i32::MAX, 9), PointI::new(i32::MIN, 9)];
     assert!(CropPlan::from_quad(&far).unwrap_err().to_string().contains("32767"));

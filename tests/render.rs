@@ -550,7 +550,6 @@ fn a_failing_save_names_the_path_and_leaves_nothing_behind() {
     assert_eq!(tree(&root), ["a.json/keep", "b.json", "b.png"]);
 }
 
-#[cfg(unix)]
 #[test]
 fn files_get_the_usual_permissions() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,4 @@
 //! `hpinfer stream` as its users meet it, with the real pipeline. A script stands in for ffmpeg.
-#![cfg(unix)]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};

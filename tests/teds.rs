@@ -1,6 +1,8 @@
 //! Tables drawn with known texts, read by the real text networks, with their structure and cells given: what comes out is scored
 //! against what was drawn by TEDS (tree edit distance based similarity, Zhong et al. 2020), and must be the same.
 
+#[path = "documents/orientation.rs"]
+mod orientation;
 #[path = "documents/layout.rs"]
 mod shared;
 mod teds {
@@ -12,18 +14,18 @@ use hpinfer::cache::Cache;
 use hpinfer::image::Frame;
 use hpinfer::image::Size;
 use hpinfer::image::decode::Decoder;
-use hpinfer::model::{CellScale, ClassResize, ClassificationSpec, TableSpec};
+use hpinfer::model::{CellScale, TableSpec};
 use hpinfer::modules::loader::ModelChoice;
 use hpinfer::modules::text_detect::DetectionOverrides;
-use hpinfer::modules::{Classify, Detect, Loader, LoaderOptions, TableStructure};
-use hpinfer::ops::resize_norm::{Interpolation, Normalize};
+use hpinfer::modules::{Detect, Loader, LoaderOptions, TableStructure};
+use hpinfer::ops::resize_norm::Normalize;
 use hpinfer::pipeline::{DocPreprocessor, DocumentConfig, DocumentTask, PageModules, Pages, TableRecognition};
 use hpinfer::result::json::Schema;
 use hpinfer::result::render::font::Fonts;
 use hpinfer::result::render::html;
 use hpinfer::result::render::save::Saver;
 use hpinfer::result::{PipelineResult, Table};
-use hpinfer::tensor::Shape;
+use orientation::orientation;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,21 +96,6 @@ fn structure(page: &Page) -> TableStructure {
     TableStructure::new(Arc::new(FakeEngine::with_io("table", &[("x", &[None; 4])], 2, network)), spec).expect("a recogniser of tables")
 }
 
-/// A classifier that says by how many quarters every page is turned.
-fn orientation(turns: u32) -> Classify {
-    let scores = (0..4).map(|turn| if turn == turns { 0.9 } else { 0.0 }).collect::<Vec<f32>>();
-    let network = move |_: &[Input]| Ok((Shape::new(&[1, 4]), scores.clone()));
-    let spec = ClassificationSpec {
-        resize: ClassResize::Fixed(Size::new(32, 32)),
-        interpolation: Interpolation::Linear,
-        crop: None,
-        normalize: Normalize::IMAGENET,
-        topk: 1,
-        labels: ["0", "90", "180", "270"].map(String::from).to_vec(),
-    };
-    Classify::new(Arc::new(FakeEngine::new("orientation", network)), spec).expect("a classifier")
-}
-
 fn result(page: &Page, frame: Frame, loader: &Loader) -> PipelineResult {
     let model = |name: &str| ModelChoice::named(name);
     let detect = || loader.text_detect(&model("PP-OCRv4_mobile_det"), &DetectionOverrides::default()).expect("a detector");
@@ -120,8 +107,7 @@ fn result(page: &Page, frame: Frame, loader: &Loader) -> PipelineResult {
         return pipeline.predict(&[frame]).pop().expect("one").expect("a result").into();
     }
     let modules = PageModules {
-        orientation: Some(orientation(page.turns)),
-        unwarp: None,
+        preprocessor: DocPreprocessor { orientation: Some(orientation(page.turns)), unwarp: None },
         layout: layout(page),
         structure: Some(structure(page)),
         text: detect(),

@@ -1,6 +1,5 @@
 //! Videos and streams through an ffmpeg child: what it says and what it dies of. A script stands in for ffmpeg, so that
 //! every fault happens where the test wants it; `HPINFER_FFMPEG`, where set, names a real one for the last test.
-#![cfg(unix)]
 
 use hpinfer::image::{ImageBuf, PixelFormat, Size};
 use hpinfer::result::render::video::VideoWriter;

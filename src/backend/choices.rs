@@ -2,8 +2,7 @@
 
 use super::BackendName;
 use crate::cache::rooms::CHOICES;
-use crate::cache::{Cache, warn_not_kept, write_atomic};
-use crate::error::Error;
+use crate::cache::{Cache, warn_not_kept, write_json};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,8 +37,7 @@ impl Measured {
 
     /// Keeps it at `path`; where that cannot be written it warns.
     pub fn keep(&self, path: &Path) {
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::internal("measured choice", e.to_string()));
-        if let Err(e) = text.and_then(|text| write_atomic(path, &text)) {
+        if let Err(e) = write_json(path, self) {
             warn_not_kept(path.parent().unwrap_or(path), e);
         }
     }

@@ -1,7 +1,7 @@
 //! Test double: an engine whose network is a function. It exists so that modules and pipelines can be
 //! tested without a library, with outputs known in advance.
 
-use super::{BackendName, Engine, EngineSpec, Format, IoSpec, Precision, RunInfo, Session, TensorSpec};
+use super::{BackendName, Engine, EngineSpec, IoSpec, RunInfo, Session, TensorSpec};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::tensor::{DType, Data, Shape, TensorRef};
@@ -71,17 +71,7 @@ impl FakeEngine {
         network: impl Fn(&[Input]) -> Result<Vec<Output>> + Send + Sync + 'static,
     ) -> Self {
         let spec = |(name, dims): &(&str, &[Option<usize>])| TensorSpec { name: (*name).into(), dtype: DType::F32, dims: dims.to_vec() };
-        let info = RunInfo {
-            model: model.into(),
-            backend: BackendName::Fake,
-            version: "0".into(),
-            device: "cpu".into(),
-            precision: Precision::Float32,
-            format: Format::Onnx,
-            engines: Vec::new(),
-            profiles: Vec::new(),
-            stand_in: None,
-        };
+        let info = RunInfo::new(model, BackendName::Fake, "0", "cpu");
         let output = |index: usize| TensorSpec { name: format!("y{index}"), dtype: DType::F32, dims: Vec::new() };
         let io = IoSpec { inputs: inputs.iter().map(spec).collect(), outputs: (0..outputs).map(output).collect() };
         Self { network: Arc::new(network), spec: EngineSpec { io, info, output: OutputKind::Original } }

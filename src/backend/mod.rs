@@ -208,6 +208,23 @@ pub struct RunInfo {
     pub stand_in: Option<Box<StandIn>>,
 }
 
+impl RunInfo {
+    /// A network read from ONNX and run in float32.
+    pub fn new(model: &str, backend: BackendName, version: impl fmt::Display, device: impl fmt::Display) -> Self {
+        Self {
+            model: model.into(),
+            backend,
+            version: version.to_string(),
+            device: device.to_string(),
+            precision: Precision::Float32,
+            format: Format::Onnx,
+            engines: Vec::new(),
+            profiles: Vec::new(),
+            stand_in: None,
+        }
+    }
+}
+
 /// An engine that runs in the place of one that is being built or does not take a shape, and how runs of the two are told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandIn {

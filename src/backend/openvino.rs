@@ -88,20 +88,12 @@ impl OpenVino {
         let recipe = Recipe { core: self.core.clone(), version: self.version.clone(), options: options.clone(), network };
         let (model, io) = recipe.compile()?;
         io.require_float_inputs(BackendName::OpenVino, &options.model)?;
-        let info = RunInfo {
-            model: options.model.clone(),
-            backend: BackendName::OpenVino,
-            version: self.version.clone(),
-            device: "cpu".into(),
-            precision: options.precision,
-            format: match recipe.network {
-                Network::Onnx(_) => Format::Onnx,
-                Network::Pdmodel { .. } => Format::Pdmodel,
-            },
-            engines: Vec::new(),
-            profiles: Vec::new(),
-            stand_in: None,
+        let format = match recipe.network {
+            Network::Onnx(_) => Format::Onnx,
+            Network::Pdmodel { .. } => Format::Pdmodel,
         };
+        let info = RunInfo::new(&options.model, BackendName::OpenVino, &self.version, "cpu");
+        let info = RunInfo { precision: options.precision, format, ..info };
         let (io, output) = match &recipe.network {
             Network::Onnx(graph) => (graph.io(io), graph.output.clone()),
             Network::Pdmodel { .. } => (io, OutputKind::Original),

@@ -1,6 +1,7 @@
 //! What is measured: variants of a run, each in a fresh process, so that no case finds the caches, pools or memory
 //! of another.
 
+use super::child::answer;
 use super::report::CaseReport;
 use crate::backend::BackendName;
 use crate::error::{Error, Result};
@@ -8,8 +9,7 @@ use crate::modules::LoaderOptions;
 use crate::trace::plural;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Which engine, as against the other flags of the command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -63,21 +63,11 @@ impl Case {
         LoaderOptions { threads: self.threads, backend, fast: options.fast || self.variant == Variant::Fast, ..options }
     }
 
-    /// Measures this case in a process of its own: `command` reads `job` from standard input and answers with one
-    /// JSON object ([`CaseReport`]) on standard output; what it says on standard error is passed through.
-    pub fn run_in(self, mut command: Command, job: &[u8]) -> Result<CaseReport> {
+    /// Measures this case in a process of its own: `command` reads `job` from standard input and answers with a
+    /// line of JSON ([`CaseReport`]) on standard output; what it says on standard error is passed through.
+    pub fn run_in(self, command: Command, job: &[u8]) -> Result<CaseReport> {
         let fault = |reason: String| Error::device("cpu", format!("bench case {self}"), reason);
-        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = started.map_err(|e| fault(format!("the measuring process cannot be started: {e}")))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A process that ended early has closed this pipe; its exit status below is the better message.
-            let _ = stdin.write_all(job);
-        }
-        let output = child.wait_with_output().map_err(|e| fault(e.to_string()))?;
-        if !output.status.success() {
-            return Err(fault(format!("the measuring process ended with {}; see its message above", output.status)));
-        }
-        serde_json::from_slice(&output.stdout).map_err(|e| fault(format!("the answer of the measuring process cannot be read: {e}")))
+        answer(command, job, fault).map(|(report, _)| report)
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the start of a process to its first result: when nothing but downloads is there, when engines of TensorRT were imported, and
 //! when what is compiled, converted and measured on this machine is cached.
 
+use super::child::answer;
 use super::machine::Machine;
 use super::resources::milliseconds;
 use super::run::PipelineSource;
@@ -10,9 +11,8 @@ use crate::pipeline::process_one;
 use crate::result::RunRecord;
 use crate::trace::plural;
 use serde::{Deserialize, Serialize};
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 /// What is there when a process starts.
@@ -110,24 +110,9 @@ impl Starts {
 
     /// Starts `command`, which reads `job` from standard input, and answers with a line of JSON ([`First`]) on standard output
     /// once it has its first result.
-    pub fn time(&mut self, mut command: Command, job: &[u8]) -> Result<()> {
-        let fault = |reason: String| Error::device("cpu", "bench cold", reason);
-        let started = Instant::now();
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.map_err(|e| fault(format!("the measured process cannot be started: {e}")))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            let _ = stdin.write_all(job); // the exit status of a process that ended early is the better message
-        }
-        let mut answer = String::new();
-        let read = child.stdout.take().map_or(Ok(0), |stdout| BufReader::new(stdout).read_line(&mut answer));
-        let took = milliseconds(started.elapsed());
-        let status = child.wait().map_err(|e| fault(e.to_string()))?;
-        if !status.success() {
-            return Err(fault(format!("the measured process ended with {status}; see its message above")));
-        }
-        let first = read.map_err(|e| e.to_string()).and_then(|_| serde_json::from_str(&answer).map_err(|e| e.to_string()));
-        let first: First = first.map_err(|reason| fault(format!("the answer of the measured process cannot be read: {reason}")))?;
-        self.first_result_ms.push(took);
+    pub fn time(&mut self, command: Command, job: &[u8]) -> Result<()> {
+        let (first, took): (First, _) = answer(command, job, |reason| Error::device("cpu", "bench cold", reason))?;
+        self.first_result_ms.push(milliseconds(took));
         self.open_ms.push(first.open_ms);
         self.models = first.models;
         Ok(())

@@ -104,7 +104,9 @@ fn offer(
         |group| group.into_iter().map(work).collect(),
         |outcome| match outcome {
             Ok(ms) => samples.push(ms),
-            Err(e) => failure = failure.take().or(Some(e)),
+            Err(e) => {
+                failure.get_or_insert(e);
+            }
         },
     );
     // The last picture's interval counts too: a pipeline that waits for pictures finishes as many as come.

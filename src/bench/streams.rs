@@ -168,7 +168,7 @@ fn attempt(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim,
         |delivery| match delivery.output {
             Some(Ok(())) => samples.push(milliseconds(delivery.tag.elapsed())),
             Some(Err(e)) => {
-                failure = failure.take().or(Some(e));
+                failure.get_or_insert(e);
                 stop.set();
             }
             None => dropped += 1,

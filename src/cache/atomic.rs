@@ -1,6 +1,7 @@
 //! Files and folders that appear complete or not at all.
 
 use crate::error::{Error, Result};
+use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -16,11 +17,22 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     try_write(path, bytes).map_err(Error::io("write", path))
 }
 
+/// Writes `value` as JSON to `path`, as [`write_atomic`] does.
+///
+/// # Errors
+/// Those of [`write_atomic`].
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| Error::internal("JSON", e.to_string()))?;
+    write_atomic(path, &text)
+}
+
+/// The folder that the file at `path` lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn try_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     fs::create_dir_all(folder)?;
     // The umask applies to the mode; the default of temporary files would hide the result from other users.
     let mut file = tempfile::Builder::new()

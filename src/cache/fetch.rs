@@ -1,7 +1,7 @@
 //! Downloading one file by HTTP, going on where an earlier attempt was cut off.
 
 use super::atomic::{publish, remove, write_atomic};
-use super::{Cache, Network, Progress};
+use super::{Cache, Network, Progress, USER_AGENT};
 use crate::error::{Error, Result};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -75,7 +75,7 @@ impl Cache {
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(NEXT_BYTE))
             .timeout_per_read(Some(NEXT_BYTE))
-            .user_agent(concat!("hpinfer/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .build()
             .into();
         let explain =

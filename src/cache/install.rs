@@ -2,8 +2,10 @@
 
 use super::atomic::{publish, remove};
 use super::fetch::Download;
+use super::rooms::DOWNLOADS;
 use super::{Cache, Network, Whole, contents, pip, sha256_file, untar, unzip};
 use crate::error::{Error, Result};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -165,27 +167,31 @@ impl Cache {
 
     fn unpack(&self, package: &Package<'_>, archive: &Path, folder: &Folder<'_>) -> Result<()> {
         let target = self.root.join(&folder.path);
-        let mut partial = target.clone().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let made = remove(&partial)
-            .and_then(|()| fs::create_dir_all(&partial))
-            .and_then(|()| unzip::unpack(archive, &partial, &folder.members))
-            .and_then(|()| {
-                contents::write_down(&partial, &folder.members).map_err(|e| match e {
+        self.in_place_of(&target, |partial| {
+            let unpacked = unzip::unpack(archive, partial, &folder.members).and_then(|()| {
+                contents::write_down(partial, &folder.members).map_err(|e| match e {
                     Error::Io { source, .. } => source,
                     e => io::Error::other(e),
                 })
-            })
-            .and_then(|()| publish(&partial, &target));
-        made.map_err(|e| {
-            // The error at hand is the one to report; the next run removes what cannot be removed now.
-            let _ = remove(&partial);
-            match e.kind() {
+            });
+            unpacked.map_err(|e| match e.kind() {
                 io::ErrorKind::InvalidData => package.missing(format!("cannot unpack {}: {e}", package.wheel.file)),
                 _ => self.refused("unpack to", &target, &e),
-            }
+            })
         })
+    }
+
+    /// Has `fill` fill a folder beside `target` that then takes its place. Otherwise nothing of it stays.
+    fn in_place_of(&self, target: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let partial = PathBuf::from([target.as_os_str(), ".partial".as_ref()].into_iter().collect::<OsString>());
+        let refused = |e: io::Error| self.refused("unpack to", target, &e);
+        let made = remove(&partial).and_then(|()| fs::create_dir_all(&partial)).map_err(refused);
+        let made = made.and_then(|()| fill(&partial)).and_then(|()| publish(&partial, target).map_err(refused));
+        if made.is_err() {
+            // The error at hand is the one to report; the next run removes what cannot be removed now.
+            let _ = remove(&partial);
+        }
+        made
     }
 
     /// Unpacks a downloaded tar file into `target`, which appears when `check`, given the folder and the names in it, has
@@ -202,25 +208,16 @@ impl Cache {
         limit: u64,
         check: impl FnOnce(&Path, &[PathBuf]) -> Result<()>,
     ) -> Result<()> {
-        let mut partial = target.to_owned().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let unpacked = remove(&partial).and_then(|()| fs::create_dir_all(&partial)).and_then(|()| untar::unpack(archive, &partial, limit));
-        let made = unpacked
-            .map_err(|e| match e.kind() {
+        self.in_place_of(target, |partial| {
+            let names = untar::unpack(archive, partial, limit).map_err(|e| match e.kind() {
                 io::ErrorKind::InvalidData => download.missing(format!("cannot unpack {}: {e}", download.place())),
                 _ => self.refused("unpack to", target, &e),
-            })
-            .and_then(|names| check(&partial, &names))
-            .and_then(|()| publish(&partial, target).map_err(|e| self.refused("unpack to", target, &e)));
-        if made.is_err() {
-            // The error at hand is the one to report; the next run removes what cannot be removed now.
-            let _ = remove(&partial);
-        }
-        made
+            })?;
+            check(partial, &names)
+        })
     }
 
     fn downloads(&self) -> PathBuf {
-        self.root.join("downloads")
+        self.root.join(DOWNLOADS)
     }
 }

@@ -19,7 +19,7 @@ pub mod rooms;
 mod untar;
 mod unzip;
 
-pub use atomic::write_atomic;
+pub use atomic::{folder_of, write_atomic, write_json};
 pub(crate) use atomic::{publish, remove_aside, sync_folder};
 pub use checksum::{sha256, sha256_file};
 pub use fetch::{Download, without_user};
@@ -39,6 +39,9 @@ pub fn safe_name(name: &str) -> String {
     let safe = |c: char| if c.is_alphanumeric() || "-_.+".contains(c) { c } else { '_' };
     name.chars().map(safe).collect()
 }
+
+/// What this program calls itself to servers.
+pub const USER_AGENT: &str = concat!("hpinfer/", env!("CARGO_PKG_VERSION"));
 
 /// Folders of what was fetched.
 const FETCHED: [&str; 4] = [rooms::RUNTIME, rooms::MODELS, rooms::ARCHIVES, rooms::FONTS];

@@ -16,6 +16,7 @@ use super::verify::VerifyArgs;
 use crate::backend::EngineBuild;
 use crate::error::{Error, Result};
 use crate::model::LimitType;
+use crate::modules::batch::Padding;
 use crate::modules::loader::MOST_THREADS;
 use crate::result::json::Schema;
 use crate::trace::LogFormat;
@@ -172,37 +173,6 @@ pub enum OutputForm {
     Jsonl,
 }
 
-/// Key names of results.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum SchemaArg {
-    /// PaddleX 3.0-beta1: rec_text, rec_score.
-    #[default]
-    #[value(name = "3.0-beta1")]
-    V3Beta1,
-    /// PaddleX 3.x: rec_texts, rec_scores, rec_polys, rec_boxes.
-    #[value(name = "3.x")]
-    V3,
-}
-
-impl From<SchemaArg> for Schema {
-    fn from(arg: SchemaArg) -> Self {
-        match arg {
-            SchemaArg::V3Beta1 => Self::V3Beta1,
-            SchemaArg::V3 => Self::V3,
-        }
-    }
-}
-
-/// How lines of unlike width share a recognition run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-pub enum PaddingArg {
-    /// Lines of one width share a run; nothing is padded.
-    #[default]
-    Own,
-    /// Every line is padded to the widest of its run, as in PaddleX 3.x.
-    Widest,
-}
-
 /// Yes or no, as PaddleX's users write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Truth {
@@ -299,7 +269,7 @@ pub struct EngineArgs {
     /// How lines of unlike width share a recognition run: not at all, or 6 neighbours in aspect ratio (or --text-rec-batch-size)
     /// padded, which changes some texts
     #[arg(long, value_name = "RULE", default_value = "own")]
-    pub text_rec_padding: PaddingArg,
+    pub text_rec_padding: Padding,
     /// Where the probabilities of a text box are averaged for its score [default: the pipeline file's, else the model's]
     #[arg(long, value_name = "MODE")]
     pub text_det_score_mode: Option<ScoreModeArg>,
@@ -340,7 +310,7 @@ pub struct ReadArgs {
     pub engine: EngineArgs,
     /// Key names of results
     #[arg(long, value_name = "VERSION", default_value = "3.0-beta1")]
-    pub schema: SchemaArg,
+    pub schema: Schema,
     /// Font for the texts in saved pictures [default: the system's, else one is installed]
     #[arg(long, value_name = "FILE", env = "PADDLE_PDX_LOCAL_FONT_FILE_PATH")]
     pub font: Option<PathBuf>,
@@ -424,7 +394,7 @@ impl EngineArgs {
             ("--text-det-model", self.text_det_model.is_some()),
             ("--text-rec-model", self.text_rec_model.is_some()),
             ("--text-rec-batch-size", self.text_rec_batch_size.is_some()),
-            ("--text-rec-padding", self.text_rec_padding != PaddingArg::default()),
+            ("--text-rec-padding", self.text_rec_padding != Padding::default()),
             ("--text-det-score-mode", self.text_det_score_mode.is_some()),
             ("--text-det-limit-side-len", self.text_det_limit_side_len.is_some()),
             ("--text-det-limit-type", self.text_det_limit_type.is_some()),

@@ -14,19 +14,31 @@ use crate::device::{self, CpuInfo, DeviceSpec};
 use crate::error::Result;
 use crate::model::Store;
 use crate::runtime::{self, PaddlePart};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use std::io::Write;
 
 /// Processor features that engines and operations ask for.
 const FEATURES: [&str; 6] = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "f16c"];
 
 /// One line of the diagnosis: what was looked at, what was found, and what to do when that is not enough.
+#[derive(Serialize)]
 struct Finding {
     topic: &'static str,
     name: String,
     ok: bool,
     found: String,
     next_step: Option<String>,
+}
+
+impl Finding {
+    fn new(topic: &'static str, name: impl Into<String>, ok: bool, found: impl Into<String>) -> Self {
+        Self { topic, name: name.into(), ok, found: found.into(), next_step: None }
+    }
+
+    fn or(self, next_step: impl Into<Option<String>>) -> Self {
+        Self { next_step: next_step.into(), ..self }
+    }
 }
 
 /// Prints the diagnosis as text, or as one JSON object.
@@ -40,19 +52,14 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
         findings.push(match status.found {
             Ok(Some(found)) => {
                 let version = found.version.as_deref().unwrap_or("of unknown version");
-                Finding {
-                    topic: "library",
-                    name,
-                    ok: true,
-                    found: format!("{version}, {} ({})", found.path.display(), format!("{:?}", found.origin).to_lowercase()),
-                    next_step: None,
-                }
+                let origin = format!("{:?}", found.origin).to_lowercase();
+                Finding::new("library", name, true, format!("{version}, {} ({origin})", found.path.display()))
             }
             Ok(None) => {
                 let next_step = format!("the first run installs {version}; or `hpinfer runtime install {name}`");
-                Finding { topic: "library", name, ok: false, found: "not on this machine".into(), next_step: Some(next_step) }
+                Finding::new("library", name, false, "not on this machine").or(next_step)
             }
-            Err(e) => Finding { topic: "library", name, ok: false, found: e.to_string(), next_step: None },
+            Err(e) => Finding::new("library", name, false, e.to_string()),
         });
     }
     findings.push(tensorrt());
@@ -62,40 +69,31 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
         let ok = model.folder.is_some();
         let next_step = (!ok).then(|| format!("the first run fetches it; or `hpinfer model pull {}`", model.name));
         let found = model.folder.map_or_else(|| "not on this machine".into(), |folder| folder.display().to_string());
-        findings.push(Finding { topic: "model", name: model.name, ok, found, next_step });
+        findings.push(Finding::new("model", model.name, ok, found).or(next_step));
     }
     let font = runtime::font::locate(&cache);
-    findings.push(Finding {
-        topic: "font",
-        name: "Noto Sans SC".into(),
-        ok: true, // only for saved pictures, and only where the system has none with the glyphs
-        found: font.map_or_else(|| "not in the cache; installed when a saved picture needs it".into(), |path| path.display().to_string()),
-        next_step: None,
-    });
+    let found = font.map_or_else(|| "not in the cache; installed when a saved picture needs it".into(), |path| path.display().to_string());
+    // Only for saved pictures, and only where the system has none with the glyphs.
+    findings.push(Finding::new("font", "Noto Sans SC", true, found));
     let choices = measured_choices(&cache);
     if choices.is_empty() {
-        findings.push(Finding {
-            topic: "choice",
-            name: "none yet".into(),
-            ok: true,
-            found: "the first run of a model measures which engine is faster here, and keeps it".into(),
-            next_step: None,
-        });
+        let found = "the first run of a model measures which engine is faster here, and keeps it";
+        findings.push(Finding::new("choice", "none yet", true, found));
     }
     for (model, backend, times) in choices {
-        findings.push(Finding { topic: "choice", name: model, ok: true, found: format!("{backend}, measured {times}"), next_step: None });
+        findings.push(Finding::new("choice", model, true, format!("{backend}, measured {times}")));
     }
     findings.push(match std::fs::create_dir_all(cache.root()).and_then(|()| tempfile::tempfile_in(cache.root())) {
-        Ok(_) => Finding { topic: "cache", name: "folder".into(), ok: true, found: occupied(&cache), next_step: None },
-        Err(error) => Finding {
-            topic: "cache",
-            name: "folder".into(),
-            ok: false,
-            found: format!("{}: nothing can be written there: {error}", cache.root().display()),
-            next_step: Some("name another with HPINFER_HOME or --cache-dir".into()),
-        },
+        Ok(_) => Finding::new("cache", "folder", true, occupied(&cache)),
+        Err(error) => {
+            let found = format!("{}: nothing can be written there: {error}", cache.root().display());
+            Finding::new("cache", "folder", false, found).or("name another with HPINFER_HOME or --cache-dir".to_owned())
+        }
     });
-    let text = if args.json { to_json(&findings) } else { to_text(&findings) };
+    let text = match args.json {
+        true => json!({"version": env!("CARGO_PKG_VERSION"), "findings": findings}).to_string() + "\n",
+        false => to_text(&findings),
+    };
     write_text(out, &text)?;
     Ok(ALL_DONE)
 }
@@ -103,22 +101,16 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
 fn processor() -> Vec<Finding> {
     let cpu = CpuInfo::read();
     let features: Vec<&str> = FEATURES.into_iter().filter(|f| cpu.has(f)).collect();
-    let bf16 = cpu.has_bfloat16();
-    let line = |name: &str, ok, found, next_step| Finding { topic: "cpu", name: name.into(), ok, found, next_step };
+    let bf16 = if cpu.has_bfloat16() {
+        "in hardware: --fast uses it where it is the faster"
+    } else {
+        "not in hardware: --fast computes in float32"
+    };
     vec![
-        line("model", true, cpu.model, None),
-        line("cores for this process", true, device::available_threads().to_string(), None),
-        line("features", !features.is_empty(), features.join(" "), None),
-        line(
-            "bfloat16",
-            true,
-            if bf16 {
-                "in hardware: --fast uses it where it is the faster".into()
-            } else {
-                "not in hardware: --fast computes in float32".to_owned()
-            },
-            None,
-        ),
+        Finding::new("cpu", "model", true, cpu.model),
+        Finding::new("cpu", "cores for this process", true, device::available_threads().to_string()),
+        Finding::new("cpu", "features", !features.is_empty(), features.join(" ")),
+        Finding::new("cpu", "bfloat16", true, bf16),
     ]
 }
 
@@ -132,7 +124,7 @@ fn tensorrt() -> Finding {
         }
         Err(e) => (false, e.to_string()),
     };
-    Finding { topic: "library", name: "tensorrt".into(), ok, found, next_step: None }
+    Finding::new("library", "tensorrt", ok, found)
 }
 
 /// Paddle's own libraries: nothing is wrong while no model needs them.
@@ -145,7 +137,7 @@ fn paddle(part: PaddlePart, cache: &Cache) -> Finding {
         }
         Err(e) => (false, format!("cannot be had here: {e}")),
     };
-    Finding { topic: "library", name: name.into(), ok, found, next_step: None }
+    Finding::new("library", name, ok, found)
 }
 
 fn occupied(cache: &Cache) -> String {
@@ -164,12 +156,4 @@ fn to_text(findings: &[Finding]) -> String {
         }
     }
     out
-}
-
-fn to_json(findings: &[Finding]) -> String {
-    let rows: Vec<Value> = findings
-        .iter()
-        .map(|f| json!({"topic": f.topic, "name": f.name, "ok": f.ok, "found": f.found, "next_step": f.next_step}))
-        .collect();
-    json!({"version": env!("CARGO_PKG_VERSION"), "findings": rows}).to_string() + "\n"
 }

@@ -1,7 +1,7 @@
 //! What the flags mean here: the validated plan of a run. Flags win over the pipeline file, the file over defaults.
 
 use super::NOTE;
-use super::args::{EngineArgs, GlobalArgs, PaddingArg, ScoreModeArg};
+use super::args::{EngineArgs, GlobalArgs, ScoreModeArg};
 use crate::backend::EngineBuild;
 use crate::cache::{Cache, Network};
 use crate::device::{self, Device, DeviceSpec, Gpu};
@@ -47,11 +47,7 @@ impl Plan {
         }
         let devices = open_devices(engine.device.as_deref().or(config.device()))?;
         let core_limits = if threads.is_some() { CoreLimits::Overruled } else { CoreLimits::Heeded };
-        let threads = match threads {
-            Some(0) => return Err(Error::config("--threads", "0 cores; give 1 or more, or leave it out for all")),
-            Some(n) => n,
-            None => device::available_threads(),
-        };
+        let threads = cores(threads)?;
         let backend = engine.backend.as_deref().map(str::parse).transpose()?;
         let hpi = engine.hpi_config.as_deref().map_or(Ok(HpiConfig::default()), |json| HpiConfig::from_flag(json, "--hpi-config"))?;
         let (fast, engine_build) = (engine.fast, engine.engine_build.unwrap_or_default());
@@ -126,7 +122,7 @@ impl EngineArgs {
             }
             config.batch = Some(BatchLimits { items, cost: usize::MAX });
         }
-        if self.text_rec_padding == PaddingArg::Widest {
+        if self.text_rec_padding == Padding::Widest {
             config.padding = Padding::Widest;
             let items = self.text_rec_batch_size.unwrap_or(PADDLEX_REC_BATCH);
             config.batch = Some(BatchLimits { items, cost: usize::MAX });
@@ -189,6 +185,15 @@ pub fn cache(global: &GlobalArgs) -> Result<Cache> {
 /// The name given, or an error that lists the names.
 pub fn required_pipeline(pipeline: Option<&str>) -> Result<&str> {
     pipeline.ok_or_else(|| Error::config("--pipeline", format!("which one? known: {}; see --help", PipelineName::known())))
+}
+
+/// The cores to work on: as many as `--threads` says, by default all that this process may use.
+pub(super) fn cores(threads: Option<usize>) -> Result<usize> {
+    match threads {
+        Some(0) => Err(Error::config("--threads", "0 cores; give 1 or more, or leave it out for all")),
+        Some(threads) => Ok(threads),
+        None => Ok(device::available_threads()),
+    }
 }
 
 /// The configuration meant by a name, or by a pipeline file.

@@ -72,7 +72,7 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.read.threads, &args.read.engine)?;
     let reading = Reading::open(&args.read, args.timings, &plan, global)?;
     let form = args.format.unwrap_or(if io::stdout().is_terminal() { OutputForm::Text } else { OutputForm::Jsonl });
-    let mut report = Report::new(form, args.read.schema.into(), global.quiet);
+    let mut report = Report::new(form, args.read.schema, global.quiet);
     let failed = AtomicBool::new(false);
     let under_way = reading.under_way.clone();
     end_on_signals(under_way.clone(), global.quiet, || {})?;
@@ -212,7 +212,7 @@ impl Reading {
             PipelineName::Picture(_) | PipelineName::Document(_) => save::PICTURE_SUFFIX,
         };
         let named = NamedInputs::new(&args.input);
-        let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, args.schema.into(), suffix));
+        let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, args.schema, suffix));
         let saves_among_inputs = args.save_path.as_deref().is_some_and(|path| named.reach(path));
         let earlier = saves_among_inputs.then(|| EarlierResults { typed: args.input.clone(), told: Once::new() });
         let saver = saver.transpose()?.map(|saver| {

@@ -7,8 +7,8 @@ use super::{ALL_DONE, SOME_FAILED};
 use crate::backend::select::{BACKENDS, Libraries, Selector};
 use crate::backend::tensorrt::find;
 use crate::backend::{BackendName, Format, LoadOptions, Parallelism};
-use crate::device::{self, Device, DeviceSpec};
-use crate::error::{Error, Result};
+use crate::device::{Device, DeviceSpec};
+use crate::error::Result;
 use crate::model::{ModelSpec, Store};
 use crate::modules::loader::load_options;
 use crate::onnx::Cut;
@@ -38,7 +38,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: DeviceSpec,
     /// Cores to work on [default: all this process may use]
-    #[arg(long, value_name = "N", env = "HPINFER_THREADS")]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS", value_parser = super::args::counted())]
     threads: Option<usize>,
     /// Seed of the inputs [default: the clock's]
     #[arg(long, value_name = "N")]
@@ -64,10 +64,7 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
         }
         given => given,
     };
-    let threads = match args.threads {
-        Some(0) => return Err(Error::config("--threads", "0 cores; give 1 or more, or leave it out for all")),
-        given => given.unwrap_or_else(device::available_threads),
-    };
+    let threads = plan::cores(args.threads)?;
     let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let seed = args.seed.unwrap_or_else(clock);
     let store = Store::new(&cache)?;
@@ -162,14 +159,9 @@ fn show(report: &ModelReport, out: &mut impl Write) -> Result<()> {
 
 fn row(run: &RunReport) -> [String; 9] {
     let ms = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.1}"));
-    let greatest = |of: fn(&Difference) -> f64| match run
-        .differences
-        .iter()
-        .map(of)
-        .fold(None, |most: Option<f64>, d| Some(most.map_or(d, |m| m.max(d))))
-    {
-        Some(greatest) => format!("{greatest:.1e}"),
-        None => "-".into(),
+    let greatest = |of: fn(&Difference) -> f64| {
+        let greatest = run.differences.iter().map(of).reduce(f64::max);
+        greatest.map_or("-".into(), |greatest| format!("{greatest:.1e}"))
     };
     let share = |of: fn(&Difference) -> Option<Share>| {
         let shares: Vec<String> = run.differences.iter().filter_map(of).map(|share| format!("{}/{}", share.equal, share.of)).collect();

@@ -1,6 +1,6 @@
 //! Which graphics processors there are. [`probe`] is the only way to the driver: it never panics, and says what is wrong.
 
-use super::cuda::driver::{Described, Driver};
+use super::cuda::driver::Driver;
 use super::spec::{DeviceSpec, GpuId};
 use super::unavailable::{NO_DEVICE, Unavailable};
 use crate::error::{Error, Result};
@@ -126,11 +126,9 @@ fn ask() -> std::result::Result<Gpus, Unavailable> {
     }
     let cuda = CudaVersion(driver.version().map_err(failed)?);
     driver.init().map_err(failed)?;
-    let device = |number: u32| match driver.describe(number) {
-        Ok(Described { name, capability: (major, minor), memory, uuid }) => {
-            Ok(GpuInfo { number, name, capability: Capability(major, minor), memory, uuid: Uuid(uuid) })
-        }
-        Err((call, code)) => Err(Unavailable::Query { device: number, call, name: driver.error_name(code) }),
+    let device = |number: u32| {
+        let failed = |(call, code)| Unavailable::Query { device: number, call, name: driver.error_name(code) };
+        driver.describe(number).map_err(failed)
     };
     let devices: Vec<GpuInfo> = (0..driver.count().map_err(failed)?).map(device).collect::<std::result::Result<_, _>>()?;
     if devices.is_empty() {

@@ -3,13 +3,16 @@
 use super::retry::{Retries, retry_after};
 use super::secret::Secret;
 use super::settings::LlmSettings;
+use crate::cache::USER_AGENT;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+use ureq::config::ConfigBuilder;
 use ureq::http::{Response, Uri, header};
+use ureq::typestate::AgentScope;
 use ureq::{Agent, Body};
 
 /// Longest wait for a connection, name resolution included.
@@ -106,19 +109,8 @@ impl Endpoint {
         if key.is_some() && base_url.starts_with("http://") && !is_near {
             tracing::warn!("{base_url} is not encrypted: the key can be read on the way; give an address with https:// if there is one");
         }
-        let mut config = Agent::config_builder();
-        if is_near {
-            config = config.proxy(None); // whose own machine is another one
-        }
-        let config = config
-            .timeout_resolve(Some(CONNECT))
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(settings.timeout()?))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("hpinfer/", env!("CARGO_PKG_VERSION")))
-            .build();
+        let config = agent(is_near).timeout_resolve(Some(CONNECT)).timeout_connect(Some(CONNECT));
+        let config = config.timeout_global(Some(settings.timeout()?)).build();
         let most = settings.params.max_retries.unwrap_or(Retries::default().most);
         let (settings, interval) = (settings.clone(), settings.interval()?);
         Ok(Self {
@@ -343,6 +335,15 @@ fn words(body: &[u8]) -> String {
     let fields = ["/error/message", "/error_msg", "/message", "/detail", "/error"];
     let message = json.and_then(|json| fields.iter().find_map(|field| json.pointer(field)?.as_str().map(str::to_owned)));
     message.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
+}
+
+/// Settings of what sends data of the user's: to the one address that is named. `is_near` is whether that is this very machine.
+pub(crate) fn agent(is_near: bool) -> ConfigBuilder<AgentScope> {
+    let mut config = Agent::config_builder();
+    if is_near {
+        config = config.proxy(None); // whose own machine is another one
+    }
+    config.http_status_as_error(false).max_redirects(0).max_redirects_will_error(false).user_agent(USER_AGENT)
 }
 
 /// Whether what follows `://` in an address has a port that no machine has: who connects would take the usual one in its place.

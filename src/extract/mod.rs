@@ -17,7 +17,7 @@ mod vector;
 
 pub use chat::{ChatResult, Guidance, PageText, SentPrompts};
 pub use endpoint::Endpoint;
-pub(crate) use endpoint::{has_wrong_port, is_this_machine};
+pub(crate) use endpoint::{agent, has_wrong_port, is_this_machine};
 pub use keys::Keys;
 pub use prompts::{Prompts, TaskWords};
 pub use retry::Retries;

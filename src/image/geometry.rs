@@ -82,8 +82,3 @@ impl PointI {
         PointF::new(self.x as f32, self.y as f32)
     }
 }
-
-/// Rounds half to even, as Python 3 `round` and NumPy `around` do.
-pub fn round_even(v: f64) -> f64 {
-    v.round_ties_even()
-}

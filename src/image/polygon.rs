@@ -36,15 +36,6 @@ pub struct HullScratch {
     edges: Vec<Edge>,
 }
 
-/// Strictly convex hull of `points` (no three vertices on a line), counter-clockwise with y pointing up.
-/// The first vertex is the one OpenCV's `convexHull(points, clockwise=false)` starts with.
-/// One point gives one vertex, points on one line give two, no points give none.
-pub fn convex_hull(points: &[PointF]) -> Vec<PointF> {
-    let mut scratch = HullScratch::default();
-    hull_into(points, &mut scratch);
-    scratch.vertices
-}
-
 /// Rectangle of least area around `points`, in any order; OpenCV's `minAreaRect` followed by `boxPoints`.
 /// One point gives a rectangle without extent, two a rectangle without height, none the default.
 pub fn min_area_rect(points: &[PointF]) -> RotatedRect {
@@ -99,7 +90,9 @@ fn sort_key(v: f32) -> u64 {
     u64::from(if bits >> 31 == 1 { !bits } else { bits | 1 << 31 })
 }
 
-/// Leaves the hull of `points` in `scratch.vertices`.
+/// Leaves the strictly convex hull of `points` (no three vertices on a line) in `scratch.vertices`, counter-clockwise with y pointing up.
+/// The first vertex is the one OpenCV's `convexHull(points, clockwise=false)` starts with.
+/// One point gives one vertex, points on one line give two, no points give none.
 fn hull_into(points: &[PointF], scratch: &mut HullScratch) {
     let HullScratch { sorted, chain, hull, vertices, .. } = scratch;
     hull.clear();
@@ -197,7 +190,7 @@ struct Edge {
     inverse_length: f32,
 }
 
-/// The rectangle of least area around a hull of at least three vertices in the order of [`convex_hull`].
+/// The rectangle of least area around a hull of at least three vertices in the order of [`hull_into`].
 ///
 /// Four supporting lines start parallel to the axes and turn to the next hull edge, once for each vertex.
 /// Of equal areas the last counts. Arithmetic is f32 wherever OpenCV's is.
@@ -295,15 +288,21 @@ mod tests {
         xy.iter().map(|&(x, y)| PointF::new(x, y)).collect()
     }
 
+    fn hull(points: &[PointF]) -> Vec<PointF> {
+        let mut scratch = HullScratch::default();
+        hull_into(points, &mut scratch);
+        scratch.vertices
+    }
+
     #[test]
     fn hull_leaves_out_inner_collinear_and_repeated_points() {
         let cloud = points(&[(0., 0.), (4., 0.), (4., 0.), (2., 0.), (4., 4.), (2., 2.), (0., 4.), (0., 1.)]);
-        let mut hull = convex_hull(&cloud);
-        hull.sort_by(|a, b| (a.x, a.y).partial_cmp(&(b.x, b.y)).unwrap());
-        assert_eq!(hull, points(&[(0., 0.), (0., 4.), (4., 0.), (4., 4.)]));
-        assert_eq!(convex_hull(&points(&[(1., 1.), (3., 3.), (2., 2.)])).len(), 2);
-        assert_eq!(convex_hull(&points(&[(1., 1.), (1., 1.)])).len(), 1);
-        assert!(convex_hull(&[]).is_empty());
+        let mut vertices = hull(&cloud);
+        vertices.sort_by(|a, b| (a.x, a.y).partial_cmp(&(b.x, b.y)).unwrap());
+        assert_eq!(vertices, points(&[(0., 0.), (0., 4.), (4., 0.), (4., 4.)]));
+        assert_eq!(hull(&points(&[(1., 1.), (3., 3.), (2., 2.)])).len(), 2);
+        assert_eq!(hull(&points(&[(1., 1.), (1., 1.)])).len(), 1);
+        assert!(hull(&[]).is_empty());
     }
 
     #[test]

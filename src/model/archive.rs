@@ -5,7 +5,7 @@ use super::catalog::Known;
 use super::folder;
 use super::store::Integrity;
 use crate::cache::rooms::ARCHIVES;
-use crate::cache::{Cache, Download, Whole, sha256_file, write_atomic};
+use crate::cache::{Cache, Download, Whole, sha256_file, write_json};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,8 +50,7 @@ impl Record {
     }
 
     fn write(&self, cache: &Cache, model: &Known) -> Result<()> {
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::internal("record of an archive", e.to_string()))?;
-        write_atomic(&Self::path(cache, model), &text)
+        write_json(&Self::path(cache, model), self)
     }
 }
 

@@ -303,12 +303,8 @@ pub enum DetResize {
 impl DetResize {
     /// Size a picture of `size` is resized to, without keeping its aspect ratio exactly. PaddleX 3.0-beta1's
     /// `DetResizeForTest`; pictures with width + height < 64 are padded to 32x32 by the caller first.
-    pub fn target(self, size: Size) -> Size {
-        self.target_within(size, None)
-    }
-
-    /// The same where the longer side is at most `most` before it is rounded, the other one in proportion. Fixed sizes stay.
-    pub fn target_within(self, size: Size, most: Option<u32>) -> Size {
+    /// The longer side is at most `most` before it is rounded, the other one in proportion; fixed sizes stay.
+    pub fn target(self, size: Size, most: Option<u32>) -> Size {
         let (width, height) = (f64::from(size.width), f64::from(size.height));
         let scaled = |ratio: f64, round: fn(f64) -> f64| {
             let (mut width, mut height) = ((width * ratio).trunc(), (height * ratio).trunc());
@@ -422,9 +418,9 @@ mod tests {
                 _ => LimitType::ResizeLong,
             };
             let (rule, size) = (DetResize::Limit { side_len, limit_type }, Size::new(width, height));
-            let found = rule.target_within(size, Some(most));
+            let found = rule.target(size, Some(most));
             assert_eq!(found, Size::new(expected_width, expected_height), "{line}");
-            (rows, limited) = (rows + 1, limited + usize::from(found != rule.target(size)));
+            (rows, limited) = (rows + 1, limited + usize::from(found != rule.target(size, None)));
         }
         assert!(rows > 500 && limited > 100, "{limited} of {rows}");
     }
@@ -446,7 +442,7 @@ mod tests {
                 "height" => DetResize::Fixed { size: Size::new(1, limit), keep_ratio: true },
                 _ => panic!("{line}"),
             };
-            assert_eq!(rule.target(Size::new(width, height)), Size::new(expected_width, expected_height), "{line}");
+            assert_eq!(rule.target(Size::new(width, height), None), Size::new(expected_width, expected_height), "{line}");
             rows += 1;
         }
         assert!(rows > 100);

@@ -1,6 +1,8 @@
 //! Which items share a run of a network: equal widths only, bounded by count and by cost; or, as PaddleX 3.x has it,
 //! neighbours in aspect ratio, padded to the widest of them.
 
+use serde::{Deserialize, Serialize};
+
 /// Inputs are never wider than this in PaddleX 3.x; wider lines are squeezed.
 const WIDEST_PX: u32 = 3200;
 
@@ -14,13 +16,15 @@ pub struct BatchLimits {
 }
 
 /// How lines become as wide as the others of their run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Padding {
     /// Not at all: only lines of one width share a run. A text depends on nothing but its line.
     #[default]
+    #[value(help = "Lines of one width share a run; nothing is padded")]
     Own,
     /// As PaddleX 3.x: the lines of a picture by aspect ratio, so many a run, each padded to the widest of its run.
     /// Some texts change with their neighbours.
+    #[value(help = "Every line is padded to the widest of its run, as in PaddleX 3.x")]
     Widest,
 }
 

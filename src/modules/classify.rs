@@ -6,7 +6,6 @@ use super::picture::PictureModule;
 use super::{OddScores, bounded};
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
-use crate::image::geometry::round_even;
 use crate::image::{PictureRef, Size};
 use crate::model::{ClassResize, ClassificationSpec};
 use crate::ops::resize_norm::{self, Params, Planes, Window};
@@ -148,7 +147,7 @@ fn resized(rule: ClassResize, picture: Size) -> Size {
         ClassResize::Fixed(size) => size,
         ClassResize::Short(short) => {
             let scale = f64::from(short) / f64::from(picture.width.min(picture.height).max(1));
-            let side = |side: u32| round_even(f64::from(side) * scale) as u32;
+            let side = |side: u32| (f64::from(side) * scale).round_ties_even() as u32;
             Size::new(side(picture.width), side(picture.height))
         }
     }

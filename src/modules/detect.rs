@@ -1,14 +1,12 @@
 //! Detection of objects and of page regions: a picture → boxes with classes.
 
-use super::bounded;
 use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
 use super::page_picture::PagePicture;
 use super::picture::PictureModule;
-use super::suppress;
+use super::{bounded, factor_within, scaled, suppress};
 use crate::backend::{IoSpec, RunInfo};
 use crate::error::{Error, Result};
-use crate::image::geometry::round_even;
 use crate::image::{ImageBuf, Picture, PictureRef, Size};
 use crate::model::{Canvas, DetectionSpec};
 use crate::ops::layout::regions::{RegionRules, Row};
@@ -266,11 +264,7 @@ impl Detect {
         if !self.spec.keep_ratio {
             return target;
         }
-        let long = |size: Size| f64::from(size.width.max(size.height));
-        let short = |size: Size| f64::from(size.width.min(size.height).max(1));
-        let scale = (long(target) / long(picture)).min(short(target) / short(picture));
-        let side = |side: u32| (round_even(f64::from(side) * scale) as u32).max(1);
-        Size::new(side(picture.width), side(picture.height))
+        scaled(picture, factor_within(picture, target))
     }
 }
 

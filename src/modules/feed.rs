@@ -2,6 +2,7 @@
 //! the session. On a GPU each is brought there by one transfer, prepared there, and outputs come to the host when they are asked for.
 
 use super::network::{Share, Worker};
+use super::shape_of;
 use crate::backend::GpuSession;
 use crate::backend::host::{self, Output};
 use crate::device::FloatsMut;
@@ -86,10 +87,6 @@ pub(super) fn prepare_on_gpu(
     let rows = stage(table.rows(), &stream)?.upload(&stream, transfers)?;
     let input = session.input(index, shape_of(pictures.len(), params.canvas))?;
     cuda::run(&stream, &table, rows.on_device()?, &FloatsMut::F32(input))
-}
-
-fn shape_of(pictures: usize, canvas: Size) -> Shape {
-    Shape::new(&[pictures, 3, canvas.height as usize, canvas.width as usize])
 }
 
 /// Fills `input` with the prepared pictures, side by side where the work has all cores.

@@ -6,7 +6,7 @@ use super::engine_choice::{self, CoreLimits};
 use super::network::Engines;
 use super::text_detect::DetectionOverrides;
 use super::text_recognise::WidthRule;
-use super::{Classify, Detect, MOST_PIXELS, Segment, SegmentInstances, TableStructure, TextDetect, TextRecognise, Unwarp};
+use super::{Classify, Detect, MOST_PIXELS, Segment, SegmentInstances, TableStructure, TextDetect, TextRecognise, Unwarp, shape_of};
 use crate::backend::record::Recording;
 use crate::backend::select::{Libraries, Probe, Selector, Wanted};
 use crate::backend::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, Parallelism, Precision};
@@ -397,7 +397,7 @@ fn picture_shape(size: Size) -> Result<Shape> {
     if size.area() > MOST_PIXELS {
         return Err(Error::config("", format!("{size} pixels are more than {} megapixels, which no network is given", MOST_PIXELS >> 20)));
     }
-    Ok(Shape::new(&[1, 3, size.height as usize, size.width as usize]))
+    Ok(shape_of(1, size))
 }
 
 /// An error of a module's, with the file that holds what is wrong in its place.

@@ -23,6 +23,7 @@ pub mod unwarp;
 
 use crate::error::{Error, Result};
 use crate::image::Size;
+use crate::tensor::Shape;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use classify::Classify;
@@ -52,6 +53,30 @@ impl OddScores {
             );
         }
     }
+}
+
+/// Shape of `pictures` pictures of `size`, with three channels each.
+fn shape_of(pictures: usize, size: Size) -> Shape {
+    Shape::new(&[pictures, 3, size.height as usize, size.width as usize])
+}
+
+/// `picture` with both sides times `factor`, rounded half to even and at least 1.
+fn scaled(picture: Size, factor: f64) -> Size {
+    let side = |side: u32| ((f64::from(side) * factor).round_ties_even() as u32).max(1);
+    Size::new(side(picture.width), side(picture.height))
+}
+
+fn long(size: Size) -> f64 {
+    f64::from(size.width.max(size.height))
+}
+
+fn short(size: Size) -> f64 {
+    f64::from(size.width.min(size.height).max(1))
+}
+
+/// The factor that makes `picture` as large as may be: its longer side no longer than that of `limits`, nor the shorter one.
+fn factor_within(picture: Size, limits: Size) -> f64 {
+    (long(limits) / long(picture)).min(short(limits) / short(picture))
 }
 
 /// Most pixels that a picture may have for a network, which needs a hundred times as many bytes.

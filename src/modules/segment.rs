@@ -1,12 +1,11 @@
 //! Semantic segmentation: a picture → the class of every pixel.
 
-use super::bounded;
 use super::feed::{PictureWorker, Placed};
 use super::network::{Engines, Network, Share};
 use super::picture::PictureModule;
+use super::{bounded, factor_within, long, scaled, short};
 use crate::backend::{Format, RunInfo};
 use crate::error::{Error, Result};
-use crate::image::geometry::round_even;
 use crate::image::{PictureRef, Size};
 use crate::model::{SegResize, SegSize, SegmentationSpec};
 use crate::ops::mask;
@@ -141,17 +140,11 @@ impl PictureModule for Segment {
 }
 
 fn resized(resize: SegResize, picture: Size) -> Size {
-    let long = |size: Size| f64::from(size.width.max(size.height));
-    let short = |size: Size| f64::from(size.width.min(size.height).max(1));
-    let scaled = |scale: f64| {
-        let side = |side: u32| (round_even(f64::from(side) * scale) as u32).max(1);
-        Size::new(side(picture.width), side(picture.height))
-    };
     let size = match resize.rule {
         SegSize::Fixed(size) => size,
-        SegSize::Within(size) => scaled((long(size) / long(picture)).min(short(size) / short(picture))),
-        SegSize::Long(side) => scaled(f64::from(side) / long(picture)),
-        SegSize::Short(side) => scaled(f64::from(side) / short(picture)),
+        SegSize::Within(size) => scaled(picture, factor_within(picture, size)),
+        SegSize::Long(side) => scaled(picture, f64::from(side) / long(picture)),
+        SegSize::Short(side) => scaled(picture, f64::from(side) / short(picture)),
     };
     let step = resize.size_divisor.unwrap_or(1).max(1);
     let up = |side: u32| side.checked_next_multiple_of(step).unwrap_or(side); // sides of that size are refused

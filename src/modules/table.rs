@@ -4,7 +4,6 @@ use super::feed::Placed;
 use super::network::{Engines, Network, Share};
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
-use crate::image::geometry::round_even;
 use crate::image::{PictureRef, Size};
 use crate::model::{CellScale, TableSpec};
 use crate::ops::resize_norm::{self, Interpolation, Params, Planes};
@@ -89,7 +88,7 @@ impl TableStructure {
     /// The longer side at its length, both rounded half to even.
     fn resized(&self, picture: Size) -> Size {
         let ratio = f64::from(self.spec.max_len) / f64::from(picture.width.max(picture.height).max(1));
-        let side = |side: u32, most: u32| (round_even(f64::from(side) * ratio) as u32).clamp(1, most);
+        let side = |side: u32, most: u32| ((f64::from(side) * ratio).round_ties_even() as u32).clamp(1, most);
         Size::new(side(picture.width, self.spec.canvas.width), side(picture.height, self.spec.canvas.height))
     }
 }

@@ -3,7 +3,10 @@
 //! steps at a time stay in the processor's cache until they are looked through.
 
 use super::Model;
-use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, tensor_shape_proto, type_proto};
+use super::graph::{is_standard, new_node};
+use super::proto::{GraphProto, ModelProto, OperatorSetIdProto, TensorProto, tensor_shape_proto, type_proto};
+use super::softmax_tail::end_with;
+use super::surgery::output;
 use super::tensor::{float_tensor, floats};
 use crate::error::{Error, Result};
 use std::fmt;
@@ -37,12 +40,7 @@ impl Classifier {
 
     /// The layer as an ONNX model of its own, to be kept beside the graph it was cut from.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let node = |op: &str, inputs: [&str; 2], output: &str| NodeProto {
-            op_type: Some(op.into()),
-            input: inputs.map(str::to_owned).to_vec(),
-            output: vec![output.to_owned()],
-            ..NodeProto::default()
-        };
+        let node = |op: &str, inputs: [&str; 2], output: &str| new_node(op, &inputs, output, Vec::new());
         let graph = GraphProto {
             name: Some("classifier".into()),
             node: vec![node("MatMul", ["features", "weights"], "product"), node("Add", ["product", "bias"], "logits")],
@@ -50,7 +48,7 @@ impl Classifier {
                 float_tensor("weights", &[self.features() as i64, self.classes() as i64], &self.weights),
                 float_tensor("bias", &[self.classes() as i64], &self.bias),
             ],
-            output: vec![super::proto::ValueInfoProto { name: Some("logits".into()), ..Default::default() }],
+            output: vec![output("logits")],
             ..GraphProto::default()
         };
         let opset = OperatorSetIdProto { domain: Some(String::new()), version: Some(13) };
@@ -85,7 +83,7 @@ impl Ending {
         let constant = |name: &String| graph.initializer.iter().find(|t| t.name() == name && !given(name));
         let with_constant = |value: &str, op: &str| {
             let at = graph.node.iter().position(|n| n.output.iter().any(|o| o == value))?;
-            let node = graph.node.get(at).filter(|n| n.op_type() == op && matches!(n.domain(), "" | "ai.onnx"))?;
+            let node = graph.node.get(at).filter(|n| n.op_type() == op && is_standard(n.domain()))?;
             let [a, b] = node.input.as_slice() else { return None };
             match (constant(a), constant(b)) {
                 (None, Some(t)) => Some((at, a, t)),
@@ -111,24 +109,15 @@ fn readers(graph: &GraphProto, value: &str) -> usize {
 pub fn cut(model: &mut ModelProto) -> Option<Classifier> {
     let graph = model.graph.as_mut()?;
     let Ending { classifier, features, product, sum } = Ending::find(graph)?;
-    if graph.node.iter().any(|n| n.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty())) {
-        return None;
-    }
-    // The features take the output's name where they are made; everything else that reads them follows.
-    let maker = graph.node.iter().position(|n| n.output.contains(&features))?;
+    let name = graph.output.first()?.name().to_owned();
+    end_with(graph, sum, &features, &name)?;
+    graph.node.remove(product - usize::from(sum < product));
     let output = graph.output.first_mut()?;
-    let name = output.name().to_owned();
-    graph.node[maker].output.iter_mut().filter(|o| **o == features).for_each(|o| o.clone_from(&name));
-    let kept = |at: &usize| ![product, sum].contains(at);
-    let mut at = 0..;
-    graph.node.retain(|_| at.next().is_some_and(|at| kept(&at)));
-    graph.node.iter_mut().flat_map(|n| &mut n.input).filter(|i| **i == features).for_each(|i| i.clone_from(&name));
     if let Some(type_proto::Value::TensorType(t)) = output.r#type.as_mut().and_then(|t| t.value.as_mut())
         && let Some(last) = t.shape.as_mut().and_then(|shape| shape.dim.last_mut())
     {
         last.value = Some(tensor_shape_proto::dimension::Value::DimValue(classifier.features() as i64));
     }
-    graph.value_info.retain(|v| v.name() != name && v.name() != features);
     let (nodes, inputs) = (&graph.node, &graph.input);
     // An input without a value would have to be given one.
     let is_input = |t: &TensorProto| inputs.iter().any(|input| input.name() == t.name());

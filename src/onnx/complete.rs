@@ -1,5 +1,6 @@
 //! Whether a graph has all that its nodes read. Engines say of one that has not in their own words, and name the rewritten file.
 
+use super::graph::bodies;
 use super::proto::{GraphProto, NodeProto};
 use std::collections::HashSet;
 
@@ -18,8 +19,7 @@ fn lacking_within<'a>(graph: &'a GraphProto, around: &HashSet<&'a str>) -> Optio
     known.extend(graph.node.iter().flat_map(|node| &node.output).map(String::as_str));
     let of_node = |node: &'a NodeProto| {
         let unknown = node.input.iter().map(String::as_str).find(|name| !known.contains(name)).map(|name| (name, Some(node)));
-        let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
-        unknown.or_else(|| bodies.into_iter().find_map(|body| lacking_within(body, &known)))
+        unknown.or_else(|| bodies(node).find_map(|body| lacking_within(body, &known)))
     };
     let of_outputs = || graph.output.iter().map(|output| output.name()).find(|name| !known.contains(name)).map(|name| (name, None));
     graph.node.iter().find_map(of_node).or_else(of_outputs)

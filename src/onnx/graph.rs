@@ -3,7 +3,9 @@
 //! Rewrites keep one promise: a value that other nodes, graph outputs or inner graphs (bodies of Loop and If) read
 //! keeps its name and meaning. Closing sorts the nodes, so a new node may be put anywhere.
 
-use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType};
+use super::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataType,
+};
 use super::tensor::{float_tensor, floats, integer_tensor, stated_dims};
 use std::collections::{HashMap, HashSet};
 
@@ -79,7 +81,7 @@ impl Graph {
 
     /// The node at a place if it is this standard operator.
     pub(super) fn op(&self, id: NodeId, kind: &str) -> Option<&NodeProto> {
-        self.node(id).filter(|n| n.op_type() == kind && matches!(n.domain(), "" | "ai.onnx"))
+        self.node(id).filter(|n| n.op_type() == kind && is_standard(n.domain()))
     }
 
     /// Takes a node out.
@@ -267,9 +269,7 @@ pub(super) fn reads(node: &NodeProto, reads: &mut HashSet<String>) {
 
 /// Collects what the bodies of a node read by name.
 fn inner_reads(node: &NodeProto, reads: &mut HashSet<String>) {
-    for inner in node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)) {
-        pin_reads(inner, reads);
-    }
+    bodies(node).for_each(|body| pin_reads(body, reads));
 }
 
 /// Collects every name read inside a graph; names of its own make no harm.
@@ -292,6 +292,21 @@ pub(super) fn constant<'a>(graph: &'a GraphProto, name: &str) -> Option<&'a Tens
     }
 }
 
+/// Whether the standard operators are in `domain`.
+pub(super) fn is_standard(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
+/// Version of the standard operators that a model asks for.
+pub(super) fn opset(model: &ModelProto) -> i64 {
+    model.opset_import.iter().find(|o| is_standard(o.domain())).map_or(0, |o| o.version())
+}
+
+/// Bodies of a node: graphs that it runs.
+pub(super) fn bodies(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs))
+}
+
 /// An attribute by name.
 pub(super) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|a| a.name() == name)
@@ -307,6 +322,11 @@ pub(super) fn new_node(kind: &str, inputs: &[&str], output: &str, attributes: Ve
         attribute: attributes,
         ..Default::default()
     }
+}
+
+/// A conversion to another type of numbers.
+pub(super) fn cast(from: &str, to: &str, dtype: DataType) -> NodeProto {
+    new_node("Cast", &[from], to, vec![int_attribute("to", dtype as i64)])
 }
 
 /// An attribute that holds integers.

@@ -148,9 +148,8 @@ impl Model {
     /// Whether some of its numbers are rounded by the range of all numbers of a run: INT8 as it comes of quantisation without calibration.
     pub(crate) fn is_quantised_by_run(&self) -> bool {
         fn quantised(nodes: &[proto::NodeProto]) -> bool {
-            let bodies =
-                |node: &proto::NodeProto| node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)).any(|g| quantised(&g.node));
-            nodes.iter().any(|node| node.op_type().starts_with("DynamicQuantize") || bodies(node))
+            let is = |node: &proto::NodeProto| node.op_type().starts_with("DynamicQuantize");
+            nodes.iter().any(|node| is(node) || graph::bodies(node).any(|body| quantised(&body.node)))
         }
         let functions = self.proto.functions.iter().map(|function| &function.node);
         self.proto.graph.iter().map(|graph| &graph.node).chain(functions).any(|nodes| quantised(nodes))
@@ -186,9 +185,8 @@ impl Model {
 
 /// A tensor of `graph`, of its nodes or of their bodies whose elements are in another file.
 fn external_weight(graph: &proto::GraphProto) -> Option<&proto::TensorProto> {
-    let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
-    let mut tensors = graph.initializer.iter().chain(attributes().flat_map(|a| a.t.iter().chain(&a.tensors)));
-    let mut bodies = attributes().flat_map(|a| a.g.iter().chain(&a.graphs));
+    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+    let mut tensors = graph.initializer.iter().chain(attributes.flat_map(|a| a.t.iter().chain(&a.tensors)));
     let external = tensors.find(|t| t.data_location() == proto::tensor_proto::DataLocation::External);
-    external.or_else(|| bodies.find_map(external_weight))
+    external.or_else(|| graph.node.iter().flat_map(graph::bodies).find_map(external_weight))
 }

@@ -3,14 +3,14 @@
 //! `1 / sum(exp(x - max))` over the logits gives it, instead of an exponential per class and step inside the engine.
 
 use super::OutputKind;
-use super::graph::{attribute, constant};
+use super::graph::{attribute, bodies, constant, is_standard, opset};
 use super::proto::{GraphProto, ModelProto, type_proto};
 use super::tensor::floats;
 
 /// Removes the Softmax over the last axis that makes the only output of the graph, if there is one; the output keeps its
 /// name, shape and type and holds logits afterwards.
 pub fn remove(model: &mut ModelProto) -> OutputKind {
-    let opset = model.opset_import.iter().find(|o| matches!(o.domain(), "" | "ai.onnx")).map_or(0, |o| o.version());
+    let opset = opset(model);
     try_remove(model, opset).map_or(OutputKind::Original, |()| OutputKind::Logits)
 }
 
@@ -19,7 +19,7 @@ fn try_remove(model: &mut ModelProto, opset: i64) -> Option<()> {
     let [output] = graph.output.as_slice() else { return None };
     let at = graph.node.iter().position(|n| n.output.iter().any(|o| o == output.name()))?;
     let node = &graph.node[at];
-    if node.op_type() != "Softmax" || !matches!(node.domain(), "" | "ai.onnx") {
+    if node.op_type() != "Softmax" || !is_standard(node.domain()) {
         return None;
     }
     // Before operator set 13 the default axis was 1, and all axes from `axis` on were one: the same thing for the last axis.
@@ -39,7 +39,7 @@ pub fn remove_copies(model: &mut ModelProto) {
 fn try_remove_copy(graph: &mut GraphProto) -> Option<()> {
     let [output] = graph.output.as_slice() else { return None };
     let at = graph.node.iter().position(|n| n.output.iter().any(|o| o == output.name()))?;
-    let node = graph.node.get(at).filter(|node| matches!(node.domain(), "" | "ai.onnx"))?;
+    let node = graph.node.get(at).filter(|node| is_standard(node.domain()))?;
     let is_number = |value: f32| {
         let constant = node.input.get(1).and_then(|name| constant(graph, name));
         constant.is_some_and(|t| t.dims.len() <= 1 && floats(t).is_some_and(|values| values == [value]))
@@ -56,9 +56,9 @@ fn try_remove_copy(graph: &mut GraphProto) -> Option<()> {
 
 /// Takes the node at `at` away, which makes the output `name` of `value`: that takes the name where it is made, and everything else
 /// that reads it follows.
-fn end_with(graph: &mut GraphProto, at: usize, value: &str, name: &str) -> Option<()> {
+pub(super) fn end_with(graph: &mut GraphProto, at: usize, value: &str, name: &str) -> Option<()> {
     let maker = graph.node.iter().position(|n| n.output.iter().any(|o| o == value))?;
-    if graph.node.iter().any(|n| n.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty())) {
+    if graph.node.iter().any(|n| bodies(n).next().is_some()) {
         return None;
     }
     graph.node[maker].output.iter_mut().filter(|o| *o == value).for_each(|o| name.clone_into(o));

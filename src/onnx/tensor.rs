@@ -43,22 +43,16 @@ pub(crate) fn stated_dims(value: &ValueInfoProto) -> Vec<Option<i64>> {
 
 /// A float32 tensor.
 pub(super) fn float_tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
-    TensorProto {
-        name: Some(name.to_owned()),
-        dims: dims.to_vec(),
-        data_type: Some(DataType::Float as i32),
-        raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-        ..Default::default()
-    }
+    tensor(name, dims, DataType::Float, values.iter().flat_map(|v| v.to_le_bytes()).collect())
 }
 
 /// An int64 tensor.
 pub(super) fn integer_tensor(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
-    TensorProto {
-        name: Some(name.to_owned()),
-        dims: dims.to_vec(),
-        data_type: Some(DataType::Int64 as i32),
-        raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-        ..Default::default()
-    }
+    tensor(name, dims, DataType::Int64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+}
+
+/// A tensor of the elements in `raw`, little endian.
+pub(super) fn tensor(name: &str, dims: &[i64], dtype: DataType, raw: Vec<u8>) -> TensorProto {
+    let name = Some(name.to_owned());
+    TensorProto { name, dims: dims.to_vec(), data_type: Some(dtype as i32), raw_data: Some(raw), ..Default::default() }
 }

@@ -12,7 +12,7 @@ use super::tables::{self, Found};
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::{Frame, FrameId, PageText, PointI};
-use crate::modules::{Classify, Detect, Loader, PagePicture, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
+use crate::modules::{Detect, Loader, PagePicture, PictureModule, TableStructure, TextDetect, TextRecognise};
 use crate::ops::layout::{Columns, reading_order};
 use crate::ops::whiten::White;
 use crate::result::page::{Block, BlockContent, PageResult, PreparedPage};
@@ -41,10 +41,8 @@ pub type Pages = Staffed<PageSteps>;
 
 /// The networks of the pipeline for pages.
 pub struct PageModules {
-    /// Finds how a page is turned.
-    pub orientation: Option<Classify>,
-    /// Makes a photograph of a page flat.
-    pub unwarp: Option<Unwarp>,
+    /// Sets a page upright and makes it flat.
+    pub preprocessor: DocPreprocessor,
     /// Finds the regions.
     pub layout: Detect,
     /// Finds the cells of tables; without one they are read as other text.
@@ -65,10 +63,8 @@ impl Pages {
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
         config.check("configuration")?;
         let missing = || Error::config("layout_model", format!("{} needs this model", config.task));
-        let DocPreprocessor { orientation, unwarp } = DocPreprocessor::open(config, loader)?;
         let modules = PageModules {
-            orientation,
-            unwarp,
+            preprocessor: DocPreprocessor::open(config, loader)?,
             layout: layout::open(config, loader)?.ok_or_else(missing)?,
             structure: config.table_model.as_ref().map(|choice| loader.table(choice)).transpose()?,
             text: loader.text_detect(&config.text.text_det_model, &config.text.detection)?,
@@ -80,8 +76,7 @@ impl Pages {
 
     /// A pipeline over loaded modules that works on `threads` cores.
     pub fn new(modules: PageModules, config: &DocumentConfig, threads: usize) -> Result<Self> {
-        let PageModules { orientation, unwarp, layout, structure, text, seals, recognise } = modules;
-        let preprocessor = DocPreprocessor { orientation, unwarp };
+        let PageModules { preprocessor, layout, structure, text, seals, recognise } = modules;
         let recognise = Arc::new(recognise);
         let seal_reader = seals.map(|detect| TextReader::new(detect, recognise.clone(), &config.text));
         let reader = TextReader::new(text, recognise, &config.text);
@@ -118,7 +113,7 @@ impl PageSteps {
                     }
                     let content = BlockContent::Region { label: label.clone(), lines: text.rec_text.clone() };
                     page.blocks.push(block(found.coordinate, content));
-                    extend(&mut page.ocr, text);
+                    page.ocr.extend(text);
                 });
             }
         }
@@ -154,7 +149,7 @@ impl PageSteps {
                 let lines = loose.dt_polys.iter().zip(&loose.rec_text);
                 page.blocks.extend(lines.map(|(polygon, text)| block(bounds(polygon), BlockContent::Line(text.clone()))));
                 let of_regions = std::mem::replace(&mut page.ocr, OcrResult { dt_scores: Vec::new(), ..loose });
-                extend(&mut page.ocr, of_regions);
+                page.ocr.extend(of_regions);
             });
         }
     }
@@ -168,7 +163,7 @@ impl PageSteps {
                     // No cell could hold them.
                     let content = BlockContent::Region { label: "text".to_owned(), lines: text.rec_text.clone() };
                     page.blocks.push(block(table.layout_bbox.map(|side| side as f32), content));
-                    extend(&mut page.ocr, text);
+                    page.ocr.extend(text);
                     return;
                 }
                 page.blocks.push(block(table.layout_bbox.map(|side| side as f32), BlockContent::Table(table.clone())));
@@ -297,13 +292,6 @@ fn put<T>(pages: &mut [Result<Page>], index: usize, read: Result<T>, take: impl 
             Err(error) => pages[index] = Err(error),
         }
     }
-}
-
-fn extend(ocr: &mut OcrResult, more: OcrResult) {
-    ocr.dt_polys.extend(more.dt_polys);
-    ocr.rec_text.extend(more.rec_text);
-    ocr.rec_score.extend(more.rec_score);
-    ocr.rec_source.extend(more.rec_source);
 }
 
 fn block(layout_bbox: [f32; 4], content: BlockContent) -> Block {

@@ -18,6 +18,7 @@ use crate::ops::text_layer;
 use crate::ops::warp::curve::CurvePlan;
 use crate::result::{Header, OcrResult, TextSource};
 use crate::trace::StageTimes;
+use std::iter::from_fn;
 use std::sync::Arc;
 
 /// Lines of one width that share a recognition run. Results do not depend on it. On a processor more lines a run
@@ -237,15 +238,11 @@ impl TextReader {
         texts: Vec<Result<(Text, StageTimes)>>,
     ) -> Vec<Result<(OcrResult, StageTimes)>> {
         let mut texts = regions.iter().zip(texts).peekable();
-        let mut results = Vec::with_capacity(frames.len());
-        for (index, (frame, found)) in frames.iter().zip(detected).enumerate() {
-            let mut of_frame = Vec::new();
-            while let Some((_, text)) = texts.next_if(|(region, _)| region.frame == index) {
-                of_frame.push(text);
-            }
-            results.push(found.and_then(|found| self.result(frame, found, of_frame)));
-        }
-        results
+        let one = |(index, (frame, found)): (usize, (&Frame, Result<Found>))| {
+            let of_frame = from_fn(|| texts.next_if(|(region, _)| region.frame == index)).map(|(_, text)| text).collect();
+            found.and_then(|found| self.result(frame, found, of_frame))
+        };
+        frames.iter().zip(detected).enumerate().map(one).collect()
     }
 
     fn result(&self, frame: &Frame, found: Found, texts: Vec<Result<(Text, StageTimes)>>) -> Result<(OcrResult, StageTimes)> {

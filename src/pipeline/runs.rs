@@ -72,22 +72,12 @@ fn record(info: &RunInfo) -> RunRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{BackendName, Precision};
+    use crate::backend::BackendName;
     use std::sync::Arc;
 
     #[test]
     fn a_result_names_what_made_it() {
-        let info = |model: &str, backend| RunInfo {
-            model: model.into(),
-            backend,
-            version: "1".into(),
-            device: "cpu".into(),
-            precision: Precision::Float32,
-            format: Format::Onnx,
-            engines: Vec::new(),
-            profiles: Vec::new(),
-            stand_in: None,
-        };
+        let info = |model: &str, backend| RunInfo::new(model, backend, "1", "cpu");
         let (own, built) = (EngineSet::one(2), EngineSet::one(3));
         let stand_in = StandIn {
             info: Arc::new(info("b", BackendName::OnnxRuntime).into()),

@@ -13,6 +13,7 @@ use crate::image::Frame;
 use crate::modules::{Detect, Loader, PictureModule, TextDetect, TextRecognise};
 use crate::result::{Seal, SealResult};
 use crate::trace::{Stage, StageTimes};
+use std::iter::from_fn;
 use std::sync::Arc;
 
 /// Class of the regions that are read.
@@ -71,15 +72,12 @@ impl Steps for SealSteps {
         // Seals are pictures, whatever a document says of the page around them.
         let pictures: Vec<Frame> = parts.iter().map(|part| Frame { text: None, ..part.picture.clone() }).collect();
         let mut seals = parts.iter().zip(self.reader.read(turn, &pictures, |_, _| true)).peekable();
-        let mut results = Vec::with_capacity(frames.len());
-        for (index, (frame, layout)) in frames.iter().zip(layouts).enumerate() {
-            let mut of_frame = Vec::new();
-            while let Some((part, read)) = seals.next_if(|(part, _)| part.frame == index) {
-                of_frame.push(read.map(|(text, times)| (Seal { bbox: part.bbox, text }, times)));
-            }
-            results.push(result(frame, layout, of_frame, runs));
-        }
-        results
+        let one = |(index, (frame, layout))| {
+            let of_frame = from_fn(|| seals.next_if(|(part, _)| part.frame == index));
+            let seal = |(part, read): (&Part, Result<_>)| read.map(|(text, times)| (Seal { bbox: part.bbox, text }, times));
+            result(frame, layout, of_frame.map(seal).collect(), runs)
+        };
+        frames.iter().zip(layouts).enumerate().map(one).collect()
     }
 
     fn batch_size(&self) -> usize {

@@ -14,6 +14,7 @@ use crate::image::Frame;
 use crate::modules::{Detect, Loader, PictureModule, TableStructure, TextDetect, TextRecognise};
 use crate::result::{OcrResult, TableResult};
 use crate::trace::{Stage, StageTimes};
+use std::iter::from_fn;
 use std::sync::Arc;
 
 /// Class of the regions that are tables.
@@ -77,15 +78,11 @@ impl Steps for TableSteps {
         let outside = |frame: usize, outline: &[_]| !parts.iter().any(|p| p.frame == frame && tables::overlaps(outline, p.bbox));
         let pages = self.reader.read(turn, &layout::pages(frames, &layouts), outside);
         let mut found = parts.iter().zip(tables::read(turn, &self.structure, &self.reader, &parts)).peekable();
-        let mut results = Vec::with_capacity(frames.len());
-        for (index, ((frame, layout), page)) in frames.iter().zip(layouts).zip(pages).enumerate() {
-            let mut of_frame = Vec::new();
-            while let Some((_, table)) = found.next_if(|(part, _)| part.frame == index) {
-                of_frame.push(table);
-            }
-            results.push(result(frame, layout, page, of_frame, runs));
-        }
-        results
+        let one = |(index, ((frame, layout), page))| {
+            let of_frame = from_fn(|| found.next_if(|(part, _)| part.frame == index)).map(|(_, table)| table).collect();
+            result(frame, layout, page, of_frame, runs)
+        };
+        frames.iter().zip(layouts).zip(pages).enumerate().map(one).collect()
     }
 
     fn batch_size(&self) -> usize {
@@ -107,10 +104,7 @@ fn result(
     for found in found {
         let Found { table, text, times: spent } = found?;
         times.add_share(&spent, 1.0);
-        ocr.dt_polys.extend(text.dt_polys);
-        ocr.rec_text.extend(text.rec_text);
-        ocr.rec_score.extend(text.rec_score);
-        ocr.rec_source.extend(text.rec_source);
+        ocr.extend(text);
         ocr.dt_scores.clear();
         tables.push(table);
     }

@@ -22,6 +22,16 @@ pub struct OcrResult {
     pub rec_source: Vec<TextSource>,
 }
 
+impl OcrResult {
+    /// Takes the regions of `more` behind its own, but for their scores of detection.
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.dt_polys.extend(more.dt_polys);
+        self.rec_text.extend(more.rec_text);
+        self.rec_score.extend(more.rec_score);
+        self.rec_source.extend(more.rec_source);
+    }
+}
+
 /// Where a text is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,9 +1,9 @@
 //! ONNX Runtime with its CUDA provider, the libraries of CUDA that this needs, and nvJPEG: which versions the driver can run, where
 //! they are, how they are installed.
 
-use super::{Found, Library, Origin, locate};
-use crate::cache::rooms::RUNTIME;
-use crate::cache::{Cache, Folder, Member, Package, Wheel};
+use super::pins::{Pin, wheel};
+use super::{Found, Library, Origin, host, locate};
+use crate::cache::{Cache, Package};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -28,18 +28,7 @@ pub enum CudaRelease {
     Thirteen,
 }
 
-/// A wheel, what is wanted of it (files with their length, folders with their largest size), and the libraries to load, in order.
-struct Part {
-    wheel: Wheel<'static>,
-    members: &'static [(&'static str, u64)],
-    libraries: &'static [&'static str],
-}
-
-const fn wheel(project: &'static str, version: &'static str, file: &'static str, sha256: &'static str, bytes: u64) -> Wheel<'static> {
-    Wheel { project, version, file, sha256, bytes }
-}
-
-const ONNX_RUNTIME_13: Part = Part {
+const ONNX_RUNTIME_13: Pin = Pin {
     wheel: wheel(
         "onnxruntime-gpu",
         "1.31.1",
@@ -57,7 +46,7 @@ const ONNX_RUNTIME_13: Part = Part {
     libraries: &[],
 };
 
-const ONNX_RUNTIME_12: Part = Part {
+const ONNX_RUNTIME_12: Pin = Pin {
     wheel: wheel(
         "onnxruntime-gpu",
         "1.26.0",
@@ -76,7 +65,7 @@ const ONNX_RUNTIME_12: Part = Part {
 };
 
 /// It needs nothing, and nothing needs it.
-const NVJPEG_13: Part = Part {
+const NVJPEG_13: Pin = Pin {
     wheel: wheel(
         "nvidia-nvjpeg",
         "13.0.1.86",
@@ -88,7 +77,7 @@ const NVJPEG_13: Part = Part {
     libraries: &["libnvjpeg.so.13"],
 };
 
-const NVJPEG_12: Part = Part {
+const NVJPEG_12: Pin = Pin {
     wheel: wheel(
         "nvidia-nvjpeg-cu12",
         "12.4.0.76",
@@ -101,8 +90,8 @@ const NVJPEG_12: Part = Part {
 };
 
 /// In the order of their needs.
-const CUDA_13: [Part; 7] = [
-    Part {
+const CUDA_13: [Pin; 7] = [
+    Pin {
         wheel: wheel(
             "nvidia-cuda-runtime",
             "13.0.96",
@@ -113,7 +102,7 @@ const CUDA_13: [Part; 7] = [
         members: &[("nvidia/cu13/lib/", 64 << 20), ("nvidia_cuda_runtime-13.0.96.dist-info/", 4 << 20)],
         libraries: &["libcudart.so.13"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-cuda-nvrtc",
             "13.0.88",
@@ -124,7 +113,7 @@ const CUDA_13: [Part; 7] = [
         members: &[("nvidia/cu13/lib/", 512 << 20), ("nvidia_cuda_nvrtc-13.0.88.dist-info/", 4 << 20)],
         libraries: &["libnvrtc.so.13"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-nvjitlink",
             "13.0.88",
@@ -135,7 +124,7 @@ const CUDA_13: [Part; 7] = [
         members: &[("nvidia/cu13/lib/", 256 << 20), ("nvidia_nvjitlink-13.0.88.dist-info/", 4 << 20)],
         libraries: &["libnvJitLink.so.13"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-cublas",
             "13.1.0.3",
@@ -146,7 +135,7 @@ const CUDA_13: [Part; 7] = [
         members: &[("nvidia/cu13/lib/", 2 << 30), ("nvidia_cublas-13.1.0.3.dist-info/", 4 << 20)],
         libraries: &["libcublasLt.so.13", "libcublas.so.13"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-curand",
             "10.4.0.35",
@@ -157,7 +146,7 @@ const CUDA_13: [Part; 7] = [
         members: &[("nvidia/cu13/lib/", 512 << 20), ("nvidia_curand-10.4.0.35.dist-info/", 4 << 20)],
         libraries: &["libcurand.so.10"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-cufft",
             "12.0.0.61",
@@ -168,7 +157,7 @@ const CUDA_13: [Part; 7] = [
         members: &[("nvidia/cu13/lib/", 1 << 30), ("nvidia_cufft-12.0.0.61.dist-info/", 4 << 20)],
         libraries: &["libcufft.so.12"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-cudnn-cu13",
             "9.20.0.48",
@@ -181,8 +170,8 @@ const CUDA_13: [Part; 7] = [
     },
 ];
 
-const CUDA_12: [Part; 7] = [
-    Part {
+const CUDA_12: [Pin; 7] = [
+    Pin {
         wheel: wheel(
             "nvidia-cuda-runtime-cu12",
             "12.9.79",
@@ -193,7 +182,7 @@ const CUDA_12: [Part; 7] = [
         members: &[("nvidia/cuda_runtime/lib/", 64 << 20), ("nvidia_cuda_runtime_cu12-12.9.79.dist-info/", 4 << 20)],
         libraries: &["libcudart.so.12"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-cuda-nvrtc-cu12",
             "12.9.86",
@@ -204,7 +193,7 @@ const CUDA_12: [Part; 7] = [
         members: &[("nvidia/cuda_nvrtc/lib/", 512 << 20), ("nvidia_cuda_nvrtc_cu12-12.9.86.dist-info/", 4 << 20)],
         libraries: &["libnvrtc.so.12"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-nvjitlink-cu12",
             "12.9.86",
@@ -215,7 +204,7 @@ const CUDA_12: [Part; 7] = [
         members: &[("nvidia/nvjitlink/lib/", 256 << 20), ("nvidia_nvjitlink_cu12-12.9.86.dist-info/", 4 << 20)],
         libraries: &["libnvJitLink.so.12"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-cublas-cu12",
             "12.9.1.4",
@@ -226,7 +215,7 @@ const CUDA_12: [Part; 7] = [
         members: &[("nvidia/cublas/lib/", 3 << 30), ("nvidia_cublas_cu12-12.9.1.4.dist-info/", 4 << 20)],
         libraries: &["libcublasLt.so.12", "libcublas.so.12"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-curand-cu12",
             "10.3.10.19",
@@ -237,7 +226,7 @@ const CUDA_12: [Part; 7] = [
         members: &[("nvidia/curand/lib/", 512 << 20), ("nvidia_curand_cu12-10.3.10.19.dist-info/", 4 << 20)],
         libraries: &["libcurand.so.10"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-cufft-cu12",
             "11.4.1.4",
@@ -248,7 +237,7 @@ const CUDA_12: [Part; 7] = [
         members: &[("nvidia/cufft/lib/", 1 << 30), ("nvidia_cufft_cu12-11.4.1.4.dist-info/", 4 << 20)],
         libraries: &["libcufft.so.11"],
     },
-    Part {
+    Pin {
         wheel: wheel(
             "nvidia-cudnn-cu12",
             "9.20.0.48",
@@ -261,18 +250,8 @@ const CUDA_12: [Part; 7] = [
     },
 ];
 
-impl Part {
-    fn folder(&self) -> Folder<'static> {
-        let members = self.members.iter().map(|&(name, bytes)| Member { from: name, to: name, bytes, sha256: None });
-        Folder { path: PathBuf::from(format!("{RUNTIME}/{}-{}", self.wheel.project, self.wheel.version)), members: members.collect() }
-    }
-
-    /// Where its first member lies once it is installed.
-    fn first(&self, cache: &Cache) -> PathBuf {
-        cache.root().join(self.folder().path).join(self.members[0].0)
-    }
-
-    /// Where its libraries lie then.
+impl Pin {
+    /// Where its libraries lie once it is installed.
     fn in_cache(&self, cache: &Cache) -> impl Iterator<Item = PathBuf> {
         let folder = self.first(cache);
         self.libraries.iter().map(move |name| folder.join(name))
@@ -299,7 +278,7 @@ impl CudaRelease {
     }
 
     /// ONNX Runtime, what it needs of CUDA, and nvJPEG.
-    const fn parts(self) -> (&'static Part, &'static [Part; 7], &'static Part) {
+    const fn parts(self) -> (&'static Pin, &'static [Pin; 7], &'static Pin) {
         match self {
             Self::Twelve => (&ONNX_RUNTIME_12, &CUDA_12, &NVJPEG_12),
             Self::Thirteen => (&ONNX_RUNTIME_13, &CUDA_13, &NVJPEG_13),
@@ -326,8 +305,7 @@ impl CudaRelease {
     pub fn install(self, cache: &Cache) -> Result<GpuRuntime> {
         let (library, cuda, _) = self.parts();
         if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-            let host = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-            let reason = format!("this program brings no copy for {host}");
+            let reason = format!("this program brings no copy for {}", host());
             let next_step = format!("install it yourself and set {} to its path", Library::OnnxRuntime.variable());
             return Err(Error::missing("ONNX Runtime for the GPU", reason, next_step));
         }
@@ -361,6 +339,7 @@ pub fn ensure(release: CudaRelease, cache: &Cache, explicit: Option<&Path>) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Wheel;
 
     #[test]
     fn the_driver_decides_the_release() {

@@ -147,12 +147,16 @@ pub fn ensure(library: Library, cache: &Cache, explicit: Option<&Path>) -> Resul
 pub fn install(library: Library, cache: &Cache) -> Result<Found> {
     let package = library.package();
     if !cfg!(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")) {
-        let host = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
         let next_step = format!("install it yourself and set {} to the path of {}", library.variable(), library.stem());
-        return Err(Error::missing(package.what, format!("this program brings no copy for {host}"), next_step));
+        return Err(Error::missing(package.what, format!("this program brings no copy for {}", host()), next_step));
     }
     cache.install(&package)?;
     Ok(library.installed(cache))
+}
+
+/// What this program was compiled for: `x86_64-linux`.
+fn host() -> String {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
 }
 
 /// Every library and what a run would use.

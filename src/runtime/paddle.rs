@@ -1,6 +1,7 @@
 //! Paddle's own libraries, out of their wheels: Paddle Inference, and the converters of its formats to ONNX. They are
 //! extension modules of CPython, so that a child process with a [`Python`] runs them; none of their Python code is used.
 
+use super::host;
 use super::python::Python;
 use crate::cache::rooms::RUNTIME;
 use crate::cache::{Cache, Folder, Member, Package, Wheel};
@@ -157,8 +158,7 @@ impl PaddlePart {
     fn python(self, cache: &Cache) -> Result<Python> {
         let what = format!("{} {}", self.main().name, self.main().version);
         if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-            let host = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-            return Err(Error::missing(what, format!("there is no wheel for {host}"), "use a model with inference.onnx"));
+            return Err(Error::missing(what, format!("there is no wheel for {}", host()), "use a model with inference.onnx"));
         }
         Python::find(cache, &self.main().minors(), &what)
     }

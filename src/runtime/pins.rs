@@ -2,17 +2,15 @@
 
 use super::Library;
 use crate::cache::rooms::RUNTIME;
-use crate::cache::{Folder, Member, Wheel};
+use crate::cache::{Cache, Folder, Member, Wheel};
 use std::path::PathBuf;
 
-/// A pinned version of a library.
+/// A wheel, what is wanted of it (files with their length, folders with their largest size), and the libraries to load before others, in
+/// order.
 pub(super) struct Pin {
-    /// The wheel it comes from.
     pub wheel: Wheel<'static>,
-    /// Member the program loads.
-    pub library: &'static str,
-    /// All unpacked members, `library` included, with their lengths.
-    members: &'static [(&'static str, u64)],
+    pub members: &'static [(&'static str, u64)],
+    pub libraries: &'static [&'static str],
 }
 
 impl Pin {
@@ -21,34 +19,48 @@ impl Pin {
         let members = self.members.iter().map(|&(name, bytes)| Member { from: name, to: name, bytes, sha256: None });
         Folder { path: PathBuf::from(format!("{RUNTIME}/{}-{}", self.wheel.project, self.wheel.version)), members: members.collect() }
     }
+
+    /// Where its first member lies once it is installed.
+    pub fn first(&self, cache: &Cache) -> PathBuf {
+        cache.root().join(self.folder().path).join(self.members[0].0)
+    }
+}
+
+pub(super) const fn wheel(
+    project: &'static str,
+    version: &'static str,
+    file: &'static str,
+    sha256: &'static str,
+    bytes: u64,
+) -> Wheel<'static> {
+    Wheel { project, version, file, sha256, bytes }
 }
 
 const ONNX_RUNTIME: Pin = Pin {
-    wheel: Wheel {
-        project: "onnxruntime",
-        version: "1.31.1",
-        file: "onnxruntime-1.31.1-cp312-cp312-manylinux_2_28_x86_64.whl",
-        sha256: "1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536",
-        bytes: 23_760_988,
-    },
-    library: "onnxruntime/capi/libonnxruntime.so.1.31.1",
+    wheel: wheel(
+        "onnxruntime",
+        "1.31.1",
+        "onnxruntime-1.31.1-cp312-cp312-manylinux_2_28_x86_64.whl",
+        "1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536",
+        23_760_988,
+    ),
     members: &[
         ("onnxruntime/capi/libonnxruntime.so.1.31.1", 29_352_200),
         ("onnxruntime/LICENSE", 1_073),
         ("onnxruntime/ThirdPartyNotices.txt", 338_088),
     ],
+    libraries: &[],
 };
 
 /// The CPU plugin and the readers of ONNX, Paddle and compiled models; GPU and NPU plugins stay in the wheel.
 const OPENVINO: Pin = Pin {
-    wheel: Wheel {
-        project: "openvino",
-        version: "2026.4.1",
-        file: "openvino-2026.4.1-22982-cp312-cp312-manylinux_2_28_x86_64.whl",
-        sha256: "6b4375c17ddcac83a5180349e2e2bb811185c261066e2a920659892d58ef0e3b",
-        bytes: 59_144_434,
-    },
-    library: "openvino/libs/libopenvino_c.so.2641",
+    wheel: wheel(
+        "openvino",
+        "2026.4.1",
+        "openvino-2026.4.1-22982-cp312-cp312-manylinux_2_28_x86_64.whl",
+        "6b4375c17ddcac83a5180349e2e2bb811185c261066e2a920659892d58ef0e3b",
+        59_144_434,
+    ),
     members: &[
         ("openvino/libs/libopenvino_c.so.2641", 377_505),
         ("openvino/libs/libopenvino.so.2641", 20_526_937),
@@ -66,6 +78,7 @@ const OPENVINO: Pin = Pin {
         ("openvino-2026.4.1.dist-info/licenses/licensing/onetbb_third-party-programs.txt", 46_979),
         ("openvino-2026.4.1.dist-info/licenses/licensing/runtime-third-party-programs.txt", 120_451),
     ],
+    libraries: &[],
 };
 
 impl Library {

@@ -84,8 +84,7 @@ impl Library {
     /// The copy in the cache, which is there.
     pub(super) fn installed(self, cache: &Cache) -> Found {
         let pin = self.pin();
-        let path = cache.root().join(pin.folder().path).join(pin.library);
-        Found { path, version: Some(pin.wheel.version.to_owned()), origin: Origin::Cache }
+        Found { path: pin.first(cache), version: Some(pin.wheel.version.to_owned()), origin: Origin::Cache }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Overlap across pictures whose number is finite and of which none may be lost: a few drivers take items as they come,
 //! and outputs leave in input order. A lone item is never held back.
 
+use super::reorder::Reorder;
 use crossbeam::channel;
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -83,15 +83,12 @@ pub fn ordered<I: Send, O: Send>(
             });
         }
         drop(outputs_in);
-        let mut early = BTreeMap::new();
-        let mut next = 0;
+        let mut reorder = Reorder::new(1);
         for (number, output) in outputs {
-            early.insert(number, output);
-            while let Some(output) = early.remove(&next) {
+            reorder.put(0, number as u64, output, |output| {
                 output.map(&mut sink);
-                next += 1;
                 let _ = free.try_send(());
-            }
+            });
         }
     });
     if let Some(panic) = lock(&panicked).take() {

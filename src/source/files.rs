@@ -1,6 +1,7 @@
 //! Files, folders and patterns.
 
 use super::item::InputItem;
+use crate::cache::folder_of;
 use glob::{MatchOptions, Pattern};
 use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
@@ -10,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use walkdir::WalkDir;
 
-/// Suffixes looked for in folders, in any case. The reference knows jpg, png, jpeg, JPEG, JPG, bmp, pdf and PDF.
-pub(super) const SUFFIXES: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "pdf"];
+/// Suffixes of pictures that are looked for in folders, in any case; documents end in `pdf`. The reference knows jpg, png, jpeg, JPEG,
+/// JPG, bmp, pdf and PDF.
+pub(super) const PICTURE_SUFFIXES: [&str; 7] = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff"];
 
 /// Items of one path or pattern; never none.
 pub(super) fn expand(input: &OsStr) -> VecDeque<InputItem> {
@@ -48,7 +50,7 @@ impl NamedInputs {
 
     /// Whether files that appear in the folder at `path`, or below it, may be found where inputs are looked for: later than others.
     pub fn reach(&self, path: &Path) -> bool {
-        let folder = if path.is_dir() { path } else { path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")) };
+        let folder = if path.is_dir() { path } else { folder_of(path) };
         let Ok(path) = folder.canonicalize() else { return false };
         self.inputs.iter().any(|input| match Path::new(input).canonicalize() {
             Ok(input) => input.is_dir() && (path.starts_with(&input) || input.starts_with(&path)),
@@ -109,10 +111,10 @@ fn folder(path: &Path) -> VecDeque<InputItem> {
     };
     let mut items: VecDeque<_> = pictures.into_iter().map(below).chain(failures).collect();
     if items.is_empty() {
-        let suffixes = SUFFIXES.join(", ");
+        let suffixes = PICTURE_SUFFIXES.join(", ");
         items.push_back(InputItem::refused(
             path.to_string_lossy(),
-            format!("the folder holds no picture or document (files ending in {suffixes})"),
+            format!("the folder holds no picture or document (files ending in {suffixes}, pdf)"),
         ));
     }
     items
@@ -254,8 +256,10 @@ fn part_of(stem: &str) -> Option<&str> {
     plain.or_else(|| ["_curve_", "_table_"].iter().find_map(|part| numbered(stem, part)).map(|end| &stem[..end]))
 }
 
-fn has_picture_suffix(path: &Path) -> bool {
-    path.extension().is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
+/// Whether a file is looked for in folders by its name: that of a picture or a document.
+pub fn has_picture_suffix(path: &Path) -> bool {
+    let mut known = PICTURE_SUFFIXES.iter().chain([&"pdf"]);
+    path.extension().is_some_and(|suffix| known.any(|known| suffix.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]

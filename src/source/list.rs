@@ -4,6 +4,7 @@ use super::STANDARD_INPUT;
 use super::item::InputItem;
 use std::ffi::OsString;
 use std::io::{BufRead, Read};
+use std::os::unix::ffi::OsStringExt;
 
 /// Longest line, in bytes; paths end at 4096, addresses rarely pass a few thousand.
 const LONGEST_LINE: usize = 1 << 16;
@@ -49,7 +50,7 @@ impl Lines {
                 text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
             }
             if !text.trim_ascii().is_empty() {
-                return Some(Ok(path_of(text)));
+                return Some(Ok(OsString::from_vec(text.to_vec())));
             }
         }
     }
@@ -66,18 +67,5 @@ impl Iterator for Lines {
         }
         self.yielded = true;
         line
-    }
-}
-
-/// A path from the bytes of a line: any bytes where paths are bytes, UTF-8 (damage replaced) elsewhere.
-fn path_of(line: &[u8]) -> OsString {
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStringExt;
-        OsString::from_vec(line.to_vec())
-    }
-    #[cfg(not(unix))]
-    {
-        String::from_utf8_lossy(line).into_owned().into()
     }
 }

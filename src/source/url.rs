@@ -1,14 +1,14 @@
 //! Pictures by HTTP: bounded in time, size and number of redirects.
 
 use super::SourceOptions;
+use super::files::PICTURE_SUFFIXES;
 use super::item::too_large;
+use crate::cache::USER_AGENT;
 use std::io::Read;
 use ureq::http::Response;
 use ureq::{Agent, Error};
 
 const MOST_REDIRECTS: u32 = 5;
-/// Suffixes of addresses behind which no document is looked for.
-const PICTURE_SUFFIXES: [&str; 7] = ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff"];
 
 /// What fetches URLs. Cheap to clone; clones share open connections.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(super) fn is_url(input: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| input.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
-/// Whether the address says that there is a picture behind it.
+/// Whether the address says that there is a picture behind it: no document is looked for there.
 pub(super) fn names_picture(address: &str) -> bool {
     let path = address.split(['?', '#']).next().unwrap_or_default();
     let suffix = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, suffix)| suffix);
@@ -34,7 +34,7 @@ impl Fetcher {
             .timeout_per_read(Some(options.read_timeout))
             .timeout_global(Some(options.total_timeout))
             .max_redirects(MOST_REDIRECTS)
-            .user_agent(concat!("hpinfer/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .build();
         Self(config.into())
     }

@@ -1,4 +1,4 @@
-//! Elements that know where they lie. Three named transfers move them, and none happens by itself: [`Storage::stage`] brings
+//! Elements that know where they lie. Three named transfers move them, and none happens by itself: [`stage`] brings
 //! host memory to where a device's copy engine reaches it, [`Storage::upload`] that to the device, [`download`] back. Each
 //! counts in the [`Transfers`] of the pictures it is for.
 
@@ -6,33 +6,13 @@ use crate::device::{DeviceBuffer, DeviceSlice, Pinned, Stream};
 use crate::error::{Error, Result};
 use crate::trace::Transfers;
 use bytemuck::Pod;
-use std::fmt;
 
-/// Where elements lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Memory of the host.
-    Host,
-    /// Page-locked memory of the host.
-    Pinned,
-    /// Memory of a device.
-    Device,
-}
+const HOST: &str = "host memory";
+const PINNED: &str = "page-locked host memory";
+const DEVICE: &str = "device memory";
 
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Host => "host memory",
-            Self::Pinned => "page-locked host memory",
-            Self::Device => "device memory",
-        })
-    }
-}
-
-/// Elements in one of these places.
+/// Elements on the way to a device, or there.
 pub enum Storage<T: Pod> {
-    /// Memory of the host.
-    Host(Vec<T>),
     /// Page-locked memory of the host.
     Pinned(Pinned<T>),
     /// Memory of a device. What they are is ready for work of their stream.
@@ -40,15 +20,6 @@ pub enum Storage<T: Pod> {
 }
 
 impl<T: Pod> Storage<T> {
-    /// Where they lie.
-    pub fn place(&self) -> Place {
-        match self {
-            Self::Host(_) => Place::Host,
-            Self::Pinned(_) => Place::Pinned,
-            Self::Device(_) => Place::Device,
-        }
-    }
-
     /// The elements for kernels.
     ///
     /// # Errors
@@ -56,7 +27,7 @@ impl<T: Pod> Storage<T> {
     pub fn on_device(&self) -> Result<DeviceSlice<'_, T>> {
         match self {
             Self::Device(buffer) => Ok(buffer.slice()),
-            _ => Err(self.misplaced(Place::Device)),
+            Self::Pinned(_) => Err(misplaced(PINNED, DEVICE)),
         }
     }
 
@@ -66,20 +37,8 @@ impl<T: Pod> Storage<T> {
     /// [`Error::Internal`] naming both places when they are on a device; [`Error::Device`] when the transfer has failed.
     pub fn on_host(&self) -> Result<&[T]> {
         match self {
-            Self::Host(data) => Ok(data),
             Self::Pinned(pinned) => pinned.read(),
-            Self::Device(_) => Err(self.misplaced(Place::Host)),
-        }
-    }
-
-    /// Host memory to page-locked memory of `stream`: a copy by the processor.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when they lie elsewhere; [`Error::Device`].
-    pub fn stage(&self, stream: &Stream) -> Result<Self> {
-        match self {
-            Self::Host(data) => stage(data, stream),
-            _ => Err(self.misplaced(Place::Host)),
+            Self::Device(_) => Err(misplaced(DEVICE, HOST)),
         }
     }
 
@@ -96,13 +55,13 @@ impl<T: Pod> Storage<T> {
                 transfers.uploaded_bytes += (pinned.len() * size_of::<T>()) as f64;
                 Ok(Self::Device(buffer))
             }
-            _ => Err(self.misplaced(Place::Pinned)),
+            Self::Device(_) => Err(misplaced(DEVICE, PINNED)),
         }
     }
+}
 
-    fn misplaced(&self, expected: Place) -> Error {
-        Error::internal("storage", format!("elements are in {}, and {expected} is expected", self.place()))
-    }
+fn misplaced(found: &str, expected: &str) -> Error {
+    Error::internal("storage", format!("elements are in {found}, and {expected} is expected"))
 }
 
 /// A copy of `data` in page-locked memory.

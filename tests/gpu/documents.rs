@@ -9,7 +9,7 @@ use super::stub::Loaded;
 use hpinfer::backend::Engine;
 use hpinfer::device::Gpu;
 use hpinfer::modules::Detect;
-use hpinfer::pipeline::{DocumentConfig, DocumentTask, PageModules, Pages};
+use hpinfer::pipeline::{DocPreprocessor, DocumentConfig, DocumentTask, PageModules, Pages};
 use hpinfer::trace::StageTimes;
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ fn parts_of_pages_are_cut_and_read_on_the_device() {
         };
         let layout = Detect::new(layout, layout::spec(&LABELS)).expect("a layout detector");
         let (text, recognise) = networks.text(engines);
-        let modules = PageModules { orientation: None, unwarp: None, layout, structure: None, text, seals: None, recognise };
+        let modules = PageModules { preprocessor: DocPreprocessor::default(), layout, structure: None, text, seals: None, recognise };
         let config = DocumentConfig { recovery, ..DocumentConfig::new(DocumentTask::Pages) };
         Pages::new(modules, &config, 2).expect("a pipeline").predict_timed(&frames).remove(0).expect("a result")
     };

@@ -6,7 +6,7 @@ mod ffi;
 mod gpu;
 
 use super::rewrite::{self, Graph};
-use super::{Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
+use super::{Backend, BackendName, Engine, EngineSpec, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
 use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::onnx::Target;
@@ -129,17 +129,8 @@ impl OnnxRuntime {
         let io = graph.io(IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? });
         io.require_float_inputs(BackendName::OnnxRuntime, &options.model)?;
         let shared = ffi::SharedSession::new(session)?;
-        let info = RunInfo {
-            model: options.model.clone(),
-            backend: BackendName::OnnxRuntime,
-            version: self.version.clone(),
-            device: "cpu".into(),
-            precision: options.precision,
-            format: Format::Onnx,
-            engines: Vec::new(),
-            profiles: Vec::new(),
-            stand_in: None,
-        };
+        let info = RunInfo::new(&options.model, BackendName::OnnxRuntime, &self.version, "cpu");
+        let info = RunInfo { precision: options.precision, ..info };
         Ok(Arc::new(OrtEngine { session: Arc::new(shared), spec: EngineSpec { io, info, output: graph.output } }))
     }
 }

@@ -96,17 +96,8 @@ impl Backend for PaddleInfer {
             model: options.model.clone(),
         };
         let (worker, names) = Worker::start(&start)?;
-        let info = RunInfo {
-            model: options.model.clone(),
-            backend: BackendName::PaddleInfer,
-            version: self.runtime.version.to_owned(),
-            device: "cpu".into(),
-            precision: Precision::Float32,
-            format: if files.pir.is_some() { Format::Pir } else { Format::Pdmodel },
-            engines: Vec::new(),
-            profiles: Vec::new(),
-            stand_in: None,
-        };
+        let format = if files.pir.is_some() { Format::Pir } else { Format::Pdmodel };
+        let info = RunInfo { format, ..RunInfo::new(&options.model, BackendName::PaddleInfer, self.runtime.version, "cpu") };
         let spec = EngineSpec { io: in_order(io, names)?, info, output: OutputKind::Original };
         Ok(Arc::new(PaddleEngine { start: Arc::new(start), spec, first: Mutex::new(Some(worker)) }))
     }

@@ -1,7 +1,6 @@
 //! What a child found out about a file, kept in the cache: that it is refused, or crashes who reads it, is as true the next time.
 
-use crate::cache::write_atomic;
-use crate::error::{Error, Result};
+use crate::cache::write_json;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -40,8 +39,7 @@ impl Verdict {
         if self.refused.as_ref().is_some_and(passing) {
             return;
         }
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::internal("finding", e.to_string()));
-        if let Err(e) = text.and_then(|text| write_atomic(path, &text)) {
+        if let Err(e) = write_json(path, self) {
             tracing::warn!("what {} made of {} is not kept: {e}", self.by, self.model);
         }
     }

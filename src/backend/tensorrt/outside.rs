@@ -1,7 +1,7 @@
 //! Shapes that an engine was asked for and does not take: kept beside its file, so that the next one can be built for them.
 
 use super::ffi::Range;
-use crate::error::{Error, Result};
+use crate::cache::write_json;
 use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -112,9 +112,7 @@ impl Counter {
         let (Some(file), Outside { runs: 1.., .. }) = (&self.file, &unsaved) else { return };
         let mut known = Outside::read(file);
         known.merge(std::mem::take(unsaved));
-        let written = serde_json::to_vec_pretty(&known).map_err(|e| Error::internal("shapes outside", e.to_string()));
-        let written: Result<()> = written.and_then(|text| crate::cache::write_atomic(&path(file), &text));
-        if let Err(e) = written {
+        if let Err(e) = write_json(&path(file), &known) {
             tracing::debug!("{}: shapes outside the engine are not kept: {e}", self.model);
         }
     }

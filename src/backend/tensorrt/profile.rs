@@ -1,32 +1,24 @@
 //! Which profile of an engine runs which shapes.
 
-use super::ffi::Engine;
+use super::ffi::{Engine, Range};
 use crate::tensor::Shape;
 
-/// Ranges of all inputs in one profile: input index among inputs, then least and greatest dimensions.
+/// Of each profile the ranges of all inputs, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profiles(Vec<Vec<Limits>>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Limits {
-    min: Vec<i64>,
-    opt: Vec<i64>,
-    max: Vec<i64>,
-}
+pub struct Profiles(Vec<Vec<Range>>);
 
 impl Profiles {
     /// The profiles of an engine, inputs in its order.
     pub fn of(engine: &Engine) -> Self {
         let inputs: Vec<_> = engine.io().iter().filter(|io| io.is_input).collect();
-        let limits = |profile| inputs.iter().filter_map(move |io| engine.range(&io.name, profile));
-        let profile = |p| limits(p).map(|r| Limits { min: r.min, opt: r.opt, max: r.max }).collect();
+        let profile = |profile| inputs.iter().filter_map(|io| engine.range(&io.name, profile)).collect();
         Self((0..engine.profiles()).map(profile).collect())
     }
 
     /// The profile that takes inputs of these shapes; of several the one whose usual shape is nearest in size.
     pub fn choose<'a>(&self, shapes: impl Iterator<Item = &'a Shape> + Clone) -> Option<usize> {
-        let fits = |profile: &(usize, &Vec<Limits>)| profile.1.iter().zip(shapes.clone()).all(|(limits, shape)| limits.hold(shape));
-        let distance = |limits: &[Limits]| limits.iter().zip(shapes.clone()).map(|(l, s)| l.distance(s)).fold(0.0, f64::max);
+        let fits = |profile: &(usize, &Vec<Range>)| profile.1.iter().zip(shapes.clone()).all(|(range, shape)| range.holds(shape));
+        let distance = |ranges: &[Range]| ranges.iter().zip(shapes.clone()).map(|(r, s)| r.distance(s)).fold(0.0, f64::max);
         let near = self.0.iter().enumerate().filter(fits).min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)));
         near.map(|(index, _)| index)
     }
@@ -34,8 +26,8 @@ impl Profiles {
     /// The usual shapes of the inputs in the first profile, if the engine has ranges for all of `inputs` inputs.
     pub fn usual(&self, inputs: usize) -> Option<Vec<Shape>> {
         let first = self.0.first().filter(|profile| profile.len() == inputs)?;
-        let shape = |limits: &Limits| {
-            let dims: Option<Vec<usize>> = limits.opt.iter().map(|d| usize::try_from(*d).ok()).collect();
+        let shape = |range: &Range| {
+            let dims: Option<Vec<usize>> = range.opt.iter().map(|d| usize::try_from(*d).ok()).collect();
             Shape::try_from_slice(&dims?).ok()
         };
         first.iter().map(shape).collect()
@@ -50,14 +42,14 @@ impl Profiles {
     /// The ranges, for messages.
     pub fn describe(&self) -> String {
         let dims = |d: &[i64]| d.iter().map(i64::to_string).collect::<Vec<_>>().join("x");
-        let limits = |l: &Limits| format!("{} to {}", dims(&l.min), dims(&l.max));
-        let profile = |p: &Vec<Limits>| p.iter().map(limits).collect::<Vec<_>>().join(" with ");
+        let range = |r: &Range| format!("{} to {}", dims(&r.min), dims(&r.max));
+        let profile = |p: &Vec<Range>| p.iter().map(range).collect::<Vec<_>>().join(" with ");
         self.0.iter().map(profile).collect::<Vec<_>>().join(", or ")
     }
 }
 
-impl Limits {
-    fn hold(&self, shape: &Shape) -> bool {
+impl Range {
+    fn holds(&self, shape: &Shape) -> bool {
         let dims = shape.dims();
         let within = |((min, max), d): ((&i64, &i64), &usize)| i64::try_from(*d).is_ok_and(|d| (*min..=*max).contains(&d));
         dims.len() == self.min.len() && self.min.iter().zip(&self.max).zip(dims).all(within)
@@ -76,8 +68,9 @@ mod tests {
 
     #[test]
     fn the_profile_nearest_to_its_usual_shape_is_chosen() {
-        let limits = |min: i64, opt: i64, max: i64| vec![Limits { min: vec![1, min], opt: vec![1, opt], max: vec![8, max] }];
-        let profiles = Profiles(vec![limits(48, 320, 640), limits(48, 960, 3200)]);
+        let profile =
+            |min: i64, opt: i64, max: i64| vec![Range { input: "x".into(), min: vec![1, min], opt: vec![1, opt], max: vec![8, max] }];
+        let profiles = Profiles(vec![profile(48, 320, 640), profile(48, 960, 3200)]);
         let choose = |dims: &[usize]| profiles.choose([Shape::new(dims)].iter());
         for (dims, expected) in
             [([1, 48], Some(0)), ([1, 400], Some(0)), ([1, 630], Some(1)), ([8, 3200], Some(1)), ([1, 3201], None), ([9, 320], None)]

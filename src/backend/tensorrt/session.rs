@@ -13,7 +13,7 @@ use super::profile::Profiles;
 use super::recipe::{self, Arithmetic, Recipe};
 use super::worker::Worker;
 use crate::backend::reference;
-use crate::backend::{self, Backend, BackendName, EngineSpec, Format, IoSpec, LoadOptions, OpenReference, Precision, RunInfo, TensorSpec};
+use crate::backend::{self, Backend, BackendName, EngineSpec, IoSpec, LoadOptions, OpenReference, Precision, RunInfo, TensorSpec};
 use crate::cache::Cache;
 use crate::device::{Device, Gpu, Stream};
 use crate::error::{Error, Result};
@@ -226,15 +226,10 @@ impl Prepared {
         let engines = self.engines().into_iter();
         let keys: Vec<_> = engines.map(|(source, options)| self.builder.key(source, options, &self.arithmetic)).collect();
         RunInfo {
-            model: self.source.model.clone(),
-            backend: BackendName::TensorRt,
-            version: self.builder.library().versions().to_string(),
-            device: self.device.to_string(),
             precision: self.precision,
-            format: Format::Onnx,
             engines: keys.iter().map(EngineKey::name).collect(),
             profiles: keys.iter().flat_map(|key| key.options.profiles.iter().map(|ranges| describe(ranges))).collect(),
-            stand_in: None,
+            ..RunInfo::new(&self.source.model, BackendName::TensorRt, self.builder.library().versions(), &self.device)
         }
     }
 

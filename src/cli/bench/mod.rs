@@ -206,10 +206,7 @@ impl ReportFiles {
 fn write_report(report: &impl Serialize, json: Option<&Path>, out: &mut impl Write) -> Result<bool> {
     match json {
         Some(path) if path == Path::new("-") => write_json(out, report).map(|()| false),
-        Some(path) => {
-            let text = serde_json::to_vec_pretty(report).map_err(|e| Error::internal("report as JSON", e.to_string()))?;
-            write_atomic(path, &text).map(|()| true)
-        }
+        Some(path) => crate::cache::write_json(path, report).map(|()| true),
         None => Ok(true),
     }
 }
@@ -292,8 +289,7 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             let job = Job::read()?;
             let file = job.files.first().cloned().ok_or_else(|| Error::internal("bench cold", "no file"))?;
             let first = first_result(&job.source(global)?, job.case.threads, file)?;
-            let line = serde_json::to_string(&first).map_err(|e| Error::internal("answer as JSON", e.to_string()))?;
-            write_text(out, &(line + "\n"))?;
+            write_line(out, &first)?;
             Ok(ALL_DONE)
         }
         Some(BenchAction::RunCase) => {
@@ -302,10 +298,15 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             let job = Job::read()?;
             let source = job.source(global)?;
             let Job { case, files, repeat, warmup, load_seconds, trace, .. } = job;
-            write_json(out, &measure(case, source, Workload { files, repeat, warmup, load_seconds, trace }, started)?)?;
+            write_line(out, &measure(case, source, Workload { files, repeat, warmup, load_seconds, trace }, started)?)?;
             Ok(ALL_DONE)
         }
     }
+}
+
+fn write_line(out: &mut impl Write, answer: &impl Serialize) -> Result<()> {
+    let line = serde_json::to_string(answer).map_err(|e| Error::internal("answer as JSON", e.to_string()))?;
+    write_text(out, &(line + "\n"))
 }
 
 fn measured(args: &MeasureArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {

@@ -7,20 +7,20 @@ use crate::device::{self, Device, DeviceSpec, GpuInfo, Image, Nvml, VideoDecoder
 
 /// The driver and its devices, or why there are none. Only what was asked for can be wrong.
 pub(super) fn findings(asked: &DeviceSpec, cache: &Cache) -> Vec<Finding> {
-    let finding = |name: String, ok, found, next_step| Finding { topic: "gpu", name, ok, found, next_step };
+    let finding = |name: &str, ok, found: String| Finding::new("gpu", name, ok, found);
     let ids = match asked {
         DeviceSpec::Auto | DeviceSpec::Cpu => None,
         DeviceSpec::Gpu(ids) => Some(ids),
     };
     let choice = (*asked == DeviceSpec::Auto).then(|| {
         let found = Device::open_one(asked).map_or_else(|e| e.to_string(), |device| device.identity());
-        finding("auto".into(), true, found, None)
+        finding("auto", true, found)
     });
     let gpus = match device::probe() {
         Ok(gpus) => gpus,
         Err(unavailable) => {
             let next_step = ids.map(|_| unavailable.next_step().to_owned());
-            return [finding("cuda".into(), ids.is_none(), unavailable.reason(), next_step)].into_iter().chain(choice).collect();
+            return [finding("cuda", ids.is_none(), unavailable.reason()).or(next_step)].into_iter().chain(choice).collect();
         }
     };
     let nvml = Nvml::open();
@@ -30,28 +30,28 @@ pub(super) fn findings(asked: &DeviceSpec, cache: &Cache) -> Vec<Finding> {
         version.map_or(String::new(), |v| format!("driver {v}, ")),
         gpus.cuda
     );
-    let mut findings = vec![finding("cuda".into(), true, driver, None)];
+    let mut findings = vec![finding("cuda", true, driver)];
     for gpu in &gpus.devices {
         let refusal = gpu.refusal();
         let (ok, state) = (refusal.is_none(), state(gpu, &nvml));
-        findings.push(finding(format!("gpu:{}", gpu.number), ok, format!("{gpu}; {}", refusal.unwrap_or(state)), None));
+        findings.push(finding(&format!("gpu:{}", gpu.number), ok, format!("{gpu}; {}", refusal.unwrap_or(state))));
     }
     if ids.is_some() {
         let found = VideoDecoder::available().map_or_else(|e| e.to_string(), |()| "libnvcuvid.so.1, for h264 and hevc".into());
-        findings.push(finding("video decoders".into(), true, found, None)); // without them ffmpeg decodes
+        findings.push(finding("video decoders", true, found)); // without them ffmpeg decodes
         let found = nvjpeg::available(cache).map_or_else(|e| e.to_string(), |()| "nvJPEG, for JPEG files; never run on hardware".into());
-        findings.push(finding("JPEG decoder".into(), true, found, None)); // without it files are decoded on the host
+        findings.push(finding("JPEG decoder", true, found)); // without it files are decoded on the host
     }
     findings.extend(choice);
     if let Some(Err(e)) = ids.map(|ids| gpus.select(ids)) {
-        findings.push(finding(asked.to_string(), false, e.to_string(), None));
+        findings.push(finding(&asked.to_string(), false, e.to_string()));
     }
     findings
 }
 
 /// The kernels for `gpu`, and what it is doing.
 fn state(gpu: &GpuInfo, nvml: &Result<Nvml, String>) -> String {
-    let kernels = match image_for((gpu.capability.0, gpu.capability.1)) {
+    let kernels = match image_for(gpu.capability) {
         Some(Image::Cubin(_)) => "own kernels are machine code",
         Some(Image::Ptx(_)) => "own kernels are compiled by the driver (needs R575 or later)",
         None => "no kernels",

@@ -42,7 +42,7 @@ impl OutputArg {
         if is_special(path) {
             return Ok(());
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = crate::cache::folder_of(path);
         let tried = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
         tried.map(drop).map_err(Error::io("write", path))
     }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::schedule::graph::{Feed, Offer};
 use crate::schedule::{DropPolicy, WhenFull};
 use crate::source::video::{Moment, RawFrames, RawLayout, Video, VideoEvent, VideoKind, VideoOptions, names_video};
-use crate::source::{STANDARD_INPUT, Source, SourceOptions};
+use crate::source::{STANDARD_INPUT, Source, SourceOptions, has_picture_suffix};
 use std::path::Path;
 
 enum Kind {
@@ -108,7 +108,7 @@ impl Inputs {
 pub(super) fn may_hold_jpeg(name: &str) -> bool {
     let path = Path::new(name);
     let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let other = !path.is_dir() && ["bmp", "pdf", "png", "tif", "tiff", "webp"].contains(&&*suffix);
+    let other = !path.is_dir() && has_picture_suffix(path) && !["jpg", "jpeg"].contains(&&*suffix);
     matches!(kind(name, None), Ok(Kind::Pictures)) && !other
 }
 

@@ -12,7 +12,7 @@ mod stages;
 mod trace;
 mod webhook;
 
-use super::args::{EngineArgs, GlobalArgs, SchemaArg, counted};
+use super::args::{EngineArgs, GlobalArgs, counted};
 use super::outputs;
 use super::pdf::PdfArgs;
 use super::pictures::{PictureArgs, fonts};
@@ -22,6 +22,7 @@ use crate::cache::without_user;
 use crate::error::{Error, Result};
 use crate::extract::Retries;
 use crate::image::Size;
+use crate::result::json::Schema;
 use crate::result::render::save::{PICTURE_SUFFIX, Saver};
 use crate::schedule::Batching;
 use crate::schedule::gauges::Gauges;
@@ -116,7 +117,7 @@ pub struct StreamArgs {
     font: Option<PathBuf>,
     /// Key names of results
     #[arg(long, value_name = "VERSION", default_value = "3.0-beta1")]
-    schema: SchemaArg,
+    schema: Schema,
     #[command(flatten)]
     pictures: PictureArgs,
     #[command(flatten)]
@@ -194,7 +195,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     stop.on_signals()?;
     let saver = |folder| {
         let named = NamedInputs::new(&args.input);
-        let saver = Saver::new(folder, fonts()?, args.schema.into(), PICTURE_SUFFIX)?.sparing(move |path| named.contains(path));
+        let saver = Saver::new(folder, fonts()?, args.schema, PICTURE_SUFFIX)?.sparing(move |path| named.contains(path));
         Ok::<_, Error>((saver, folder))
     };
     let saver = args.save_frames.as_deref().map(saver).transpose()?;
@@ -213,7 +214,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     settings.queue = args.queue.unwrap_or(settings.queue);
     let gauges = Gauges::new(args.input.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
-    let mut lines = line::Lines::new(args.input.len(), args.schema.into());
+    let mut lines = line::Lines::new(args.input.len(), args.schema);
     let (mut written, mut recorder) = (Ok(()), recorder);
     let mut trace = args.trace.as_deref().map(|path| Trace::new(path, pipeline.stages())).transpose()?;
     std::thread::scope(|scope| {

@@ -2,7 +2,7 @@
 //! tried again; while it is slow the sink waits, and so do sources that drop nothing. Once the end is asked for, nothing is tried again.
 
 use crate::error::{Error, Result};
-use crate::extract::{Retries, has_wrong_port, is_this_machine, retry_after};
+use crate::extract::{Retries, agent, has_wrong_port, is_this_machine, retry_after};
 use crate::schedule::stop::Stop;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -67,17 +67,7 @@ impl Webhook {
         }
         let port = uri.port().map_or(String::new(), |port| format!(":{port}"));
         let shown = format!("{}://{host}{port}{}", uri.scheme_str().unwrap_or_default(), uri.path());
-        let mut config = Agent::config_builder();
-        if is_near {
-            config = config.proxy(None); // whose own machine is another one
-        }
-        let config = config
-            .timeout_global(Some(TIMEOUT))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("hpinfer/", env!("CARGO_PKG_VERSION")))
-            .build();
+        let config = agent(is_near).timeout_global(Some(TIMEOUT)).build();
         let (lines, waiting) = channel::bounded(QUEUE);
         let (sent_in, sent) = channel::bounded(1);
         let (agent, address, stop) = (Agent::from(config), address.to_owned(), stop.clone());

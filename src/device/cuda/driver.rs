@@ -2,6 +2,7 @@
 //! for granted and panics without it.
 
 use crate::device::loader_says;
+use crate::device::probe::{Capability, GpuInfo, Uuid};
 use libloading::{Library, Symbol};
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::mem::ManuallyDrop;
@@ -69,18 +70,6 @@ pub struct Driver {
     pub path: PathBuf,
 }
 
-/// A device as the driver describes it.
-pub struct Described {
-    /// Product name.
-    pub name: String,
-    /// Compute capability.
-    pub capability: (u32, u32),
-    /// Bytes of memory.
-    pub memory: u64,
-    /// UUID.
-    pub uuid: [u8; 16],
-}
-
 /// A call that failed, and its error number.
 pub type Failed = (&'static str, i32);
 
@@ -145,19 +134,19 @@ impl Driver {
     }
 
     /// What it says of device `number`.
-    pub fn describe(&self, number: u32) -> Result<Described, Failed> {
+    pub fn describe(&self, number: u32) -> Result<GpuInfo, Failed> {
         type Get = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
         type Name = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
         type Attribute = unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int;
         type Memory = unsafe extern "C" fn(*mut usize, c_int) -> c_int;
-        type Uuid = unsafe extern "C" fn(*mut u8, c_int) -> c_int;
+        type Id = unsafe extern "C" fn(*mut u8, c_int) -> c_int;
         let (mut device, mut name, mut memory, mut uuid) = (0, [0u8; 256], 0, [0; 16]);
         // SAFETY: types are those of the interface; all places outlive the calls, and the name has the length that is said.
         unsafe {
             self.call::<Get>("cuDeviceGet", |f| f(&raw mut device, number as c_int))?;
             self.call::<Name>("cuDeviceGetName", |f| f(name.as_mut_ptr().cast(), name.len() as c_int, device))?;
             self.call::<Memory>("cuDeviceTotalMem_v2", |f| f(&raw mut memory, device))?;
-            self.call::<Uuid>("cuDeviceGetUuid_v2", |f| f(uuid.as_mut_ptr(), device))?;
+            self.call::<Id>("cuDeviceGetUuid_v2", |f| f(uuid.as_mut_ptr(), device))?;
         }
         let attribute = |which: c_int| {
             let mut value = 0;
@@ -166,7 +155,8 @@ impl Driver {
             Ok(value.max(0) as u32)
         };
         let name = CStr::from_bytes_until_nul(&name).map_or_else(|_| "unnamed".into(), |name| name.to_string_lossy().into_owned());
-        Ok(Described { name, capability: (attribute(CAPABILITY_MAJOR)?, attribute(CAPABILITY_MINOR)?), memory: memory as u64, uuid })
+        let capability = Capability(attribute(CAPABILITY_MAJOR)?, attribute(CAPABILITY_MINOR)?);
+        Ok(GpuInfo { number, name, capability, memory: memory as u64, uuid: Uuid(uuid) })
     }
 
     /// What it calls an error: `CUDA_ERROR_NO_DEVICE`.

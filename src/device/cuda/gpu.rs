@@ -163,7 +163,7 @@ impl fmt::Debug for Gpu {
 /// Looks every kernel up once, in the image for the device.
 fn load(info: &GpuInfo) -> std::result::Result<Vec<Function>, (&'static str, DriverError)> {
     let no_image = ("image", DriverError(sys::CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU));
-    let image = image_for((info.capability.0, info.capability.1)).ok_or(no_image)?;
+    let image = image_for(info.capability).ok_or(no_image)?;
     // SAFETY: images of this program; machine code is read as ELF, text up to the zero that is put behind it. The module is
     // never unloaded.
     let module = unsafe {

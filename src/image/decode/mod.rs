@@ -36,27 +36,15 @@ pub enum JpegDecoder {
     Zune,
 }
 
-impl JpegDecoder {
-    /// All choices, in the order help texts list them.
-    pub const ALL: [Self; 2] = [Self::Turbo, Self::Zune];
-
-    /// Name on the command line and in results.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Zune => "zune",
-            Self::Turbo => "turbo",
-        }
-    }
-}
-
 impl std::str::FromStr for JpegDecoder {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|decoder| decoder.name() == name)
-            .ok_or_else(|| Error::config("JPEG decoder", format!("{name:?} is none of {}", Self::ALL.map(Self::name).join(", "))))
+        match name {
+            "turbo" => Ok(Self::Turbo),
+            "zune" => Ok(Self::Zune),
+            _ => Err(Error::config("JPEG decoder", format!("{name:?} is none of turbo, zune"))),
+        }
     }
 }
 
@@ -204,6 +192,14 @@ fn checked_size(width: u32, height: u32, limits: &Limits) -> Result<Size, Reason
 /// Bytes of a BGR picture.
 fn bgr_len(size: Size) -> usize {
     size.area() as usize * 3
+}
+
+/// Grey or RGB samples, with or without alpha, to BGR.
+fn row_to_bgr(from: &[u8], channels: usize, to: &mut [u8]) {
+    let grey = channels <= 2;
+    for (pixel, out) in from.chunks_exact(channels).zip(to.as_chunks_mut::<3>().0) {
+        *out = if grey { [pixel[0]; 3] } else { [pixel[2], pixel[1], pixel[0]] };
+    }
 }
 
 fn swap_red_blue(pixels: &mut [u8]) {

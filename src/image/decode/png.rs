@@ -2,7 +2,7 @@
 //! Gamma, colour profile and background chunks change nothing; 16-bit samples keep their high byte; transparency is
 //! dropped, not blended. Of an animated file the default picture is read.
 
-use super::{Limits, Reason, bgr_len, checked_size, orientation, swap_red_blue};
+use super::{Limits, Reason, bgr_len, checked_size, orientation, row_to_bgr, swap_red_blue};
 use crate::image::Size;
 use std::io::Cursor;
 
@@ -39,13 +39,6 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Size), R
     reader.finish().map_err(reason)?;
     let turn = reader.info().exif_metadata.as_ref().and_then(|block| orientation::of_exif(block));
     Ok(orientation::apply(bgr, size, turn.unwrap_or(1)))
-}
-
-fn row_to_bgr(from: &[u8], channels: usize, to: &mut [u8]) {
-    let grey = channels <= 2;
-    for (pixel, out) in from.chunks_exact(channels).zip(to.as_chunks_mut::<3>().0) {
-        *out = if grey { [pixel[0]; 3] } else { [pixel[2], pixel[1], pixel[0]] };
-    }
 }
 
 fn reason(error: ::png::DecodingError) -> Reason {

@@ -1,7 +1,7 @@
 //! WebP by the `image-webp` crate: lossy with libwebp's own ("fancy") chroma upsampling, and lossless. Alpha is dropped.
 //! OpenCV refuses animated files; here their first frame is read.
 
-use super::{Limits, Reason, bgr_len, checked_size, swap_red_blue};
+use super::{Limits, Reason, bgr_len, checked_size, row_to_bgr, swap_red_blue};
 use crate::image::Size;
 use image_webp::{DecodingError, WebPDecoder};
 use std::io::Cursor;
@@ -22,9 +22,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Size), R
         return Ok((pixels, size));
     }
     let mut bgr = vec![0; bgr_len(size)];
-    for (to, from) in bgr.as_chunks_mut::<3>().0.iter_mut().zip(pixels.as_chunks::<4>().0) {
-        *to = [from[2], from[1], from[0]];
-    }
+    row_to_bgr(&pixels, channels, &mut bgr);
     Ok((bgr, size))
 }
 

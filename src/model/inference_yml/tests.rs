@@ -308,7 +308,7 @@ proptest::proptest! {
         let at = at.index(text.len());
         let text: String = text[..at].iter().copied().chain(patch.chars()).chain(text[(at + cut).min(text.len())..].iter().copied()).collect();
         if let Ok(ModelSpec::TextDetection(spec)) = read(&text) {
-            let size = spec.resize.target(Size::new(640, 48));
+            let size = spec.resize.target(Size::new(640, 48), None);
             proptest::prop_assert!(size.width > 0 && size.height > 0);
         }
     }

@@ -3,8 +3,8 @@
 
 mod gpu;
 
-use super::bounded;
 use super::network::{Engines, Network, Share, Worker};
+use super::{bounded, shape_of};
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::{ImageBuf, ImageView, PictureRef, PointI, Resident, Size};
@@ -168,12 +168,12 @@ impl TextDetect {
     /// Whether `pictures` inputs of `size` go through the network together.
     fn takes(&self, pictures: usize, size: Size) -> bool {
         let fits = pictures <= GROUP && pictures as u64 * size.area() <= GROUP_PIXELS && pictures <= self.network.max_batch();
-        self.info().device != "cpu" && fits && self.network.runs_itself(input_shape(pictures, size))
+        self.info().device != "cpu" && fits && self.network.runs_itself(shape_of(pictures, size))
     }
 
     /// Size of what the network gets of a picture.
     fn input_size(&self, picture: Size) -> Size {
-        self.spec.resize.target_within(canvas_of(picture), self.spec.max_side)
+        self.spec.resize.target(canvas_of(picture), self.spec.max_side)
     }
 
     /// Finds the text regions of each of `images` (BGR), a [group](Self::groups). On a GPU the pictures are brought there, once,
@@ -204,7 +204,7 @@ impl TextDetect {
         let src = padded.as_ref().map_or(image, ImageBuf::view);
         let canvas = self.input_size(image.size);
         times.measure(Stage::DetPre, || {
-            let input = worker.session.input(0, input_shape(1, canvas))?;
+            let input = worker.session.input(0, shape_of(1, canvas))?;
             resize_norm::cpu::run(&[Item::whole(src, canvas)], &self.preparation(canvas), input, &mut worker.scratch.resize)
         })?;
         worker.run(Stage::DetInfer, times)?;
@@ -261,10 +261,6 @@ fn within(mut regions: Vec<TextPolygon>, picture: Size) -> Vec<TextPolygon> {
         region.points.iter().any(|p| p.x != first.x) && region.points.iter().any(|p| p.y != first.y)
     });
     regions
-}
-
-fn input_shape(pictures: usize, size: Size) -> Shape {
-    Shape::new(&[pictures, 3, size.height as usize, size.width as usize])
 }
 
 /// Size of the canvas a picture is put on: pictures whose sides sum to less than 64 on one of at least 32 x 32 (reference rule).

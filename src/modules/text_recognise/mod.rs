@@ -3,8 +3,9 @@
 mod gpu;
 
 use super::OddScores;
-use crate::backend::{Engine, Pool, RunInfo, Session, host};
-use crate::error::{Error, Result};
+use super::network::{Network, Share, Worker};
+use crate::backend::{Engine, RunInfo};
+use crate::error::Result;
 use crate::image::{ImageView, PictureRef, Resident, Size};
 use crate::model::TextRecognitionSpec;
 use crate::onnx::OutputKind;
@@ -78,9 +79,8 @@ pub struct Text {
 pub struct TextRecognise {
     spec: TextRecognitionSpec,
     rule: WidthRule,
-    engine: Arc<dyn Engine>,
+    network: Network<Scratch>,
     ending: Ending,
-    workers: Pool<Worker>,
     odd_scores: OddScores,
 }
 
@@ -90,11 +90,6 @@ enum Ending {
     Decode(ScoreKind),
     /// The network's last layer, then the decoder.
     Head(Head),
-}
-
-struct Worker {
-    session: Box<dyn Session>,
-    scratch: Scratch,
 }
 
 /// Buffers kept between calls.
@@ -118,14 +113,12 @@ impl TextRecognise {
             OutputKind::Logits => Ending::Decode(ScoreKind::Logits),
             OutputKind::Features(classifier) => Ending::Head(Head::new(&classifier.weights, &classifier.bias)),
         };
-        let (most, own) = (engine.most_sessions(), engine.clone());
-        let make = move || Ok(Worker { session: own.session()?, scratch: Scratch::default() });
-        Self { spec, rule, engine, ending, workers: Pool::with_most(most, make), odd_scores: OddScores::default() }
+        Self { spec, rule, network: Network::new(engine), ending, odd_scores: OddScores::default() }
     }
 
     /// What runs.
     pub fn info(&self) -> &RunInfo {
-        self.engine.info()
+        self.network.info()
     }
 
     /// Width of the network input for a crop of this size.
@@ -136,8 +129,8 @@ impl TextRecognise {
     /// Most of `lines` lines that share an input of the width `width` on the network's own engine; all of them where that runs
     /// none so wide, but another in its place.
     pub fn together(&self, lines: usize, width: u32) -> usize {
-        let lines = self.engine.io().most_items().min(lines);
-        let own = |count: &usize| self.engine.runs_itself(&[self.input_shape(*count, width)]);
+        let lines = self.network.max_batch().min(lines);
+        let own = |count: &usize| self.network.runs_itself(self.input_shape(*count, width));
         (1..=lines).rev().find(own).unwrap_or(lines)
     }
 
@@ -147,7 +140,7 @@ impl TextRecognise {
 
     /// Reads `lines` in inputs of the width `width`, at the right of which narrower lines are padded; texts come in their order.
     pub fn recognise(&self, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
-        self.workers.with(|worker| {
+        self.network.with(Share::Whole, |worker| {
             let texts = match worker.session.on_gpu() {
                 Some(session) => {
                     let what = || format!("model {}, {} lines of width {width}", self.info().model, lines.len());
@@ -156,19 +149,17 @@ impl TextRecognise {
                 }
                 None => self.recognise_on_cpu(worker, lines, width, times),
             };
-            let texts = texts.inspect_err(|_| {
-                let _ = host::settle(&mut *worker.session); // it may still read the pictures
-            })?;
+            let texts = texts?;
             times.ran.insert(worker.session.ran());
             Ok(texts)
         })
     }
 
-    fn recognise_on_cpu(&self, worker: &mut Worker, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
+    fn recognise_on_cpu(&self, worker: &mut Worker<Scratch>, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
         let params = self.params(width);
         let canvas = params.canvas;
         let plane = 3 * canvas.area() as usize;
-        let Worker { session, scratch } = worker;
+        let Worker { session, scratch, .. } = worker;
         let input = session.input(0, self.input_shape(lines.len(), width))?;
         for (line, out) in lines.iter().zip(input.chunks_exact_mut(plane)) {
             let image = line.image.pixels()?;
@@ -233,11 +224,11 @@ impl TextRecognise {
         let depth = match &self.ending {
             Ending::Decode(_) => classes,
             Ending::Head(head) if head.classes() == classes => head.features(),
-            Ending::Head(head) => return Err(self.fault(format!("{} classes; {classes} are expected", head.classes()))),
+            Ending::Head(head) => return Err(self.network.fault(format!("{} classes; {classes} are expected", head.classes()))),
         };
         match *output.dims() {
             [n, steps, found] if n == lines && found == depth => Ok([steps, depth]),
-            _ => Err(self.fault(format!("output {output}; {lines} lines x steps x {depth} are expected"))),
+            _ => Err(self.network.fault(format!("output {output}; {lines} lines x steps x {depth} are expected"))),
         }
     }
 
@@ -245,10 +236,6 @@ impl TextRecognise {
         self.odd_scores.look(&self.info().model, decoded.score);
         let text = decoded.classes.iter().map(|&c| self.spec.characters[c as usize].as_str()).collect();
         Text { text, score: decoded.score }
-    }
-
-    fn fault(&self, found: String) -> Error {
-        Error::device(self.info().device.clone(), format!("model {}", self.info().model), found)
     }
 }
 

@@ -8,8 +8,9 @@
 
 mod ops;
 
-use super::graph::{Graph, NodeId, int_attribute, new_node};
+use super::graph::{Graph, NodeId, cast, int_attribute, is_standard, new_node};
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType, type_proto};
+use super::tensor::tensor;
 use super::{rewrite::constant, surgery::float_output};
 use half::f16;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -114,7 +115,7 @@ fn candidates(graph: &Graph, float32: &HashSet<String>, keep: &Keep) -> BTreeMap
         inputs.iter().all(|index| fits(&node.input[*index])) && node.output.iter().all(|o| float32.contains(o) && !keep.values.contains(o))
     };
     let one = |id: NodeId| {
-        let node = graph.node(id).filter(|n| matches!(n.domain(), "" | "ai.onnx") && !keep.operators.iter().any(|o| o == n.op_type()))?;
+        let node = graph.node(id).filter(|n| is_standard(n.domain()) && !keep.operators.iter().any(|o| o == n.op_type()))?;
         let inputs = ops::half_inputs(node)?;
         fits(node, &inputs).then_some((id, inputs))
     };
@@ -223,17 +224,8 @@ fn through_half(graph: &mut Graph, from: &str, to: &str) {
     graph.push(cast(&half, to, DataType::Float));
 }
 
-fn cast(from: &str, to: &str, dtype: DataType) -> NodeProto {
-    new_node("Cast", &[from], to, vec![int_attribute("to", dtype as i64)])
-}
-
 fn half_constant(graph: &Graph, value: &str, name: &str) -> Option<TensorProto> {
     let (dims, values) = graph.floats(value)?;
-    Some(TensorProto {
-        name: Some(name.to_owned()),
-        dims: dims.to_vec(),
-        data_type: Some(DataType::Float16 as i32),
-        raw_data: Some(values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),
-        ..Default::default()
-    })
+    let raw = values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
+    Some(tensor(name, dims, DataType::Float16, raw))
 }

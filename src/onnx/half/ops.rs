@@ -1,6 +1,6 @@
 //! What is known of operators: which inputs of which are float16 in a converted graph, and which outputs are float32 in the original.
 
-use crate::onnx::graph::attribute;
+use crate::onnx::graph::{attribute, is_standard};
 use crate::onnx::proto::{NodeProto, tensor_proto::DataType};
 use half::f16;
 
@@ -133,7 +133,7 @@ pub(super) fn float_outputs(node: &NodeProto) -> usize {
 /// Whether the first output of `node` is float32, given which values are.
 pub(super) fn gives_float(node: &NodeProto, is_float: &impl Fn(&String) -> bool) -> bool {
     let float = |index: usize| node.input.get(index).is_some_and(is_float);
-    if !matches!(node.domain(), "" | "ai.onnx") {
+    if !is_standard(node.domain()) {
         return false;
     }
     match node.op_type() {

@@ -1,5 +1,6 @@
 //! `scale * x + shift` with constants that are one number or one number per channel (axis 1).
 
+use super::ACTIVATIONS;
 use super::conv::Conv;
 use crate::onnx::graph::{Graph, NodeId, attribute};
 use crate::onnx::proto::NodeProto;
@@ -125,8 +126,8 @@ fn channels_within(graph: &Graph, value: &str, rank: usize, look_back: usize) ->
     let of = |name: &String| channels_within(graph, name, rank, look_back - 1);
     match node.op_type() {
         "BatchNormalization" => Some(graph.floats(node.input.get(1)?)?.1.len()),
-        "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "Erf" | "MaxPool" | "AveragePool"
-        | "GlobalAveragePool" => of(node.input.first()?),
+        "Clip" | "Erf" | "MaxPool" | "AveragePool" | "GlobalAveragePool" => of(node.input.first()?),
+        op if ACTIVATIONS.contains(&op) => of(node.input.first()?),
         // Both sides may be one, or as many as the other.
         "Add" | "Mul" | "Sub" | "Div" => node.input.iter().find_map(|name| of(name).filter(|channels| *channels > 1)),
         _ => None,

@@ -1,5 +1,6 @@
 //! Squeeze-and-excitation blocks: a gate per image and channel, made from spatial means, scales a tensor.
 
+use super::ACTIVATIONS;
 use super::conv::Conv;
 use crate::onnx::graph::{Graph, NodeId, new_node};
 
@@ -42,7 +43,7 @@ fn is_gate(graph: &Graph, value: &str) -> bool {
                 is_float = true;
                 &node.input[0]
             }
-            "Relu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "LeakyRelu" => &node.input[0],
+            op if ACTIVATIONS.contains(&op) => &node.input[0],
             _ => return false,
         };
         value = next;

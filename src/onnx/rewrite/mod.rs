@@ -9,3 +9,6 @@ pub(super) mod conv;
 pub(super) mod gate;
 pub(super) mod hard_activation;
 pub(super) mod patch_conv;
+
+/// Operators that map each element by itself.
+const ACTIVATIONS: [&str; 6] = ["Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"];

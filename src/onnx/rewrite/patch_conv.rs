@@ -3,6 +3,7 @@
 //! the square, and one DepthToSpace at the end. All work is done at the small resolution, activations fuse into the
 //! convolutions, and only the final few channels move.
 
+use super::ACTIVATIONS;
 use super::conv::Conv;
 use crate::onnx::graph::{Graph, NodeId, int_attribute, ints_attribute, new_node};
 use crate::onnx::proto::NodeProto;
@@ -73,7 +74,7 @@ fn level(graph: &Graph, id: NodeId) -> Option<Level> {
 
 /// Whether a node maps each element by itself.
 fn is_activation(graph: &Graph, id: NodeId) -> bool {
-    ["Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"].iter().any(|kind| graph.op(id, kind).is_some())
+    ACTIVATIONS.iter().any(|kind| graph.op(id, kind).is_some())
 }
 
 /// Number of output channels, weights and bias of the 1x1 convolution that stands for a level. A channel is named by its

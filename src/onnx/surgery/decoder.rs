@@ -6,7 +6,7 @@
 
 use super::loop_body::{Body, whole_number};
 use super::prune;
-use crate::onnx::graph::{Graph, attribute, int_attribute, new_node, reads};
+use crate::onnx::graph::{Graph, attribute, cast, int_attribute, new_node, reads};
 use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType, type_proto};
 use crate::onnx::rewrite::constant::constants;
 use crate::onnx::tensor::integers;
@@ -208,7 +208,7 @@ fn float_input(nodes: &mut Vec<NodeProto>, value: &ValueInfoProto) -> Option<Val
 /// A value as an output of float32 under another name.
 fn float_output(nodes: &mut Vec<NodeProto>, value: &str, name: &str) -> ValueInfoProto {
     let name = format!("{name}_out");
-    nodes.push(new_node("Cast", &[value], &name, vec![int_attribute("to", DataType::Float as i64)]));
+    nodes.push(cast(value, &name, DataType::Float));
     super::float_value(&name, None)
 }
 

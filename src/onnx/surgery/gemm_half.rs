@@ -1,6 +1,6 @@
 //! See [`Surgery::GemmInHalf`](super::Surgery::GemmInHalf): casts around a matrix product.
 
-use crate::onnx::graph::{Graph, NodeId, int_attribute, new_node};
+use crate::onnx::graph::{Graph, NodeId, cast};
 use crate::onnx::proto::tensor_proto::DataType;
 
 /// The greatest number of float16.
@@ -22,7 +22,6 @@ fn narrow(graph: &mut Graph, id: NodeId) -> Option<()> {
         return None;
     }
     let output = node.output.first()?.clone();
-    let cast = |from: &str, to: &str, dtype: DataType| new_node("Cast", &[from], to, vec![int_attribute("to", dtype as i64)]);
     let mut inside = node;
     for input in inside.input.iter_mut().filter(|v| !v.is_empty()) {
         let narrowed = graph.new_name();

@@ -16,7 +16,7 @@ mod mask_resize;
 pub mod nms_tail;
 mod sequences;
 
-use super::graph::Graph;
+use super::graph::{Graph, bodies, opset};
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::proto::{TensorShapeProto, TypeProto, tensor_proto::DataType, tensor_shape_proto, type_proto};
 use crate::error::{Error, Result};
@@ -94,7 +94,7 @@ pub fn no_run(_: &ModelProto) -> Result<Vec<Vec<TensorProto>>> {
 /// # Errors
 /// Those of `run`.
 pub fn apply(model: &mut ModelProto, changes: &[Surgery], run: Run<'_>) -> Result<Vec<(Surgery, usize)>> {
-    let opset = model.opset_import.iter().find(|o| matches!(o.domain(), "" | "ai.onnx")).map_or(0, |o| o.version());
+    let opset = opset(model);
     // Before IR version 4 every constant had to be an input too.
     if model.ir_version() < 4 {
         return Ok(Vec::new());
@@ -118,8 +118,7 @@ pub fn apply(model: &mut ModelProto, changes: &[Surgery], run: Run<'_>) -> Resul
 
 /// Whether a node is one of these operators, or one in its bodies is.
 fn holds(node: &NodeProto, operators: &[&str]) -> bool {
-    let mut bodies = node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs));
-    operators.contains(&node.op_type()) || bodies.any(|body| body.node.iter().any(|node| holds(node, operators)))
+    operators.contains(&node.op_type()) || bodies(node).any(|body| body.node.iter().any(|node| holds(node, operators)))
 }
 
 fn opened(model: &mut ModelProto, change: impl FnOnce(&mut Graph) -> usize) -> usize {
@@ -156,7 +155,7 @@ fn prune(proto: &mut GraphProto) -> std::collections::HashSet<String> {
 }
 
 /// An output of whatever type and shape its maker gives it.
-fn output(name: &str) -> ValueInfoProto {
+pub(super) fn output(name: &str) -> ValueInfoProto {
     ValueInfoProto { name: Some(name.to_owned()), ..Default::default() }
 }
 

@@ -1,7 +1,7 @@
 //! See [`Surgery::NmsTail`](super::Surgery::NmsTail).
 
 use super::{end_at, float_output};
-use crate::onnx::graph::{attribute, constant};
+use crate::onnx::graph::{attribute, constant, is_standard};
 use crate::onnx::proto::GraphProto;
 use crate::onnx::tensor::floats;
 
@@ -11,7 +11,7 @@ pub const THRESHOLDS: [[f32; 2]; 4] = [[0.45, 0.01], [0.7, 0.01], [0.65, 0.001],
 
 /// Cuts a graph with one NonMaxSuppression; one with none, with several, or with other thresholds than [`THRESHOLDS`] stays.
 pub(super) fn apply(graph: &mut GraphProto) -> usize {
-    let mut found = graph.node.iter().filter(|n| n.op_type() == "NonMaxSuppression" && matches!(n.domain(), "" | "ai.onnx"));
+    let mut found = graph.node.iter().filter(|n| n.op_type() == "NonMaxSuppression" && is_standard(n.domain()));
     let (Some(nms), None) = (found.next(), found.next()) else { return 0 };
     let [boxes, scores, _, overlap, score] = nms.input.as_slice() else { return 0 };
     let is_known = |[o, s]: &[f32; 2]| number(graph, overlap) == Some(*o) && number(graph, score) == Some(*s);

@@ -12,7 +12,6 @@ pub mod cuda;
 pub use crate::image::palette::palette;
 
 use crate::image::Size;
-use crate::image::geometry::round_even;
 
 /// Most classes a map of u8 holds.
 pub const MAX_CLASSES: usize = crate::image::palette::CLASSES;
@@ -42,7 +41,7 @@ pub struct Window {
 impl Window {
     /// The pixels of a box (left, top, right, bottom): sides rounded half to even and kept inside the picture.
     pub fn of_box(rect: [f32; 4], picture: Size) -> Self {
-        let side = |v: f32, limit: u32| round_even(f64::from(v)).clamp(0.0, f64::from(limit)) as u32;
+        let side = |v: f32, limit: u32| f64::from(v).round_ties_even().clamp(0.0, f64::from(limit)) as u32;
         let [x0, y0, x1, y1] = rect;
         let [w, h] = [picture.width, picture.height];
         Self { x0: side(x0, w), y0: side(y0, h), x1: side(x1, w), y1: side(y1, h) }

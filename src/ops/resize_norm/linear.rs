@@ -47,7 +47,7 @@ impl Columns {
 #[derive(Debug, Default)]
 pub(super) struct Linear {
     columns: Columns,
-    ring: RowRing<i16, 2>,
+    ring: RowRing,
 }
 
 impl Linear {

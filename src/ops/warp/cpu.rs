@@ -4,7 +4,7 @@ use super::plan::{CropPlan, block};
 use super::simd;
 use super::table::WEIGHTS;
 use crate::error::{Error, Result};
-use crate::image::{ImageView, PointI, Size, turn};
+use crate::image::{ImageView, Size, turn};
 use crate::ops::simd::Isa;
 
 /// Buffers and the instruction set of the warps of one thread; reused between calls.
@@ -27,17 +27,6 @@ impl Scratch {
 pub(super) struct Row {
     pub xs: Vec<i32>,
     pub ys: Vec<i32>,
-}
-
-/// Cuts the text line inside `quad` out of `src` (three channels) into `out`; returns its size.
-/// A quad without area gives a zero side and no bytes.
-///
-/// # Errors
-/// Those of [`CropPlan::from_quad`] and [`warp`].
-pub fn crop_quad(src: ImageView, quad: &[PointI; 4], out: &mut Vec<u8>, scratch: &mut Scratch) -> Result<Size> {
-    let plan = CropPlan::from_quad(quad)?;
-    warp(src, &plan, out, scratch)?;
-    Ok(plan.size())
 }
 
 /// Fills `out` with the crop of `plan`: `plan.size().area() * 3` bytes, interleaved, channel order of `src`.

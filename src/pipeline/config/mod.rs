@@ -219,6 +219,13 @@ fn or_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(d
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// A line of a file: `None` where there is none.
+type Line<T> = Option<Option<T>>;
+
+fn line<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Line<T>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 /// A device, where one is named.
 fn device<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.filter(|name| !is_no_name(name)))
@@ -237,6 +244,18 @@ struct Global {
     _pipeline_name: IgnoredAny,
     #[serde(rename = "input", default)]
     _input: IgnoredAny,
+}
+
+/// A 3.0-beta1 file, with `P` as its section `Pipeline`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, bound = "P: Default + Deserialize<'de>")]
+struct Beta1<P> {
+    #[serde(rename = "Global")]
+    _global: Global,
+    #[serde(rename = "Pipeline", default, deserialize_with = "or_default")]
+    pipeline: P,
+    #[serde(rename = "Serving")]
+    _serving: Option<IgnoredAny>,
 }
 
 /// `pp_option` of a 3.0-beta1 file: how Paddle Inference runs where PaddleX's plugin does not.

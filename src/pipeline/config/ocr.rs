@@ -1,6 +1,6 @@
 //! Configuration of OCR.
 
-use super::{Dialect, HpiParams, PpOption, device, or_default, read_yaml};
+use super::{Beta1, Dialect, HpiParams, Line, PpOption, device, line, or_default, read_yaml};
 use crate::error::{Error, Result};
 use crate::model::{HpiConfig, LimitType};
 use crate::modules::batch::{BatchLimits, Padding};
@@ -51,7 +51,7 @@ impl OcrConfig {
     pub(super) fn parse(text: &str, dialect: Dialect, place: &str) -> Result<Self> {
         match dialect {
             Dialect::V3 => read_yaml::<v3::File>(text, place)?.into_config(&HpiConfig::default(), "general", place),
-            Dialect::V3Beta1 => read_yaml::<beta1::File>(text, place)?.into_config(place),
+            Dialect::V3Beta1 => read_yaml::<Beta1<beta1::Pipeline>>(text, place)?.pipeline.into_config(place),
         }
     }
 }
@@ -59,20 +59,9 @@ impl OcrConfig {
 mod beta1 {
     use super::*;
 
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub struct File {
-        #[serde(rename = "Global")]
-        _global: super::super::Global,
-        #[serde(rename = "Pipeline", default, deserialize_with = "or_default")]
-        pipeline: Pipeline,
-        #[serde(rename = "Serving")]
-        _serving: Option<IgnoredAny>,
-    }
-
     #[derive(Default, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Pipeline {
+    pub struct Pipeline {
         text_det_model: Option<String>,
         text_rec_model: Option<String>,
         text_rec_batch_size: Option<usize>,
@@ -90,21 +79,20 @@ mod beta1 {
         _pp_option: Option<PpOption>,
     }
 
-    impl File {
+    impl Pipeline {
         pub fn into_config(self, place: &str) -> Result<OcrConfig> {
-            let p = self.pipeline;
             let mut config = OcrConfig::default();
-            for (choice, name) in [(&mut config.text_det_model, p.text_det_model), (&mut config.text_rec_model, p.text_rec_model)] {
-                choice.hpi = p.hpi_config.clone().into();
+            for (choice, name) in [(&mut config.text_det_model, self.text_det_model), (&mut config.text_rec_model, self.text_rec_model)] {
+                choice.hpi = self.hpi_config.clone().into();
                 if let Some(name) = name {
                     choice.rename(name);
                 }
             }
-            config.set_batch_size(p.text_rec_batch_size, place)?;
-            if p.text_det_batch_size.is_some_and(|n| n > 1) {
+            config.set_batch_size(self.text_rec_batch_size, place)?;
+            if self.text_det_batch_size.is_some_and(|n| n > 1) {
                 tracing::warn!("{place}: text_det_batch_size above 1 has no effect: detection runs picture by picture");
             }
-            config.device = p.device;
+            config.device = self.device;
             Ok(config)
         }
     }
@@ -175,13 +163,6 @@ pub(super) mod v3 {
         Defaults { limit_side_len: 960, limit_type: LimitType::Max, thresh: 0.3, box_thresh: 0.6, unclip_ratio: 2.0, is_from_top: false };
     const SEAL: Defaults =
         Defaults { limit_side_len: 736, limit_type: LimitType::Min, thresh: 0.2, box_thresh: 0.6, unclip_ratio: 0.5, is_from_top: true };
-
-    /// A line of the file: `None` where there is none.
-    type Line<T> = Option<Option<T>>;
-
-    fn line<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> std::result::Result<Line<T>, D::Error> {
-        Option::deserialize(deserializer).map(Some)
-    }
 
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -1,6 +1,6 @@
 //! Configuration of the pipelines with one network.
 
-use super::{Dialect, HpiParams, PpOption, device, or_default, read_yaml};
+use super::{Beta1, Dialect, HpiParams, PpOption, device, or_default, read_yaml};
 use crate::error::{Error, Result};
 use crate::model::HpiConfig;
 use crate::modules::loader::ModelChoice;
@@ -41,7 +41,7 @@ impl PictureConfig {
     /// Parses the text of a pipeline file; `place` names it in errors.
     pub(super) fn parse(text: &str, task: Task, dialect: Dialect, place: &str) -> Result<Self> {
         let config = match dialect {
-            Dialect::V3Beta1 => read_yaml::<beta1::File>(text, place)?.into_config(task),
+            Dialect::V3Beta1 => read_yaml::<Beta1<beta1::Pipeline>>(text, place)?.pipeline.into_config(task),
             Dialect::V3 => read_yaml::<v3::File>(text, place)?.into_config(task, place)?,
         };
         config.check(place)?;
@@ -71,20 +71,9 @@ impl PictureConfig {
 mod beta1 {
     use super::*;
 
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub struct File {
-        #[serde(rename = "Global")]
-        _global: super::super::Global,
-        #[serde(rename = "Pipeline", default, deserialize_with = "or_default")]
-        pipeline: Pipeline,
-        #[serde(rename = "Serving")]
-        _serving: Option<IgnoredAny>,
-    }
-
     #[derive(Default, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Pipeline {
+    pub struct Pipeline {
         model: Option<String>,
         batch_size: Option<usize>,
         topk: Option<usize>,
@@ -102,18 +91,17 @@ mod beta1 {
         _pp_option: Option<PpOption>,
     }
 
-    impl File {
+    impl Pipeline {
         pub fn into_config(self, task: Task) -> PictureConfig {
-            let p = self.pipeline;
             let defaults = PictureConfig::new(task);
             PictureConfig {
                 task,
-                model: ModelChoice { hpi: p.hpi_config.into(), ..p.model.map_or(defaults.model, ModelChoice::named) },
-                batch_size: p.batch_size.unwrap_or(defaults.batch_size),
-                topk: p.topk,
-                threshold: p.threshold,
+                model: ModelChoice { hpi: self.hpi_config.into(), ..self.model.map_or(defaults.model, ModelChoice::named) },
+                batch_size: self.batch_size.unwrap_or(defaults.batch_size),
+                topk: self.topk,
+                threshold: self.threshold,
                 rules: None,
-                device: p.device,
+                device: self.device,
             }
         }
     }

@@ -15,13 +15,15 @@ use std::fmt::Write as _;
 use std::io;
 
 /// Which generation of PaddleX's key names a result is written with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
 #[non_exhaustive]
 pub enum Schema {
     /// 3.0-beta1: `rec_text`, `rec_score`.
     #[default]
+    #[value(name = "3.0-beta1", help = "PaddleX 3.0-beta1: rec_text, rec_score")]
     V3Beta1,
     /// 3.x: `rec_texts`, `rec_scores`, `rec_polys`, `rec_boxes`.
+    #[value(name = "3.x", help = "PaddleX 3.x: rec_texts, rec_scores, rec_polys, rec_boxes")]
     V3,
 }
 

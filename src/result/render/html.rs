@@ -1,7 +1,6 @@
 //! Tables as HTML. Whatever is in a picture stays text: what has a meaning in HTML is escaped.
 
 use crate::result::table::{GridCell, Table};
-use std::borrow::Cow;
 
 /// The table as PaddleX writes it, `<html><body><table>` and their ends around it, with the texts escaped.
 pub fn table(table: &Table) -> String {
@@ -37,29 +36,18 @@ fn tagged(table: &Table, with_groups: bool) -> String {
         }
         let is_whole = token == "<td></td>";
         out += if is_whole { "<td>" } else { "" };
-        out += &texts.next().map_or(Cow::Borrowed(""), |text| escaped(text));
+        out += &texts.next().map_or_else(String::new, |text| escaped(text));
         out += if is_whole { "</td>" } else { token };
     }
     out + "</table>"
 }
 
+/// Characters that mean something in HTML, and what stands for them; that with which those begin is first.
+const REFERENCES: [(char, &str); 5] = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;"), ('"', "&quot;"), ('\'', "&#39;")];
+
 /// `text` with `& < > " '` as references.
-pub fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(['&', '<', '>', '"', '\'']) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '&' => out += "&amp;",
-            '<' => out += "&lt;",
-            '>' => out += "&gt;",
-            '"' => out += "&quot;",
-            '\'' => out += "&#39;",
-            c => out.push(c),
-        }
-    }
-    Cow::Owned(out)
+pub fn escaped(text: &str) -> String {
+    REFERENCES.iter().fold(text.to_owned(), |text, (character, reference)| text.replace(*character, reference))
 }
 
 /// The texts of the cells of a table that [`table`] wrote, without their spaces, as [`Table::plain_text`] has them.
@@ -73,8 +61,7 @@ pub fn cell_texts(html: &str) -> Vec<String> {
 
 /// Undoes [`escaped`].
 fn unescaped(text: &str) -> String {
-    let references = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
-    references.iter().fold(text.to_owned(), |text, (reference, character)| text.replace(reference, character))
+    REFERENCES.iter().rev().fold(text.to_owned(), |text, (character, reference)| text.replace(reference, &character.to_string()))
 }
 
 #[cfg(test)]

@@ -77,18 +77,7 @@ pub fn escaped(text: &str) -> String {
             '&' => out += "&amp;",
             '<' => out += "&lt;",
             '>' => out += "&gt;",
-            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' | '!' | '$' | '^' => {
-                out.push('\\');
-                out.push(c);
-            }
-            '-' | '+' | '=' if at == 0 => {
-                out.push('\\');
-                out.push(c);
-            }
-            c if starts_list || names_something => {
-                out.push('\\');
-                out.push(c);
-            }
+            c if r"\`*_[]#|~!$^".contains(c) || at == 0 && "-+=".contains(c) || starts_list || names_something => out.extend(['\\', c]),
             c => out.push(c),
         }
     }

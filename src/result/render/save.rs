@@ -4,6 +4,8 @@
 
 use super::encode::{PictureFormat, encode, encode_classes};
 use super::{Drawing, PartContent, draw, font::Fonts};
+use crate::cache::folder_of;
+use crate::cache::rooms::TEMPORARY;
 use crate::error::{Error, Result};
 use crate::image::{FrameId, ImageBuf, PictureRef};
 use crate::result::PipelineResult;
@@ -11,8 +13,9 @@ use crate::result::json::{Schema, write_file};
 use crate::trace::Transfers;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -220,9 +223,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<&fs::File>) -> io::Res
     let folder = folder_of(path);
     make_folder(folder)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".hpinfer-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
+    builder.prefix(TEMPORARY).permissions(Permissions::from_mode(0o666)); // less the umask, as for any new file
     let file = builder.tempfile_in(folder).map_err(Error::io("write", path))?;
     let mut out = BufWriter::with_capacity(1 << 16, file.as_file());
     write(&mut out).and_then(|()| out.flush()).map_err(Error::io("write", path))?;
@@ -230,10 +231,6 @@ fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<&fs::File>) -> io::Res
     file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
     tracing::debug!("saved {}", path.display());
     Ok(())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn make_folder(folder: &Path) -> Result<()> {

@@ -7,6 +7,7 @@ use super::render::{self, Answer, Drawn, Lost, Setup};
 use super::worker::STACK;
 use crate::device::available_memory;
 use crate::image::{ImageBuf, PixelFormat, Size};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::{Arc, mpsc};
@@ -88,17 +89,11 @@ pub fn serve(input: impl Read, mut output: impl Write + Send + 'static) -> io::R
 
 /// Refuses this process more memory than `bytes`, where the system can.
 fn limit_memory(bytes: u64) {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let maximum = getrlimit(Resource::As).maximum;
-        let limit = Rlimit { current: Some(maximum.map_or(bytes, |m| m.min(bytes))), maximum };
-        if let Err(error) = setrlimit(Resource::As, limit) {
-            tracing::debug!("memory stays unlimited: {error}");
-        }
+    let maximum = getrlimit(Resource::As).maximum;
+    let limit = Rlimit { current: Some(maximum.map_or(bytes, |m| m.min(bytes))), maximum };
+    if let Err(error) = setrlimit(Resource::As, limit) {
+        tracing::debug!("memory stays unlimited: {error}");
     }
-    #[cfg(not(unix))]
-    let _ = bytes;
 }
 
 fn write_answer(to: &mut impl Write, answer: &Answer) -> io::Result<()> {

@@ -473,6 +473,5 @@ impl Iterator for Video {
 
 /// Whether `path` names something that a video is read from: anything but a folder or a picture.
 pub fn names_video(path: &Path) -> bool {
-    let suffix = path.extension().and_then(|s| s.to_str()).unwrap_or_default();
-    !path.is_dir() && !super::files::SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known))
+    !path.is_dir() && !super::has_picture_suffix(path)
 }

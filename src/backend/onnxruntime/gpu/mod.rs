@@ -10,7 +10,7 @@
 mod ffi;
 
 use crate::backend::rewrite::Graph;
-use crate::backend::{BackendName, Engine, EngineSpec, Format, GpuSession, IoSpec, LoadOptions, Onnx, RunInfo, Session};
+use crate::backend::{BackendName, Engine, EngineSpec, GpuSession, IoSpec, LoadOptions, Onnx, RunInfo, Session};
 use crate::device::{DeviceBuffer, DeviceSliceMut, Gpu, Stream};
 use crate::error::{Error, Result};
 use crate::tensor::device::DeviceTensor;
@@ -53,17 +53,8 @@ pub(super) fn load(
     let specs = |outlets: &[Outlet]| outlets.iter().map(|o| super::spec_of(&options.model, o)).collect::<Result<Vec<_>>>();
     let io = graph.io(IoSpec { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? });
     io.require_float_inputs(BackendName::OnnxRuntime, &options.model)?;
-    let info = RunInfo {
-        model: options.model.clone(),
-        backend: BackendName::OnnxRuntime,
-        version: version.to_owned(),
-        device: target.gpu.to_string(),
-        precision: options.precision,
-        format: Format::Onnx,
-        engines: Vec::new(),
-        profiles: Vec::new(),
-        stand_in: None,
-    };
+    let info = RunInfo::new(&options.model, BackendName::OnnxRuntime, version, &target.gpu);
+    let info = RunInfo { precision: options.precision, ..info };
     let first = Mutex::new(Some(first));
     Ok(Arc::new(CudaEngine { recipe, first, spec: EngineSpec { io, info, output: graph.output } }))
 }

@@ -5,40 +5,28 @@ use crate::error::{Error, Result};
 use crate::extract::{LlmParams, LlmSettings};
 use crate::model::HpiConfig;
 use crate::pipeline::DocumentTask;
-use crate::pipeline::config::{Global, HpiParams, PpOption, device, is_no_name, or_default, read_yaml};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
+use crate::pipeline::config::{Beta1, HpiParams, Line, PpOption, device, is_no_name, line, or_default, read_yaml};
+use serde::Deserialize;
 use std::path::PathBuf;
 
 pub(super) fn parse(text: &str, task: DocumentTask, place: &str) -> Result<DocumentConfig> {
-    read_yaml::<File>(text, place)?.into_config(task, place)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(rename = "Global")]
-    _global: Global,
-    #[serde(rename = "Pipeline", default, deserialize_with = "or_default")]
-    pipeline: Section,
-    #[serde(rename = "Serving")]
-    _serving: Option<IgnoredAny>,
+    read_yaml::<Beta1<Section>>(text, place)?.pipeline.into_config(task, place)
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Section {
     // `Some(None)`: without a name, which is not to say the default.
-    #[serde(default, deserialize_with = "given")]
-    layout_model: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    table_model: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    seal_text_det_model: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    doc_image_ori_cls_model: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    doc_image_unwarp_model: Option<Option<String>>,
+    #[serde(default, deserialize_with = "line")]
+    layout_model: Line<String>,
+    #[serde(default, deserialize_with = "line")]
+    table_model: Line<String>,
+    #[serde(default, deserialize_with = "line")]
+    seal_text_det_model: Line<String>,
+    #[serde(default, deserialize_with = "line")]
+    doc_image_ori_cls_model: Line<String>,
+    #[serde(default, deserialize_with = "line")]
+    doc_image_unwarp_model: Line<String>,
     recovery: Option<bool>,
     llm_name: Option<String>,
     llm_params: Option<LlmParams>,
@@ -73,31 +61,26 @@ struct Section {
     _pp_option: Option<PpOption>,
 }
 
-fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(value).map(Some)
-}
-
-impl File {
+impl Section {
     fn into_config(self, task: DocumentTask, place: &str) -> Result<DocumentConfig> {
-        let section = self.pipeline;
         let mut config = DocumentConfig::new(task);
         for (key, name) in [
-            ("layout_model", section.layout_model),
-            ("table_model", section.table_model),
-            ("seal_text_det_model", section.seal_text_det_model),
-            ("doc_image_ori_cls_model", section.doc_image_ori_cls_model),
-            ("doc_image_unwarp_model", section.doc_image_unwarp_model),
+            ("layout_model", self.layout_model),
+            ("table_model", self.table_model),
+            ("seal_text_det_model", self.seal_text_det_model),
+            ("doc_image_ori_cls_model", self.doc_image_ori_cls_model),
+            ("doc_image_unwarp_model", self.doc_image_unwarp_model),
         ] {
             if let Some(name) = name {
                 config.set_model(key, name.as_deref(), place)?;
             }
         }
-        config.recovery = section.recovery.unwrap_or(config.recovery);
+        config.recovery = self.recovery.unwrap_or(config.recovery);
         for (key, given) in [
-            ("llm_name", section.llm_name.is_some()),
-            ("llm_params", section.llm_params.is_some()),
-            ("task_prompt_yaml", section.task_prompt_yaml.is_some()),
-            ("user_prompt_yaml", section.user_prompt_yaml.is_some()),
+            ("llm_name", self.llm_name.is_some()),
+            ("llm_params", self.llm_params.is_some()),
+            ("task_prompt_yaml", self.task_prompt_yaml.is_some()),
+            ("user_prompt_yaml", self.user_prompt_yaml.is_some()),
         ] {
             if given && task != DocumentTask::Pages {
                 return Err(Error::config(place, format!("{task} has no `{key}`; leave it out")));
@@ -105,20 +88,20 @@ impl File {
         }
         let file = |name: Option<String>| name.filter(|name| !is_no_name(name)).map(PathBuf::from);
         let llm = LlmSettings {
-            llm_name: section.llm_name.unwrap_or(config.questions.llm.llm_name),
-            params: section.llm_params.unwrap_or_default(),
+            llm_name: self.llm_name.unwrap_or(config.questions.llm.llm_name),
+            params: self.llm_params.unwrap_or_default(),
             offline: false,
         };
-        let (task_prompt_yaml, user_prompt_yaml) = (file(section.task_prompt_yaml), file(section.user_prompt_yaml));
+        let (task_prompt_yaml, user_prompt_yaml) = (file(self.task_prompt_yaml), file(self.user_prompt_yaml));
         *config.questions = Questions { llm, words: None, task_prompt_yaml, user_prompt_yaml };
         let text = &mut config.text;
-        for (choice, name) in [(&mut text.text_det_model, section.text_det_model), (&mut text.text_rec_model, section.text_rec_model)] {
+        for (choice, name) in [(&mut text.text_det_model, self.text_det_model), (&mut text.text_rec_model, self.text_rec_model)] {
             if let Some(name) = name {
                 choice.rename(name);
             }
         }
-        text.set_batch_size(section.text_rec_batch_size, place)?;
-        text.device = section.device;
+        text.set_batch_size(self.text_rec_batch_size, place)?;
+        text.device = self.device;
         let choices = [&mut text.text_det_model, &mut text.text_rec_model];
         let steps = [
             &mut config.seal_text_det_model,
@@ -127,7 +110,7 @@ impl File {
             &mut config.layout_model,
         ];
         for choice in choices.into_iter().chain(steps.into_iter().flatten()).chain(config.table_model.as_mut()) {
-            choice.hpi = section.hpi_config.clone().into();
+            choice.hpi = self.hpi_config.clone().into();
         }
         Ok(config)
     }

@@ -5,6 +5,7 @@ mod matroska;
 use crate::error::{Error, Result};
 use crate::image::{ImageView, PixelFormat, Size};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
@@ -51,9 +52,8 @@ impl VideoWriter {
                 "bt709",
             ])
             .args(if is_mkv(path) { &[][..] } else { &FRAGMENTS })
-            .arg(file);
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0); // Ctrl-C is ours: it is to end with a whole file
+            .arg(file)
+            .process_group(0); // Ctrl-C is ours: it is to end with a whole file
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
