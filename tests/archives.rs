@@ -182,7 +182,7 @@ fn what_is_not_the_model_is_refused_and_nothing_stays() {
         let machine = Machine::new(served);
         let (code, text) = machine.run(&["model", "pull", "ResNet18"]);
         assert!(code == Some(2) && text.contains(expected), "{expected}: {text}");
-        let says = ["/models/ResNet18_infer.tar", "; run `hpinfer model pull ResNet18`, or fetch it elsewhere"];
+        let says = ["/models/ResNet18_infer.tar", "; try `hpinfer model pull ResNet18` again later", "or fetch it elsewhere"];
         assert!(says.iter().all(|says| text.contains(says)) && !text.contains(".partial"), "{expected}: {text}");
         assert_eq!(machine.files(), [""; 0], "{expected}");
         assert!(!machine.temp.path().join("evil").exists());

@@ -5,7 +5,7 @@ mod gpu;
 use super::OddScores;
 use super::network::{Network, Share, Worker};
 use crate::backend::{Engine, RunInfo};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::{ImageView, PictureRef, Resident, Size};
 use crate::model::TextRecognitionSpec;
 use crate::onnx::OutputKind;
@@ -138,8 +138,18 @@ impl TextRecognise {
         Shape::new(&[lines, 3, self.spec.image_shape[1] as usize, width as usize])
     }
 
-    /// Reads `lines` in inputs of the width `width`, at the right of which narrower lines are padded; texts come in their order.
+    /// Reads `lines` in inputs of the width `width`, at the right of which narrower lines are padded; texts come in their order. A picture
+    /// that is a line already is the window of its own size at (0, 0), and [`input_width`](Self::input_width) tells its width.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for inputs without a width; those of the engine.
     pub fn recognise(&self, lines: &[Line<'_>], width: u32, times: &mut StageTimes) -> Result<Vec<Text>> {
+        if lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        if width == 0 {
+            return Err(Error::config("width", "inputs of text recognition without a width"));
+        }
         self.network.with(Share::Whole, |worker| {
             let texts = match worker.session.on_gpu() {
                 Some(session) => {
