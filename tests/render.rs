@@ -515,6 +515,22 @@ fn files_of_parts_spare_inputs_and_are_known_again() {
     assert_eq!(found.iter().filter(|name| !own(name)).collect::<Vec<_>>(), ["doc_layout.jpg"]);
 }
 
+/// A name may be as long as the file system allows; its endings do not fit behind it then.
+#[test]
+fn names_that_leave_no_room_for_endings_are_cut() {
+    let out = tempfile::tempdir().expect("a folder");
+    let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1, PICTURE_SUFFIX).expect("a sink");
+    let long = "印".repeat(83);
+    for name in [format!("{long}一.png"), format!("{long}二.png")] {
+        let header = named(&name).header().clone();
+        let result = PipelineResult::Seals(SealResult { header, prepared: None, layout: Vec::new(), seals: vec![Seal::default()] });
+        saver.save(&result, picture(40, 30).view().into(), Path::new("")).expect("saved");
+    }
+    let stem = "印".repeat(73);
+    let expected = [format!("{stem}.json"), format!("{stem}_1.json"), format!("{stem}_1_layout.jpg"), format!("{stem}_layout.jpg")];
+    assert_eq!(tree(out.path()), expected);
+}
+
 #[test]
 fn the_input_is_never_overwritten() {
     let out = tempfile::tempdir().expect("a folder");

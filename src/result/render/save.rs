@@ -101,7 +101,7 @@ impl Saver {
     }
 
     /// Takes the next free names for an input; call it in input order, so that names do not depend on which picture is
-    /// ready first. `relative_dir` is the input's folder below the input folder (empty for single files), and is
+    /// ready first. Stems of more than 220 bytes are cut. `relative_dir` is the input's folder below the input folder (empty for single files), and is
     /// kept below a save folder. Equal names get `_1`, `_2`...; a page's name ends in `_<page_index>`. A URL counts by
     /// the last part of its path, pixels without a path are called `image`. Suffixes that are only read
     /// (WebP, PDF, none) become `.png`.
@@ -111,7 +111,8 @@ impl Saver {
             Target::Folder(root) => (root.join(plain(relative_dir)), input_name),
             Target::Json(file) | Target::Picture(file) => (file.parent().unwrap_or(Path::new("")).to_owned(), file.as_path()),
         };
-        let mut stem = name.file_stem().unwrap_or(OsStr::new("image")).to_owned();
+        let stem = name.file_stem().unwrap_or(OsStr::new("image"));
+        let mut stem = if matches!(self.target, Target::Folder(_)) { shortened(stem) } else { stem.to_owned() };
         if let (Target::Folder(_), Some(page)) = (&self.target, input.page_index) {
             stem.push(format!("_{page}"));
         }
@@ -202,6 +203,17 @@ impl Saver {
             write(file)
         })
     }
+}
+
+/// Most bytes of a stem that is an input's: a name has 255 on most systems, and numbers and endings follow.
+const LONGEST_STEM: usize = 220;
+
+fn shortened(stem: &OsStr) -> OsString {
+    if stem.len() <= LONGEST_STEM {
+        return stem.to_owned();
+    }
+    let text = stem.to_string_lossy();
+    text[..text.floor_char_boundary(LONGEST_STEM)].into()
 }
 
 /// `stem`, or the first of `stem_1`, `stem_2`... that was not given out in `folder` and is not `on_input`.
