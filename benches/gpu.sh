@@ -158,6 +158,8 @@ if command -v nvidia-smi > /dev/null; then
 import sys
 busy = [int(line) for line in open(sys.argv[1]) if line.strip().isdigit()]
 busy = busy[len(busy) // 3:len(busy) * 9 // 10]
+if not busy:
+    sys.exit("nvidia-smi tells no utilisation")
 share = sum(busy) / len(busy)
 print(f"busy {share:.0f} % of the time, {len(busy)} samples")
 sys.exit(share < 90)

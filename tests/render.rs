@@ -11,6 +11,7 @@ use hpinfer::result::render::draw_ocr;
 use hpinfer::result::render::font::{Face, Fonts};
 use hpinfer::result::render::save::{OCR_SUFFIX, PICTURE_SUFFIX, Saver};
 use hpinfer::result::{Header, OcrResult, PipelineResult, Seal, SealResult};
+use hpinfer::source::NamedInputs;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -529,6 +530,22 @@ fn names_that_leave_no_room_for_endings_are_cut() {
     let stem = "印".repeat(73);
     let expected = [format!("{stem}.json"), format!("{stem}_1.json"), format!("{stem}_1_layout.jpg"), format!("{stem}_layout.jpg")];
     assert_eq!(tree(out.path()), expected);
+}
+
+/// A picture that was there before is none of the results of its neighbour, whatever it is called.
+#[test]
+fn inputs_that_are_called_like_parts_are_spared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [input, other] = ["doc.webp", "doc_layout.jpg"].map(|name| folder.path().join(name));
+    [&input, &other].iter().for_each(|path| fs::write(path, "an input").expect("written"));
+    let inputs = NamedInputs::new(&[folder.path()]);
+    let saver = Saver::new(folder.path(), nowhere(), Schema::V3Beta1, PICTURE_SUFFIX).expect("a sink").remembering();
+    let saver = saver.sparing(move |path| inputs.contains(path));
+    let header = named(&input.to_string_lossy()).header().clone();
+    let result = PipelineResult::Seals(SealResult { header, prepared: None, layout: Vec::new(), seals: vec![Seal::default()] });
+    saver.save(&result, picture(40, 30).view().into(), Path::new("")).expect("saved");
+    assert_eq!(fs::read_to_string(&other).expect("read"), "an input");
+    assert_eq!(tree(folder.path()), ["doc.json", "doc.webp", "doc_layout.jpg", "doc_layout_res.jpg"]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, Node, RwPropertyKey, Tensor};
 use std::fmt;
-use std::fs::Permissions;
+use std::fs::{Metadata, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -193,12 +193,14 @@ fn whole(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Lets other users read what the library has kept in `folder`, as they may all of the cache; it makes files for its own user only.
+/// Lets those read what the library has kept in `folder` who may read that; it makes files for its own user only.
 fn share(folder: &Path) {
+    let mode = |file: &Metadata| file.permissions().mode() & 0o777;
+    let readers = folder.metadata().map_or(0, |folder| mode(&folder) & 0o044);
     for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_shared = file.metadata().is_ok_and(|file| file.permissions().mode() & 0o004 != 0);
-        if !is_shared {
-            let _ = std::fs::set_permissions(file.path(), Permissions::from_mode(0o644)); // another user's stays as it is
+        let Ok(kept) = file.metadata() else { continue };
+        if kept.is_file() && mode(&kept) & readers != readers {
+            let _ = std::fs::set_permissions(file.path(), Permissions::from_mode(mode(&kept) | readers)); // another user's stays as it is
         }
     }
 }

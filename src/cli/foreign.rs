@@ -61,9 +61,10 @@ pub fn explained(error: Error) -> Error {
             let what = if kind == ContextKind::InvalidArg { "flag" } else { "subcommand" };
             Error::raw(error.kind(), format!("`{typed}` is no {what} of hpinfer: {instead}\n"))
         }
-        None if kind == ContextKind::InvalidSubcommand && std::path::Path::new(typed).exists() => {
-            Error::raw(error.kind(), format!("`{typed}` is no subcommand of hpinfer: give inputs by --input, and say --pipeline NAME\n"))
-        }
+        None if kind == ContextKind::InvalidSubcommand && std::path::Path::new(typed).exists() => Error::raw(
+            error.kind(),
+            format!("`{typed}` is no subcommand of hpinfer; inputs are given so: hpinfer --pipeline NAME --input {typed}\n"),
+        ),
         None => error,
     }
 }

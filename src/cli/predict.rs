@@ -14,16 +14,17 @@ use crate::result::PipelineResult;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::schedule;
 use crate::schedule::stop::INTERRUPTED;
-use crate::source::{InputItem, InputKind, NamedInputs, Source, SourceOptions, is_earlier_result};
+use crate::source::{InputItem, InputKind, NamedInputs, STANDARD_INPUT, Source, SourceOptions, earlier_results};
 use crate::trace::{NOTE, Stage, StageTimes, say};
 use rayon::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::emulate_default_handler;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once, PoisonError, RwLock};
 use std::thread;
@@ -164,17 +165,33 @@ pub(super) fn end_on_signals(under_way: Arc<UnderWay>, is_quiet: bool, parting: 
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(|e| Error::internal("signals", e.to_string()))
 }
 
-/// What earlier runs saved where inputs are looked for. Only who names such a file means it.
+/// The pictures that earlier runs saved where this one saves and inputs are looked for. Only who names one means it.
 struct EarlierResults {
-    typed: Vec<OsString>,
+    pictures: HashSet<PathBuf>,
+    /// A list may name any of them.
+    is_list: bool,
     told: Once,
 }
 
 impl EarlierResults {
-    /// Whether `item` is one of them, which is told once.
+    /// Those below the folder at `path`, where `typed` are the inputs of this run.
+    fn below(path: &Path, typed: &[OsString]) -> Self {
+        let mut pictures = earlier_results(path);
+        for named in typed.iter().filter_map(|input| Path::new(input).canonicalize().ok()) {
+            pictures.remove(&named);
+        }
+        Self { pictures, is_list: typed.iter().any(|input| input == STANDARD_INPUT), told: Once::new() }
+    }
+
+    /// Whether the picture at `path` is one of them.
+    fn has(&self, path: &Path) -> bool {
+        path.canonicalize().is_ok_and(|path| self.pictures.contains(&path))
+    }
+
+    /// Whether `item` is no input because of that, which is told once.
     fn hold(&self, item: &InputItem) -> bool {
         let InputKind::File(path) = &item.kind else { return false };
-        let is_one = !self.typed.iter().any(|typed| typed == path.as_os_str()) && is_earlier_result(path);
+        let is_one = !self.is_list && self.has(path);
         if is_one {
             self.told.call_once(|| tracing::info!(target: NOTE, "{}: an earlier run saved it, it is no input; so are others", item.name));
         }
@@ -190,7 +207,7 @@ pub(super) struct Reading {
     decoders: Vec<Decoder>,
     saver: Option<Saver>,
     /// Where results lie among inputs.
-    earlier: Option<EarlierResults>,
+    earlier: Option<Arc<EarlierResults>>,
     timings: bool,
     limits: schedule::Limits,
     /// Whether one worker does all the work, and waits for no GPU.
@@ -214,10 +231,12 @@ impl Reading {
         let named = NamedInputs::new(&args.input);
         let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, args.schema, suffix));
         let saves_among_inputs = args.save_path.as_deref().is_some_and(|path| named.reach(path));
-        let earlier = saves_among_inputs.then(|| EarlierResults { typed: args.input.clone(), told: Once::new() });
+        let earlier = args.save_path.as_deref().filter(|path| saves_among_inputs && path.is_dir());
+        let earlier = earlier.map(|path| Arc::new(EarlierResults::below(path, &args.input)));
         let saver = saver.transpose()?.map(|saver| {
             let saver = if saves_among_inputs { saver.remembering() } else { saver };
-            saver.sparing(move |path| named.contains(path))
+            let earlier = earlier.clone();
+            saver.sparing(move |path| named.contains(path) && !earlier.as_ref().is_some_and(|earlier| earlier.has(path)))
         });
         let limits = args.pictures.limits();
         let source_options = SourceOptions {

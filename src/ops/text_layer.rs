@@ -38,22 +38,30 @@ pub struct TextLine {
 
 /// The lines that `glyphs` make, in the order of [`reading_order`].
 pub fn lines(glyphs: &[Glyph]) -> Vec<TextLine> {
-    let mut lines: Vec<TextLine> = rows(glyphs).iter().flat_map(|row| row.split().filter_map(Row::line).collect::<Vec<_>>()).collect();
+    let mut lines: Vec<TextLine> =
+        rows(glyphs.iter().collect()).iter().flat_map(|row| row.split().filter_map(Row::line).collect::<Vec<_>>()).collect();
     reading_order(&mut lines, |line| line.quad[0]);
     lines
 }
 
 /// The text inside `outline`, when that is one line, readable, as long as the outline, and cut within no word: what a detector
-/// of text found there is then this text and nothing else.
+/// of text found there is then this text and nothing else. A letter at an end of a word that the outline covers in part is of it.
 pub fn within(glyphs: &[Glyph], outline: &[PointI]) -> Option<String> {
-    let shown = glyphs.iter().filter(|glyph| !is_blank(&glyph.text)).cloned();
-    let (inside, outside): (Vec<Glyph>, Vec<Glyph>) = shown.partition(|glyph| contains(outline, glyph.middle()));
-    let [row] = &rows(&inside)[..] else { return None };
-    if outside.iter().any(|glyph| row.goes_on_with(glyph)) {
-        return None;
-    }
+    let shown = glyphs.iter().filter(|glyph| !is_blank(&glyph.text));
+    let (inside, outside): (Vec<&Glyph>, Vec<&Glyph>) = shown.partition(|glyph| contains(outline, glyph.middle()));
+    let [row] = &mut rows(inside)[..] else { return None };
     let corners = outline.iter().map(|p| row.axes.place(p.to_f()));
     let (along, across) = corners.fold((Span::NONE, Span::NONE), |(along, across), p| (along.with(p.x), across.with(p.y)));
+    let span = row.extent().0;
+    let next: Vec<Placed> = outside.into_iter().map(|glyph| row.axes.placed(glyph)).filter(|glyph| row.takes(glyph)).collect();
+    let (of_it, beyond): (Vec<Placed>, Vec<Placed>) =
+        next.into_iter().partition(|glyph| along.meets(glyph.along) && span.goes_on_with(glyph));
+    of_it.into_iter().for_each(|glyph| row.add(glyph));
+    row.sort();
+    let span = row.extent().0;
+    if beyond.iter().any(|glyph| span.goes_on_with(glyph)) {
+        return None;
+    }
     let (glyphs, height) = (row.extent(), across.length().min(along.length()));
     let fits = glyphs.0.length() + MARGIN * height >= along.length() && across.length() <= MAX_HEIGHT * glyphs.1.length();
     let raw: String = row.glyphs.iter().map(|glyph| glyph.text).collect();
@@ -126,6 +134,16 @@ impl Span {
     fn middle(self) -> f32 {
         (self.from + self.to) / 2.0
     }
+
+    fn meets(self, other: Self) -> bool {
+        self.from < other.to && other.from < self.to
+    }
+
+    /// Whether `glyph` of the same row, which is none of those that cover this, belongs to the first or last word of them.
+    fn goes_on_with(self, glyph: &Placed) -> bool {
+        let gap = (glyph.along.from - self.to).max(self.from - glyph.along.to);
+        gap < SPACE_GAP.0 * glyph.across.length()
+    }
 }
 
 /// A glyph in the coordinates of its row.
@@ -144,13 +162,13 @@ struct Row<'a> {
     glyphs: Vec<Placed<'a>>,
 }
 
-fn rows(glyphs: &[Glyph]) -> Vec<Row<'_>> {
+fn rows(glyphs: Vec<&Glyph>) -> Vec<Row<'_>> {
     let angle = |glyph: &Glyph| glyph.along.y.atan2(glyph.along.x).to_degrees();
     let apart = |a: f32, b: f32| ((a - b + 540.0).rem_euclid(360.0) - 180.0).abs();
     // First the directions there are, each known by its first glyph, then what is nearest to which: equal but for noise are
     // torn apart only where they lie halfway between two others.
     let mut directions: Vec<(f32, Vec<&Glyph>)> = Vec::new();
-    for angle in glyphs.iter().map(angle) {
+    for angle in glyphs.iter().copied().map(angle) {
         if directions.iter().all(|known| apart(known.0, angle) >= SAME_DIRECTION) {
             directions.push((angle, Vec::new()));
         }
@@ -180,10 +198,7 @@ fn rows_of_direction(glyphs: Vec<&Glyph>) -> Vec<Row<'_>> {
             None => rows.push(Row { axes, middle: glyph.across.middle(), glyphs: vec![glyph] }),
         }
     }
-    for row in &mut rows {
-        row.glyphs.sort_by(|a, b| a.along.from.total_cmp(&b.along.from));
-        row.glyphs.dedup_by(|next, first| next.text == first.text && next.along.from - first.along.from < SHADOW * first.along.length());
-    }
+    rows.iter_mut().for_each(Row::sort);
     rows
 }
 
@@ -195,11 +210,10 @@ impl<'a> Row<'a> {
         high <= SAME_HEIGHT * low && (glyph.across.middle() - self.middle).abs() <= SAME_ROW * high
     }
 
-    /// Whether `glyph`, which is none of its own, belongs to its first or last word.
-    fn goes_on_with(&self, glyph: &Glyph) -> bool {
-        let (glyph, span) = (self.axes.placed(glyph), self.extent().0);
-        let gap = (glyph.along.from - span.to).max(span.from - glyph.along.to);
-        self.takes(&glyph) && gap < SPACE_GAP.0 * glyph.across.length()
+    /// Puts its glyphs into their order, without shadows.
+    fn sort(&mut self) {
+        self.glyphs.sort_by(|a, b| a.along.from.total_cmp(&b.along.from));
+        self.glyphs.dedup_by(|next, first| next.text == first.text && next.along.from - first.along.from < SHADOW * first.along.length());
     }
 
     fn add(&mut self, glyph: Placed<'a>) {
@@ -312,6 +326,9 @@ mod tests {
         assert_eq!(within(&written("abc", 0.0), &outline).as_deref(), Some("abc"));
         assert_eq!(within(&glyphs, &outline), None, "control characters are no text that people read");
         assert_eq!(within(&written("abcd", 0.0), &outline), None, "the found line ends within a word");
+        let wider = [(500, 500), (533, 500), (533, 520), (500, 520)].map(|(x, y)| PointI::new(x, y));
+        assert_eq!(within(&written("abcd", 0.0), &wider).as_deref(), Some("abcd"), "it covers a part of the last letter");
+        assert_eq!(within(&written("abcde", 0.0), &wider), None, "and there is another behind it");
         assert_eq!(within(&written("abc de", 0.0), &outline).as_deref(), Some("abc"), "the next word may be another line");
     }
 }

@@ -68,11 +68,16 @@ impl Turn<'_> {
                 }
             });
         };
+        let mut waiting = Some(all);
         // A worker of another pool, such as the program's own, would take up the work of that while it waits.
         if rayon::current_thread_index().is_some() && workers.current_thread_index().is_none() {
-            std::thread::scope(|scope| scope.spawn(all).join().unwrap_or_else(|panic| resume_unwind(panic)));
-        } else {
-            all();
+            std::thread::scope(|scope| {
+                let started = std::thread::Builder::new().spawn_scoped(scope, || waiting.take().map(|all| all()));
+                started.ok().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            });
+        }
+        if let Some(all) = waiting {
+            all(); // here, also where no thread could be started
         }
         results.into_iter().flatten().collect()
     }

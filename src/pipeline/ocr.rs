@@ -27,9 +27,11 @@ impl Ocr {
         config.check("configuration")?;
         // Not in a pool of rayon's: a worker of one that waits takes up other work, which may wait for this.
         let (detect, recognise) = std::thread::scope(|scope| {
-            let recognise = scope.spawn(|| loader.text_recognise(&config.text_rec_model));
+            let recognise = || loader.text_recognise(&config.text_rec_model);
+            let beside = std::thread::Builder::new().spawn_scoped(scope, recognise);
             let detect = loader.text_detect(&config.text_det_model, &config.detection);
-            (detect, recognise.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            let other = beside.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            (detect, other.unwrap_or_else(|_| recognise()))
         });
         Self::new(detect?, recognise?, config, loader.threads())
     }

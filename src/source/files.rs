@@ -69,8 +69,7 @@ impl NamedInputs {
             return true;
         }
         let Named { files, folders } = self.found.get_or_init(|| Named::of(&self.inputs));
-        let below =
-            |path: &Path| has_picture_suffix(path) && folders.iter().any(|folder| path.starts_with(folder)) && !is_earlier_result(path);
+        let below = |path: &Path| has_picture_suffix(path) && folders.iter().any(|folder| path.starts_with(folder));
         path.canonicalize().is_ok_and(|path| files.contains(&path) || below(&path))
     }
 }
@@ -225,21 +224,44 @@ fn compare(mut a: &[u8], mut b: &[u8]) -> Ordering {
 }
 
 /// Whether a result file beside the picture at `path` says that it was made of another one.
-pub fn is_earlier_result(path: &Path) -> bool {
+fn is_earlier_result(path: &Path) -> bool {
+    let Some((_, input_path)) = result_beside(path) else { return false };
+    if input_path.to_str().is_some_and(super::url::is_url) {
+        return true;
+    }
+    // As the run before found it, or beside its results. What leads nowhere tells nothing.
+    let (here, found) = (path.canonicalize().ok(), [path.with_file_name(&input_path), input_path].map(|path| path.canonicalize().ok()));
+    found.iter().all(|input| *input != here) && found.iter().any(Option::is_some)
+}
+
+/// The pictures below `folder` that earlier runs saved, with all links resolved. Asked before a run saves anything: the pictures of a
+/// result are written after it, and an older one was there before.
+pub fn earlier_results(folder: &Path) -> HashSet<PathBuf> {
+    let is_one = |path: &PathBuf| {
+        let Some((result, input_path)) = result_beside(path) else { return false };
+        let written = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+        if written(path) < written(&result) {
+            return false;
+        }
+        // As the run before found it, else beside its results.
+        let found = input_path.canonicalize().or_else(|_| path.with_file_name(&input_path).canonicalize());
+        input_path.to_str().is_some_and(super::url::is_url) || found.is_ok_and(|input| input != *path)
+    };
+    let files = walkdir::WalkDir::new(folder).into_iter().flatten().filter(|entry| has_picture_suffix(entry.path()));
+    files.filter_map(|entry| entry.path().canonicalize().ok()).filter(is_one).collect()
+}
+
+/// The result file beside the picture at `path`, and the input that it names.
+fn result_beside(path: &Path) -> Option<(PathBuf, PathBuf)> {
     #[derive(serde::Deserialize)]
     struct Header {
         input_path: PathBuf,
     }
-    let Some(stem) = path.file_stem().and_then(OsStr::to_str) else { return false };
-    let text =
-        [Some(stem), part_of(stem)].into_iter().flatten().find_map(|stem| std::fs::read(path.with_file_name(format!("{stem}.json"))).ok());
-    let Some(Header { input_path }) = text.and_then(|text| serde_json::from_slice(&text).ok()) else { return false };
-    if input_path.to_str().is_some_and(super::url::is_url) {
-        return true;
-    }
-    // As the run before found it, else beside its results. What leads nowhere tells nothing.
-    let found = input_path.canonicalize().or_else(|_| path.with_file_name(&input_path).canonicalize());
-    found.is_ok_and(|input| path.canonicalize().is_ok_and(|here| here != input))
+    let stem = path.file_stem().and_then(OsStr::to_str)?;
+    let files = [Some(stem), part_of(stem)].into_iter().flatten().map(|stem| path.with_file_name(format!("{stem}.json")));
+    let (file, text) = files.into_iter().find_map(|file| Some((file.clone(), std::fs::read(file).ok()?)))?;
+    let Header { input_path } = serde_json::from_slice(&text).ok()?;
+    Some((file, input_path))
 }
 
 /// The stem of a result whose part a picture of this stem is, if it is called like one.
@@ -314,5 +336,14 @@ mod tests {
         }
         says("scan.json", &at("other.png"));
         assert!(!is_earlier_result(&at("scan_2.png")), "a picture of its own");
+
+        // Before a run: what was there before the result is none of its pictures.
+        std::fs::write(at("doc_layout.jpg"), "a picture").expect("written");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        says("doc.json", &at("other.png"));
+        std::fs::write(at("doc_ocr.jpg"), "a picture").expect("written");
+        says("x.json", &at("x.png"));
+        let found = earlier_results(folder.path());
+        assert_eq!(found.iter().filter_map(|path| path.file_name()).collect::<Vec<_>>(), ["doc_ocr.jpg"]);
     }
 }

@@ -174,9 +174,14 @@ fn a_lone_step_before_a_gate_and_a_chain_without_a_convolution_stay() {
     b.expect(Counts::default(), "Conv Relu Mul GlobalAveragePool");
 
     let mut b = Builder::new("no convolution", &[1, 16, 6, 8], 4);
-    b.weight("s", &[1]).weight("t", &[1]).node("Transpose x", "1", &[("perm", &[0, 1, 3, 2])]).node("Mul s,1", "2", &[]);
-    b.node("Add 2,t", "y", &[]);
-    b.expect(Counts::default(), "Transpose Mul Add");
+    b.weight("s", &[1]).weight("t", &[1]).node("Mul s,x", "1", &[]).node("Add 1,t", "y", &[]);
+    b.expect(Counts::default(), "Mul Add");
+
+    let mut b = Builder::new("of a convolution, and flat", &[2, 16, 6, 8], 4);
+    b.weight("w", &[16, 16, 1, 1]).weight("s", &[1]).weight("g", &[16]).weight("b", &[16]).weight("m", &[16]).positive("v", &[16]);
+    b.node("Conv x,w", "1", &[]).node("GlobalAveragePool 1", "2", &[]).node("Flatten 2", "3", &[]);
+    b.node("BatchNormalization 3,g,b,m,v", "4", &[]).node("Mul s,4", "y", &[]);
+    b.expect(Counts::default(), "Conv GlobalAveragePool Flatten BatchNormalization Mul");
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn a_page_that_fails_leaves_the_others() {
         outcomes.iter().map(|o| o.as_ref().map(|f| f.image.view().pixels().unwrap().data[0]).map_err(ToString::to_string)).collect();
     assert_eq!((&told[0], &told[2]), (&Ok(0), &Ok(0)));
     let message = told[1].as_ref().unwrap_err();
-    assert!(message.contains(": page 2: ") && message.contains("the limit is 180000000 (lower the dpi"), "{message}");
+    assert!(message.contains(": page 2: ") && message.contains("the limit is 180000000 (lower --dpi"), "{message}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl VideoWriter {
         file.push(path);
         let mut command = Command::new(ffmpeg);
         command
-            .args(["-hide_banner", "-nostats", "-loglevel", "error", "-xerror", "-y", "-f", "matroska", "-i", "pipe:0"])
+            .args(["-hide_banner", "-nostats", "-loglevel", "level+error", "-xerror", "-y", "-f", "matroska", "-i", "pipe:0"])
             .args(["-vf", FILTER, "-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-bf", "0"])
             .args([
                 "-preset",
@@ -103,10 +103,11 @@ impl VideoWriter {
         self.stdin = None;
         let status = self.child.wait().map_err(Error::io("write", &self.path))?;
         let message = self.last_message.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        // Some versions end well where the last write failed, and only say so.
-        if status.success() && message.is_empty() {
+        // Some versions end well where the last write failed, and only say so; others than ffmpeg may say something, too.
+        if status.success() && !FAULTS.iter().any(|mark| message.contains(mark)) {
             return Ok(());
         }
+        let message = FAULTS.iter().fold(message, |message, mark| message.replace(mark, ""));
         let reason = if message.is_empty() { format!("ffmpeg ended with {status}") } else { format!("ffmpeg: {message}") };
         Err(Error::io("write", &self.path)(io::Error::other(reason)))
     }
@@ -124,9 +125,14 @@ fn is_mkv(path: &Path) -> bool {
     path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("mkv"))
 }
 
-/// The last line that is not blank.
+/// What ffmpeg marks its faults with.
+const FAULTS: [&str; 2] = ["[error] ", "[fatal] "];
+
+/// The last line that is marked as a fault, else the last that is not blank.
 fn last_line(text: impl Read) -> String {
     let lines = BufReader::new(text).split(b'\n').map_while(io::Result::ok);
     let lines = lines.map(|line| String::from_utf8_lossy(&line).trim().to_owned());
-    lines.filter(|line| !line.is_empty()).last().unwrap_or_default()
+    let is_fault = |line: &str| FAULTS.iter().any(|mark| line.contains(mark));
+    let last = lines.filter(|line| !line.is_empty()).reduce(|last, line| if is_fault(&last) && !is_fault(&line) { last } else { line });
+    last.unwrap_or_default()
 }
