@@ -9,22 +9,22 @@ use super::{ALL_DONE, NOTHING_RAN, SOME_FAILED};
 use crate::error::{Error, Result};
 use crate::image::Frame;
 use crate::image::decode::Decoder;
+use crate::image::mark::is_marked;
 use crate::pipeline::{Pipeline, PipelineName};
 use crate::result::PipelineResult;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::schedule;
 use crate::schedule::stop::INTERRUPTED;
-use crate::source::{InputItem, InputKind, NamedInputs, STANDARD_INPUT, Source, SourceOptions, earlier_results};
+use crate::source::{InputItem, InputKind, NamedInputs, STANDARD_INPUT, Source, SourceOptions};
 use crate::trace::{NOTE, Stage, StageTimes, say};
 use rayon::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::emulate_default_handler;
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once, PoisonError, RwLock};
 use std::thread;
@@ -165,33 +165,18 @@ pub(super) fn end_on_signals(under_way: Arc<UnderWay>, is_quiet: bool, parting: 
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(|e| Error::internal("signals", e.to_string()))
 }
 
-/// The pictures that earlier runs saved where this one saves and inputs are looked for. Only who names one means it.
+/// Results of earlier runs where inputs are looked for and this run saves. Only who names one means it.
 struct EarlierResults {
-    pictures: HashSet<PathBuf>,
-    /// A list may name any of them.
-    is_list: bool,
+    typed: Vec<OsString>,
     told: Once,
 }
 
 impl EarlierResults {
-    /// Those below the folder at `path`, where `typed` are the inputs of this run.
-    fn below(path: &Path, typed: &[OsString]) -> Self {
-        let mut pictures = earlier_results(path);
-        for named in typed.iter().filter_map(|input| Path::new(input).canonicalize().ok()) {
-            pictures.remove(&named);
-        }
-        Self { pictures, is_list: typed.iter().any(|input| input == STANDARD_INPUT), told: Once::new() }
-    }
-
-    /// Whether the picture at `path` is one of them.
-    fn has(&self, path: &Path) -> bool {
-        path.canonicalize().is_ok_and(|path| self.pictures.contains(&path))
-    }
-
-    /// Whether `item` is no input because of that, which is told once.
+    /// Whether `item` is one of them, and no input for that; it is told once.
     fn hold(&self, item: &InputItem) -> bool {
         let InputKind::File(path) = &item.kind else { return false };
-        let is_one = !self.is_list && self.has(path);
+        let is_meant = self.typed.iter().any(|typed| typed == path.as_os_str() || typed == STANDARD_INPUT);
+        let is_one = !is_meant && is_marked(path);
         if is_one {
             self.told.call_once(|| tracing::info!(target: NOTE, "{}: an earlier run saved it, it is no input; so are others", item.name));
         }
@@ -207,7 +192,7 @@ pub(super) struct Reading {
     decoders: Vec<Decoder>,
     saver: Option<Saver>,
     /// Where results lie among inputs.
-    earlier: Option<Arc<EarlierResults>>,
+    earlier: Option<EarlierResults>,
     timings: bool,
     limits: schedule::Limits,
     /// Whether one worker does all the work, and waits for no GPU.
@@ -231,12 +216,10 @@ impl Reading {
         let named = NamedInputs::new(&args.input);
         let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, args.schema, suffix));
         let saves_among_inputs = args.save_path.as_deref().is_some_and(|path| named.reach(path));
-        let earlier = args.save_path.as_deref().filter(|path| saves_among_inputs && path.is_dir());
-        let earlier = earlier.map(|path| Arc::new(EarlierResults::below(path, &args.input)));
+        let earlier = saves_among_inputs.then(|| EarlierResults { typed: args.input.clone(), told: Once::new() });
         let saver = saver.transpose()?.map(|saver| {
             let saver = if saves_among_inputs { saver.remembering() } else { saver };
-            let earlier = earlier.clone();
-            saver.sparing(move |path| named.contains(path) && !earlier.as_ref().is_some_and(|earlier| earlier.has(path)))
+            saver.sparing(move |path| named.contains(path))
         });
         let limits = args.pictures.limits();
         let source_options = SourceOptions {

@@ -1,10 +1,11 @@
 //! Pictures in memory, their geometry and their decoding. `ops` work on [`ImageView`]s and [`Surface`]s, modules take
 //! [`PictureRef`]s, which are either, and pipelines pass [`Frame`]s; `nv12` is what video decoders write, `geometry` holds every coordinate rule, `polygon` the hull and
-//! rectangle algorithms, `page_text` what documents say of their pages in characters, `palette` the colours of classes, `turn` quarter turns, `decode` turns file bytes into pixels.
+//! rectangle algorithms, `page_text` what documents say of their pages in characters, `palette` the colours of classes, `turn` quarter turns, `mark` knows pictures that were saved, `decode` turns file bytes into pixels.
 
 pub mod decode;
 pub mod frame;
 pub mod geometry;
+pub mod mark;
 pub mod nv12;
 pub mod page_text;
 pub mod palette;

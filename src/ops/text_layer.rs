@@ -24,6 +24,8 @@ const SHADOW: f32 = 0.25;
 const MAX_UNREADABLE: f64 = 0.05;
 /// An outline around a line is longer than its glyphs by at most this, in its own heights: detectors leave a margin.
 const MARGIN: f32 = 1.0;
+/// Least part of a letter at an end that an outline covers where it is of the line.
+const COVERED: f32 = 0.25;
 /// An outline around a line is at most this high.
 const MAX_HEIGHT: f32 = 3.0;
 
@@ -52,17 +54,21 @@ pub fn within(glyphs: &[Glyph], outline: &[PointI]) -> Option<String> {
     let [row] = &mut rows(inside)[..] else { return None };
     let corners = outline.iter().map(|p| row.axes.place(p.to_f()));
     let (along, across) = corners.fold((Span::NONE, Span::NONE), |(along, across), p| (along.with(p.x), across.with(p.y)));
-    let span = row.extent().0;
-    let next: Vec<Placed> = outside.into_iter().map(|glyph| row.axes.placed(glyph)).filter(|glyph| row.takes(glyph)).collect();
-    let (of_it, beyond): (Vec<Placed>, Vec<Placed>) =
-        next.into_iter().partition(|glyph| along.meets(glyph.along) && span.goes_on_with(glyph));
-    of_it.into_iter().for_each(|glyph| row.add(glyph));
+    let (glyphs, height) = (row.extent(), across.length().min(along.length()));
+    let span = glyphs.0;
+    let is_of_it = |glyph: &Glyph, placed: &Placed| {
+        let is_at_end = placed.along.middle() < span.from || placed.along.middle() > span.to;
+        let covered = along.shared(placed.along) >= COVERED * placed.along.length();
+        is_at_end && covered && span.goes_on_with(placed) && row.axes.is_along(glyph)
+    };
+    let next = outside.into_iter().map(|glyph| (glyph, row.axes.placed(glyph))).filter(|(_, placed)| row.takes(placed));
+    let (of_it, beyond): (Vec<_>, Vec<_>) = next.partition(|(glyph, placed)| is_of_it(glyph, placed));
+    of_it.into_iter().for_each(|(_, placed)| row.add(placed));
     row.sort();
     let span = row.extent().0;
-    if beyond.iter().any(|glyph| span.goes_on_with(glyph)) {
+    if beyond.iter().any(|(_, placed)| span.goes_on_with(placed)) {
         return None;
     }
-    let (glyphs, height) = (row.extent(), across.length().min(along.length()));
     let fits = glyphs.0.length() + MARGIN * height >= along.length() && across.length() <= MAX_HEIGHT * glyphs.1.length();
     let raw: String = row.glyphs.iter().map(|glyph| glyph.text).collect();
     (fits && is_readable(&raw)).then(|| row.text())
@@ -96,6 +102,12 @@ struct Axes {
 impl Axes {
     fn place(self, p: PointF) -> PointF {
         PointF::new(p.x * self.cos + p.y * self.sin, p.y * self.cos - p.x * self.sin)
+    }
+
+    /// Whether `glyph` is written in this direction.
+    fn is_along(self, glyph: &Glyph) -> bool {
+        let direction = self.place(glyph.along);
+        direction.x > 0.0 && direction.y.abs() < direction.x * SAME_DIRECTION.to_radians().tan()
     }
 
     fn placed(self, glyph: &Glyph) -> Placed<'_> {
@@ -135,8 +147,8 @@ impl Span {
         (self.from + self.to) / 2.0
     }
 
-    fn meets(self, other: Self) -> bool {
-        self.from < other.to && other.from < self.to
+    fn shared(self, other: Self) -> f32 {
+        self.to.min(other.to) - self.from.max(other.from)
     }
 
     /// Whether `glyph` of the same row, which is none of those that cover this, belongs to the first or last word of them.
@@ -329,6 +341,9 @@ mod tests {
         let wider = [(500, 500), (533, 500), (533, 520), (500, 520)].map(|(x, y)| PointI::new(x, y));
         assert_eq!(within(&written("abcd", 0.0), &wider).as_deref(), Some("abcd"), "it covers a part of the last letter");
         assert_eq!(within(&written("abcde", 0.0), &wider), None, "and there is another behind it");
+        let mut across = written("abcd", 0.0);
+        across[3].along = PointF::new(0.0, 1.0);
+        assert_eq!(within(&across, &wider), None, "what is written in another direction is not of it");
         assert_eq!(within(&written("abc de", 0.0), &outline).as_deref(), Some("abc"), "the next word may be another line");
     }
 }

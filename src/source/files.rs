@@ -2,6 +2,7 @@
 
 use super::item::InputItem;
 use crate::cache::folder_of;
+use crate::image::mark::is_marked;
 use glob::{MatchOptions, Pattern};
 use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
@@ -59,18 +60,13 @@ impl NamedInputs {
     }
 
     /// Whether the file at `path` is one of them, or lies in a folder that is and is read with it. A list on standard input may
-    /// name any picture, but for results of an earlier run.
+    /// name any picture; results of earlier runs are inputs where they are named only.
     pub fn contains(&self, path: &Path) -> bool {
-        if self.inputs.iter().any(|input| input == super::STANDARD_INPUT)
-            && has_picture_suffix(path)
-            && path.is_file()
-            && !is_earlier_result(path)
-        {
-            return true;
-        }
         let Named { files, folders } = self.found.get_or_init(|| Named::of(&self.inputs));
         let below = |path: &Path| has_picture_suffix(path) && folders.iter().any(|folder| path.starts_with(folder));
-        path.canonicalize().is_ok_and(|path| files.contains(&path) || below(&path))
+        let is_list = self.inputs.iter().any(|input| input == super::STANDARD_INPUT);
+        let may_be = |found: &Path| below(found) || is_list && has_picture_suffix(path);
+        path.canonicalize().is_ok_and(|found| files.contains(&found) || may_be(&found) && !is_marked(&found))
     }
 }
 
@@ -223,61 +219,6 @@ fn compare(mut a: &[u8], mut b: &[u8]) -> Ordering {
     a.len().cmp(&b.len())
 }
 
-/// Whether a result file beside the picture at `path` says that it was made of another one.
-fn is_earlier_result(path: &Path) -> bool {
-    let Some((_, input_path)) = result_beside(path) else { return false };
-    if input_path.to_str().is_some_and(super::url::is_url) {
-        return true;
-    }
-    // As the run before found it, or beside its results. What leads nowhere tells nothing.
-    let (here, found) = (path.canonicalize().ok(), [path.with_file_name(&input_path), input_path].map(|path| path.canonicalize().ok()));
-    found.iter().all(|input| *input != here) && found.iter().any(Option::is_some)
-}
-
-/// The pictures below `folder` that earlier runs saved, with all links resolved. Asked before a run saves anything: the pictures of a
-/// result are written after it, and an older one was there before.
-pub fn earlier_results(folder: &Path) -> HashSet<PathBuf> {
-    let is_one = |path: &PathBuf| {
-        let Some((result, input_path)) = result_beside(path) else { return false };
-        let written = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
-        if written(path) < written(&result) {
-            return false;
-        }
-        // As the run before found it, else beside its results.
-        let found = input_path.canonicalize().or_else(|_| path.with_file_name(&input_path).canonicalize());
-        input_path.to_str().is_some_and(super::url::is_url) || found.is_ok_and(|input| input != *path)
-    };
-    let files = walkdir::WalkDir::new(folder).into_iter().flatten().filter(|entry| has_picture_suffix(entry.path()));
-    files.filter_map(|entry| entry.path().canonicalize().ok()).filter(is_one).collect()
-}
-
-/// The result file beside the picture at `path`, and the input that it names.
-fn result_beside(path: &Path) -> Option<(PathBuf, PathBuf)> {
-    #[derive(serde::Deserialize)]
-    struct Header {
-        input_path: PathBuf,
-    }
-    let stem = path.file_stem().and_then(OsStr::to_str)?;
-    let files = [Some(stem), part_of(stem)].into_iter().flatten().map(|stem| path.with_file_name(format!("{stem}.json")));
-    let (file, text) = files.into_iter().find_map(|file| Some((file.clone(), std::fs::read(file).ok()?)))?;
-    let Header { input_path } = serde_json::from_slice(&text).ok()?;
-    Some((file, input_path))
-}
-
-/// The stem of a result whose part a picture of this stem is, if it is called like one.
-fn part_of(stem: &str) -> Option<&str> {
-    let unnumbered = |stem: &'_ str| stem.len() - stem.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-    let numbered = |stem: &str, word: &str| {
-        let rest = &stem[..stem.len() - unnumbered(stem)];
-        (rest.len() < stem.len()).then(|| rest.strip_suffix(word).map(str::len)).flatten()
-    };
-    if let Some(rest) = stem.strip_suffix("_seal_ocr") {
-        return numbered(rest, "_").map(|end| &rest[..end]);
-    }
-    let plain = ["_layout", "_ocr", "_oricls", "_uvdoc"].iter().find_map(|part| stem.strip_suffix(part));
-    plain.or_else(|| ["_curve_", "_table_"].iter().find_map(|part| numbered(stem, part)).map(|end| &stem[..end]))
-}
-
 /// Whether a file is looked for in folders by its name: that of a picture or a document.
 pub fn has_picture_suffix(path: &Path) -> bool {
     let mut known = PICTURE_SUFFIXES.iter().chain([&"pdf"]);
@@ -295,55 +236,5 @@ mod tests {
         by_number(&mut items);
         let names: Vec<_> = items.iter().map(|item| &*item.name).collect();
         assert_eq!(names.join(" "), "a/f.png a/f1.png a/f1b.png a/f2.png a/f002.png a/f10.png a10/x.png b/f1.png 帧9.png 帧10.png");
-    }
-
-    #[test]
-    fn parts_of_results_are_known_by_their_names() {
-        for (stem, of) in [
-            ("x_layout", Some("x")),
-            ("x_0_seal_ocr", Some("x")),
-            ("x_curve_12", Some("x")),
-            ("a_b_table_3", Some("a_b")),
-            ("scan_2", None),
-            ("x_seal_ocr", None),
-            ("curve_1", None),
-            ("x", None),
-        ] {
-            assert_eq!(part_of(stem), of, "{stem}");
-        }
-    }
-
-    #[test]
-    fn results_of_an_earlier_run_say_what_they_are_of() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let at = |name: &str| folder.path().join(name);
-        for name in ["x.png", "scan_2.png", "other.png"] {
-            std::fs::write(at(name), "a picture").expect("written");
-        }
-        let says = |name: &str, input: &Path| {
-            std::fs::write(at(name), format!("{{\"input_path\": {input:?}, \"boxes\": []}}")).expect("written");
-        };
-        assert!(!is_earlier_result(&at("x.png")));
-        for (input, expected) in [
-            (at("other.png"), true),
-            (at("x.png"), false),
-            ("x.png".into(), false),
-            ("gone.png".into(), false),
-            ("https://a.b/x.png".into(), true),
-        ] {
-            says("x.json", &input);
-            assert_eq!(is_earlier_result(&at("x.png")), expected, "{}", input.display());
-        }
-        says("scan.json", &at("other.png"));
-        assert!(!is_earlier_result(&at("scan_2.png")), "a picture of its own");
-
-        // Before a run: what was there before the result is none of its pictures.
-        std::fs::write(at("doc_layout.jpg"), "a picture").expect("written");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        says("doc.json", &at("other.png"));
-        std::fs::write(at("doc_ocr.jpg"), "a picture").expect("written");
-        says("x.json", &at("x.png"));
-        let found = earlier_results(folder.path());
-        assert_eq!(found.iter().filter_map(|path| path.file_name()).collect::<Vec<_>>(), ["doc_ocr.jpg"]);
     }
 }

@@ -13,7 +13,7 @@ mod reason;
 mod url;
 pub mod video;
 
-pub use files::{NamedInputs, earlier_results, has_picture_suffix};
+pub use files::{NamedInputs, has_picture_suffix};
 pub use item::{InputItem, InputKind};
 pub use pdf::PdfOptions;
 pub use reason::Reason;

@@ -1,5 +1,6 @@
 //! Pixels to picture files.
 
+use crate::image::mark::Marking;
 use crate::image::{ImageView, PixelFormat, Size, palette};
 use crate::result::LabelMap;
 use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, png as png_codec, tiff::TiffEncoder};
@@ -48,7 +49,7 @@ impl PictureFormat {
 /// Writes a map of classes to `out` as a PNG with the palette of classes: the numbers of the classes are its samples.
 pub fn encode_classes(map: &LabelMap, out: &mut impl Write) -> std::io::Result<()> {
     const PALETTE: [[u8; 3]; palette::CLASSES] = palette::palette();
-    let mut encoder = png::Encoder::new(out, map.size().width, map.size().height);
+    let mut encoder = png::Encoder::new(Marking::png(out), map.size().width, map.size().height);
     encoder.set_color(png::ColorType::Indexed);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_palette(PALETTE.as_flattened());
@@ -56,7 +57,7 @@ pub fn encode_classes(map: &LabelMap, out: &mut impl Write) -> std::io::Result<(
     Ok(())
 }
 
-/// Writes `picture` to `out`. Errors come from the writer, or say that the format cannot hold a picture of this size.
+/// Writes `picture` to `out`, in PNG and JPEG with the [mark](crate::image::mark) of what is saved. Errors come from the writer, or say that the format cannot hold a picture of this size.
 pub fn encode(picture: ImageView<'_>, format: PictureFormat, out: &mut (impl Write + Seek)) -> std::io::Result<()> {
     let (data, colour) = match picture.format {
         PixelFormat::Rgb => (Cow::Borrowed(picture.data), ExtendedColorType::Rgb8),
@@ -69,12 +70,14 @@ pub fn encode(picture: ImageView<'_>, format: PictureFormat, out: &mut (impl Wri
     };
     let (width, height) = (picture.size.width, picture.size.height);
     let written = match format {
-        PictureFormat::Png => png_codec::PngEncoder::new_with_quality(out, png_codec::CompressionType::Fast, png_codec::FilterType::Up)
-            .write_image(&data, width, height, colour),
+        PictureFormat::Png => {
+            png_codec::PngEncoder::new_with_quality(Marking::png(out), png_codec::CompressionType::Fast, png_codec::FilterType::Up)
+                .write_image(&data, width, height, colour)
+        }
         _ if format.able(picture.size) != format => {
             return Err(std::io::Error::other(format!("a JPEG cannot be {} pixels", picture.size)));
         }
-        PictureFormat::Jpeg => JpegEncoder::new_with_quality(out, JPEG_QUALITY).write_image(&data, width, height, colour),
+        PictureFormat::Jpeg => JpegEncoder::new_with_quality(Marking::jpeg(out), JPEG_QUALITY).write_image(&data, width, height, colour),
         PictureFormat::Bmp => BmpEncoder::new(out).write_image(&data, width, height, colour),
         PictureFormat::Tiff => TiffEncoder::new(out).write_image(&data, width, height, colour),
     };
