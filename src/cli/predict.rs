@@ -6,6 +6,7 @@ use super::pictures::fonts;
 use super::plan::{self, Plan};
 use super::report::Report;
 use super::{ALL_DONE, NOTHING_RAN, SOME_FAILED};
+use crate::cache::folder_of;
 use crate::error::{Error, Result};
 use crate::image::Frame;
 use crate::image::decode::Decoder;
@@ -24,7 +25,7 @@ use signal_hook::low_level::emulate_default_handler;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once, PoisonError, RwLock};
 use std::thread;
@@ -165,18 +166,26 @@ pub(super) fn end_on_signals(under_way: Arc<UnderWay>, is_quiet: bool, parting: 
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(|e| Error::internal("signals", e.to_string()))
 }
 
-/// Results of earlier runs where inputs are looked for and this run saves. Only who names one means it.
+/// Results of earlier runs where this one saves. Only who names one means it.
 struct EarlierResults {
+    folder: PathBuf,
     typed: Vec<OsString>,
     told: Once,
 }
 
 impl EarlierResults {
+    /// Those in the folder of the save path `path`, where `typed` are the inputs of this run; `None` while there is no such folder.
+    fn below(path: &Path, typed: &[OsString]) -> Option<Self> {
+        let folder = if path.is_dir() { path } else { folder_of(path) }.canonicalize().ok()?;
+        Some(Self { folder, typed: typed.to_owned(), told: Once::new() })
+    }
+
     /// Whether `item` is one of them, and no input for that; it is told once.
     fn hold(&self, item: &InputItem) -> bool {
         let InputKind::File(path) = &item.kind else { return false };
         let is_meant = self.typed.iter().any(|typed| typed == path.as_os_str() || typed == STANDARD_INPUT);
-        let is_one = !is_meant && is_marked(path);
+        let is_below = || path.canonicalize().is_ok_and(|path| path.starts_with(&self.folder));
+        let is_one = !is_meant && is_marked(path) && is_below();
         if is_one {
             self.told.call_once(|| tracing::info!(target: NOTE, "{}: an earlier run saved it, it is no input; so are others", item.name));
         }
@@ -216,7 +225,7 @@ impl Reading {
         let named = NamedInputs::new(&args.input);
         let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, args.schema, suffix));
         let saves_among_inputs = args.save_path.as_deref().is_some_and(|path| named.reach(path));
-        let earlier = saves_among_inputs.then(|| EarlierResults { typed: args.input.clone(), told: Once::new() });
+        let earlier = args.save_path.as_deref().filter(|_| saves_among_inputs).and_then(|path| EarlierResults::below(path, &args.input));
         let saver = saver.transpose()?.map(|saver| {
             let saver = if saves_among_inputs { saver.remembering() } else { saver };
             saver.sparing(move |path| named.contains(path))

@@ -77,7 +77,10 @@ impl Named {
             match Path::new(input).canonicalize() {
                 Ok(folder) if folder.is_dir() => named.folders.push(folder),
                 Ok(file) => drop(named.files.insert(file)),
-                Err(_) => named.files.extend(expand(input).iter().filter_map(|item| Path::new(&item.name).canonicalize().ok())),
+                Err(_) => {
+                    let found = expand(input).into_iter().filter_map(|item| Path::new(&item.name).canonicalize().ok());
+                    named.files.extend(found.filter(|path| !is_marked(path)));
+                }
             }
         }
         named

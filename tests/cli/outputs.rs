@@ -45,6 +45,12 @@ fn what_an_earlier_run_saved_is_no_input() {
             assert_eq!((next.code, next.lines().len(), tree(folder.path())), (Some(0), 2, saved.clone()), "{}", next.stderr);
             assert!(next.stderr.contains("an earlier run saved it"), "{}", next.stderr);
         }
+        let pattern = run(ocr().current_dir(folder.path()).args(["--input", "*.png", "--save_path", out]));
+        assert_eq!((pattern.code, pattern.lines().len(), tree(folder.path())), (Some(0), 1, saved.clone()), "{}", pattern.stderr);
+        // Elsewhere they are pictures as all others.
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let all = run(ocr().current_dir(folder.path()).args(["--input", ".", "--save_path"]).arg(elsewhere.path().join("new")));
+        assert_eq!((all.code, all.lines().len()), (Some(0), 4), "{}", all.stderr);
         // Who names one means it.
         let named = saved.iter().find(|file| file.ends_with("a.png") && *file != "a.png").cloned();
         let named = named.unwrap_or_else(|| "a_ocr_res_img.png".into());
