@@ -6,7 +6,6 @@ use super::pictures::fonts;
 use super::plan::{self, Plan};
 use super::report::Report;
 use super::{ALL_DONE, NOTHING_RAN, SOME_FAILED};
-use crate::cache::folder_of;
 use crate::error::{Error, Result};
 use crate::image::Frame;
 use crate::image::decode::Decoder;
@@ -168,18 +167,14 @@ pub(super) fn end_on_signals(under_way: Arc<UnderWay>, is_quiet: bool, parting: 
 
 /// Results of earlier runs where this one saves. Only who names one means it.
 struct EarlierResults {
+    /// Where this run saves, with all links resolved.
     folder: PathBuf,
+    /// The inputs of this run.
     typed: Vec<OsString>,
     told: Once,
 }
 
 impl EarlierResults {
-    /// Those in the folder of the save path `path`, where `typed` are the inputs of this run; `None` while there is no such folder.
-    fn below(path: &Path, typed: &[OsString]) -> Option<Self> {
-        let folder = if path.is_dir() { path } else { folder_of(path) }.canonicalize().ok()?;
-        Some(Self { folder, typed: typed.to_owned(), told: Once::new() })
-    }
-
     /// Whether `item` is one of them, and no input for that; it is told once.
     fn hold(&self, item: &InputItem) -> bool {
         let InputKind::File(path) = &item.kind else { return false };
@@ -224,10 +219,10 @@ impl Reading {
         };
         let named = NamedInputs::new(&args.input);
         let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, args.schema, suffix));
-        let saves_among_inputs = args.save_path.as_deref().is_some_and(|path| named.reach(path));
-        let earlier = args.save_path.as_deref().filter(|_| saves_among_inputs).and_then(|path| EarlierResults::below(path, &args.input));
+        let earlier = args.save_path.as_deref().and_then(|path| named.reached(path));
+        let earlier = earlier.map(|folder| EarlierResults { folder, typed: args.input.clone(), told: Once::new() });
         let saver = saver.transpose()?.map(|saver| {
-            let saver = if saves_among_inputs { saver.remembering() } else { saver };
+            let saver = if earlier.is_some() { saver.remembering() } else { saver };
             saver.sparing(move |path| named.contains(path))
         });
         let limits = args.pictures.limits();

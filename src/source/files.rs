@@ -49,14 +49,16 @@ impl NamedInputs {
         Self { inputs: inputs.iter().map(|input| input.as_ref().to_owned()).collect(), found: OnceLock::new() }
     }
 
-    /// Whether files that appear in the folder at `path`, or below it, may be found where inputs are looked for: later than others.
-    pub fn reach(&self, path: &Path) -> bool {
+    /// The folder at `path`, or of the file there, with all links resolved, if files that appear in it or below it may be found where
+    /// inputs are looked for: later than others.
+    pub fn reached(&self, path: &Path) -> Option<PathBuf> {
         let folder = if path.is_dir() { path } else { folder_of(path) };
-        let Ok(path) = folder.canonicalize() else { return false };
-        self.inputs.iter().any(|input| match Path::new(input).canonicalize() {
+        let path = folder.canonicalize().ok()?;
+        let is_reached = self.inputs.iter().any(|input| match Path::new(input).canonicalize() {
             Ok(input) => input.is_dir() && (path.starts_with(&input) || input.starts_with(&path)),
             Err(_) => !input.to_str().is_some_and(super::url::is_url), // a pattern, a list, or what is not there yet
-        })
+        });
+        is_reached.then_some(path)
     }
 
     /// Whether the file at `path` is one of them, or lies in a folder that is and is read with it. A list on standard input may

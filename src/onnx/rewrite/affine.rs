@@ -106,7 +106,7 @@ pub(super) fn step(graph: &Graph, id: NodeId, rank: usize, channels: usize) -> O
     sound.then(|| (data.clone(), map))
 }
 
-/// How many nodes back the number of channels of a value is looked for.
+/// How many nodes back the convolution or the number of channels of a value is looked for.
 const LOOK_BACK: usize = 8;
 
 /// Channels of a value of `rank` dimensions, where the nodes that make it tell.
@@ -123,15 +123,35 @@ fn channels_within(graph: &Graph, value: &str, rank: usize, look_back: usize) ->
         return (conv.rank() == rank).then(|| conv.channels_out());
     }
     let node = graph.node(id).filter(|_| look_back > 0)?;
-    let of = |name: &String| channels_within(graph, name, rank, look_back - 1);
-    match node.op_type() {
-        "BatchNormalization" => Some(graph.floats(node.input.get(1)?)?.1.len()),
-        "Clip" | "Erf" | "MaxPool" | "AveragePool" | "GlobalAveragePool" => of(node.input.first()?),
-        op if ACTIVATIONS.contains(&op) => of(node.input.first()?),
-        // Both sides may be one, or as many as the other.
-        "Add" | "Mul" | "Sub" | "Div" => node.input.iter().find_map(|name| of(name).filter(|channels| *channels > 1)),
-        _ => None,
+    if node.op_type() == "BatchNormalization" {
+        return Some(graph.floats(node.input.get(1)?)?.1.len());
     }
+    // Of two inputs either may have one channel, and the other more.
+    let of = |name: &String| channels_within(graph, name, rank, look_back - 1).filter(|channels| *channels > 1);
+    like_output(node).iter().find_map(of)
+}
+
+/// The inputs of a node of which one has as many dimensions and channels as its output; none where its kind does not tell.
+fn like_output(node: &NodeProto) -> &[String] {
+    match node.op_type() {
+        "Add" | "Mul" | "Sub" | "Div" => &node.input,
+        op if ACTIVATIONS.contains(&op) => node.input.get(..1).unwrap_or_default(),
+        "BatchNormalization" | "Clip" | "Erf" | "MaxPool" | "AveragePool" | "GlobalAveragePool" => node.input.get(..1).unwrap_or_default(),
+        _ => &[],
+    }
+}
+
+/// Whether a convolution over two dimensions has made `value`, and nothing since has changed how many it has.
+pub(super) fn is_map(graph: &Graph, value: &str) -> bool {
+    fn within(graph: &Graph, value: &str, look_back: usize) -> bool {
+        let Some(id) = graph.maker(value) else { return false };
+        if let Some(conv) = Conv::read(graph, id) {
+            return conv.rank() == 4;
+        }
+        let node = graph.node(id).filter(|_| look_back > 0);
+        node.is_some_and(|node| like_output(node).iter().any(|input| within(graph, input, look_back - 1)))
+    }
+    within(graph, value, LOOK_BACK)
 }
 
 /// Whether a value is `x * (1 + erf(..))`: engines know Gelu by its whole form, so the factor 1/2 after it stays.

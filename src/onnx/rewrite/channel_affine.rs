@@ -3,7 +3,7 @@
 //! ONNX Runtime keeps convolutions in a blocked layout; a Mul or Add by a constant between two of them costs
 //! a reorder before, one after, and a pass for each: as a convolution it is one pass in the blocked layout.
 
-use super::affine::{Affine, known_channels, step};
+use super::affine::{Affine, is_map, known_channels, step};
 use super::conv::Conv;
 use crate::onnx::graph::{Graph, NodeId, int_attribute, ints_attribute, new_node};
 
@@ -28,26 +28,7 @@ fn convert_chain(graph: &mut Graph, last: NodeId) -> Option<()> {
     let value = graph.node(last)?.output.first()?;
     let channels = known_channels(graph, value, 4)?;
     let goes_on = graph.only_reader(value).is_some_and(|reader| step(graph, reader, 4, channels).is_some());
-    if goes_on || !is_map(graph, value, LOOK_BACK) { None } else { convert(graph, last, channels, 2) }
-}
-
-/// How many nodes back the convolution is looked for that has made a value.
-const LOOK_BACK: usize = 8;
-
-/// Whether a convolution over two dimensions has made `value`, and nothing since has changed how many it has.
-fn is_map(graph: &Graph, value: &str, look_back: usize) -> bool {
-    let Some(id) = graph.maker(value) else { return false };
-    if let Some(conv) = Conv::read(graph, id) {
-        return conv.rank() == 4;
-    }
-    let Some(node) = graph.node(id).filter(|_| look_back > 0) else { return false };
-    let is_map = |value: &String| is_map(graph, value, look_back - 1);
-    match node.op_type() {
-        "Add" | "Mul" | "Sub" | "Div" => node.input.iter().any(is_map),
-        "BatchNormalization" | "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "MaxPool"
-        | "AveragePool" | "GlobalAveragePool" => node.input.first().is_some_and(is_map),
-        _ => false,
-    }
+    if goes_on || !is_map(graph, value) { None } else { convert(graph, last, channels, 2) }
 }
 
 /// Makes the steps that end at `last` one convolution, if there are as many as `least`.
