@@ -86,7 +86,7 @@ impl OpenVino {
 
     fn engine(&self, options: &LoadOptions, network: Network) -> Result<Arc<dyn Engine>> {
         let recipe = Recipe { core: self.core.clone(), version: self.version.clone(), options: options.clone(), network };
-        let (model, io) = recipe.compile()?;
+        let (model, io, ports) = recipe.compile()?;
         io.require_float_inputs(BackendName::OpenVino, &options.model)?;
         let format = match recipe.network {
             Network::Onnx(_) => Format::Onnx,
@@ -101,6 +101,7 @@ impl OpenVino {
         let compiled = Arc::new(Compiled {
             recipe,
             model: Mutex::new(Some(model)),
+            ports: Mutex::new(ports),
             generation: AtomicU64::new(0),
             refused: Mutex::default(),
             turn: RwLock::default(),
@@ -118,7 +119,7 @@ struct Recipe {
 }
 
 impl Recipe {
-    fn compile(&self) -> Result<(CompiledModel, IoSpec)> {
+    fn compile(&self) -> Result<(CompiledModel, IoSpec, Vec<Port>)> {
         let Self { options, network, .. } = self;
         let refused =
             |reason: String, next_step| Error::backend("openvino", format!("model {} ({network}): {reason}", options.model), next_step);
@@ -158,14 +159,18 @@ impl Recipe {
             Network::Pdmodel { program, params } => core.read_model_from_file(&utf8(program)?, &utf8(params)?),
         };
         let model = model.map_err(say)?;
-        let spec = |node: Node| spec_of(&Port(node).0).map_err(say)?.map_err(|reason| refused(reason, super::TYPES));
+        let mut ports = Vec::new();
+        let mut spec = |node: Node| {
+            ports.push(Port(node));
+            spec_of(&ports[ports.len() - 1].0).map_err(say)?.map_err(|reason| refused(reason, super::TYPES))
+        };
         let inputs = (0..model.get_inputs_len().map_err(say)?).map(|i| spec(model.get_input_by_index(i).map_err(say)?));
         let inputs = inputs.collect::<Result<_>>()?;
         let outputs = (0..model.get_outputs_len().map_err(say)?).map(|i| spec(model.get_output_by_index(i).map_err(say)?));
         let outputs = outputs.collect::<Result<_>>()?;
         let compiled = core.compile_model(&model, DeviceType::CPU).map_err(say)?;
         share(Path::new(&cache_dir));
-        Ok((compiled, IoSpec { inputs, outputs }))
+        Ok((compiled, IoSpec { inputs, outputs }, ports))
     }
 }
 
@@ -215,6 +220,9 @@ fn created(dir: &Path, name: &str) -> Option<PathBuf> {
 /// A port of a network, which is given back: the crate does not, and each holds the whole network.
 struct Port(Node);
 
+// SAFETY: it is a reference to what nobody changes, counted by the library as several threads may; it is only given back.
+unsafe impl Send for Port {}
+
 const _: () = assert!(size_of::<Node>() == size_of::<*mut openvino_sys::ov_output_const_port_t>());
 
 impl Drop for Port {
@@ -244,6 +252,9 @@ struct Compiled {
     recipe: Recipe,
     /// `None` while it is spoilt.
     model: Mutex<Option<CompiledModel>>,
+    /// Those of all networks that were compiled, which live as long as anything runs that was: the library fails in runs of others when
+    /// the network of a run that failed goes.
+    ports: Mutex<Vec<Port>>,
     /// How often it was spoilt.
     generation: AtomicU64,
     /// Shapes of inputs of runs that failed.
@@ -261,7 +272,11 @@ impl Compiled {
         let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         let model = match &mut *model {
             Some(model) => model,
-            none => none.insert(self.recipe.compile()?.0),
+            none => {
+                let (model, _, ports) = self.recipe.compile()?;
+                self.ports.lock().unwrap_or_else(PoisonError::into_inner).extend(ports);
+                none.insert(model)
+            }
         };
         let request = model.create_infer_request().map_err(|e| self.fault(e))?;
         Ok((request, self.generation.load(Ordering::SeqCst)))
@@ -322,7 +337,6 @@ fn inputs_of(request: &InferRequest, names: &[String]) -> Result<Vec<Tensor>, op
 
 struct OvWorker {
     request: InferRequest,
-    compiled: Arc<Compiled>,
     /// Of the request.
     generation: u64,
     /// The request's own input tensors: filling them in place saves a copy.
@@ -330,6 +344,8 @@ struct OvWorker {
     input_names: Vec<String>,
     outputs: Vec<Tensor>,
     output_count: usize,
+    /// What the request is of goes after it.
+    compiled: Arc<Compiled>,
 }
 
 impl OvWorker {
