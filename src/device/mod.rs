@@ -1,8 +1,9 @@
 //! What the program runs on: the device a user asked for, the processor cores it may use, the graphics processors that are
-//! there, and the seam through which operations reach one.
+//! there, and the seam through which operations reach one; and how processes came to their end.
 
 mod cpu;
 mod cuda;
+mod ended;
 mod images;
 mod kernels;
 mod memory;
@@ -17,6 +18,7 @@ mod unavailable;
 
 pub use cpu::{CpuInfo, available_threads};
 pub use cuda::{DeviceBuffer, Gpu, Graph, Mark, Pinned, Stopwatch, Stream};
+pub(crate) use ended::{how_it_ended, is_own_fault, last_status};
 pub use images::{Image, image_for};
 pub use kernels::Kernel;
 pub use memory::available_memory;

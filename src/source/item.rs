@@ -75,7 +75,8 @@ impl InputItem {
     }
 
     /// Reads and decodes the picture, on a GPU where the decoder has one, or renders the page; the frame carries [`InputItem::name`]. An error is
-    /// [`Error::Io`] when the system refuses what another input would be refused too, else [`Error::Input`] with that name: nothing there, not a regular file, too large, unreachable, not decodable (see
+    /// [`Error::Io`] when the system refuses what another input would be refused too, [`Error::Device`] when the process that renders a page was
+    /// killed, else [`Error::Input`] with that name: nothing there, not a regular file, too large, unreachable, not decodable (see
     /// [`Decoder::decode`]), a page that cannot be rendered, or a single pixel.
     pub fn load(&self, decoder: &Decoder) -> Result<Frame> {
         let (image, text) = self.pixels(decoder)?;

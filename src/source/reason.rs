@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use rustix::io::Errno;
+use signal_hook::consts::SIGKILL;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,13 @@ pub enum Reason {
         path: PathBuf,
         /// The number of the system's answer.
         errno: i32,
+    },
+    /// The process that renders a document was ended from outside.
+    Killed {
+        /// By which signal.
+        signal: i32,
+        /// The page it was at work on, from 0; `None` while it opened the document.
+        page: Option<u32>,
     },
 }
 
@@ -47,6 +55,7 @@ impl Reason {
     pub(super) fn of_page(self, index: u32) -> Self {
         match self {
             Self::Input(reason) => Self::Input(format!("page {}: {reason}", u64::from(index) + 1)),
+            Self::Killed { signal, .. } => Self::Killed { signal, page: Some(index) },
             machine @ Self::Machine { .. } => machine,
         }
     }
@@ -56,6 +65,14 @@ impl Reason {
         match self {
             Self::Input(reason) => Error::input(name, reason),
             Self::Machine { action, path, errno } => Error::io(action, &path)(io::Error::from_raw_os_error(errno)),
+            Self::Killed { signal, page } => {
+                let at = page.map_or(String::new(), |index| format!(", page {}", u64::from(index) + 1));
+                let why = match signal {
+                    SIGKILL => "probably out of memory; lower --dpi, use fewer --threads, or give it more memory",
+                    _ => "from outside; run it again",
+                };
+                Error::device("PDF renderer", format!("{name}{at}"), format!("ended by signal {signal}, {why}"))
+            }
         }
     }
 }
@@ -64,7 +81,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(reason) => f.write_str(reason),
-            Self::Machine { .. } => write!(f, "{}", self.clone().of("")),
+            Self::Machine { .. } | Self::Killed { .. } => write!(f, "{}", self.clone().of("the document")),
         }
     }
 }

@@ -42,6 +42,33 @@ fn a_renderer_that_cannot_be_started_is_no_fault_of_the_document() {
 }
 
 #[test]
+fn a_renderer_that_is_killed_is_no_fault_of_the_document() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("doc.pdf");
+    fs::write(&path, [&document(&[BLACK, BLACK])[..], b"\n"].concat()).unwrap();
+    let outcomes = |script: &str| {
+        let isolation = Isolation::Process { program: "/bin/sh".into(), arguments: vec!["-c".into(), format!("ulimit -c 0\n{script}")] };
+        let outcomes = load(&path, &PdfOptions { isolation, ..PdfOptions::default() });
+        outcomes.into_iter().map(|outcome| outcome.map_err(|e| (e.kind(), e.to_string())).unwrap_err()).collect::<Vec<_>>()
+    };
+    let name = path.display();
+    let no_memory = "ended by signal 9, probably out of memory; lower --dpi, use fewer --threads, or give it more memory";
+    let own = |n| format!("{name}: page 1: the renderer broke down over it (signal {n}); the file is damaged, or needs too much memory");
+    for (signal, expected) in [
+        ("KILL", ("device_fault", format!("PDF renderer, {name}, page 1: {no_memory}"))),
+        ("TERM", ("device_fault", format!("PDF renderer, {name}, page 1: ended by signal 15, from outside; run it again"))),
+        ("SEGV", ("bad_input", own(11))),
+        ("ABRT", ("bad_input", own(6))),
+    ] {
+        // After the document, a line a page.
+        let answer = format!("case $line in 0) kill -{signal} $$;; 1) echo '{{\"Failed\":\"seen\"}}';; esac");
+        let found = outcomes(&format!("echo '{{\"Pages\":2}}'\nwhile read -r line; do {answer}; done"));
+        assert_eq!(found, [expected, ("bad_input", format!("{name}: page 2: seen"))]);
+    }
+    assert_eq!(outcomes("kill -KILL $$"), [("device_fault", format!("PDF renderer, {name}: {no_memory}"))]);
+}
+
+#[test]
 fn a_page_that_fails_leaves_the_others() {
     let pages = [BLACK, "", BLACK];
     let sound = document(&pages);

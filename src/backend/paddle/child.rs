@@ -2,6 +2,7 @@
 //! question at a time goes down the pipe and one answer comes back: four bytes of length, then JSON. The child ends
 //! when the pipe closes, so with this process at the latest.
 
+use crate::device::{how_it_ended, is_own_fault, last_status};
 use crate::error::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,7 +10,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child as Process, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -29,13 +30,6 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A child that has used no processor time for this long will not answer any more.
 const STANDSTILL: Duration = Duration::from_secs(60);
-
-/// Signals of a process's own faults.
-const SIGILL: i32 = 4;
-const SIGABRT: i32 = 6;
-const SIGBUS: i32 = 7;
-const SIGFPE: i32 = 8;
-const SIGSEGV: i32 = 11;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -168,24 +162,16 @@ impl Child {
 
     /// Ends the child, if it has not ended by itself, and says how it ended.
     fn lost(&mut self) -> Fault {
-        // Its output is closed, so it is about to end; give it the time to say why.
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let status = loop {
-            match self.process.try_wait() {
-                Ok(Some(status)) => break Some(status),
-                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-                _ => break None,
-            }
-        };
+        let status = last_status(&mut self.process);
         self.end();
         // What it said last is on its way still; a process that it left behind may hold the pipe open.
         let _ = self.all_said.recv_timeout(Duration::from_secs(1));
-        let mut reason = status.map_or("it closed its output and was ended".to_owned(), how_it_ended);
+        let mut reason = status.map_or("it closed its output and was ended".to_owned(), |status| format!("it {}", how_it_ended(status)));
         if let Some(line) = telling(&self.last_lines.lock().unwrap_or_else(PoisonError::into_inner)) {
             reason += &format!(": {line}");
         }
         match status.and_then(|status| status.signal()) {
-            Some(SIGILL | SIGABRT | SIGBUS | SIGFPE | SIGSEGV) => Fault::Crashed(reason),
+            Some(signal) if is_own_fault(signal) => Fault::Crashed(reason),
             _ => Fault::Lost(reason),
         }
     }
@@ -252,16 +238,6 @@ fn keep_last(pipe: Option<impl Read>, kept: &Mutex<VecDeque<String>>) {
 fn telling(lines: &VecDeque<String>) -> Option<&str> {
     let lines = || lines.iter().rev().map(|line| line.trim()).filter(|line| !line.is_empty());
     lines().find(|line| line.contains("rror")).or_else(|| lines().next())
-}
-
-fn how_it_ended(status: ExitStatus) -> String {
-    match status.signal() {
-        Some(SIGSEGV) => "it crashed (segmentation fault)".into(),
-        Some(SIGABRT) => "it crashed (abort)".into(),
-        Some(9) => "it was killed, by the system if memory ran out".into(),
-        Some(signal) => format!("it was ended by signal {signal}"),
-        None => format!("it ended with {status}"),
-    }
 }
 
 /// Clock ticks a process has spent on processors, as `/proc` tells it.

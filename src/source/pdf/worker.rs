@@ -3,9 +3,10 @@
 use super::Isolation;
 use super::render::{self, Answer, Setup};
 use super::wire;
+use crate::device::{is_own_fault, last_status};
 use crate::source::reason::Reason;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -79,7 +80,13 @@ impl Worker {
             RecvTimeoutError::Timeout => {
                 format!("not rendered within {} s (raise --page-timeout to wait longer)", time.as_secs_f64()).into()
             }
-            RecvTimeoutError::Disconnected => "the renderer broke down over it; the file is damaged, or needs too much memory".into(),
+            RecvTimeoutError::Disconnected => match self.child.as_mut().and_then(last_status).and_then(|status| status.signal()) {
+                Some(signal) if !is_own_fault(signal) => Reason::Killed { signal, page: None },
+                signal => {
+                    let how = signal.map_or(String::new(), |signal| format!(" (signal {signal})"));
+                    format!("the renderer broke down over it{how}; the file is damaged, or needs too much memory").into()
+                }
+            },
         })
     }
 
