@@ -2,6 +2,7 @@
 //! `target`, which the first run fills.
 
 mod cli {
+    pub mod doctor;
     pub mod grouping;
     pub mod inputs;
     pub mod outputs;

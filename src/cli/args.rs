@@ -151,6 +151,14 @@ pub enum Command {
     /// Renders the pages of one document, described on standard input; a step of reading PDF inputs itself
     #[command(hide = true)]
     RenderPdf,
+    /// Opens a native library and runs a small network on it; a step of `doctor`
+    #[command(hide = true)]
+    TryLibrary {
+        /// Its name
+        library: String,
+        /// Its file
+        path: Option<PathBuf>,
+    },
 }
 
 /// `hpinfer doctor`.

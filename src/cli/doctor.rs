@@ -1,13 +1,15 @@
 //! `hpinfer doctor`: what this machine has, which backend would run, and what to do about what is missing.
 
 mod gpu;
+mod library;
+
+pub use library::serve as try_library;
 
 use super::ALL_DONE;
 use super::args::{DoctorArgs, GlobalArgs};
 use super::plan;
 use super::table::write_text;
 use crate::backend::select::measured_choices;
-use crate::backend::tensorrt::find;
 use crate::cache::Cache;
 use crate::cache::rooms::ROOMS;
 use crate::device::{self, CpuInfo, DeviceSpec};
@@ -50,11 +52,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     for status in runtime::list(&cache) {
         let (name, version) = (status.library.to_string(), status.library.pinned_version());
         findings.push(match status.found {
-            Ok(Some(found)) => {
-                let version = found.version.as_deref().unwrap_or("of unknown version");
-                let origin = format!("{:?}", found.origin).to_lowercase();
-                Finding::new("library", name, true, format!("{version}, {} ({origin})", found.path.display()))
-            }
+            Ok(Some(found)) => library::finding(status.library, &found, &cache),
             Ok(None) => {
                 let next_step = format!("the first run installs {version}; or `hpinfer runtime install {name}`");
                 Finding::new("library", name, false, "not on this machine").or(next_step)
@@ -62,7 +60,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
             Err(e) => Finding::new("library", name, false, e.to_string()),
         });
     }
-    findings.push(tensorrt());
+    findings.push(library::tensorrt(&cache));
     findings.extend(PaddlePart::ALL.map(|part| paddle(part, &cache)));
     // Those that are here, and those that a first run of OCR fetches.
     for model in Store::new(&cache)?.list().into_iter().filter(|model| model.folder.is_some() || model.pinned.is_some()) {
@@ -112,19 +110,6 @@ fn processor() -> Vec<Finding> {
         Finding::new("cpu", "features", !features.is_empty(), features.join(" ")),
         Finding::new("cpu", "bfloat16", true, bf16),
     ]
-}
-
-/// TensorRT: which one would be used. No engine of this program has run on a GPU so far, and that is said.
-fn tensorrt() -> Finding {
-    let (ok, found) = match find::open(None) {
-        Ok(library) => {
-            let v = library.versions();
-            let builder = if v.has_builder { "builder and ONNX parser" } else { "no builder" };
-            (true, format!("{v}, {builder}; never run on a GPU by this version: `hpinfer engine selftest` tells whether it does here"))
-        }
-        Err(e) => (false, e.to_string()),
-    };
-    Finding::new("library", "tensorrt", ok, found)
 }
 
 /// Paddle's own libraries: nothing is wrong while no model needs them.

@@ -89,12 +89,16 @@ fn allow_open_files() {
 }
 
 fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
-    if let Command::RenderPdf = command {
-        return pdf::serve().map(|()| ALL_DONE);
+    match &command {
+        Command::RenderPdf => return pdf::serve().map(|()| ALL_DONE),
+        Command::TryLibrary { library, path } => {
+            return doctor::try_library(library, path.as_deref(), &plan::cache(global)?).map(|()| ALL_DONE);
+        }
+        _ => {}
     }
     let mut out = io::stdout().lock();
     match command {
-        Command::RenderPdf => {} // done above, without the lock
+        Command::RenderPdf | Command::TryLibrary { .. } => {} // done above, without the lock
         Command::Extract(command) => return extract::run(&command, global, &mut out),
         Command::Stream(args) => return stream::run(&args, global),
         Command::Completions { shell } => {

@@ -7,7 +7,7 @@ use crate::source::PdfOptions;
 use crate::source::pdf::{self, DPI, FontFinder, Isolation, PageRanges, Password, TextLayer};
 use clap::Args;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The subcommand that makes this program a renderer.
@@ -43,10 +43,6 @@ impl PdfArgs {
     /// The options these flags stand for; pages are rendered in processes of this same program, as it is when it starts: its file may be
     /// replaced before a long run ends.
     pub fn options(&self, font: Option<&Path>, cache: &Cache) -> Result<PdfOptions> {
-        let program = match Path::new(THIS_PROGRAM) {
-            this if this.exists() => this.to_owned(),
-            _ => std::env::current_exe().map_err(Error::io("find", Path::new("this program")))?,
-        };
         Ok(PdfOptions {
             dpi: self.dpi,
             pages: self.pages.clone().unwrap_or_default(),
@@ -54,9 +50,17 @@ impl PdfArgs {
             password: self.pdf_password.clone().map(Password),
             max_pages: self.max_pages,
             page_time: Duration::from_secs(self.page_timeout),
-            isolation: Isolation::Process { program, arguments: vec![RENDERER.into()] },
+            isolation: Isolation::Process { program: this_program()?, arguments: vec![RENDERER.into()] },
             font: Some(finder(font, cache)),
         })
+    }
+}
+
+/// This program, as it is started again.
+pub(super) fn this_program() -> Result<PathBuf> {
+    match Path::new(THIS_PROGRAM) {
+        this if this.exists() => Ok(this.to_owned()),
+        _ => std::env::current_exe().map_err(Error::io("find", Path::new("this program"))),
     }
 }
 

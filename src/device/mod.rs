@@ -32,6 +32,6 @@ pub use spec::{DeviceSpec, GpuId};
 pub use unavailable::Unavailable;
 
 /// What the loader of libraries says: its own words are behind those of the error.
-fn loader_says(error: &libloading::Error) -> String {
+pub(crate) fn loader_says(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

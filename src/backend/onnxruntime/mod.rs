@@ -7,12 +7,13 @@ mod gpu;
 
 use super::rewrite::{self, Graph};
 use super::{Backend, BackendName, Engine, EngineSpec, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
-use crate::device::Gpu;
+use crate::device::{Gpu, loader_says};
 use crate::error::{Error, Result};
 use crate::onnx::Target;
 use crate::onnx::surgery::no_run;
 use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
+use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::Session as OrtSession;
@@ -21,10 +22,13 @@ use ort::value::{DynValue, Outlet, TensorElementType, TensorRef as OrtTensor, Va
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// An error and what it came of: the loader's own words are among those.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+/// Why the library at `path` was not loaded: in the loader's own words, which are behind those of the error.
+fn not_loaded(error: &LoadDynamicError, path: &Path) -> String {
+    let reason = match error {
+        LoadDynamicError::Dlopen { error, .. } => loader_says(error),
+        error => error.to_string(),
+    };
+    reason.strip_prefix(&format!("{}: ", path.display())).map_or(reason.clone(), str::to_owned)
 }
 
 /// The library and its environment, of which `ort` allows a process one, once.
@@ -54,7 +58,7 @@ impl OnnxRuntime {
             Some((first, environment)) if first == path => environment.clone(),
             Some((first, _)) => return Err(unusable(format!("this process runs {} already", first.display()))),
             None => {
-                let builder = ort::init_from(path).map_err(|e| unusable(with_causes(&e)))?;
+                let builder = ort::init_from(path).map_err(|e| unusable(not_loaded(&e, path)))?;
                 let environment = builder.with_telemetry(false).with_logger(Arc::new(log)).build().map_err(|e| unusable(e.to_string()))?;
                 environment.set_log_level(LogLevel::Warning);
                 ffi::share_arena(&environment).map_err(unusable)?;

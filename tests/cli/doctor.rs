@@ -1,0 +1,70 @@
+//! What `doctor` says of libraries that are there and cannot be used.
+
+use crate::{hpinfer, run};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// The finding about `library` in the environment `variable=path`: whether it is well, what was found, what to do.
+fn diagnosis(library: &str, set: Option<(&str, &Path)>) -> (bool, String, String) {
+    let ran = run(hpinfer().args(["--offline", "doctor", "--json"]).envs(set));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+    let finding = report["findings"].as_array().expect("a list").iter().find(|finding| finding["name"] == library).expect("a finding");
+    let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    (finding["ok"] == true, text("found"), text("next_step"))
+}
+
+/// Where the cache has `library`.
+fn installed(library: &str) -> PathBuf {
+    let ran = run(hpinfer().args(["runtime", "install", library]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let place = ran.stdout.lines().last().and_then(|line| line.split_whitespace().last()).expect("a path");
+    assert!(Path::new(place).is_file(), "{}", ran.stdout);
+    place.into()
+}
+
+/// A folder with the libraries beside `library`, of which those whose names begin with `part` have the first `share` of their bytes; none are
+/// not there.
+fn spoilt(library: &Path, part: &str, share: Option<f64>) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for entry in fs::read_dir(library.parent().expect("a folder")).expect("a folder").flatten() {
+        let copy = folder.path().join(entry.file_name());
+        match share {
+            _ if !entry.file_name().to_string_lossy().starts_with(part) => symlink(entry.path(), copy).expect("a link"),
+            Some(share) => {
+                fs::copy(entry.path(), &copy).expect("a copy");
+                let length = (entry.metadata().expect("metadata").len() as f64 * share) as u64;
+                File::options().write(true).open(&copy).and_then(|file| file.set_len(length)).expect("cut off");
+            }
+            None => {}
+        }
+    }
+    let path = folder.path().join(library.file_name().expect("a name"));
+    (folder, path)
+}
+
+#[test]
+fn libraries_that_cannot_be_opened_are_told_with_why() {
+    let (ort, openvino) = (installed("onnx_runtime"), installed("openvino"));
+    for library in ["onnx_runtime", "openvino"] {
+        let (ok, found, _) = diagnosis(library, None);
+        assert!(ok, "{found}");
+    }
+    let cut = "a process that opens it crashed (";
+    for (library, variable, path, part, share, why) in [
+        ("onnx_runtime", "ORT_DYLIB_PATH", &ort, "libonnxruntime.so", Some(0.3), cut),
+        ("onnx_runtime", "ORT_DYLIB_PATH", &ort, "libonnxruntime.so", Some(1e-5), "be used: cannot read file data"),
+        ("openvino", "OPENVINO_LIB_PATH", &openvino, "libopenvino.so", Some(0.3), cut),
+        ("openvino", "OPENVINO_LIB_PATH", &openvino, "libopenvino.so", None, "cannot open shared object file"),
+        ("openvino", "OPENVINO_LIB_PATH", &openvino, "libopenvino_intel_cpu_plugin.so", Some(0.3), cut),
+        ("openvino", "OPENVINO_LIB_PATH", &openvino, "libopenvino_onnx_frontend.so", None, "does not run a small network"),
+    ] {
+        let (_folder, path) = spoilt(path, part, share);
+        let (ok, found, next_step) = diagnosis(library, Some((variable, &path)));
+        assert!(!ok && found.contains("cannot be used: ") && found.contains(&path.display().to_string()), "{part}: {found}");
+        assert!(found.contains(why) && !found.contains('\n'), "{part}: {found}");
+        assert!(next_step.starts_with(&format!("set {variable} to a whole one, or leave it unset")), "{next_step}");
+    }
+}
