@@ -198,6 +198,24 @@ fn texts_of_a_table_stand_in_its_cells_and_the_others_outside() {
 }
 
 #[test]
+fn a_result_names_the_networks_that_ran_for_it() {
+    let table = [1.0, 64.0, 64.0, 256.0, 160.0];
+    let (blank, bar) = (page(&[]), page(&[(32, 16, 80, 20, 80)]));
+    // Together, and each alone: the work of one names nothing in the result of another.
+    for together in [2, 1] {
+        for (regions, with_bar) in [(&[][..], &["layout", "det", "rec"][..]), (&[table], &["layout", "table", "det", "rec"])] {
+            let pipeline = tables(regions);
+            let frames = [blank.clone(), bar.clone()];
+            let results: Vec<_> = frames.chunks(together).flat_map(|frames| pipeline.predict(frames)).collect();
+            let ran: Vec<Vec<String>> =
+                results.iter().map(|r| r.as_ref().expect("a result").header.run.iter().map(|run| run.model.clone()).collect()).collect();
+            let without: Vec<&str> = with_bar.iter().copied().filter(|name| *name != "rec").collect();
+            assert_eq!(ran, [without, with_bar.to_vec()]);
+        }
+    }
+}
+
+#[test]
 fn no_line_of_a_page_is_read_twice() {
     let frame = page(&[(32, 16, 80, 20, 80), (110, 72, 80, 20, 40), (70, 124, 60, 20, 0), (180, 124, 60, 20, 80)]);
     let table = [1.0, 64.0, 64.0, 256.0, 160.0];

@@ -206,6 +206,9 @@ pub struct RunInfo {
     /// What runs in its place until it is built, and for shapes that it does not take.
     #[serde(skip)]
     pub stand_in: Option<Box<StandIn>>,
+    /// What runs of the network are told by, in a pipeline.
+    #[serde(skip)]
+    pub network: EngineSet,
 }
 
 impl RunInfo {
@@ -221,6 +224,7 @@ impl RunInfo {
             engines: Vec::new(),
             profiles: Vec::new(),
             stand_in: None,
+            network: EngineSet::default(),
         }
     }
 }
@@ -230,8 +234,6 @@ impl RunInfo {
 pub struct StandIn {
     /// What it is, once it was needed.
     pub info: Arc<OnceLock<RunInfo>>,
-    /// Whether the engine was there from the start: it is then the one that runs what needs no other.
-    pub spare: bool,
     /// Its number.
     pub own: EngineSet,
     /// That of the engine it stands in for.

@@ -5,7 +5,8 @@ use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session, host};
 use crate::error::{Error, Result};
 use crate::image::{Resident, Size};
 use crate::tensor::{DType, Shape};
-use crate::trace::{Stage, StageTimes, plural};
+use crate::trace::{EngineSet, Stage, StageTimes, plural};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of the machine one run may use.
@@ -40,9 +41,13 @@ impl<E: Engine + 'static> From<Arc<E>> for Engines {
     }
 }
 
+/// The number of the next network.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
 /// A network; `S` is what a worker needs besides a session.
 pub struct Network<S> {
     engine: Arc<dyn Engine>,
+    info: RunInfo,
     whole: Pool<Worker<S>>,
     one_core: Option<Pool<Worker<S>>>,
 }
@@ -55,11 +60,12 @@ pub struct Worker<S> {
     pub scratch: S,
     /// Pictures on the GPU that the work of this call reads. Their memory is for others once it is done, not before.
     pub held: Vec<Arc<Resident>>,
+    network: EngineSet,
 }
 
 impl<S: Default> Worker<S> {
-    fn new(engine: &dyn Engine) -> Result<Self> {
-        Ok(Self { session: engine.session()?, scratch: S::default(), held: Vec::new() })
+    fn new(engine: &dyn Engine, network: EngineSet) -> Result<Self> {
+        Ok(Self { session: engine.session()?, scratch: S::default(), held: Vec::new(), network })
     }
 }
 
@@ -67,8 +73,14 @@ impl<S> Worker<S> {
     /// Runs the network on the inputs lent last, and books that under `stage`.
     pub fn run(&mut self, stage: Stage, times: &mut StageTimes) -> Result<()> {
         times.measure(stage, || self.session.run())?;
-        times.ran.insert(self.session.ran());
+        self.book(times);
         Ok(())
+    }
+
+    /// Books that the network ran, and which engine.
+    pub fn book(&self, times: &mut StageTimes) {
+        times.ran.insert(self.session.ran());
+        times.networks.insert(self.network);
     }
 }
 
@@ -77,6 +89,7 @@ impl<S: Default> Network<S> {
     pub fn new(engines: impl Into<Engines>) -> Self {
         let Engines { whole, one_core } = engines.into();
         let engine = whole.clone();
+        let network = EngineSet::one(NUMBER.fetch_add(1, Ordering::Relaxed));
         let most = whole.most_sessions();
         let one_core = one_core.map(|load| {
             let loaded = Mutex::new(None);
@@ -86,15 +99,16 @@ impl<S: Default> Network<S> {
                     Some(engine) => engine,
                     none => none.insert(load()?),
                 };
-                Worker::new(&**engine)
+                Worker::new(&**engine, network)
             })
         });
-        Self { engine, whole: Pool::with_most(most, move || Worker::new(&*whole)), one_core }
+        let info = RunInfo { network, ..engine.info().clone() };
+        Self { engine, info, whole: Pool::with_most(most, move || Worker::new(&*whole, network)), one_core }
     }
 
     /// What runs.
     pub fn info(&self) -> &RunInfo {
-        self.engine.info()
+        &self.info
     }
 
     /// Inputs and outputs.

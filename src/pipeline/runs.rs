@@ -8,15 +8,15 @@ use crate::trace::{EngineSet, StageTimes};
 /// A record for each network of a pipeline, in the order of its work.
 pub struct Runs {
     records: Vec<RunRecord>,
-    /// For each, what may run in its place.
-    stand_ins: Vec<Option<Box<StandIn>>>,
+    /// For each, what its runs are told by, and what may run in its place.
+    marks: Vec<(EngineSet, Option<Box<StandIn>>)>,
 }
 
 impl Runs {
     /// Networks that are run by these engines.
     pub fn of<'a>(infos: impl IntoIterator<Item = &'a RunInfo>) -> Self {
-        let (records, stand_ins) = infos.into_iter().map(|info| (record(info), info.stand_in.clone())).unzip();
-        Self { records, stand_ins }
+        let (records, marks) = infos.into_iter().map(|info| (record(info), (info.network, info.stand_in.clone()))).unzip();
+        Self { records, marks }
     }
 
     /// The engines that run when all are built.
@@ -29,19 +29,18 @@ impl Runs {
         Header::new(id, &self.made(times))
     }
 
-    /// What made the result that `times` belong to. A network that two engines ran is there twice, one
-    /// that did not run is there with the engine that was there from the start, if any.
+    /// What made the result that `times` belong to: the networks that ran for it. One that two engines ran is there twice.
     pub fn made(&self, times: &StageTimes) -> Vec<RunRecord> {
-        let one = |(built, stand_in): (&RunRecord, &Option<Box<StandIn>>)| match stand_in {
+        let ran = |(_, (network, _)): &(&RunRecord, &(EngineSet, _))| times.networks.has(*network);
+        let one = |(built, (_, stand_in)): (&RunRecord, &(_, Option<Box<StandIn>>))| match stand_in {
             None => vec![built.clone()],
             Some(stand_in) => {
                 let other = stand_in.info.get().filter(|_| times.ran.has(stand_in.own)).map(record);
-                let idle = stand_in.spare && other.is_none();
-                let built = (idle || times.ran.has(stand_in.built)).then(|| in_profiles(built, stand_in, times.ran));
+                let built = times.ran.has(stand_in.built).then(|| in_profiles(built, stand_in, times.ran));
                 other.into_iter().chain(built).collect()
             }
         };
-        self.records.iter().zip(&self.stand_ins).flat_map(one).collect()
+        self.records.iter().zip(&self.marks).filter(ran).flat_map(one).collect()
     }
 }
 
@@ -77,20 +76,15 @@ mod tests {
 
     #[test]
     fn a_result_names_what_made_it() {
-        let info = |model: &str, backend| RunInfo::new(model, backend, "1", "cpu");
+        let network = EngineSet::one(1);
+        let info = |model: &str, backend| RunInfo { network, ..RunInfo::new(model, backend, "1", "cpu") };
         let (own, built) = (EngineSet::one(2), EngineSet::one(3));
-        let stand_in = StandIn {
-            info: Arc::new(info("b", BackendName::OnnxRuntime).into()),
-            spare: false,
-            own,
-            built,
-            profiles: [4, 5, 6, 7].map(EngineSet::one),
-        };
+        let stand_in =
+            StandIn { info: Arc::new(info("b", BackendName::OnnxRuntime).into()), own, built, profiles: [4, 5, 6, 7].map(EngineSet::one) };
         let with = |stand_in| RunInfo { stand_in: Some(Box::new(stand_in)), ..info("b", BackendName::TensorRt) };
-        let spare = with(StandIn { spare: true, ..stand_in.clone() });
-        assert_eq!(Runs::of([&spare]).made(&StageTimes::default())[0].backend, "tensorrt", "there, and not needed");
         let changing = with(stand_in);
-        let runs = Runs::of([&info("a", BackendName::OpenVino), &changing]);
+        let idle = RunInfo { network: EngineSet::one(2), ..info("c", BackendName::OpenVino) };
+        let runs = Runs::of([&info("a", BackendName::OpenVino), &changing, &idle]);
         for (ran, expected) in [
             (vec![own], &["openvino", "onnx_runtime"][..]),
             (vec![built], &["openvino", "tensorrt"]),
@@ -99,15 +93,17 @@ mod tests {
             (vec![EngineSet::one(0)], &["openvino"]),
         ] {
             let mut times = StageTimes::default();
+            times.networks.insert(network);
             ran.iter().for_each(|mark| times.ran.insert(*mark));
             assert_eq!(runs.made(&times).iter().map(|run| &*run.backend).collect::<Vec<_>>(), expected);
         }
-        assert_eq!(runs.records().len(), 2);
+        assert!(runs.records().len() == 3 && runs.made(&StageTimes::default()).is_empty());
 
         let several = RunInfo { profiles: ["8x8", "16x16", "32x32"].map(str::to_owned).to_vec(), ..changing };
         let runs = Runs::of([&several]);
         for (used, expected) in [(&[][..], &["8x8", "16x16", "32x32"][..]), (&[5], &["16x16"]), (&[4, 6], &["8x8", "32x32"])] {
             let mut times = StageTimes::default();
+            times.networks.insert(network);
             used.iter().chain(&[3]).for_each(|mark| times.ran.insert(EngineSet::one(*mark)));
             assert_eq!(runs.made(&times)[0].profiles, expected);
         }

@@ -112,28 +112,28 @@ impl Transfers {
     }
 }
 
-/// A set of engines and their profiles, of those that were given a number because a network may run on one or the other.
+/// A set of networks; or of engines and their profiles, of those that were given a number because a network may run on one or the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EngineSet(u64);
 
 impl EngineSet {
-    /// The engine, or profile, of this number. There are 64 numbers: enough for ten networks of a pipeline.
+    /// The network, engine or profile of this number. There are 64 numbers: enough for ten networks of a pipeline.
     pub const fn one(number: u32) -> Self {
         Self(1 << (number % u64::BITS))
     }
 
-    /// Takes the engines of `other` in.
+    /// Takes those of `other` in.
     pub fn insert(&mut self, other: Self) {
         self.0 |= other.0;
     }
 
-    /// Whether an engine of `other` is in it.
+    /// Whether one of `other` is in it.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 }
 
-/// Time spent per stage and transfers made, summed over the work of one picture, and which engines did it.
+/// Time spent per stage and transfers made, summed over the work of one picture, and which networks and engines did it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StageTimes {
     times: [Duration; Stage::COUNT],
@@ -141,6 +141,8 @@ pub struct StageTimes {
     pub transfers: Transfers,
     /// What ran, of the engines that have a number.
     pub ran: EngineSet,
+    /// The networks that ran.
+    pub networks: EngineSet,
 }
 
 impl StageTimes {
@@ -171,6 +173,7 @@ impl StageTimes {
         }
         self.transfers.add_share(&other.transfers, share);
         self.ran.insert(other.ran);
+        self.networks.insert(other.networks);
     }
 
     /// Time booked under `stage`.

@@ -130,7 +130,8 @@ fn ocr_by_tensorrt_reads_what_onnx_runtime_reads_on_the_processor() {
                 assert!(times.transfers.downloaded_bytes < 100_000.0, "{:?}", times.transfers);
                 let run = &found.header.run;
                 let told: Vec<_> = run.iter().map(|r| [&r.backend, &r.version, &r.precision].map(String::as_str)).collect();
-                assert_eq!(told, [["tensorrt", version, "float32"]; 2]);
+                let networks = if found.rec_text.is_empty() { 1 } else { 2 };
+                assert_eq!(told, vec![["tensorrt", version, "float32"]; networks]);
                 for run in run {
                     let [engine] = &run.engines[..] else { panic!("{run:?}") };
                     assert!(engine_dir(&double).join(format!("{engine}.engine")).is_file(), "{engine}");

@@ -118,6 +118,7 @@ fn results_say_which_texts_are_from_the_document() {
     let stated = read(Some("geometric"));
     let texts = |result: &Value| -> Vec<String> { serde_json::from_value(result["rec_text"].clone()).unwrap() };
     assert_eq!(texts(&stated).len(), count(&stated, "pdf"));
+    assert!(stated["run"] == serde_json::json!([]) && seen["run"].as_array().is_some_and(|run| run.len() == 2), "{stated}");
     assert!(
         texts(&stated).contains(&"1 Wrench (17 mm) 12.90".into()) && texts(&stated).contains(&"turned by fifteen degrees".into()),
         "{stated}"

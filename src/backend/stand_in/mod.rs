@@ -58,7 +58,7 @@ impl WithStandIn {
     /// `engine`, and what `open` opens for shapes that it does not take.
     pub fn built(engine: Arc<dyn Engine>, open: Open, numbers: &Numbers) -> Self {
         let shared = Shared::new(&engine.info().model, open, numbers);
-        let (spec, most_sessions) = (shared.described(engine.io(), engine.info().clone(), true), engine.most_sessions());
+        let (spec, most_sessions) = (shared.described(engine.io(), engine.info().clone()), engine.most_sessions());
         let _ = shared.built.set(engine); // it is new
         Self { shared: Arc::new(shared), spec, most_sessions, _building: None }
     }
@@ -80,7 +80,7 @@ impl WithStandIn {
         let _ = shared.stand_in_info.set(stand_in.info().clone()); // it is new
         shared.stand_in = Mutex::new(Some(stand_in.clone()));
         let shared = Arc::new(shared);
-        let (place, spec) = (stand_in.info().backend, shared.described(stand_in.io(), wanted.clone(), false));
+        let (place, spec) = (stand_in.info().backend, shared.described(stand_in.io(), wanted.clone()));
         let most_sessions = most_sessions.min(stand_in.most_sessions());
         tracing::info!("{}: {place} {} until the engine of {} is built", wanted.model, stand_in.info().version, wanted.backend);
         drop(stand_in);
@@ -121,9 +121,9 @@ impl Shared {
     }
 
     /// The engine of `info`, with what may run in its place.
-    fn described(&self, io: &IoSpec, info: RunInfo, spare: bool) -> EngineSpec {
+    fn described(&self, io: &IoSpec, info: RunInfo) -> EngineSpec {
         let [own, built] = self.marks;
-        let stand_in = StandIn { info: self.stand_in_info.clone(), spare, own, built, profiles: self.profiles };
+        let stand_in = StandIn { info: self.stand_in_info.clone(), own, built, profiles: self.profiles };
         let info = RunInfo { stand_in: Some(Box::new(stand_in)), ..info };
         EngineSpec { io: io.clone(), info, output: OutputKind::Original }
     }

@@ -194,7 +194,7 @@ impl TextDetect {
             };
             let what = || images.first().map_or_else(String::new, |image| format!("{} of {}", images.len(), self.input_size(image.size())));
             let detected = self.detect_on_gpu(session, &mut scratch.db, images, times).map_err(|error| error.during(what))?;
-            times.ran.insert(worker.session.ran());
+            worker.book(times);
             Ok(detected)
         })
     }

@@ -160,7 +160,7 @@ impl TextRecognise {
                 None => self.recognise_on_cpu(worker, lines, width, times),
             };
             let texts = texts?;
-            times.ran.insert(worker.session.ran());
+            worker.book(times);
             Ok(texts)
         })
     }
