@@ -2,6 +2,8 @@
 
 #[path = "fixtures/render/block_font.rs"]
 mod block_font;
+#[path = "render/labels.rs"]
+mod labels;
 
 use block_font::{block_font, collection};
 use hpinfer::Error;

@@ -2,7 +2,7 @@
 
 use super::canvas::{Canvas, Colour, Panel, Stencil};
 use super::font::Fonts;
-use super::label::Label;
+use super::label::{Label, caption};
 use super::palette;
 use crate::error::{Error, Result};
 use crate::image::{ImageBuf, ImageView};
@@ -60,16 +60,15 @@ fn draw_boxes(canvas: &mut Canvas, boxes: &[DetectedBox], fonts: &Fonts) {
     for (found, (colour, _)) in boxes.iter().zip(&colours) {
         outline(canvas, found.coordinate, line, *colour);
     }
-    let texts: Vec<String> = boxes.iter().map(|found| format!("{} {:.2}", found.label, found.score)).collect();
+    let texts: Vec<String> = boxes.iter().map(|found| caption(&found.label, found.score)).collect();
     let stack = fonts.stack_for(texts.iter().map(String::as_str));
-    for ((found, text), &(background, ink)) in boxes.iter().zip(&texts).zip(&colours) {
+    for (found, &colours) in boxes.iter().zip(&colours) {
         let [x1, y1, ..] = found.coordinate;
-        let label = Label { text, em, background, ink };
-        let size = label.size(width as f32, &stack);
+        let label = Label::fitting(&found.label, found.score, [0.0, em], (width as f32, height as f32), &stack);
         // Above the corner; inside where there is no room. Never over the edge, where it could not be read.
-        let top = if y1 < size.1 { y1 } else { y1 - size.1 };
-        let left = x1.min(width as f32 - size.0).max(0.0);
-        label.draw(canvas, left.round(), top.round(), size, &stack);
+        let top = if y1 < label.size.1 { y1 } else { y1 - label.size.1 };
+        let (left, top) = (x1.min(width as f32 - label.size.0), top.min(height as f32 - label.size.1));
+        label.draw(canvas, left.max(0.0).round(), top.max(0.0).round(), colours, &stack);
     }
 }
 
