@@ -7,6 +7,7 @@ mod labels;
 
 use block_font::{block_font, collection};
 use hpinfer::Error;
+use hpinfer::image::mark::is_marked;
 use hpinfer::image::{FrameId, ImageBuf, PixelFormat, PointI, Size};
 use hpinfer::result::json::Schema;
 use hpinfer::result::render::draw_ocr;
@@ -415,6 +416,7 @@ fn files_are_named_by_their_input() {
         let reader = image::ImageReader::open(root.join(name)).expect("opened").with_guessed_format().expect("read");
         let by_suffix = image::ImageFormat::from_path(name).expect("a picture's suffix");
         assert_eq!(reader.format(), Some(by_suffix), "{name}");
+        assert!(is_marked(&root.join(name)), "{name}: a later run would take it for an input");
         let pixels = reader.decode().expect("decoded").to_rgb8();
         assert_eq!(pixels.dimensions(), (8, 3), "{name}");
         for (i, v) in pixels.get_pixel(1, 1).0.into_iter().enumerate() {

@@ -1,7 +1,8 @@
-//! A mark in pictures that this program saves, by which a later run knows them from its inputs: text in the head of PNG and JPEG files.
+//! A mark in pictures that this program saves, by which a later run knows them from its inputs: text in the head of PNG and JPEG files, and behind
+//! the end of BMP and TIFF files, whose readers go by what the head says.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// A `tEXt` chunk, behind the signature and the first chunk.
@@ -11,12 +12,33 @@ const PNG_AT: usize = 33;
 const JPEG: &[u8] = b"\xff\xfe\0\x10hpinfer result";
 const JPEG_AT: usize = 20;
 
+/// The last bytes of a BMP or TIFF file.
+const LAST: &[u8] = b"hpinfer result";
+/// How those begin.
+const WITH_LAST: [&[u8]; 3] = [b"BM", b"II*\0", b"MM\0*"];
+
 /// Whether the file at `path` is a picture with the mark.
 pub fn is_marked(path: &Path) -> bool {
-    let mut head = [0; PNG_AT + PNG.len()];
     let is_file = path.metadata().is_ok_and(|file| file.is_file()); // others may have nothing to read, for ever
-    let read = |head: &mut [u8]| File::open(path).and_then(|mut file| file.read_exact(head));
-    is_file && read(&mut head).is_ok() && (head[PNG_AT..] == *PNG || head[JPEG_AT..].starts_with(JPEG))
+    is_file && File::open(path).and_then(|mut file| has_mark(&mut file)).unwrap_or(false)
+}
+
+fn has_mark(file: &mut File) -> io::Result<bool> {
+    let mut head = [0; PNG_AT + PNG.len()];
+    file.read_exact(&mut head)?;
+    if !WITH_LAST.iter().any(|start| head.starts_with(start)) {
+        return Ok(head[PNG_AT..] == *PNG || head[JPEG_AT..].starts_with(JPEG));
+    }
+    let mut last = [0; LAST.len()];
+    file.seek(SeekFrom::End(-(LAST.len() as i64)))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *LAST)
+}
+
+/// Puts the mark behind a whole BMP or TIFF file.
+pub fn append(out: &mut (impl Write + Seek)) -> io::Result<()> {
+    out.seek(SeekFrom::End(0))?;
+    out.write_all(LAST)
 }
 
 /// Passes a picture on, and puts the mark into it.
@@ -61,8 +83,10 @@ impl<W: Write> Write for Marking<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::codecs::{jpeg::JpegEncoder, png::PngEncoder};
+    use crate::image::decode::Decoder;
+    use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, png::PngEncoder, tiff::TiffEncoder};
     use image::{ExtendedColorType, ImageEncoder};
+    use std::io::Cursor;
 
     #[test]
     fn marked_pictures_are_known_and_read_as_the_others() {
@@ -88,6 +112,19 @@ mod tests {
                 assert_eq!(pixels(&marked), pixels(&plain));
                 assert!(is_marked(&marked) && !is_marked(&plain) && !is_marked(&marked[..10]));
             }
+        }
+        for tiff in [false, true] {
+            let mut file = Cursor::new(Vec::new());
+            match tiff {
+                true => TiffEncoder::new(&mut file).write_image(&pixels, 2, 1, ExtendedColorType::Rgb8).expect("encoded"),
+                false => BmpEncoder::new(&mut file).write_image(&pixels, 2, 1, ExtendedColorType::Rgb8).expect("encoded"),
+            }
+            let plain = file.get_ref().clone();
+            append(&mut file).expect("written");
+            let marked = file.into_inner();
+            let read = |file: &[u8]| Decoder::default().decode(file, "a").expect("a picture");
+            assert_eq!(read(&marked).data(), read(&plain).data());
+            assert!(is_marked(&marked) && !is_marked(&plain) && !is_marked(&marked[..marked.len() - 1]));
         }
     }
 }

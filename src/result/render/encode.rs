@@ -1,6 +1,6 @@
 //! Pixels to picture files.
 
-use crate::image::mark::Marking;
+use crate::image::mark::{Marking, append};
 use crate::image::{ImageView, PixelFormat, Size, palette};
 use crate::result::LabelMap;
 use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, png as png_codec, tiff::TiffEncoder};
@@ -57,7 +57,7 @@ pub fn encode_classes(map: &LabelMap, out: &mut impl Write) -> std::io::Result<(
     Ok(())
 }
 
-/// Writes `picture` to `out`, in PNG and JPEG with the [mark](crate::image::mark) of what is saved. Errors come from the writer, or say that the format cannot hold a picture of this size.
+/// Writes `picture` to `out`, with the [mark](crate::image::mark) of what is saved. Errors come from the writer, or say that the format cannot hold a picture of this size.
 pub fn encode(picture: ImageView<'_>, format: PictureFormat, out: &mut (impl Write + Seek)) -> std::io::Result<()> {
     let (data, colour) = match picture.format {
         PixelFormat::Rgb => (Cow::Borrowed(picture.data), ExtendedColorType::Rgb8),
@@ -71,18 +71,21 @@ pub fn encode(picture: ImageView<'_>, format: PictureFormat, out: &mut (impl Wri
     let (width, height) = (picture.size.width, picture.size.height);
     let written = match format {
         PictureFormat::Png => {
-            png_codec::PngEncoder::new_with_quality(Marking::png(out), png_codec::CompressionType::Fast, png_codec::FilterType::Up)
+            png_codec::PngEncoder::new_with_quality(Marking::png(&mut *out), png_codec::CompressionType::Fast, png_codec::FilterType::Up)
                 .write_image(&data, width, height, colour)
         }
         _ if format.able(picture.size) != format => {
             return Err(std::io::Error::other(format!("a JPEG cannot be {} pixels", picture.size)));
         }
-        PictureFormat::Jpeg => JpegEncoder::new_with_quality(Marking::jpeg(out), JPEG_QUALITY).write_image(&data, width, height, colour),
-        PictureFormat::Bmp => BmpEncoder::new(out).write_image(&data, width, height, colour),
-        PictureFormat::Tiff => TiffEncoder::new(out).write_image(&data, width, height, colour),
+        PictureFormat::Jpeg => {
+            JpegEncoder::new_with_quality(Marking::jpeg(&mut *out), JPEG_QUALITY).write_image(&data, width, height, colour)
+        }
+        PictureFormat::Bmp => BmpEncoder::new(&mut *out).write_image(&data, width, height, colour),
+        PictureFormat::Tiff => TiffEncoder::new(&mut *out).write_image(&data, width, height, colour),
     };
     written.map_err(|error| match error {
         image::ImageError::IoError(error) => error,
         other => std::io::Error::other(other),
-    })
+    })?;
+    if matches!(format, PictureFormat::Bmp | PictureFormat::Tiff) { append(out) } else { Ok(()) }
 }
