@@ -100,6 +100,29 @@ fn a_text_verifies_an_outline_that_it_fills() {
 }
 
 #[test]
+fn networks_are_not_opened_for_documents_that_say_their_text() {
+    let home = tempfile::tempdir().unwrap(); // has no network, and gets none
+    let read = |inputs: &[&str], subcommand: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hpinfer"));
+        command.env("HPINFER_HOME", home.path()).stdin(Stdio::null()).args(subcommand);
+        command.args(["--offline", "--pipeline", "OCR", "--pdf-text=geometric"]).args(inputs.iter().flat_map(|input| ["--input", input]));
+        let output = command.output().unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (output.status.code(), lines, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let document = fixture("text.pdf").display().to_string();
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/delivery_note.png");
+    for subcommand in [None, Some("stream")] {
+        let (code, lines, said) = read(&[&document], subcommand);
+        assert!(code == Some(0) && lines[0]["rec_text"][0] == "Delivery note 4711", "{lines:?}{said}");
+        let (code, lines, said) = read(&[picture, &document], subcommand);
+        let document = lines.iter().find(|line| line["rec_text"][0] == "Delivery note 4711");
+        assert!(code == Some(1) && document.is_some() && lines.iter().any(|line| line["error"]["kind"] == "missing"), "{lines:?}{said}");
+    }
+}
+
+#[test]
 fn results_say_which_texts_are_from_the_document() {
     let read = |mode: Option<&str>| -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hpinfer"));

@@ -191,7 +191,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
     let recorder = args.recorder(&args.video(&stop)?)?;
     let fonts = || fonts(args.font.as_deref(), &cache);
-    let pipeline = plan.open(global)?;
+    let pipeline = plan.open_for(args.pdf.pdf_text, global)?;
     stop.on_signals()?;
     let saver = |folder| {
         let named = NamedInputs::new(&args.input);
