@@ -47,6 +47,20 @@ fn near(found: &Value, expected: &[f64]) {
 }
 
 #[test]
+fn networks_for_regions_that_a_layout_model_does_not_find_are_not_opened() {
+    let (home, folder) = (Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"), tempfile::tempdir().expect("a folder"));
+    let blank = picture(folder.path(), "blank.png", (64, 64), [255; 3], [255; 3]);
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+    command.env("HPINFER_HOME", home).args(["--pipeline", "PP-ChatOCRv3-doc", "--backend", "openvino", "--layout-model"]);
+    command.arg(model("detect_nothing")).args(["--table-model", "/nowhere", "--seal-text-det-model", "/nowhere"]);
+    command.args(["--text-det-model", "PP-OCRv4_mobile_det", "--text-rec-model", "PP-OCRv4_mobile_rec", "--input"]).arg(blank);
+    let ran = command.output().expect("the command starts");
+    let line: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&ran.stderr)));
+    let models: Vec<&str> = line["run"].as_array().into_iter().flatten().filter_map(|run| run["model"].as_str()).collect();
+    assert_eq!(models, ["miniature_detect_nothing", "PP-OCRv4_mobile_det"], "{line}");
+}
+
+#[test]
 fn classes() {
     let folder = tempfile::tempdir().expect("a folder");
     let red = picture(folder.path(), "red.png", (12, 9), [255, 0, 0], [255, 0, 0]);

@@ -113,6 +113,11 @@ impl Detect {
         PagePicture::place(&self.network, picture, image, share, times)
     }
 
+    /// Whether it finds things of `class`, in small letters.
+    pub fn finds(&self, class: &str) -> bool {
+        self.spec.labels.iter().any(|label| label.to_lowercase() == class)
+    }
+
     /// The network.
     pub(super) fn network(&self) -> &Network<resize_norm::cpu::Scratch> {
         &self.network

@@ -12,6 +12,11 @@ use crate::result::page::PreparedPage;
 use crate::trace::StageTimes;
 use std::sync::Arc;
 
+/// Class of the regions that are seals.
+pub(super) const SEAL: &str = "seal";
+/// Class of the regions that are tables.
+pub(super) const TABLE: &str = "table";
+
 /// A page with its regions.
 pub(super) struct PageLayout {
     /// Identity of the page.

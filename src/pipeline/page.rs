@@ -4,7 +4,7 @@
 use super::config::DocumentConfig;
 use super::crew::Turn;
 use super::doc_preprocessor::DocPreprocessor;
-use super::layout::{self, PageLayout, Part};
+use super::layout::{self, PageLayout, Part, SEAL, TABLE};
 use super::reader::TextReader;
 use super::runs::Runs;
 use super::staffed::{Staffed, Steps};
@@ -56,19 +56,23 @@ pub struct PageModules {
 }
 
 impl Pages {
-    /// Finds, fetches and opens the networks of `config`.
+    /// Finds, fetches and opens the networks of `config`, without those for regions that its layout model does not find.
     ///
     /// # Errors
     /// Also [`Error::Config`] when the configuration names no layout model.
     pub fn open(config: &DocumentConfig, loader: &Loader) -> Result<Self> {
         config.check("configuration")?;
         let missing = || Error::config("layout_model", format!("{} needs this model", config.task));
+        let preprocessor = DocPreprocessor::open(config, loader)?;
+        let layout = layout::open(config, loader)?.ok_or_else(missing)?;
+        let [tables, seals] = [(&config.table_model, TABLE), (&config.seal_text_det_model, SEAL)]
+            .map(|(choice, class)| choice.as_ref().filter(|_| layout.finds(class)));
         let modules = PageModules {
-            preprocessor: DocPreprocessor::open(config, loader)?,
-            layout: layout::open(config, loader)?.ok_or_else(missing)?,
-            structure: config.table_model.as_ref().map(|choice| loader.table(choice)).transpose()?,
+            preprocessor,
+            structure: tables.map(|choice| loader.table(choice)).transpose()?,
             text: loader.text_detect(&config.text.text_det_model, &config.text.detection)?,
-            seals: config.seal_text_det_model.as_ref().map(|choice| loader.text_detect(choice, &config.seal_detection)).transpose()?,
+            seals: seals.map(|choice| loader.text_detect(choice, &config.seal_detection)).transpose()?,
+            layout,
             recognise: loader.text_recognise(&config.text.text_rec_model)?,
         };
         Self::new(modules, config, loader.threads())
@@ -185,8 +189,8 @@ impl Steps for PageSteps {
 
     fn results(&self, frames: &[Frame], turn: Turn, runs: &Runs) -> Vec<Result<(PageResult, StageTimes)>> {
         let mut layouts = layout::find(turn, &self.preprocessor, Some(&self.layout), frames);
-        let seals = layout::parts(&mut layouts, "seal");
-        let tables = if self.structure.is_some() { layout::parts(&mut layouts, "table") } else { Vec::new() };
+        let seals = layout::parts(&mut layouts, SEAL);
+        let tables = if self.structure.is_some() { layout::parts(&mut layouts, TABLE) } else { Vec::new() };
         let mut pages: Vec<Result<Page>> = layouts.into_iter().map(|layout| layout.map(Page::new)).collect();
         self.read_regions(&mut pages, turn);
         self.read_seals(&mut pages, &seals, turn);
@@ -253,9 +257,9 @@ impl Page {
     /// Regions of text; `tables` are not where they are read as such.
     fn texts(&self, tables: bool) -> Vec<(String, DetectedBox)> {
         let text = |(label, found): (String, &DetectedBox)| match label.as_str() {
-            "seal" => None,
-            "table" if tables => None,
-            "table" => Some(("text".to_owned(), found.clone())),
+            SEAL => None,
+            TABLE if tables => None,
+            TABLE => Some(("text".to_owned(), found.clone())),
             _ => Some((label, found.clone())),
         };
         self.regions().filter_map(text).collect()

@@ -3,7 +3,7 @@
 use super::config::DocumentConfig;
 use super::crew::Turn;
 use super::doc_preprocessor::DocPreprocessor;
-use super::layout::{self, Layout, PageLayout, Part};
+use super::layout::{self, Layout, PageLayout, Part, SEAL};
 use super::reader::TextReader;
 use super::runs::Runs;
 use super::staffed::{Staffed, Steps};
@@ -15,9 +15,6 @@ use crate::result::{Seal, SealResult};
 use crate::trace::{Stage, StageTimes};
 use std::iter::from_fn;
 use std::sync::Arc;
-
-/// Class of the regions that are read.
-const SEAL: &str = "seal";
 
 /// The steps of seal recognition.
 pub struct SealSteps {

@@ -3,7 +3,7 @@
 use super::config::DocumentConfig;
 use super::crew::Turn;
 use super::doc_preprocessor::DocPreprocessor;
-use super::layout::{self, Layout, PageLayout};
+use super::layout::{self, Layout, PageLayout, TABLE};
 use super::reader::TextReader;
 use super::runs::Runs;
 use super::staffed::{Staffed, Steps};
@@ -16,9 +16,6 @@ use crate::result::{OcrResult, TableResult};
 use crate::trace::{Stage, StageTimes};
 use std::iter::from_fn;
 use std::sync::Arc;
-
-/// Class of the regions that are tables.
-const TABLE: &str = "table";
 
 /// The steps of table recognition.
 pub struct TableSteps {
