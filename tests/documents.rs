@@ -499,7 +499,7 @@ fn a_page_is_set_upright_and_read_in_order() {
         [1.0, 64.0, 64.0, 256.0, 160.0],
         [3.0, 240.0, 240.0, 400.0, 300.0],
         [0.0, 20.0, 4.0, 400.0, 32.0],
-        [2.0, 32.0, 180.0, 160.0, 244.0],
+        [2.0, 32.25, 180.5, 160.0, 244.0],
     ];
     for recovery in [true, false] {
         let config = DocumentConfig { recovery, ..DocumentConfig::new(DocumentTask::Pages) };
@@ -555,6 +555,9 @@ fn a_page_is_set_upright_and_read_in_order() {
         // A title over both columns; the left one with table and seal; the right one with the loose lines.
         assert_eq!(order[0], "text");
         assert_eq!(order.len(), 5, "{order:?}");
+        let places: Vec<&serde_json::Value> = blocks.iter().map(|block| &block["layout_bbox"]).collect();
+        assert!(places.contains(&&serde_json::json!([32.25, 180.5, 160.0, 244.0])), "a seal stands where it was found: {places:?}");
+        assert_eq!(value["ocr_result"]["dt_scores"].as_array().map(Vec::len), Some(3), "one for each polygon");
         assert_eq!(value["ocr_result"]["rec_text"], serde_json::json!(["three", "one", "one"]));
         let first = &value["ocr_result"]["dt_polys"][2][0];
         assert!((40..=60).contains(&first[0].as_i64().expect("x")) && (0..=8).contains(&first[1].as_i64().expect("y")), "{first}");

@@ -27,6 +27,15 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    /// Logs the choice, and the engine that the model's own description names where that is another.
+    pub fn tell(&self, how: &str, hint: Option<BackendName>) {
+        let Self { model, backend, milliseconds, .. } = self;
+        let other = hint.filter(|hint| hint != backend);
+        let other =
+            other.map_or(String::new(), |hint| format!(" (its inference.yml names {hint}, a hint here: --backend and hpi_config choose)"));
+        tracing::info!("{model}: {backend} {how}: {milliseconds:?} ms{other}");
+    }
+
     /// The choice at `path`, while it is good; for good where another one could not be kept.
     pub fn read(path: &Path) -> Option<Self> {
         let known: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;

@@ -112,7 +112,7 @@ impl Selector {
         if let Some(known) = self.file(&choice).ok().and_then(|path| Measured::read(&path)) {
             match self.load_on(known.backend, &choice) {
                 Ok(engine) => {
-                    tracing::info!("{}: {} was measured as the fastest here: {:?} ms", options.model, known.backend, known.milliseconds);
+                    known.tell("was measured as the fastest here", wanted.hint);
                     return Ok(engine);
                 }
                 Err(e) => tracing::warn!("{e}; measuring the backends again"),
@@ -123,7 +123,7 @@ impl Selector {
         let (engine, measured) = self.measure(&choice, probe)?;
         drop(measuring);
         if let Some(measured) = measured {
-            tracing::info!("{}: {} is the fastest here: {:?} ms", options.model, measured.backend, measured.milliseconds);
+            measured.tell("is the fastest here", wanted.hint);
             // Named after the libraries, which may have come with the measurement.
             match self.file(&choice) {
                 Ok(path) => measured.keep(&path),

@@ -38,7 +38,7 @@ Exit status: 0 all inputs done, 1 some inputs failed, 2 nothing ran (usage, conf
 
 /// Runs PaddleX vision and document pipelines at the speed of the hardware.
 #[derive(Debug, Parser)]
-#[command(name = "hpinfer", version, about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "hpinfer", version, about, after_help = EXAMPLES, max_term_width = 110, args_override_self = true)]
 pub struct Cli {
     /// What to do instead of running a pipeline.
     #[command(subcommand)]
@@ -203,6 +203,40 @@ pub(super) fn one_or_more() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=MOST)
 }
 
+/// Steps that PaddleX 3.x lets a user switch off. To switch one on is to name its model.
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+pub struct Switches {
+    /// Finds how a page is turned
+    #[arg(long, hide = true, value_parser = off("--doc-image-ori-cls-model NAME takes that step in document pipelines"))]
+    pub use_doc_orientation_classify: Option<bool>,
+    /// Makes pages flat
+    #[arg(long, hide = true, value_parser = off("--doc-image-unwarp-model NAME takes that step in document pipelines"))]
+    pub use_doc_unwarping: Option<bool>,
+    /// Both of these
+    #[arg(long, hide = true, value_parser = off("--doc-image-ori-cls-model and --doc-image-unwarp-model take these steps in document pipelines"))]
+    pub use_doc_preprocessor: Option<bool>,
+    /// Finds lines that are upside down
+    #[arg(long, hide = true, value_parser = off("turned lines are not looked for in this version: leave it out"))]
+    pub use_textline_orientation: Option<bool>,
+    /// Finds regions
+    #[arg(long, hide = true, value_parser = off("--layout-model NAME names the model"))]
+    pub use_layout_detection: Option<bool>,
+    /// Reads tables
+    #[arg(long, hide = true, value_parser = off("--table-model NAME names the model"))]
+    pub use_table_recognition: Option<bool>,
+    /// Reads seals
+    #[arg(long, hide = true, value_parser = off("--seal-text-det-model NAME names the model"))]
+    pub use_seal_recognition: Option<bool>,
+    /// Boxes of words
+    #[arg(long, hide = true, value_parser = off("boxes of words are not in this version: leave it out"))]
+    pub return_word_box: Option<bool>,
+}
+
+/// Reads the word for "no"; whoever says something else is told to do `instead`.
+fn off(instead: &'static str) -> impl Fn(&str) -> Result<bool, String> + Clone {
+    move |word| if word.eq_ignore_ascii_case("false") { Ok(false) } else { Err(format!("only False is taken here: {instead}")) }
+}
+
 /// Where the probabilities of a text box are averaged for its score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum ScoreModeArg {
@@ -265,6 +299,9 @@ pub struct EngineArgs {
     /// [default: the pipeline file's; those that come with this program have none]
     #[arg(long, value_name = "MODEL")]
     pub doc_image_unwarp_model: Option<String>,
+    /// Steps of PaddleX 3.x.
+    #[command(flatten)]
+    pub switches: Switches,
     /// Text detection model: a name or a model folder [default: the pipeline file's]
     #[arg(long, value_name = "MODEL")]
     pub text_det_model: Option<String>,

@@ -4,15 +4,24 @@
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+const OF_LAYOUT: &str = "the key of that name under LayoutDetection of a pipeline file of PaddleX 3.x says it";
+const OF_SEALS: &str = "of seal_recognition the flag --text-det-... says it, of PP-ChatOCRv3-doc a pipeline file of PaddleX 3.x";
+
 /// Flags with underscores, and what to do instead.
 const FLAGS: &[(&str, &str)] = &[
-    ("use_doc_orientation_classify", "--doc-image-ori-cls-model NAME takes that step in document pipelines, `none` leaves it out"),
-    ("use_doc_unwarping", "--doc-image-unwarp-model NAME takes that step in document pipelines, `none` leaves it out"),
-    ("use_textline_orientation", "turned lines are not looked for in this version: leave it out"),
-    ("use_layout_detection", "--layout-model NAME names the model, of seal_recognition `none` goes without"),
-    ("use_table_recognition", "--table-model NAME names the model, `none` goes without"),
-    ("use_seal_recognition", "--seal-text-det-model NAME names the model, `none` goes without"),
-    ("return_word_box", "boxes of words are not in this version: leave it out"),
+    ("layout_threshold", "the key `threshold` under LayoutDetection of a pipeline file of PaddleX 3.x says it"),
+    ("layout_nms", OF_LAYOUT),
+    ("layout_unclip_ratio", OF_LAYOUT),
+    ("layout_merge_bboxes_mode", OF_LAYOUT),
+    ("seal_det_limit_side_len", OF_SEALS),
+    ("seal_det_limit_type", OF_SEALS),
+    ("seal_det_thresh", OF_SEALS),
+    ("seal_det_box_thresh", OF_SEALS),
+    ("seal_det_unclip_ratio", OF_SEALS),
+    ("seal_rec_score_thresh", "--text-rec-score-thresh says the same"),
+    ("use_ocr_model", "the text of tables is always read: leave it out"),
+    ("use_table_cells_ocr_results", "cells are not read one by one in this version: leave it out"),
+    ("img_size", "pictures are resized as the model's inference.yml says: leave it out"),
     ("engine", "--backend names the inference engine"),
     (
         "precision",
@@ -78,7 +87,8 @@ mod tests {
     fn what_is_meant_is_said() {
         let explain = |typed: &[&str]| explained(Cli::definition().try_get_matches_from(typed).unwrap_err()).to_string();
         for (typed, meant) in [
-            (&["hpinfer", "--use-textline-orientation", "False"][..], "not looked for in this version"),
+            (&["hpinfer", "--use-textline-orientation", "True"][..], "not looked for in this version"),
+            (&["hpinfer", "--layout_nms", "True"], "under LayoutDetection"),
             (&["hpinfer", "--engine=onnxruntime"], "--backend names"),
             (&["hpinfer", "--precision", "fp16"], "--hpi-config"),
             (&["hpinfer", "ocr", "-i", "a.png"], "hpinfer --pipeline OCR"),

@@ -171,6 +171,18 @@ impl EngineArgs {
                 config.set_model(key, Some(name), flag)?;
             }
         }
+        let off = &self.switches;
+        for (flag, key, given) in [
+            ("--use_layout_detection", "layout_model", off.use_layout_detection),
+            ("--use_table_recognition", "table_model", off.use_table_recognition),
+            ("--use_seal_recognition", "seal_text_det_model", off.use_seal_recognition),
+            ("--use_doc_orientation_classify", "doc_image_ori_cls_model", off.use_doc_orientation_classify.or(off.use_doc_preprocessor)),
+            ("--use_doc_unwarping", "doc_image_unwarp_model", off.use_doc_unwarping.or(off.use_doc_preprocessor)),
+        ] {
+            if given.is_some() {
+                config.set_model(key, None, flag)?;
+            }
+        }
         Ok(())
     }
 

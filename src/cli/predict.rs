@@ -323,12 +323,14 @@ fn run_jobs(pipeline: &dyn Pipeline, jobs: Vec<Job>, decoder: &Decoder, saver: O
     pipeline.workers().install(|| finished.into_par_iter().with_max_len(1).map(save).collect())
 }
 
-/// Writes the shipped configuration; asks before it replaces a file, as the reference does.
-fn write_pipeline_config(name: &str, folder: Option<&Path>) -> Result<u8> {
+/// Writes the shipped configuration to `place`, a folder or a YAML file; asks before it replaces a file, as the reference does.
+fn write_pipeline_config(name: &str, place: Option<&Path>) -> Result<u8> {
     let config = PipelineName::find(name, "--get-pipeline-config")?.shipped_config();
-    let folder = folder.unwrap_or(Path::new("."));
+    let place = place.unwrap_or(Path::new("."));
+    let is_file = place.extension().is_some_and(|suffix| suffix == "yaml" || suffix == "yml") && !place.is_dir();
+    let path = if is_file { place.to_owned() } else { place.join(format!("{name}.yaml")) };
+    let folder = path.parent().unwrap_or(place);
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    let path = folder.join(format!("{name}.yaml"));
     if path.exists() && !confirmed(&format!("{} exists; replace it? [y/N] ", path.display())) {
         return Err(Error::config("--get-pipeline-config", format!("{} exists and was left as it is", path.display())));
     }

@@ -64,8 +64,8 @@ pub enum HpiPrecision {
 /// Options of one engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct HpiOptions {
-    /// Processor threads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Processor threads; `cpu_threads` in options of Paddle Inference.
+    #[serde(default, alias = "cpu_threads", skip_serializing_if = "Option::is_none")]
     pub cpu_num_threads: Option<usize>,
     /// Arithmetic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +101,9 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
 fn asked_for<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<HpiOptions>>, D::Error> {
     let options = Option::<Box<HpiOptions>>::deserialize(deserializer)?;
     match options.as_ref().and_then(|options| options.unknown.first()) {
-        Some(unknown) => Err(D::Error::custom(format!("unknown field `{unknown}`"))),
+        Some(unknown) => Err(D::Error::custom(format!(
+            "unknown field `{unknown}`, expected one of `cpu_num_threads`, `precision`, `dynamic_shapes`, `use_dynamic_shapes`, `run_mode`"
+        ))),
         None => Ok(options),
     }
 }
@@ -282,9 +284,10 @@ backend_configs:
 
     #[test]
     fn a_choice_in_a_pipeline_file() {
-        let config: HpiConfig = yaml::parse("{backend: paddle, backend_config: {run_mode: mkldnn}}", "p").unwrap();
+        let config: HpiConfig = yaml::parse("{backend: paddle, backend_config: {run_mode: mkldnn, cpu_threads: 4}}", "p").unwrap();
         assert_eq!(config.backend, Some(BackendName::PaddleInfer));
-        assert_eq!(config.backend_config.unwrap().run_mode.as_deref(), Some("mkldnn"));
+        let options = config.backend_config.unwrap();
+        assert_eq!((options.run_mode.as_deref(), options.cpu_num_threads), (Some("mkldnn"), Some(4)));
         let json = HpiConfig::from_flag(r#"{"backend": "onnxruntime", "auto_config": false}"#, "--hpi_config").unwrap();
         assert_eq!((json.backend, json.auto_config), (Some(BackendName::OnnxRuntime), Some(false)));
         let message = HpiConfig::from_flag("{backend: [}", "--hpi_config").unwrap_err().to_string();
@@ -320,7 +323,7 @@ backend_configs:
             assert!(message.contains(expected), "{message}");
         }
         let message = yaml::parse::<HpiConfig>("{backend_config: {workspace: 1}}", "p").unwrap_err().to_string();
-        assert!(message.contains("unknown field `workspace`"), "{message}");
+        assert!(message.contains("unknown field `workspace`, expected one of `cpu_num_threads`"), "{message}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod metadata;
 mod near;
 mod spec;
 mod store;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use crate::backend::{DynamicShapes, ShapeRange};
 pub use catalog::Published;

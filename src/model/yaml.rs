@@ -15,7 +15,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, place: &str) -> Result<T> {
     serde_saphyr::from_str_with_options(text, options).map_err(|e| match e.location() {
         Some(at) => {
             // The reader's messages end in the position, which this program writes in front.
-            let (line, column, message) = (at.line(), at.column(), e.to_string());
+            let (line, column, message) = (at.line(), at.column(), said(&e));
             let message = message.split(" at line ").next().unwrap_or(&message);
             let message = match message.strip_prefix("budget breached: ") {
                 Some(limit) => format!("more entries, aliases or text than such a document has ({limit})"),
@@ -25,6 +25,11 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, place: &str) -> Result<T> {
         }
         None => Error::config(place, e.to_string()),
     })
+}
+
+/// The words of the reader without those for who programs with it.
+pub fn said(error: &serde_saphyr::Error) -> String {
+    error.to_string().replace("; use Option<String>", "").replace(", set DuplicateKeyPolicy in Options if acceptable", "")
 }
 
 /// The error that `what`, read from `place`, is wrong for this reason.

@@ -44,7 +44,12 @@ impl PageLayout {
             let bbox = found.coordinate.map(|side| side as i32);
             if let Some(pixels) = self.page.part(bbox)? {
                 let text = self.text.as_ref().map(|text| Arc::new(text.part(bbox)));
-                parts.push(Part { frame, bbox, picture: Frame { text, ..Frame::new(self.id.clone(), pixels) } });
+                parts.push(Part {
+                    frame,
+                    coordinate: found.coordinate,
+                    bbox,
+                    picture: Frame { text, ..Frame::new(self.id.clone(), pixels) },
+                });
             }
         }
         Ok(parts)
@@ -58,7 +63,9 @@ pub(super) type Layout = Result<PageLayout>;
 pub(super) struct Part {
     /// Number of the frame.
     pub frame: usize,
-    /// Left, top, right, bottom in whole pixels.
+    /// Left, top, right, bottom as found.
+    pub coordinate: [f32; 4],
+    /// The same in whole pixels.
     pub bbox: [i32; 4],
     /// The pixels, with the identity of the frame.
     pub picture: Frame,

@@ -130,7 +130,7 @@ impl PageSteps {
         for (part, read) in parts.iter().zip(reader.read(turn, &pictures, |_, _| true)) {
             put(pages, part.frame, read, |page, (text, spent)| {
                 page.times.add_share(&spent, 1.0);
-                page.blocks.push(block(part.bbox.map(|side| side as f32), BlockContent::Seal(text.rec_text.concat())));
+                page.blocks.push(block(part.coordinate, BlockContent::Seal(text.rec_text.concat())));
                 page.seals.push(Seal { bbox: part.bbox, text });
             });
         }
@@ -152,7 +152,7 @@ impl PageSteps {
                 page.times.add_share(&spent, 1.0);
                 let lines = loose.dt_polys.iter().zip(&loose.rec_text);
                 page.blocks.extend(lines.map(|(polygon, text)| block(bounds(polygon), BlockContent::Line(text.clone()))));
-                let of_regions = std::mem::replace(&mut page.ocr, OcrResult { dt_scores: Vec::new(), ..loose });
+                let of_regions = std::mem::replace(&mut page.ocr, loose);
                 page.ocr.extend(of_regions);
             });
         }

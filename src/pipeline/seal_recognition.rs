@@ -97,7 +97,7 @@ fn result(frame: &Frame, layout: Layout, seals: Vec<Result<(Seal, StageTimes)>>,
 fn whole(frames: &[Frame]) -> Vec<Part> {
     let part = |(frame, picture): (usize, &Frame)| {
         let bbox = [0, 0, picture.size().width as i32, picture.size().height as i32];
-        Part { frame, bbox, picture: picture.clone() }
+        Part { frame, coordinate: bbox.map(|side| side as f32), bbox, picture: picture.clone() }
     };
     frames.iter().enumerate().map(part).collect()
 }

@@ -23,9 +23,10 @@ pub struct OcrResult {
 }
 
 impl OcrResult {
-    /// Takes the regions of `more` behind its own, but for their scores of detection.
+    /// Takes the regions of `more` behind its own.
     pub(crate) fn extend(&mut self, more: Self) {
         self.dt_polys.extend(more.dt_polys);
+        self.dt_scores.extend(more.dt_scores);
         self.rec_text.extend(more.rec_text);
         self.rec_score.extend(more.rec_score);
         self.rec_source.extend(more.rec_source);

@@ -28,6 +28,7 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         (with(&["--text_det_model", "nonsense"]), "model nonsense is missing"),
         (with(&["--text_det_model", "PP-OCRv4_mobile_rec"]), "not a text detector"),
         (with(&["--font", "none.ttf"]), "cannot read none.ttf"),
+        (with(&["--use_doc_unwarping", "True"]), "--doc-image-unwarp-model NAME"),
         (with(&["--bogus"]), "unexpected argument '--bogus'"),
         (with(&["doctor"]), ""), // one more input, not a command
         (vec!["--pipeline", "OCR", "doctor"], "--pipeline: it belongs to running a pipeline"),
@@ -72,11 +73,15 @@ fn the_cache_shows_what_it_holds_and_lets_go_of_it() {
 fn flags_of_the_reference_are_taken_as_typed() {
     let out = tempfile::tempdir().expect("a folder");
     let save_path = out.path().to_str().expect("UTF-8");
-    let reference = ["--save_path", save_path, "--use_hpip", "True", "--serial_number", "X", "--update_license", "--device", "cpu"];
-    for spelling in
-        [reference.map(str::to_owned), reference.map(|arg| if arg.starts_with("--") { arg.replace('_', "-") } else { arg.into() })]
-    {
-        let ran = run(ocr().args(["--input", DEMO]).args(&spelling));
+    let reference = [
+        ["--save_path", "elsewhere", "--save_path", save_path], // the last counts
+        ["--use_hpip", "True", "--serial_number", "X"],
+        ["--use_doc_unwarping", "False", "--use_textline_orientation", "False"],
+    ]
+    .concat();
+    let reference = [&reference[..], &["--update_license", "--device", "cpu"]].concat();
+    for spelt in [|arg: &&str| arg.to_string(), |arg: &&str| if arg.starts_with("--") { arg.replace('_', "-") } else { arg.to_string() }] {
+        let ran = run(ocr().args(["--input", DEMO]).args(reference.iter().map(spelt)));
         assert_eq!((ran.code, ran.lines().len()), (Some(0), 1), "{}", ran.stderr);
         fs::remove_file(out.path().join("delivery_note.json")).expect("saved");
     }
@@ -93,7 +98,10 @@ fn the_shipped_configuration_is_written_and_runs() {
     assert_eq!(write().code, Some(0));
     let again = write();
     assert!(again.code == Some(2) && again.stderr.contains("was left as it is"), "{}", again.stderr);
-    let ran = run(hpinfer().arg("--pipeline").arg(out.path().join("OCR.yaml")).args(["--backend", "openvino", "--input", DEMO]));
+    let file = out.path().join("new/mine.yml");
+    let named = run(hpinfer().args(["--get_pipeline_config", "OCR", "--save_path"]).arg(&file));
+    assert_eq!((named.code, fs::read(&file).ok()), (Some(0), fs::read(out.path().join("OCR.yaml")).ok()), "{}", named.stderr);
+    let ran = run(hpinfer().arg("--pipeline").arg(file).args(["--backend", "openvino", "--input", DEMO]));
     assert_eq!(ran.lines()[0]["rec_text"][0], "送货单", "{}", ran.stderr);
 }
 
@@ -124,6 +132,7 @@ fn pipeline_files_of_both_dialects() {
         (nested("thresh: 0.3", "thresh: 0.3\n    hpi_config: {backend: onnxruntime}"), ""),
         (nested("use_doc_preprocessor: False", "use_doc_preprocessor: True"), "`use_doc_preprocessor: True` is not in this version"),
         (nested("thresh: 0.3", "thresh: much"), "line 6, column"),
+        (nested("thresh: 0.3", "thresh: 0.3\n    thresh: 0.4"), "duplicate mapping key: thresh at line 7"),
         (nested("thresh:", "threshold:"), "threshold"),
         ("- nothing".to_owned(), "p.yaml"),
         (String::new(), "p.yaml"),

@@ -20,9 +20,11 @@ use super::{
 use crate::cache::Cache;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::model::yaml::said;
 use crate::modules::{Loader, LoaderOptions};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// Which dialect a pipeline file is written in.
@@ -211,7 +213,7 @@ fn named_pipeline(text: &str, dialect: Dialect, place: &str) -> Result<PipelineN
 fn read_yaml<T: for<'de> Deserialize<'de>>(text: &str, place: &str) -> Result<T> {
     // Errors name line and column, and show no lines: a file may hold the key of a language model.
     let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|e| Error::config(place, e.to_string()))
+    serde_saphyr::from_str_with_options(text, options).map_err(|e| Error::config(place, said(&e)))
 }
 
 /// A value, or its default where the file has `null`, as PaddleX reads it.
@@ -229,6 +231,13 @@ fn line<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
 /// A device, where one is named.
 fn device<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.filter(|name| !is_no_name(name)))
+}
+
+/// Says that pictures do not share runs of a network, where `key` asks for that. Results do not depend on it.
+fn one_by_one(key: &str, size: Option<NonZeroUsize>, place: &str) {
+    if size.is_some_and(|size| size.get() > 1) {
+        tracing::warn!("{place}: {key} above 1 has no effect: pages and regions run one by one");
+    }
 }
 
 /// Whether `name` is one of PaddleX's words for none.

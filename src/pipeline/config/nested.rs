@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 /// A refusal of what stands at `value` in the file `place`.
 pub(super) fn refused<T>(place: &str, value: &Spanned<T>, reason: impl std::fmt::Display) -> Error {
@@ -148,7 +149,7 @@ pub(super) struct Module {
     model_dir: Option<Spanned<String>>,
     // Results do not depend on how pictures share runs.
     #[serde(rename = "batch_size")]
-    _batch_size: Option<usize>,
+    _batch_size: Option<NonZeroUsize>,
     #[serde(rename = "use_hpip")]
     _use_hpip: Option<bool>,
     #[serde(default, deserialize_with = "or_default")]

@@ -1,6 +1,6 @@
 //! Configuration of OCR.
 
-use super::{Beta1, Dialect, HpiParams, Line, PpOption, device, line, or_default, read_yaml};
+use super::{Beta1, Dialect, HpiParams, Line, PpOption, device, line, one_by_one, or_default, read_yaml};
 use crate::error::{Error, Result};
 use crate::model::{HpiConfig, LimitType};
 use crate::modules::batch::{BatchLimits, Padding};
@@ -9,6 +9,7 @@ use crate::modules::text_detect::DetectionOverrides;
 use crate::ops::db::ScoreMode;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use std::num::NonZeroUsize;
 
 /// Width of a line that batch sizes are thought for, in pixels: that of the reference's own input.
 const LINE_WIDTH: usize = 320;
@@ -65,7 +66,7 @@ mod beta1 {
         text_det_model: Option<String>,
         text_rec_model: Option<String>,
         text_rec_batch_size: Option<usize>,
-        text_det_batch_size: Option<usize>,
+        text_det_batch_size: Option<NonZeroUsize>,
         #[serde(default, deserialize_with = "device")]
         device: Option<String>,
         #[serde(default, deserialize_with = "or_default")]
@@ -89,9 +90,7 @@ mod beta1 {
                 }
             }
             config.set_batch_size(self.text_rec_batch_size, place)?;
-            if self.text_det_batch_size.is_some_and(|n| n > 1) {
-                tracing::warn!("{place}: text_det_batch_size above 1 has no effect: detection runs picture by picture");
-            }
+            one_by_one("text_det_batch_size", self.text_det_batch_size, place);
             config.device = self.device;
             Ok(config)
         }
@@ -126,7 +125,7 @@ pub(super) mod v3 {
         #[serde(rename = "use_hpip")]
         _use_hpip: Option<bool>,
         #[serde(rename = "batch_size")]
-        _batch_size: Option<usize>,
+        _batch_size: Option<NonZeroUsize>,
         #[serde(rename = "Serving")]
         _serving: Option<IgnoredAny>,
     }
@@ -188,7 +187,7 @@ pub(super) mod v3 {
         input_shape: Foreign,
         // Detection runs picture by picture.
         #[serde(rename = "batch_size")]
-        _batch_size: Option<usize>,
+        _batch_size: Option<NonZeroUsize>,
         #[serde(rename = "use_hpip")]
         _use_hpip: Option<bool>,
         #[serde(default, deserialize_with = "or_default")]

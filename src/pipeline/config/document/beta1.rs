@@ -5,8 +5,9 @@ use crate::error::{Error, Result};
 use crate::extract::{LlmParams, LlmSettings};
 use crate::model::HpiConfig;
 use crate::pipeline::DocumentTask;
-use crate::pipeline::config::{Beta1, HpiParams, Line, PpOption, device, is_no_name, line, or_default, read_yaml};
+use crate::pipeline::config::{Beta1, HpiParams, Line, PpOption, device, is_no_name, line, one_by_one, or_default, read_yaml};
 use serde::Deserialize;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 pub(super) fn parse(text: &str, task: DocumentTask, place: &str) -> Result<DocumentConfig> {
@@ -35,19 +36,12 @@ struct Section {
     text_det_model: Option<String>,
     text_rec_model: Option<String>,
     text_rec_batch_size: Option<usize>,
-    // Results do not depend on how pages share runs; here they do not.
-    #[serde(rename = "layout_batch_size")]
-    _layout_batch_size: Option<usize>,
-    #[serde(rename = "table_batch_size")]
-    _table_batch_size: Option<usize>,
-    #[serde(rename = "text_det_batch_size")]
-    _text_det_batch_size: Option<usize>,
-    #[serde(rename = "seal_text_det_batch_size")]
-    _seal_text_det_batch_size: Option<usize>,
-    #[serde(rename = "doc_image_ori_cls_batch_size")]
-    _doc_image_ori_cls_batch_size: Option<usize>,
-    #[serde(rename = "doc_image_unwarp_batch_size")]
-    _doc_image_unwarp_batch_size: Option<usize>,
+    layout_batch_size: Option<NonZeroUsize>,
+    table_batch_size: Option<NonZeroUsize>,
+    text_det_batch_size: Option<NonZeroUsize>,
+    seal_text_det_batch_size: Option<NonZeroUsize>,
+    doc_image_ori_cls_batch_size: Option<NonZeroUsize>,
+    doc_image_unwarp_batch_size: Option<NonZeroUsize>,
     #[serde(default, deserialize_with = "device")]
     device: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
@@ -101,6 +95,16 @@ impl Section {
             }
         }
         text.set_batch_size(self.text_rec_batch_size, place)?;
+        for (key, size) in [
+            ("layout_batch_size", self.layout_batch_size),
+            ("table_batch_size", self.table_batch_size),
+            ("text_det_batch_size", self.text_det_batch_size),
+            ("seal_text_det_batch_size", self.seal_text_det_batch_size),
+            ("doc_image_ori_cls_batch_size", self.doc_image_ori_cls_batch_size),
+            ("doc_image_unwarp_batch_size", self.doc_image_unwarp_batch_size),
+        ] {
+            one_by_one(key, size, place);
+        }
         text.device = self.device;
         let choices = [&mut text.text_det_model, &mut text.text_rec_model];
         let steps = [

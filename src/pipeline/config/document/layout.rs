@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,7 +20,7 @@ pub(super) struct Layout {
     model_name: String,
     model_dir: Option<Spanned<String>>,
     #[serde(rename = "batch_size")]
-    _batch_size: Option<usize>,
+    _batch_size: Option<NonZeroUsize>,
     #[serde(rename = "use_hpip")]
     _use_hpip: Option<bool>,
     threshold: Option<Spanned<Threshold>>,

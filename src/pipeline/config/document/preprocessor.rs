@@ -6,6 +6,7 @@ use crate::modules::loader::ModelChoice;
 use crate::pipeline::config::nested::{Module, Switch, step};
 use crate::pipeline::config::or_default;
 use serde::Deserialize;
+use std::num::NonZeroUsize;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,7 +18,7 @@ pub(super) struct Preprocessor {
     #[serde(rename = "SubModules", default)]
     modules: PreprocessorModules,
     #[serde(rename = "batch_size")]
-    _batch_size: Option<usize>,
+    _batch_size: Option<NonZeroUsize>,
     #[serde(rename = "use_hpip")]
     _use_hpip: Option<bool>,
     #[serde(default, deserialize_with = "or_default")]

@@ -75,12 +75,20 @@ impl Sections {
             let Retriever { model_name, base_url, api_type, api_key, .. } = &section.value;
             let differs = |own: Option<&str>, other: Option<&str>| own.is_some_and(|own| Some(own) != other);
             let other_service = differs(service(base_url.as_deref(), *api_type), service(params.base_url.as_deref(), params.api_type));
+            let untouched = api_key.as_ref().is_some_and(|key| key.is(NO_KEY));
             let own_key = key(api_key.clone());
-            if !is_no_name(model_name) && (other_service || (own_key.is_some() && own_key != params.api_key)) {
+            let other = other_service || (own_key.is_some() && own_key != params.api_key);
+            params.embedding_model = Some(model_name.clone());
+            if other && untouched {
+                // As it is shipped, beside a service of the user's own.
+                tracing::warn!(
+                    "{place}: LLM_Retriever names another service than LLM_Chat and no key: long texts go into the questions whole"
+                );
+                params.embedding_model = Some("none".to_owned());
+            } else if other && !is_no_name(model_name) {
                 let reason = "LLM_Retriever has another service or key than LLM_Chat, one answers and embeds in this version; give both the same, or `model_name: none` to embed nothing";
                 return Err(refused(place, &section, reason));
             }
-            params.embedding_model = Some(model_name.clone());
         }
         Ok(Questions { llm, words: self.words, ..Questions::default() })
     }

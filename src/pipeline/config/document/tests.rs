@@ -262,7 +262,10 @@ fn keys_of_language_models_are_taken_and_not_shown() {
     let message = with("[hidden-1]", "hidden-2").unwrap_err().to_string();
     assert!(message.contains("p.yaml") && !message.contains("hidden"), "{message}");
     let elsewhere = pages().replacen("https://qianfan.baidubce.com/v2", "http://127.0.0.1:1/v1", 1);
-    assert!(read(&elsewhere).unwrap_err().to_string().contains("model_name: none"));
+    let params = read(&elsewhere).unwrap().questions.llm.params;
+    assert_eq!(params.embedding_model.as_deref(), Some("none"), "the retriever that is shipped has no key");
+    let keyless = elsewhere.replace("api_type: qianfan, api_key: api_key", "api_type: qianfan");
+    assert!(read(&keyless).unwrap_err().to_string().contains("model_name: none"));
     let config = read(&elsewhere.replace("embedding-v1", "none")).unwrap();
     assert_eq!(config.questions.llm.params.base_url.as_deref(), Some("http://127.0.0.1:1/v1"));
 }
@@ -286,6 +289,7 @@ fn what_is_not_in_this_version_is_refused_by_key_and_line() {
         (&seals, lay, "model_name: lay, threshold: 7, ", "`threshold` is a number from 0 to 1"),
         (&seals, lay, "model_name: lay, colour: red, ", "colour"),
         (&seals, "  text_type: seal", "  device: cpu", "`device: cpu` of a sub-pipeline"),
+        (&tables, "model_dir: demo}", "model_dir: demo, batch_size: 0}", "nonzero"),
         (&tables, "max_side_limit: 4000", "max_side_limit: 0", "`max_side_limit` is 0 pixels"),
         (&tables, "use_layout_detection: True", "use_layout_detection: False", "line 3, column 23: `use_layout_detection: False`"),
         (&tables, "use_ocr_model: True", "use_ocr_model: False", "`use_ocr_model: False`"),

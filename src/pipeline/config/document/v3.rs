@@ -13,6 +13,7 @@ use crate::pipeline::config::{device, or_default};
 use crate::pipeline::config::{ocr, read_yaml};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use std::num::NonZeroUsize;
 
 pub(super) fn parse(text: &str, task: DocumentTask, place: &str) -> Result<DocumentConfig> {
     let mut config = DocumentConfig::new(task);
@@ -46,7 +47,7 @@ struct Seals {
     #[serde(rename = "Serving")]
     _serving: Option<IgnoredAny>,
     #[serde(rename = "batch_size")]
-    _batch_size: Option<usize>,
+    _batch_size: Option<NonZeroUsize>,
 }
 
 #[derive(Deserialize)]
@@ -80,7 +81,7 @@ struct Tables {
     #[serde(rename = "Serving")]
     _serving: Option<IgnoredAny>,
     #[serde(rename = "batch_size")]
-    _batch_size: Option<usize>,
+    _batch_size: Option<NonZeroUsize>,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +122,7 @@ struct Pages {
     #[serde(rename = "Serving")]
     _serving: Option<IgnoredAny>,
     #[serde(rename = "batch_size")]
-    _batch_size: Option<usize>,
+    _batch_size: Option<NonZeroUsize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -151,7 +152,7 @@ struct Parser {
     #[serde(rename = "use_hpip")]
     _use_hpip: Option<bool>,
     #[serde(rename = "batch_size")]
-    _batch_size: Option<usize>,
+    _batch_size: Option<NonZeroUsize>,
 }
 
 #[derive(Deserialize)]
