@@ -29,9 +29,9 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError
 use std::time::{Duration, Instant};
 use worker::Worker;
 
-/// So long threads have waited for a renderer, all together, when another one is started: a document that is rendered faster than
-/// it is read needs one, and each holds the document and what it remembers of it.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// So long threads have waited for a renderer, all together since one had nothing to do, when another one is started: a document
+/// that is rendered faster than it is read needs one, and each holds the document and what it remembers of it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Pages a worker renders before it is replaced: what the renderer remembers of a document grows with every page.
 const PAGES_OF_A_WORKER: u32 = 100;
@@ -171,7 +171,9 @@ struct Shared {
 struct Workers {
     idle: Vec<Worker>,
     busy: usize,
-    /// How long threads have waited since the last one was started.
+    /// Threads that wait for one.
+    waiting: usize,
+    /// How long they have waited since the last one was started, or had nothing to do.
     waited: Duration,
 }
 
@@ -185,6 +187,9 @@ impl Workers {
     fn put_back(&mut self, worker: Option<Worker>) {
         self.busy -= 1;
         self.idle.extend(worker);
+        if self.waiting == 0 {
+            self.waited = Duration::ZERO;
+        }
     }
 }
 
@@ -209,7 +214,7 @@ impl Document {
         };
         let (isolation, finder) = (options.isolation.clone(), options.font.clone());
         let idle = Some(worker).filter(|_| Worker::living() <= *KEPT).into_iter().collect();
-        let workers = Mutex::new(Workers { idle, busy: 0, waited: Duration::ZERO });
+        let workers = Mutex::new(Workers { idle, busy: 0, waiting: 0, waited: Duration::ZERO });
         let (font, told, returned) = (OnceLock::new(), AtomicBool::new(false), Condvar::new());
         Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, finder, font, told, page_count, workers, returned })))
     }
@@ -240,7 +245,9 @@ impl Document {
         let mut workers = self.lock();
         while workers.idle.is_empty() && workers.busy > 0 && workers.waited < PATIENCE {
             let (began, left) = (Instant::now(), PATIENCE - workers.waited);
+            workers.waiting += 1;
             workers = self.0.returned.wait_timeout(workers, left).unwrap_or_else(PoisonError::into_inner).0;
+            workers.waiting -= 1;
             workers.waited += began.elapsed();
         }
         workers.busy += 1;
