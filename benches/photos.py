@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 folder = pathlib.Path(sys.argv[1])
+folder.mkdir(parents=True, exist_ok=True)
 for name, (width, height) in {"small": (320, 240), "medium": (640, 480), "large": (1920, 1280)}.items():
     random = np.random.default_rng(7)
     light = Image.fromarray(random.integers(0, 255, (12, 16, 3), dtype=np.uint8)).resize((width, height), Image.BICUBIC)
