@@ -4,7 +4,9 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 const STAND_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stream/ffmpeg");
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/delivery_note.png");
@@ -239,6 +241,48 @@ fn a_further_video_is_not_written_over_an_input() {
     assert_eq!((code, lines.len()), (Some(0), 2), "{stderr}");
     assert_eq!(std::fs::read_to_string(&script).expect("read"), text);
     assert!(folder.path().join("clip_2.mp4").is_file());
+}
+
+/// Frames without an end, whose results nobody reads: the command, once it waits for its reader, and what would have read them.
+fn held_up(more: &[&str]) -> (Child, ChildStdout) {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
+    command.args(["stream", "--pipeline", "image_classification", "--backend", "onnx_runtime", "--input", "-", "--raw-size", "8x8"]);
+    command.args(more).args(["--model", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/miniatures/classify")]);
+    command.stdin(std::fs::File::open("/dev/zero").expect("open")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.env("HPINFER_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).spawn().expect("the command starts");
+    let stdout = child.stdout.take().expect("piped");
+    let waiting = || rustix::io::ioctl_fionread(&stdout).expect("a pipe");
+    let mut before = 0;
+    while before == 0 || waiting() > before {
+        before = waiting();
+        thread::sleep(Duration::from_secs(1));
+    }
+    (child, stdout)
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("signalled");
+}
+
+#[test]
+fn a_signal_ends_a_run_whose_results_nobody_reads() {
+    use rustix::process::Signal;
+    let folder = tempfile::tempdir().expect("a folder");
+    let video = folder.path().join("all.mkv");
+    let video = video.to_str().expect("UTF-8");
+    let (mut child, _unread) = held_up(&["--ffmpeg", STAND_IN, "--save-video", video]);
+    signal(&child, Signal::TERM);
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+    assert_eq!(child.wait().expect("ends").code(), Some(1), "{said}");
+    let lost = said.split("standard output: ").nth(1).and_then(|rest| rest.strip_suffix(" not delivered\n"));
+    let lost = lost.and_then(|lost| lost.strip_suffix(" results").or(lost.strip_suffix(" result"))?.parse().ok());
+    assert!(lost.is_some_and(|lost: usize| lost > 0), "{said}");
+    assert!(Path::new(video).is_file(), "what does not wait for the reader is finished");
+    let (mut child, _unread) = held_up(&[]);
+    signal(&child, Signal::INT);
+    signal(&child, Signal::TERM);
+    assert!(matches!(child.wait().expect("ends").code(), Some(130 | 143)), "the second ends it at once");
 }
 
 #[test]

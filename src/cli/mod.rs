@@ -94,13 +94,13 @@ fn run_command(command: Command, global: &GlobalArgs) -> Result<u8> {
         Command::TryLibrary { library, path } => {
             return doctor::try_library(library, path.as_deref(), &plan::cache(global)?).map(|()| ALL_DONE);
         }
+        Command::Stream(args) => return stream::run(args, global),
         _ => {}
     }
     let mut out = io::stdout().lock();
     match command {
-        Command::RenderPdf | Command::TryLibrary { .. } => {} // done above, without the lock
+        Command::RenderPdf | Command::TryLibrary { .. } | Command::Stream(_) => {} // done above, without the lock
         Command::Extract(command) => return extract::run(&command, global, &mut out),
-        Command::Stream(args) => return stream::run(&args, global),
         Command::Completions { shell } => {
             let mut script = Vec::new(); // the generator panics when it cannot write
             clap_complete::generate(shell, &mut Cli::definition(), "hpinfer", &mut script);

@@ -14,9 +14,9 @@ use crate::pipeline::{Pipeline, PipelineName};
 use crate::result::PipelineResult;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::schedule;
-use crate::schedule::stop::INTERRUPTED;
+use crate::schedule::stop::{INTERRUPTED, LAST_LINE};
 use crate::source::{InputItem, InputKind, NamedInputs, STANDARD_INPUT, Source, SourceOptions};
-use crate::trace::{NOTE, Stage, StageTimes, say};
+use crate::trace::{NOTE, Stage, StageTimes, plural, say, say_unless_held_up};
 use rayon::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -32,8 +32,6 @@ use std::time::{Duration, Instant};
 
 /// How often a thread looks whether the end was asked for.
 const GLANCE: Duration = Duration::from_millis(50);
-/// After a signal, longest wait for the next line to be written.
-const LAST_LINE: Duration = Duration::from_secs(5);
 
 /// An input with the names its files will have.
 struct Job {
@@ -118,15 +116,20 @@ impl UnderWay {
         is_first
     }
 
-    /// Waits until the sink has had all outcomes, as long as it takes any: a reader that does not read holds up its line for good.
-    fn wait_until_shown(&self) {
+    /// Waits until the sink has had all outcomes, as long as it takes any: a reader that does not read holds up its line for good. How many
+    /// it has not had.
+    fn wait_until_shown(&self) -> usize {
         let (mut last, mut since) = (0, Instant::now());
-        while self.shown.load(Ordering::SeqCst) < self.made.load(Ordering::SeqCst) && since.elapsed() < LAST_LINE {
-            thread::sleep(GLANCE);
+        loop {
             let shown = self.shown.load(Ordering::SeqCst);
+            let left = self.made.load(Ordering::SeqCst) - shown;
             if shown > last {
                 (last, since) = (shown, Instant::now());
             }
+            if left == 0 || since.elapsed() >= LAST_LINE {
+                return left;
+            }
+            thread::sleep(GLANCE);
         }
     }
 
@@ -154,10 +157,16 @@ pub(super) fn end_on_signals(under_way: Arc<UnderWay>, is_quiet: bool, parting: 
             thread::sleep(GLANCE);
         }
         if !is_quiet {
-            say("hpinfer: interrupted; what is under way is finished first, a second signal ends it at once");
+            say_unless_held_up("hpinfer: interrupted; what is under way is finished first, a second signal ends it at once".into());
         }
         under_way.end();
-        under_way.wait_until_shown();
+        let left = under_way.wait_until_shown();
+        if left > 0 {
+            let (seconds, left) = (LAST_LINE.as_secs(), plural(left, "result"));
+            say_unless_held_up(format!(
+                "hpinfer: nothing was taken of standard output for {seconds} s after the signal: {left} not delivered"
+            ));
+        }
         parting();
         let _ = emulate_default_handler(which.load(Ordering::SeqCst) as i32);
         std::process::exit(INTERRUPTED); // not reached: by default these signals end a program

@@ -6,9 +6,13 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Exit status of what a signal ended: that of a process ended by SIGINT, as shells count it.
 pub const INTERRUPTED: i32 = 130;
+
+/// After a signal, longest wait for a result to be taken by whoever reads standard output.
+pub const LAST_LINE: Duration = Duration::from_secs(5);
 
 /// A flag shared by everything that runs until it is set. Cheap to clone.
 #[derive(Clone, Debug, Default)]

@@ -5,9 +5,11 @@ pub mod events;
 #[cfg(feature = "nvtx")]
 mod nvtx;
 
+use crossbeam::channel;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A step of a pipeline, as `timings_ms` names it.
@@ -249,6 +251,16 @@ pub fn show_progress() {
 /// may be anybody's.
 pub fn say(line: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{}", printable(&line.to_string(), &['\n']));
+}
+
+/// As [`say`], where whoever reads standard error takes the line within a second; whether so.
+pub(crate) fn say_unless_held_up(line: String) -> bool {
+    let (said_in, said) = channel::bounded(1);
+    thread::spawn(move || {
+        say(line);
+        said_in.send(())
+    });
+    said.recv_timeout(Duration::from_secs(1)).is_ok()
 }
 
 /// `text` with all control characters but `kept` as escapes.

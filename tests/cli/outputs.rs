@@ -102,17 +102,23 @@ fn what_a_list_may_still_name_is_not_written_over() {
     assert_eq!(saved("out"), saved("out"));
 }
 
+/// A run on so many pictures in `folder`, which does not end by itself while the list of them is held.
+fn listed(folder: &Path, pictures: usize) -> (std::process::Child, std::process::ChildStdin) {
+    let names: Vec<String> = (0..pictures).map(|i| format!("{i:03}.png")).collect();
+    names.iter().for_each(|name| image::RgbImage::new(64, 48).save(folder.join(name)).expect("written"));
+    let mut command = hpinfer();
+    command.current_dir(folder).args(["--pipeline", "image_classification", "--backend", "onnx_runtime", "--input", "-", "--model"]);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify")).args(["--save_path", "out"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut list = child.stdin.take().expect("piped");
+    list.write_all((names.join("\n") + "\n").as_bytes()).expect("written");
+    (child, list)
+}
+
 #[test]
 fn a_signal_lets_what_is_under_way_be_saved() {
     let folder = tempfile::tempdir().expect("a folder");
-    let names: Vec<String> = (0..400).map(|i| format!("{i:03}.png")).collect();
-    names.iter().for_each(|name| image::RgbImage::new(64, 48).save(folder.path().join(name)).expect("written"));
-    let mut command = hpinfer();
-    command.current_dir(folder.path()).args(["--pipeline", "image_classification", "--backend", "onnx_runtime", "--input", "-", "--model"]);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify")).args(["--save_path", "out"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-    let mut list = child.stdin.take().expect("piped"); // stays open: without a signal the run does not end
-    list.write_all((names.join("\n") + "\n").as_bytes()).expect("written");
+    let (mut child, _list) = listed(folder.path(), 400);
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     lines.next().expect("a line").expect("UTF-8");
     let pid = rustix::process::Pid::from_child(&child);
@@ -125,6 +131,24 @@ fn a_signal_lets_what_is_under_way_be_saved() {
     assert!(said.contains("interrupted"), "{said}");
     let saved = tree(&folder.path().join("out"));
     assert!(saved.len() == 2 * shown && saved.iter().all(|name| !name.contains(".hpinfer")), "{shown}: {saved:?}");
+}
+
+#[test]
+fn a_signal_ends_a_run_whose_results_nobody_reads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut child, _list) = listed(folder.path(), 999);
+    let unread = child.stdout.take().expect("piped");
+    let waiting = || rustix::io::ioctl_fionread(&unread).expect("a pipe");
+    let mut before = 0;
+    while before == 0 || waiting() > before {
+        before = waiting();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).expect("signalled");
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+    assert_eq!(child.wait().expect("ends").signal(), Some(rustix::process::Signal::TERM.as_raw()), "{said}");
+    assert!(said.contains("after the signal: ") && said.ends_with(" not delivered\n"), "{said}");
 }
 
 /// The second folder is looked into when results of the first are in it.

@@ -1,6 +1,6 @@
 //! `hpinfer stream`: a pipeline over moving pictures, many streams at once. `anchors` remembers lines of text, `decoding` says who decodes,
 //! `inputs` turns what was named into feeds, `stages` is the work on a frame, `line` what is written about it, `webhook` sends that on, `record` the videos of drawn
-//! frames, `trace` where the time went, `progress` the figures meanwhile.
+//! frames, `trace` where the time went, `progress` the figures meanwhile, `stdout` takes the lines.
 
 mod anchors;
 mod decoding;
@@ -9,6 +9,7 @@ mod line;
 mod progress;
 mod record;
 mod stages;
+mod stdout;
 mod trace;
 mod webhook;
 
@@ -30,23 +31,29 @@ use crate::schedule::graph::{self, Settings};
 use crate::schedule::stop::Stop;
 use crate::source::video::{RawFormat, RawLayout, VideoOptions};
 use crate::source::{NamedInputs, SourceOptions};
-use crate::trace::display;
 use decoding::{DecodeArg, Decoding};
 use inputs::Inputs;
 use record::Recorder;
 use stages::{FrameStages, Output};
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use stdout::StandardOutput;
 use trace::Trace;
 use webhook::Webhook;
 
 /// Most pixels of the frames of a batch together, 32 of 1080p.
 const BATCH_PIXELS: u64 = 64 << 20;
 
+/// Has [`LAST_LINE`](crate::schedule::stop::LAST_LINE) in words.
+const ON_SIGNALS: &str = "\
+The first SIGINT or SIGTERM ends the reading: what is under way is finished, and its results are written as long as someone reads. Where \
+nothing is taken of standard output for 5 seconds, the rest is left out, and their number is told: exit status 1. A second signal ends \
+the program at once.";
+
 /// `hpinfer stream`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = ON_SIGNALS)]
 pub struct StreamArgs {
     /// Pipeline name or pipeline file; a path that exists wins over a name
     #[arg(long, value_name = "NAME|FILE")]
@@ -215,7 +222,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let gauges = Gauges::new(args.input.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut lines = line::Lines::new(args.input.len(), args.schema);
-    let (mut written, mut recorder) = (Ok(()), recorder);
+    let (mut out, mut recorder) = (StandardOutput::new(&stop), recorder);
     let mut trace = args.trace.as_deref().map(|path| Trace::new(path, pipeline.stages())).transpose()?;
     std::thread::scope(|scope| {
         scope.spawn(|| progress::show(&gauges, &over, global.quiet));
@@ -233,16 +240,12 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
             if let Some(webhook) = &webhook {
                 webhook.send(&line);
             }
-            if written.is_ok() {
-                let mut out = io::stdout().lock();
-                written = display().suspend(|| writeln!(out, "{line}").and_then(|()| out.flush()));
-                if written.is_err() {
-                    stop.set(); // nobody reads any further
-                }
+            if !out.write(line) {
+                stop.set(); // nobody reads any further
             }
         });
     });
-    if stop.is_set() && written.is_ok() {
+    if stop.is_set() && out.is_whole() {
         tracing::warn!("stopped by a signal: what was under way is done, and no more was read");
         failed.fetch_or(is_finite, Ordering::Relaxed);
     }
@@ -253,11 +256,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         }
     };
     told(trace.map_or(Ok(()), Trace::finish));
-    if let Err(error) = written
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        told(Err(Error::io("write to", std::path::Path::new("standard output"))(error)));
-    }
+    told(out.finish());
     failed.fetch_or(!stages.all_saved(), Ordering::Relaxed);
     failed.fetch_or(webhook.is_some_and(|webhook| !webhook.finish()), Ordering::Relaxed);
     failed.fetch_or(recorder.is_some_and(|recorder| !recorder.finish()), Ordering::Relaxed);
