@@ -1,5 +1,6 @@
 //! `hpinfer stream` as its users meet it, with the real pipeline. A script stands in for ffmpeg.
 
+use rustix::process::Signal;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -260,25 +261,29 @@ fn held_up(more: &[&str]) -> (Child, ChildStdout) {
     (child, stdout)
 }
 
-fn signal(child: &Child, signal: rustix::process::Signal) {
+fn signal(child: &Child, signal: Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("signalled");
 }
 
 #[test]
 fn a_signal_ends_a_run_whose_results_nobody_reads() {
-    use rustix::process::Signal;
-    let folder = tempfile::tempdir().expect("a folder");
-    let video = folder.path().join("all.mkv");
-    let video = video.to_str().expect("UTF-8");
-    let (mut child, _unread) = held_up(&["--ffmpeg", STAND_IN, "--save-video", video]);
-    signal(&child, Signal::TERM);
-    let mut said = String::new();
-    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
-    assert_eq!(child.wait().expect("ends").code(), Some(1), "{said}");
-    let lost = said.split("standard output: ").nth(1).and_then(|rest| rest.strip_suffix(" not delivered\n"));
-    let lost = lost.and_then(|lost| lost.strip_suffix(" results").or(lost.strip_suffix(" result"))?.parse().ok());
-    assert!(lost.is_some_and(|lost: usize| lost > 0), "{said}");
-    assert!(Path::new(video).is_file(), "what does not wait for the reader is finished");
+    for one in [Signal::TERM, Signal::HUP] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let video = folder.path().join("all.mkv");
+        let (mut child, _unread) = held_up(&["--ffmpeg", STAND_IN, "--save-video", video.to_str().expect("UTF-8")]);
+        signal(&child, one);
+        if one == Signal::HUP {
+            thread::sleep(Duration::from_millis(5)); // of two that wait at once one comes
+            signal(&child, one); // as from a terminal that is closed
+        }
+        let mut said = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+        assert_eq!(child.wait().expect("ends").code(), Some(1), "{said}");
+        let lost = said.split("standard output: ").nth(1).and_then(|rest| rest.strip_suffix(" not delivered\n"));
+        let lost = lost.and_then(|lost| lost.strip_suffix(" results").or(lost.strip_suffix(" result"))?.parse().ok());
+        assert!(lost.is_some_and(|lost: usize| lost > 0), "{said}");
+        assert!(video.is_file(), "what does not wait for the reader is finished");
+    }
     let (mut child, _unread) = held_up(&[]);
     signal(&child, Signal::INT);
     signal(&child, Signal::TERM);

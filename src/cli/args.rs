@@ -34,8 +34,7 @@ Examples:
   find . -name '*.jpg' | hpinfer --pipeline ./OCR.yaml --input - > results.jsonl
 
 Exit status: 0 all inputs done, 1 some inputs failed, 2 nothing ran (usage, configuration, missing parts). In shells \
-130 and 143: ended by SIGINT and SIGTERM, once what was under way was done, \
-or nothing was taken of standard output for 5 seconds.";
+130, 143 and 129: ended by SIGINT, SIGTERM and SIGHUP, once what was under way was done, or nothing was taken of standard output for 5 seconds.";
 
 /// Runs PaddleX vision and document pipelines at the speed of the hardware.
 #[derive(Debug, Parser)]

@@ -14,11 +14,10 @@ use crate::pipeline::{Pipeline, PipelineName};
 use crate::result::PipelineResult;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::schedule;
-use crate::schedule::stop::{INTERRUPTED, LAST_LINE};
+use crate::schedule::stop::{INTERRUPTED, LAST_LINE, is_impatient, signals};
 use crate::source::{InputItem, InputKind, NamedInputs, STANDARD_INPUT, Source, SourceOptions};
 use crate::trace::{NOTE, Stage, StageTimes, plural, say, say_unless_held_up};
 use rayon::prelude::*;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::emulate_default_handler;
 use std::ffi::OsString;
@@ -141,13 +140,15 @@ impl UnderWay {
     }
 }
 
-/// From now on SIGINT and SIGTERM end the program once what is under way is saved and shown; the second at once. Whoever started it sees
+/// From now on [`signals`] end the program once what is under way is saved and shown; the second at once. Whoever started it sees
 /// that the signal ended it, as a shell must that is to leave its loop. The last thing done is `parting`.
 pub(super) fn end_on_signals(under_way: Arc<UnderWay>, is_quiet: bool, parting: impl FnOnce() + Send + 'static) -> Result<()> {
     let (seen, which) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in signals() {
         // In this order: the second finds that there was one.
-        flag::register_conditional_default(signal, seen.clone())
+        let second = is_impatient(signal).then(|| flag::register_conditional_default(signal, seen.clone()));
+        second
+            .transpose()
             .and_then(|_| flag::register_usize(signal, which.clone(), signal as usize))
             .and_then(|_| flag::register(signal, seen.clone()))
             .map_err(|e| Error::internal("signals", format!("signal {signal} cannot be handled: {e}")))?;

@@ -1,12 +1,13 @@
 //! Standard output, standard error and saved files.
 
 use crate::{DEMO, error_kind, hpinfer, ocr, pictures, run};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 fn tree(folder: &Path) -> Vec<String> {
     let files = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok).filter(|e| e.file_type().is_file());
@@ -102,41 +103,72 @@ fn what_a_list_may_still_name_is_not_written_over() {
     assert_eq!(saved("out"), saved("out"));
 }
 
-/// A run on so many pictures in `folder`, which does not end by itself while the list of them is held.
-fn listed(folder: &Path, pictures: usize) -> (std::process::Child, std::process::ChildStdin) {
+/// `command` in the place of a shell that has done something before.
+fn after(what: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{what}; exec \"$@\""), "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell
+}
+
+/// A run on so many pictures in `folder`, by a shell that has done something before. It does not end by itself while the list of them is
+/// held.
+fn listed(folder: &Path, pictures: usize, before: &str) -> (Child, ChildStdin) {
     let names: Vec<String> = (0..pictures).map(|i| format!("{i:03}.png")).collect();
     names.iter().for_each(|name| image::RgbImage::new(64, 48).save(folder.join(name)).expect("written"));
     let mut command = hpinfer();
-    command.current_dir(folder).args(["--pipeline", "image_classification", "--backend", "onnx_runtime", "--input", "-", "--model"]);
+    command.args(["--pipeline", "image_classification", "--backend", "onnx_runtime", "--input", "-", "--model"]);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify")).args(["--save_path", "out"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut command = after(before, &command);
+    let mut child =
+        command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     let mut list = child.stdin.take().expect("piped");
     list.write_all((names.join("\n") + "\n").as_bytes()).expect("written");
     (child, list)
 }
 
+fn signal(child: &Child, signal: Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("signalled");
+}
+
 #[test]
 fn a_signal_lets_what_is_under_way_be_saved() {
+    // Of a terminal that is closed the second SIGHUP comes at once.
+    for signals in [&[Signal::TERM][..], &[Signal::HUP, Signal::HUP]] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut child, _list) = listed(folder.path(), 400, ":");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        lines.next().expect("a line").expect("UTF-8");
+        for one in signals {
+            signal(&child, *one);
+            std::thread::sleep(std::time::Duration::from_millis(5)); // of two that wait at once one comes
+        }
+        let more: Vec<Value> = lines.map(|line| serde_json::from_str(&line.expect("UTF-8")).expect("a whole line")).collect();
+        let shown = 1 + more.len();
+        let mut said = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+        assert_eq!(child.wait().expect("ends").signal(), Some(signals[0].as_raw()), "{said}");
+        assert!(said.contains("interrupted"), "{said}");
+        let saved = tree(&folder.path().join("out"));
+        assert!(saved.len() == 2 * shown && saved.iter().all(|name| !name.contains(".hpinfer")), "{shown}: {saved:?}");
+    }
+}
+
+#[test]
+fn a_closed_terminal_does_not_end_what_nohup_started() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut child, _list) = listed(folder.path(), 400);
+    let (mut child, list) = listed(folder.path(), 400, "trap '' HUP");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     lines.next().expect("a line").expect("UTF-8");
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
-    let more: Vec<Value> = lines.map(|line| serde_json::from_str(&line.expect("UTF-8")).expect("a whole line")).collect();
-    let shown = 1 + more.len();
-    let mut said = String::new();
-    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
-    assert_eq!(child.wait().expect("ends").signal(), Some(rustix::process::Signal::TERM.as_raw()), "{said}");
-    assert!(said.contains("interrupted"), "{said}");
-    let saved = tree(&folder.path().join("out"));
-    assert!(saved.len() == 2 * shown && saved.iter().all(|name| !name.contains(".hpinfer")), "{shown}: {saved:?}");
+    signal(&child, Signal::HUP);
+    drop(list);
+    assert_eq!((lines.count(), child.wait().expect("ends").code()), (399, Some(0)));
 }
 
 #[test]
 fn a_signal_ends_a_run_whose_results_nobody_reads() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut child, _list) = listed(folder.path(), 999);
+    let (mut child, _list) = listed(folder.path(), 999, ":");
     let unread = child.stdout.take().expect("piped");
     let waiting = || rustix::io::ioctl_fionread(&unread).expect("a pipe");
     let mut before = 0;
@@ -144,10 +176,10 @@ fn a_signal_ends_a_run_whose_results_nobody_reads() {
         before = waiting();
         std::thread::sleep(std::time::Duration::from_secs(1));
     }
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).expect("signalled");
+    signal(&child, Signal::TERM);
     let mut said = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
-    assert_eq!(child.wait().expect("ends").signal(), Some(rustix::process::Signal::TERM.as_raw()), "{said}");
+    assert_eq!(child.wait().expect("ends").signal(), Some(Signal::TERM.as_raw()), "{said}");
     assert!(said.contains("after the signal: ") && said.ends_with(" not delivered\n"), "{said}");
 }
 
@@ -194,11 +226,7 @@ fn a_file_that_cannot_be_written_fails_its_item_alone() {
 fn a_file_past_the_systems_limit_fails_its_item_and_leaves_nothing() {
     let (folder, paths) = pictures(&["a.png"]);
     let out = folder.path().join("out");
-    let command = ocr().get_program().to_owned();
-    let mut limited = std::process::Command::new("sh");
-    limited.args(["-c", "ulimit -f 1; exec \"$@\"", "sh"]).arg(command).args(ocr().get_args());
-    limited.envs(ocr().get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let ran = run(limited.arg("--input").args(&paths).arg("--save_path").arg(&out));
+    let ran = run(after("ulimit -f 1", &ocr()).arg("--input").args(&paths).arg("--save_path").arg(&out));
     assert_eq!((ran.code, ran.lines().iter().map(error_kind).collect::<Vec<_>>()), (Some(1), vec![Some("io")]), "{}", ran.stderr);
     assert_eq!(tree(&out), [""; 0]);
 }

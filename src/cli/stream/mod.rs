@@ -47,9 +47,9 @@ const BATCH_PIXELS: u64 = 64 << 20;
 
 /// Has [`LAST_LINE`](crate::schedule::stop::LAST_LINE) in words.
 const ON_SIGNALS: &str = "\
-The first SIGINT or SIGTERM ends the reading: what is under way is finished, and its results are written as long as someone reads. Where \
-nothing is taken of standard output for 5 seconds, the rest is left out, and their number is told: exit status 1. A second signal ends \
-the program at once.";
+The first SIGINT, SIGTERM or SIGHUP ends the reading: what is under way is finished, and its results are written as long as someone reads. Where \
+nothing is taken of standard output for 5 seconds, the rest is left out, and their number is told: exit status 1. A second SIGINT or \
+SIGTERM ends the program at once.";
 
 /// `hpinfer stream`.
 #[derive(Clone, Debug, clap::Args)]
