@@ -147,6 +147,29 @@ fn an_input_that_is_not_there_fails_alone() {
 }
 
 #[test]
+fn a_pattern_of_videos_is_a_stream_for_each_and_one_of_pictures_is_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    for (clip, seconds) in [("b.mp4", "1"), ("a2.mp4", "2"), ("a10.mp4", "3"), ("-", "4")] {
+        std::fs::write(at(clip), format!("frame 32 24 {seconds}\nframe 32 24 {seconds}.5\n")).expect("written");
+    }
+    std::fs::create_dir(at("dir.mp4")).expect("a folder");
+    ["f10.png", "f9.png", "dir.mp4/f.png"].iter().for_each(|name| image::RgbImage::new(32, 24).save(at(name)).expect("saved"));
+    let mut command = stream();
+    command.args(["--carry-over", "1", "--input", "*.png", "--input", "*.mp4", "--input", "none*.mp4", "--input", "[-]", "-v"]);
+    let (code, lines, stderr) = run(command.current_dir(folder.path()).args(["--save-video", "out"]));
+    let of = |number| of_stream(&lines, number).iter().map(|line| line["input_path"].as_str().unwrap_or("none")).collect::<Vec<_>>();
+    assert_eq!((code, lines.len()), (Some(1), 12), "{stderr}");
+    assert_eq!(of(0), ["f9.png", "f10.png"], "frames of one stream, by their numbers");
+    for (number, name) in [(1, "a10.mp4"), (2, "a2.mp4"), (3, "b.mp4"), (6, "./-")] {
+        assert_eq!(of(number), [name; 2], "files by the bytes of their names");
+        assert!(stderr.contains(&format!("stream {number}: {name}\n")) && at(&format!("out/{number}.mp4")).is_file(), "{stderr}");
+    }
+    assert_eq!((of(4), of(5)), (vec!["dir.mp4/f.png"], vec!["none*.mp4"]));
+    assert!(of_stream(&lines, 5)[0]["error"]["message"].as_str().is_some_and(|m| m.contains("the pattern matches nothing")), "{lines:?}");
+}
+
+#[test]
 fn videos_have_every_frame_at_its_time_and_a_trace_says_where_the_time_went() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("video.mp4");

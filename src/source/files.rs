@@ -3,7 +3,7 @@
 use super::item::InputItem;
 use crate::cache::folder_of;
 use crate::image::mark::is_marked;
-use glob::{MatchOptions, Pattern};
+use glob::{MatchOptions, Pattern, PatternError};
 use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -22,12 +22,22 @@ pub(super) fn expand(input: &OsStr) -> VecDeque<InputItem> {
     if path.is_dir() {
         return folder(path);
     }
-    let pattern = input.to_str().filter(|text| text.contains(['*', '?', '[']));
-    match pattern {
-        Some(pattern) if path.symlink_metadata().is_err() => matches(pattern),
+    match as_pattern(input) {
+        Some(pattern) => matches(pattern),
         // What is not there fails when it is loaded, in its turn.
-        _ => [InputItem::file(path.to_owned())].into(),
+        None => [InputItem::file(path.to_owned())].into(),
     }
+}
+
+/// What is neither a file nor a folder, and has the signs of a pattern.
+fn as_pattern(input: &OsStr) -> Option<&str> {
+    input.to_str().filter(|text| text.contains(['*', '?', '[']) && Path::new(text).symlink_metadata().is_err())
+}
+
+/// Files and folders that `input` matches where it is a pattern, in their order, and the folders that could not be looked through.
+pub fn matched(input: &str) -> Vec<PathBuf> {
+    let search = as_pattern(input.as_ref()).and_then(|pattern| Search::of(pattern).ok()).unwrap_or_default();
+    search.paths.into_iter().chain(search.failures.into_iter().map(|item| item.name.into())).collect()
 }
 
 /// What inputs name, whether or not their turn has come.
@@ -122,15 +132,10 @@ fn folder(path: &Path) -> VecDeque<InputItem> {
 
 /// Everything a pattern matches, as a shell would list it: files of any suffix, folders with the pictures in them.
 fn matches(pattern: &str) -> VecDeque<InputItem> {
-    let parts: Result<Vec<_>, _> = pattern.split('/').filter(|part| !part.is_empty()).map(Pattern::new).collect();
-    let parts = match parts {
-        Ok(parts) => parts,
+    let search = match Search::of(pattern) {
+        Ok(search) => search,
         Err(error) => return [InputItem::refused(pattern, format!("no such file, and not a pattern either: {error}"))].into(),
     };
-    let mut search = Search::default();
-    search.below(Path::new(if pattern.starts_with('/') { "/" } else { "" }), &parts);
-    sort(&mut search.paths);
-    search.paths.dedup();
     let expanded = search.paths.into_iter().flat_map(|path| if path.is_dir() { folder(&path) } else { [InputItem::file(path)].into() });
     let mut items: VecDeque<_> = expanded.chain(search.failures).collect();
     if items.is_empty() {
@@ -148,6 +153,16 @@ struct Search {
 }
 
 impl Search {
+    /// All of it, sorted.
+    fn of(pattern: &str) -> Result<Self, PatternError> {
+        let parts: Vec<_> = pattern.split('/').filter(|part| !part.is_empty()).map(Pattern::new).collect::<Result<_, _>>()?;
+        let mut search = Self::default();
+        search.below(Path::new(if pattern.starts_with('/') { "/" } else { "" }), &parts);
+        sort(&mut search.paths);
+        search.paths.dedup();
+        Ok(search)
+    }
+
     /// Adds what matches `parts` below `base`; an empty base is the current folder.
     fn below(&mut self, base: &Path, parts: &[Pattern]) {
         let Some((part, rest)) = parts.split_first() else { return self.paths.push(base.to_owned()) };

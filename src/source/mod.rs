@@ -13,7 +13,7 @@ mod reason;
 mod url;
 pub mod video;
 
-pub use files::{NamedInputs, has_picture_suffix};
+pub use files::{NamedInputs, has_picture_suffix, matched};
 pub use item::{InputItem, InputKind};
 pub use pdf::PdfOptions;
 pub use reason::Reason;

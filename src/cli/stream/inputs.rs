@@ -7,8 +7,27 @@ use crate::error::{Error, Result};
 use crate::schedule::graph::{Feed, Offer};
 use crate::schedule::{DropPolicy, WhenFull};
 use crate::source::video::{Moment, RawFrames, RawLayout, Video, VideoEvent, VideoKind, VideoOptions, names_video};
-use crate::source::{STANDARD_INPUT, Source, SourceOptions, has_picture_suffix};
+use crate::source::{STANDARD_INPUT, Source, SourceOptions, has_picture_suffix, matched};
 use std::path::Path;
+
+/// The streams that `inputs` are: of a pattern that matches videos all that it matches, of whatever else each one.
+pub(super) fn streams(inputs: &[String]) -> Vec<String> {
+    let of_input = |input: &String| {
+        let found = if input.contains("://") { Vec::new() } else { matched(input) };
+        match found.iter().any(|path| names_video(path)) {
+            true => found.iter().map(|path| file_name(path)).collect(),
+            false => vec![input.clone()],
+        }
+    };
+    inputs.iter().flat_map(of_input).collect()
+}
+
+/// `path`, told from what is no file.
+fn file_name(path: &Path) -> String {
+    let name = path.to_string_lossy();
+    let is_file = name != STANDARD_INPUT && VideoKind::of(&name) == VideoKind::File;
+    if is_file || path.is_absolute() { name.into_owned() } else { format!("./{name}") }
+}
 
 enum Kind {
     Video,

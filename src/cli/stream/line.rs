@@ -1,4 +1,4 @@
-//! JSON Lines of streams: `stream` (its place among the inputs, from 0), `frame_id` (from 0), `timestamp_ms`,
+//! JSON Lines of streams: `stream` (from 0, in the order of the inputs), `frame_id` (from 0), `timestamp_ms`,
 //! and where networks run on a GPU `decode`, `gpu` or `host`; then the keys of the result or error as any other line has them. A result that was carried over says from which frame.
 
 use super::stages::{Output, Tag};

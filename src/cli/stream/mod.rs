@@ -59,7 +59,8 @@ pub struct StreamArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pipeline: Option<String>,
     /// Video file, RTSP or HTTP address, /dev/videoN or camera:N, PDF, folder or glob of pictures, or `-` for raw frames on
-    /// standard input. Given several times: streams side by side
+    /// standard input. Given several times: streams side by side. So is a glob of videos: each file that it matches is a stream, by
+    /// their names; -v tells their numbers
     #[arg(short, long, value_name = "INPUT", required = true)]
     input: Vec<String>,
     /// Frames that come too fast. block: the source waits. latest: the oldest waiting frame is dropped. every:N: only every
@@ -142,10 +143,10 @@ impl StreamArgs {
         Ok(VideoOptions { ffmpeg, stop, stall, attempts, max_pixels, ..VideoOptions::default() })
     }
 
-    fn recorder(&self, video: &VideoOptions) -> Result<Option<Recorder>> {
+    fn recorder(&self, inputs: &[String], video: &VideoOptions) -> Result<Option<Recorder>> {
         let Some(target) = &self.save_video else { return Ok(None) };
         video.ffmpeg_version()?;
-        Recorder::new(target, &self.input, &self.ffmpeg, self.trace.as_deref()).map(Some)
+        Recorder::new(target, inputs, &self.ffmpeg, self.trace.as_deref()).map(Some)
     }
 
     fn raw(&self) -> Result<Option<RawLayout>> {
@@ -180,11 +181,12 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     if args.carry_over.is_some_and(|levels| !(0.0..=255.0).contains(&levels)) {
         return Err(Error::config("--carry-over", "a number of levels is 0 to 255"));
     }
-    outputs::check(&[("--trace", args.trace.as_deref())], &args.input)?;
+    let named = inputs::streams(&args.input);
+    outputs::check(&[("--trace", args.trace.as_deref())], &named)?;
     let stop = Stop::default();
     let cache = plan::cache(global)?;
     let video = VideoOptions { nvjpeg: super::nvjpeg::installed(&cache), ..args.video(&stop)? };
-    let decoding = Decoding::new((args.decode, &args.pictures), &args.input, &plan, &cache)?;
+    let decoding = Decoding::new((args.decode, &args.pictures), &named, &plan, &cache)?;
     let decoders = decoding.pictures.clone();
     let limits = args.pictures.limits();
     let source = SourceOptions {
@@ -194,20 +196,21 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         numbered: true,
         ..SourceOptions::default()
     };
-    let inputs = Inputs::new(&args.input, args.drop.as_deref(), video, args.raw()?, args.fps, decoding, source)?;
+    let inputs = Inputs::new(&named, args.drop.as_deref(), video, args.raw()?, args.fps, decoding, source)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
-    let recorder = args.recorder(&args.video(&stop)?)?;
+    let recorder = args.recorder(&named, &args.video(&stop)?)?;
     let fonts = || fonts(args.font.as_deref(), &cache);
     let pipeline = plan.open_for(args.pdf.pdf_text, global)?;
     stop.on_signals()?;
     let saver = |folder| {
-        let named = NamedInputs::new(&args.input);
-        let saver = Saver::new(folder, fonts()?, args.schema, PICTURE_SUFFIX)?.sparing(move |path| named.contains(path));
+        let inputs = NamedInputs::new(&named);
+        let saver = Saver::new(folder, fonts()?, args.schema, PICTURE_SUFFIX)?.sparing(move |path| inputs.contains(path));
         Ok::<_, Error>((saver, folder))
     };
     let saver = args.save_frames.as_deref().map(saver).transpose()?;
     let drawing = recorder.as_ref().map(|_| fonts()).transpose()?;
-    let names: Vec<_> = args.input.iter().map(|name| without_user(name)).collect();
+    let names: Vec<_> = named.iter().map(|name| without_user(name)).collect();
+    names.iter().enumerate().for_each(|(stream, name)| tracing::info!("stream {stream}: {name}"));
     let stages = FrameStages::new(pipeline.as_ref(), &names, decoders, args.carry_over, saver, drawing);
     let delay = Duration::from_millis(args.batch_delay);
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
@@ -219,9 +222,9 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         settings.decoders = 1; // the comparison needs each stream in its order
     }
     settings.queue = args.queue.unwrap_or(settings.queue);
-    let gauges = Gauges::new(args.input.len());
+    let gauges = Gauges::new(named.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
-    let mut lines = line::Lines::new(args.input.len(), args.schema);
+    let mut lines = line::Lines::new(named.len(), args.schema);
     let (mut out, mut recorder) = (StandardOutput::new(&stop), recorder);
     let mut trace = args.trace.as_deref().map(|path| Trace::new(path, pipeline.stages())).transpose()?;
     std::thread::scope(|scope| {
