@@ -261,6 +261,83 @@ fn unlike_reports_are_refused() {
     assert_eq!(compare(&before, Path::new("absent.json"), &[]).0, Some(2));
 }
 
+/// Reports of the other commands, each beside itself, what is worse, what is unlike, and one of another command.
+#[test]
+fn streams_starts_and_networks_are_compared_as_well() {
+    type Edit = fn(&mut Value);
+    struct Kind {
+        report: Value,
+        number: &'static str,
+        worse: Edit,
+        unlike: [(&'static str, Edit); 4],
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let classify =
+        |arguments: &[&str]| serde_json::from_str(&small(&[arguments, &["--backend", "onnx_runtime", "--json"]].concat())).expect("JSON");
+    let streams: Value = classify(&["streams", "--fps", "20", "--seconds", "0.1", "--p99", "0.01"]);
+    let output = bench().args(["official", "--model", "PP-OCRv4_mobile_det", "--threads", "1", "--repeat", "1", "--json"]).output();
+    let official: Value = serde_json::from_slice(&output.expect("it runs").stdout).expect("JSON");
+    let kinds = [
+        Kind {
+            report: streams,
+            number: "frames/s",
+            worse: |r| r["tried"][0]["finished_per_s"] = 1e-3.into(),
+            unlike: [
+                ("inputs: 1 file with SHA-256", |r| r["sha256"] = "00".repeat(32).into()),
+                ("models: ", |r| r["models"][0]["model"] = "another".into()),
+                ("frames of each stream a second: 20 against 25", |r| r["fps"] = 25.0.into()),
+                ("topk: the default against 2", |r| r["settings"]["topk"] = "2".into()),
+            ],
+        },
+        Kind {
+            report: classify(&["cold", "--repeat", "1"]),
+            number: "first result, ms",
+            worse: |r| r["starts"][1]["first_result_ms"][0] = 1e6.into(),
+            unlike: [
+                ("input: a file with SHA-256", |r| r["sha256"] = "00".repeat(32).into()),
+                ("models of starts with cached: ", |r| r["starts"][1]["models"][0]["model"] = "another".into()),
+                ("starts: downloads and cached against downloads", |r| drop(r["starts"].as_array_mut().map(Vec::pop))),
+                ("threads: 1 against 2", |r| r["threads"] = 2.into()),
+            ],
+        },
+        Kind {
+            report: official,
+            number: "run, ms",
+            worse: |r| r["rows"][0]["run_ms"] = 1e6.into(),
+            unlike: [
+                ("device: cpu against gpu:0", |r| r["device"] = "gpu:0".into()),
+                ("networks and their inputs: ", |r| r["rows"][0]["model"] = "another".into()),
+                ("(1x3x64x64)", |r| r["rows"][0]["inputs"] = "1x3x64x64".into()),
+                ("machine: ", |r| r["machine"]["cores"] = 512.into()),
+            ],
+        },
+    ];
+    let write = |name: &str, report: &Value| {
+        let path = folder.path().join(name);
+        fs::write(&path, report.to_string()).expect("written");
+        path
+    };
+    for Kind { report, number, worse, unlike } in &kinds {
+        let with = |edit: Edit| {
+            let mut report = report.clone();
+            edit(&mut report);
+            write("b.json", &report)
+        };
+        let before = write("a.json", report);
+        let (code, text, error) = compare(&before, &before, &["--threshold", "0"]);
+        assert!(code == Some(0) && text.contains(number) && text.contains("+0.0 %"), "{text}{error}");
+        let (code, text, error) = compare(&before, &with(*worse), &[]);
+        let line = text.lines().find(|line| line.contains("WORSE"));
+        assert!(code == Some(1) && line.is_some_and(|line| line.contains(number)), "{text}{error}");
+        for (expected, edit) in unlike {
+            let (code, _, error) = compare(&before, &with(*edit), &[]);
+            assert!(code == Some(2) && error.contains("not comparable") && error.contains(expected), "{expected}: {error}");
+        }
+        let (code, _, error) = compare(&before, &file(folder.path(), "c.json", |_| ()), &[]);
+        assert!(code == Some(2) && error.contains(", the other of `bench`"), "{error}");
+    }
+}
+
 #[test]
 fn what_cannot_be_measured_is_refused_before_anything_starts() {
     for (flags, expected) in [

@@ -11,12 +11,13 @@ use crate::pipeline::process_one;
 use crate::result::RunRecord;
 use crate::trace::plural;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 /// What is there when a process starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
     /// Libraries and models.
@@ -37,7 +38,7 @@ pub struct First {
 }
 
 /// All starts of a kind.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Starts {
     /// What was there.
     pub start: Start,
@@ -50,18 +51,22 @@ pub struct Starts {
 }
 
 /// What was measured, and where.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ColdReport {
     /// Version of the program.
-    pub hpinfer: &'static str,
+    pub hpinfer: String,
     /// When it began, UTC.
     pub date: String,
     /// Where it ran.
     pub machine: Machine,
-    /// Pipeline name or file.
+    /// Pipeline name; for a pipeline file its name and SHA-256.
     pub pipeline: String,
+    /// Flags that decide what is computed, where they are given, by their names.
+    pub settings: BTreeMap<String, String>,
     /// The picture.
     pub input: String,
+    /// SHA-256 of its file.
+    pub sha256: String,
     /// Cores.
     pub threads: usize,
     /// Each kind.

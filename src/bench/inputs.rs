@@ -2,7 +2,7 @@
 
 use super::report::FailedInput;
 use super::resources::milliseconds;
-use crate::cache::sha256_file;
+use crate::cache::{sha256, sha256_file};
 use crate::error::Result;
 use crate::image::Frame;
 use crate::image::decode::Decoder;
@@ -41,6 +41,15 @@ pub fn files(source: Source) -> (Vec<PathBuf>, Vec<FailedInput>) {
         }
     }
     (files, failed)
+}
+
+/// SHA-256 over the contents of `files`, in order, as [`Inputs::of`](super::report::Inputs::of) has it.
+///
+/// # Errors
+/// That of the first which cannot be read.
+pub fn digest(files: &[PathBuf]) -> Result<String> {
+    let digests: String = files.iter().map(|file| sha256_file(file)).collect::<Result<_>>()?;
+    Ok(sha256(digests.as_bytes()))
 }
 
 /// Reads and decodes one file.

@@ -5,7 +5,8 @@
 use super::machine::Machine;
 use crate::device::{self, CpuInfo};
 use crate::trace::plural;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// The processor of the published times, and the threads they used.
 const PROCESSOR: &str = "Xeon(R) Gold 5117";
@@ -16,12 +17,12 @@ pub const GPU_TIMES: &str = "what this program runs on GPUs starts with driver R
      with CUDA 11.8 and TensorRT 8.5: those of the T4 are a reference, not a like-for-like comparison";
 
 /// A part of the test environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Which one.
-    pub part: &'static str,
+    pub part: Cow<'static, str>,
     /// In PaddleX's test environment.
-    pub official: &'static str,
+    pub official: Cow<'static, str>,
     /// Here.
     pub here: String,
     /// Whether they are the same.
@@ -29,7 +30,7 @@ pub struct Part {
 }
 
 /// A network's times.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Its model.
     pub model: String,
@@ -46,10 +47,10 @@ pub struct Row {
 }
 
 /// What was measured, and where.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OfficialReport {
     /// Version of the program.
-    pub hpinfer: &'static str,
+    pub hpinfer: String,
     /// When it began, UTC.
     pub date: String,
     /// Where it ran.
@@ -65,7 +66,7 @@ pub struct OfficialReport {
     /// What the environment allows to say.
     pub comparable: String,
     /// [`GPU_TIMES`].
-    pub gpu_times: &'static str,
+    pub gpu_times: String,
     /// The fastest engine of each network.
     pub rows: Vec<Row>,
 }
@@ -85,7 +86,7 @@ pub fn environment(threads: usize) -> Vec<Part> {
         Ok(gpus) => (gpus.devices.iter().map(|gpu| gpu.name.as_str()).collect::<Vec<_>>().join(", "), gpus.cuda.to_string()),
         Err(_) => ("none".into(), "none".into()),
     };
-    let part = |part, official, here: String, same| Part { part, official, here, same };
+    let part = |part: &'static str, official: &'static str, here, same| Part { part: part.into(), official: official.into(), here, same };
     vec![
         part("processor", "Intel Xeon Gold 5117 at 2.00 GHz", cpu.clone(), cpu.contains(PROCESSOR)),
         part("threads", "8", threads.to_string(), threads == THREADS),
@@ -117,7 +118,7 @@ mod tests {
     #[test]
     fn only_the_published_hardware_may_be_compared() {
         let with = |cpu: bool, threads: bool| {
-            let part = |part, same| Part { part, official: "", here: String::new(), same };
+            let part = |part: &'static str, same| Part { part: part.into(), official: "".into(), here: String::new(), same };
             comparable(&[part("processor", cpu), part("threads", threads), part("precision", true)], "cpu")
         };
         assert!(with(true, true).starts_with("times may be compared") && with(true, false).contains("--threads 8"));

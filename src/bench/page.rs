@@ -66,7 +66,7 @@ pub fn official(report: &OfficialReport) -> String {
     let mut page = begin("official", &report.heading());
     section(&mut page, "Test environment", &rows(table::ENVIRONMENT, report.environment.iter().map(table::part)));
     paragraph(&mut page, &report.comparable);
-    paragraph(&mut page, report.gpu_times);
+    paragraph(&mut page, &report.gpu_times);
     section(&mut page, "Networks", &rows(table::OFFICIAL, report.rows.iter().map(table::official)));
     let times: Vec<(String, f64)> = report.rows.iter().map(|row| (row.model.clone(), row.run_ms)).collect();
     section(&mut page, "Milliseconds of a run here", &bars(&times, 1));

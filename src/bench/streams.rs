@@ -14,7 +14,8 @@ use crate::schedule::graph::{self, Feed, Offer, Settings, Stages};
 use crate::schedule::stop::Stop;
 use crate::schedule::{Batching, DropPolicy};
 use crate::trace::plural;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 pub const MOST: usize = 1024;
 
 /// What is asked of the pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Aim {
     /// Frames of each stream a second.
     pub fps: f64,
@@ -34,7 +35,7 @@ pub struct Aim {
 }
 
 /// What one number of streams gave.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
     /// Streams at once.
     pub streams: usize,
@@ -51,7 +52,7 @@ pub struct Tried {
 }
 
 /// What all numbers gave.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// The most streams that were kept up with; 0 when not even one was.
     pub most: usize,
@@ -60,20 +61,24 @@ pub struct Found {
 }
 
 /// What was measured, and where.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StreamsReport {
     /// Version of the program.
-    pub hpinfer: &'static str,
+    pub hpinfer: String,
     /// When it began, UTC.
     pub date: String,
     /// Where it ran.
     pub machine: Machine,
-    /// Pipeline name or file.
+    /// Pipeline name; for a pipeline file its name and SHA-256.
     pub pipeline: String,
+    /// Flags that decide what is computed, where they are given, by their names.
+    pub settings: BTreeMap<String, String>,
     /// The pictures or videos.
     pub inputs: Vec<String>,
+    /// SHA-256 over the contents of their files, in order.
+    pub sha256: String,
     /// Who decodes the frames: nobody, as pictures are decoded `beforehand`, or as they come the `host` or the `gpu`.
-    pub decode: &'static str,
+    pub decode: String,
     /// Of the frames, as far as they are known before the first try: each once.
     pub sizes: Vec<String>,
     /// Cores.
@@ -91,7 +96,7 @@ pub struct StreamsReport {
 impl StreamsReport {
     /// What was measured, how and where, for people.
     pub fn heading(&self) -> String {
-        let (what, decoded) = match self.decode {
+        let (what, decoded) = match self.decode.as_str() {
             "beforehand" => ("picture", "decoded beforehand".to_owned()),
             who => ("video", format!("decoded as they come by the {who}")),
         };

@@ -97,12 +97,12 @@ pub fn op(row: &OpRow) -> [String; 10] {
 pub fn change(c: &Change) -> [String; 6] {
     let verdict = if c.regression { "WORSE" } else { "" };
     let [before, after] = [c.before, c.after].map(|v| format!("{v:.3}"));
-    [c.case.to_string(), c.metric.into(), before, after, format!("{:+.1} %", c.percent()), verdict.into()]
+    [c.case.clone(), c.metric.into(), before, after, format!("{:+.1} %", c.percent()), verdict.into()]
 }
 
 /// A row of [`ENVIRONMENT`].
 pub fn part(part: &Part) -> [String; 4] {
-    [part.part.into(), part.official.into(), part.here.clone(), if part.same { "same" } else { "other" }.into()]
+    [part.part.to_string(), part.official.to_string(), part.here.clone(), if part.same { "same" } else { "other" }.into()]
 }
 
 /// A row of [`OFFICIAL`].

@@ -1,12 +1,13 @@
 //! `hpinfer bench cold`: how long a start takes to its first result.
 
 use super::subject::Subject;
-use super::{Job, ReportFiles, step_command};
+use super::{Job, ReportFiles, pipeline_identity, settings, step_command};
 use crate::backend::tensorrt::cache::EngineCache;
 use crate::bench::cases::{Case, Variant};
 use crate::bench::cold::{ColdReport, Start, Starts};
 use crate::bench::machine::{Machine, utc};
 use crate::bench::{csv, page, table};
+use crate::cache::sha256_file;
 use crate::cli::args::GlobalArgs;
 use crate::cli::table::{write_table, write_text};
 use crate::cli::{engine, plan};
@@ -41,7 +42,7 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     let case = Case { variant: Variant::Default, threads };
     let Subject { engine, pictures, .. } = args.subject.clone();
     let pipeline = args.subject.pipeline()?.to_owned();
-    let (files, named) = (vec![file], pipeline.clone());
+    let (files, named) = (vec![file.clone()], pipeline.clone());
     let job = Job { case, pipeline: named, engine, pictures, files, repeat: 0, warmup: 0, load_seconds: None, trace: None };
     let job = job.to_json()?;
     // Fetches what is missing, and fills the cache: no start that counts has that to do.
@@ -70,7 +71,9 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
         }
     }
     let machine = Machine::read();
-    let report = ColdReport { hpinfer: env!("CARGO_PKG_VERSION"), date, machine, pipeline, input, threads, starts };
+    let (hpinfer, pipeline) = (env!("CARGO_PKG_VERSION").into(), pipeline_identity(&pipeline)?);
+    let (settings, sha256) = (settings(&args.subject.engine)?, sha256_file(&file)?);
+    let report = ColdReport { hpinfer, date, machine, pipeline, settings, input, sha256, threads, starts };
     args.files.write(&report, csv::cold, page::cold, out, |out| {
         write_text(out, &format!("{}\n\n", report.heading()))?;
         write_table(out, table::STARTS, &report.starts.iter().map(table::starts).collect::<Vec<_>>())

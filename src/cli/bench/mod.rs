@@ -2,6 +2,7 @@
 //! Its other forms have a file each, `subject` is what those of a pipeline have in common.
 
 mod cold;
+mod compare;
 mod official;
 pub mod paddlex;
 mod streams;
@@ -18,7 +19,6 @@ use super::table::{write_json, write_table, write_text};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::bench::cases::{Case, Variant};
 use crate::bench::cold::first_result;
-use crate::bench::compare::compare;
 use crate::bench::machine::{Machine, utc};
 use crate::bench::ops::{self, Effort, OpsReport};
 use crate::bench::report::{CaseReport, Inputs, Report, SCHEMA_VERSION};
@@ -65,7 +65,7 @@ enum BenchAction {
     Latency(Box<MeasureArgs>),
     /// Pictures at a rising steady rate until the pipeline no longer keeps up: `bench --load`
     Throughput(Box<MeasureArgs>),
-    /// Set two reports side by side; exit status 1 when something became worse
+    /// Set two reports of latency, throughput, streams, cold or official side by side; exit status 1 when something became worse
     Compare {
         /// Report before the change
         #[arg(value_name = "A.json")]
@@ -260,15 +260,7 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             let load = args.load.or(Some(LOAD_SECONDS));
             measured(&MeasureArgs { load, ..MeasureArgs::clone(args) }, global, out)
         }
-        Some(BenchAction::Compare { before, after, threshold }) => {
-            let comparison = compare(&read(before)?, &read(after)?, *threshold)?;
-            for note in &comparison.notes {
-                write_text(out, &format!("note: {note}\n"))?;
-            }
-            let rows: Vec<_> = comparison.changes.iter().map(table::change).collect();
-            write_table(out, table::CHANGES, &rows)?;
-            Ok(if comparison.has_regressions() { SOME_FAILED } else { ALL_DONE })
-        }
+        Some(BenchAction::Compare { before, after, threshold }) => compare::run(before, after, *threshold, out),
         Some(BenchAction::Ops { device, repeat, launches, only, json }) => {
             let opened = Device::open_one(device)?;
             let Some(gpu) = opened.gpu() else {
@@ -416,13 +408,6 @@ fn pipeline_identity(pipeline: &str) -> Result<String> {
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(format!("{name}, SHA-256 {}", sha256_file(path)?))
-}
-
-fn read(path: &Path) -> Result<Report> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    serde_json::from_slice(&bytes).map_err(|e| {
-        Error::config(path.display().to_string(), format!("is no report of `hpinfer bench` or its `latency` or `throughput` in JSON: {e}"))
-    })
 }
 
 fn show_ops(report: &OpsReport, json: Option<&Path>, out: &mut impl Write) -> Result<()> {

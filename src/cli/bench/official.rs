@@ -81,8 +81,8 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
     let environment = environment(threads);
     let device = device.to_string();
     let (machine, comparable) = (Machine::read(), comparable(&environment, &device));
-    let hpinfer = env!("CARGO_PKG_VERSION");
-    let (repeat, gpu_times) = (args.repeat, GPU_TIMES);
+    let hpinfer = env!("CARGO_PKG_VERSION").into();
+    let (repeat, gpu_times) = (args.repeat, GPU_TIMES.into());
     let report = OfficialReport { hpinfer, date, machine, device, threads, repeat, environment, comparable, gpu_times, rows };
     let code = args.files.write(&report, csv::official, page::official, out, |out| show(&report, out))?;
     for error in &left_out {

@@ -1,7 +1,7 @@
 //! `hpinfer bench streams`: how many streams this machine keeps up with, of pictures or of videos.
 
 use super::subject::Subject;
-use super::{ReportFiles, one_decoder};
+use super::{ReportFiles, one_decoder, pipeline_identity, settings};
 use crate::bench::footage::Footage;
 use crate::bench::machine::{Machine, utc};
 use crate::bench::streams::{Aim, StreamsReport, most};
@@ -41,9 +41,9 @@ pub(super) struct StreamsArgs {
 }
 
 impl StreamsArgs {
-    /// The names of what is shown, and what that is: all of it pictures, or all of it videos.
-    fn footage(&self, plan: &Plan, global: &GlobalArgs) -> Result<(Vec<String>, Footage)> {
-        let (files, cache) = (self.subject.files(global)?, plan::cache(global)?);
+    /// The names of what is shown, and what that is: all of `files` pictures, or all of them videos.
+    fn footage(&self, files: Vec<PathBuf>, plan: &Plan, global: &GlobalArgs) -> Result<(Vec<String>, Footage)> {
+        let cache = plan::cache(global)?;
         if !files.iter().any(|file| names_video(file)) {
             let decoder = one_decoder(&self.subject.pictures, plan, &cache)?;
             let pictures = files.into_iter().map(|file| inputs::decode(file, &decoder)).collect::<Result<Vec<_>>>()?;
@@ -72,7 +72,9 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
     }
     args.files.check(&args.subject.input, None)?;
     let (date, plan) = (utc(SystemTime::now()), args.subject.plan()?);
-    let (inputs, footage) = args.footage(&plan, global)?;
+    let files = args.subject.files(global)?;
+    let (inputs, footage) = args.footage(files.clone(), &plan, global)?;
+    let sha256 = inputs::digest(&files)?;
     let (mut sizes, mut decode) = (Vec::new(), "");
     // Every stream begins with the next of the inputs.
     for first in (0..inputs.len()).filter_map(|stream| footage.stream(stream).next()) {
@@ -87,12 +89,14 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
     let threads = plan.loader.threads;
     let found = most(pipeline.as_ref(), &footage, threads, aim)?;
     let report = StreamsReport {
-        hpinfer: env!("CARGO_PKG_VERSION"),
+        hpinfer: env!("CARGO_PKG_VERSION").into(),
         date,
         machine: Machine::read(),
-        pipeline: args.subject.pipeline()?.to_owned(),
+        pipeline: pipeline_identity(args.subject.pipeline()?)?,
+        settings: settings(&args.subject.engine)?,
         inputs,
-        decode,
+        sha256,
+        decode: decode.into(),
         sizes,
         threads,
         models: pipeline.run_records().to_vec(),

@@ -1,61 +1,13 @@
-//! Two reports side by side: what became slower or larger. Reports of unlike machines, models and the GPUs they ran on, inputs, threads or
-//! pipelines are refused: their difference would not be the change's.
+//! Reports of `hpinfer bench`, its `latency` and `throughput`.
 
-use super::cases::Case;
-use super::report::{CaseReport, Report, SCHEMA_VERSION, engines};
-use crate::error::{Error, Result};
-use crate::result::RunRecord;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// One number of one case, before and after.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Change {
-    /// The case.
-    pub case: Case,
-    /// What is compared, with its unit.
-    pub metric: &'static str,
-    /// In the first report.
-    pub before: f64,
-    /// In the second.
-    pub after: f64,
-    /// Worse by more than the threshold.
-    pub regression: bool,
-}
-
-impl Change {
-    /// Change of the number in percent, negative when it shrank.
-    pub fn percent(&self) -> f64 {
-        (self.after / self.before - 1.0) * 100.0
-    }
-}
-
-/// A comparison.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Comparison {
-    /// Every number of every case.
-    pub changes: Vec<Change>,
-    /// Differences that are allowed, and that a reader should know.
-    pub notes: Vec<String>,
-}
-
-impl Comparison {
-    /// Whether anything is worse by more than the threshold.
-    pub fn has_regressions(&self) -> bool {
-        self.changes.iter().any(|c| c.regression)
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Better {
-    Less,
-    More,
-}
+use super::{Better, Comparable, Number, Terms};
+use crate::bench::report::{CaseReport, Report};
 
 /// A number of a case; `None` where a report has none.
-type Number = fn(&CaseReport) -> Option<f64>;
+type Metric = fn(&CaseReport) -> Option<f64>;
 
 /// Numbers that are compared.
-const METRICS: [(&str, Better, Number); 7] = [
+const METRICS: [(&str, Better, Metric); 7] = [
     ("first result, ms", Better::Less, |c| Some(c.first_result_ms)),
     ("latency p50, ms", Better::Less, |c| Some(c.latency.p50_ms)),
     ("latency p95, ms", Better::Less, |c| Some(c.latency.p95_ms)),
@@ -65,132 +17,47 @@ const METRICS: [(&str, Better, Number); 7] = [
     ("end to end / engine", Better::Less, |c| c.floor.all.ratio),
 ];
 
-/// Compares `after` with `before`: what is worse by more than `threshold_percent` is a regression.
-///
-/// # Errors
-/// [`Error::Config`] that lists everything in which the reports are unlike.
-pub fn compare(before: &Report, after: &Report, threshold_percent: f64) -> Result<Comparison> {
-    if !(threshold_percent.is_finite() && threshold_percent >= 0.0) {
-        return Err(Error::config("--threshold", format!("{threshold_percent} is no percentage of 0 or more")));
-    }
-    let differences = differences(before, after);
-    if !differences.is_empty() {
-        let reason = format!("the reports are not comparable: {}; measure both on the same terms", differences.join("; "));
-        return Err(Error::config("bench compare", reason));
-    }
-    let factor = 1.0 + threshold_percent / 100.0;
-    let mut comparison = Comparison { notes: notes(before, after), ..Comparison::default() };
-    for old in &before.cases {
-        let Some(new) = after.cases.iter().find(|new| new.case() == old.case()) else { continue };
-        for (metric, better, number) in METRICS {
-            let Some((before, after)) = number(old).zip(number(new)) else { continue };
-            let regression = match better {
-                Better::Less => after > before * factor,
-                Better::More => after * factor < before,
-            };
-            comparison.changes.push(Change { case: old.case(), metric, before, after, regression });
-        }
-    }
-    Ok(comparison)
-}
-
-/// In what the reports are unlike, so that their numbers say nothing about each other.
-fn differences(before: &Report, after: &Report) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut check = |what: String, old: &str, new: &str| {
-        if old != new {
-            found.push(format!("{what}: {old} against {new}"));
-        }
-    };
-    let known = SCHEMA_VERSION.to_string();
-    for report in [before, after] {
-        check("form of the report".into(), &report.schema_version.to_string(), &known);
-    }
-    let machine = |r: &Report| format!("{}, {} cores", r.machine.cpu, r.machine.cores);
-    check("machine".into(), &machine(before), &machine(after));
-    check("pipeline".into(), &before.pipeline, &after.pipeline);
-    for (flag, old, new) in settings(before, after).filter(|(flag, ..)| !may_differ(flag)) {
-        check(flag.to_owned(), old, new);
-    }
-    let inputs = |r: &Report| format!("{} pictures with SHA-256 {:.12}", r.inputs.count, r.inputs.sha256);
-    check("inputs".into(), &inputs(before), &inputs(after));
-    let cases = |r: &Report| {
-        let mut cases: Vec<String> = r.cases.iter().map(|c| c.case().to_string()).collect();
+impl Comparable for Report {
+    fn terms(&self) -> Terms<'_> {
+        let mut cases: Vec<String> = self.cases.iter().map(|c| c.case().to_string()).collect();
         cases.sort();
-        cases.join(" and ")
-    };
-    check("cases and threads".into(), &cases(before), &cases(after));
-    for (old, new) in pairs(before, after) {
-        let models = |r: &Report, c: &CaseReport| {
-            let model = |m: &RunRecord| format!("{} ({}, {})", m.model, m.precision, r.machine.identity(&m.device));
-            c.models.iter().map(model).collect::<Vec<_>>().join(" + ")
-        };
-        check(format!("models of {}", old.case()), &models(before, old), &models(after, new));
-    }
-    found
-}
-
-/// Differences that may be the very change that is measured.
-fn notes(before: &Report, after: &Report) -> Vec<String> {
-    let mut notes = Vec::new();
-    let mut note = |what: String, old: &str, new: &str| {
-        if old != new {
-            notes.push(format!("{what}: {old} before, {new} after"));
+        let mut terms = Terms::new(&self.hpinfer, &self.machine);
+        terms.same("form of the report", self.schema_version);
+        terms.same("pipeline", &self.pipeline);
+        terms.same("inputs", format!("{} pictures with SHA-256 {:.12}", self.inputs.count, self.inputs.sha256));
+        terms.same("cases and threads", cases.join(" and "));
+        if let Some(decoder) = &self.jpeg_decoder {
+            terms.noted("JPEG decoder", decoder);
         }
-    };
-    note("hpinfer".into(), &before.hpinfer, &after.hpinfer);
-    note("kernel".into(), &before.machine.kernel, &after.machine.kernel);
-    for old in &before.machine.gpus {
-        let new = after.machine.gpus.iter().find(|new| new.device == old.device && new.name == old.name);
-        if let Some((old_driver, new_driver)) = old.driver.as_ref().zip(new.and_then(|new| new.driver.as_ref())) {
-            note(format!("driver of {}", old.device), old_driver, new_driver);
+        terms.noted("rounds", format!("{} after {} of warm-up", self.repeat, self.warmup));
+        terms.settings = self.settings.as_ref();
+        for case in &self.cases {
+            terms.models(&format!(" of {}", case.case()), &case.models);
+            // It moves from one tried rate to the next, by a tenth and more.
+            if let Some(load) = &case.load {
+                terms.noted(format!("load of {}", case.case()), load.knee());
+            }
         }
+        terms
     }
-    if let Some((old, new)) = before.jpeg_decoder.as_ref().zip(after.jpeg_decoder.as_ref()) {
-        note("JPEG decoder".into(), old, new);
-    }
-    for (flag, old, new) in settings(before, after).filter(|(flag, ..)| may_differ(flag)) {
-        note(flag.to_owned(), old, new);
-    }
-    let rounds = |r: &Report| format!("{} after {} of warm-up", r.repeat, r.warmup);
-    note("rounds".into(), &rounds(before), &rounds(after));
-    for (old, new) in pairs(before, after) {
-        note(format!("engines of {}", old.case()), &engines(&old.models), &engines(&new.models));
-        // It moves from one tried rate to the next, by a tenth and more.
-        if let Some((before, after)) = old.load.as_ref().zip(new.load.as_ref()) {
-            note(format!("load of {}", old.case()), &before.knee(), &after.knee());
-        }
-    }
-    notes
-}
 
-/// Flags of either report, and what each says of them.
-fn settings<'a>(before: &'a Report, after: &'a Report) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
-    let said = |settings: &'a BTreeMap<String, String>, flag: &str| settings.get(flag).map_or("the default", String::as_str);
-    before.settings.as_ref().zip(after.settings.as_ref()).into_iter().flat_map(move |(before, after)| {
-        let flags: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-        flags.into_iter().map(move |flag| (flag.as_str(), said(before, flag), said(after, flag)))
-    })
-}
-
-/// Whether a flag may be the very change that is measured: how many share a run, and where a model is, which may be the same at another
-/// place.
-fn may_differ(flag: &str) -> bool {
-    flag.ends_with("model") || flag.ends_with("batch_size")
-}
-
-/// Cases that both reports have.
-fn pairs<'a>(before: &'a Report, after: &'a Report) -> impl Iterator<Item = (&'a CaseReport, &'a CaseReport)> {
-    before.cases.iter().filter_map(|old| Some((old, after.cases.iter().find(|new| new.case() == old.case())?)))
+    fn numbers(&self) -> Vec<Number> {
+        let of_case =
+            |case: &CaseReport| METRICS.map(|(metric, better, number)| Some(Number::new(case.case(), metric, better, number(case)?)));
+        self.cases.iter().flat_map(of_case).flatten().collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bench::cases::Variant;
+    use crate::bench::compare::compare;
     use crate::bench::load::Load;
     use crate::bench::machine::{Machine, MachineGpu};
-    use crate::bench::report::{Cost, Floor, FloorSum, Inputs, Latency};
+    use crate::bench::report::{Cost, Floor, FloorSum, Inputs, Latency, SCHEMA_VERSION};
+    use crate::result::RunRecord;
+    use std::collections::BTreeMap;
 
     fn case(variant: Variant, threads: usize) -> CaseReport {
         let model = RunRecord {
@@ -286,8 +153,8 @@ mod tests {
         ];
         for (metric, edit, expected) in table {
             let comparison = compare(&report(), &changed(|r| edit(&mut r.cases[1])), 5.0).expect("comparable");
-            let worse: Vec<_> = comparison.changes.iter().filter(|c| c.regression).map(|c| (c.case.threads, c.metric)).collect();
-            assert_eq!(worse, if expected { vec![(2, metric)] } else { vec![] }, "{metric}");
+            let worse: Vec<_> = comparison.changes.iter().filter(|c| c.regression).map(|c| (&*c.case, c.metric)).collect();
+            assert_eq!(worse, if expected { vec![("default, 2 threads", metric)] } else { vec![] }, "{metric}");
             assert_eq!(comparison.has_regressions(), expected);
         }
     }
@@ -305,7 +172,7 @@ mod tests {
             ("models of default, 1 thread", |r| r.cases[0].models[0].model = "server_det".into()),
             ("models of default, 2 threads", |r| r.cases[1].models[0].precision = "bfloat16".into()),
             ("topk: the default against 3", |r| r.settings = Some([("topk".into(), "3".into())].into())),
-            ("form of the report: 99 against 1", |r| r.schema_version = 99),
+            ("form of the report: 1 against 99", |r| r.schema_version = 99),
         ];
         for (expected, edit) in table {
             for (before, after) in [(report(), changed(edit)), (changed(edit), report())] {
@@ -352,8 +219,8 @@ mod tests {
             notes,
             [
                 "hpinfer: 0.1.0 before, 0.2.0 after",
-                "text_det_model: the default before, mine after",
-                "engines of default, 1 thread: openvino 1 float32 before, openvino 2 float32 after"
+                "engines of default, 1 thread: openvino 1 float32 before, openvino 2 float32 after",
+                "text_det_model: the default before, mine after"
             ]
         );
     }
