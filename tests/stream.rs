@@ -4,6 +4,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -267,6 +268,16 @@ fn a_further_video_is_not_written_over_an_input() {
     assert!(folder.path().join("clip_2.mp4").is_file());
 }
 
+/// Waits until as much as fits waits for a reader.
+fn wait_until_full(reader: impl AsFd) {
+    let waiting = || rustix::io::ioctl_fionread(&reader).expect("a pipe");
+    let mut before = 0;
+    while before == 0 || waiting() > before {
+        before = waiting();
+        thread::sleep(Duration::from_secs(1));
+    }
+}
+
 /// Frames without an end, whose results nobody reads: the command, once it waits for its reader, and what would have read them.
 fn held_up(more: &[&str]) -> (Child, ChildStdout) {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
@@ -275,12 +286,7 @@ fn held_up(more: &[&str]) -> (Child, ChildStdout) {
     command.stdin(std::fs::File::open("/dev/zero").expect("open")).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.env("HPINFER_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).spawn().expect("the command starts");
     let stdout = child.stdout.take().expect("piped");
-    let waiting = || rustix::io::ioctl_fionread(&stdout).expect("a pipe");
-    let mut before = 0;
-    while before == 0 || waiting() > before {
-        before = waiting();
-        thread::sleep(Duration::from_secs(1));
-    }
+    wait_until_full(&stdout);
     (child, stdout)
 }
 
@@ -311,6 +317,19 @@ fn a_signal_ends_a_run_whose_results_nobody_reads() {
     signal(&child, Signal::INT);
     signal(&child, Signal::TERM);
     assert!(matches!(child.wait().expect("ends").code(), Some(130 | 143)), "the second ends it at once");
+}
+
+#[test]
+fn a_signal_ends_a_run_where_nobody_hears_what_failed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    (0..999).for_each(|n| std::fs::write(folder.path().join(format!("{n}.png")), "no picture").expect("written"));
+    let (unread, both) = std::io::pipe().expect("a pipe");
+    let mut command = stream();
+    command.arg("--input").arg(folder.path()).stdout(both.try_clone().expect("an end")).stderr(both);
+    let mut child = command.spawn().expect("the command starts");
+    wait_until_full(&unread);
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().expect("ends").code(), Some(1));
 }
 
 #[test]

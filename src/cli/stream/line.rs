@@ -5,6 +5,7 @@ use super::stages::{Output, Tag};
 use crate::error::Error;
 use crate::result::PipelineResult;
 use crate::result::json::{Schema, error_line, to_line};
+use crate::source::video::Moment;
 
 /// Writes lines; remembers the last result of each stream.
 pub(super) struct Lines {
@@ -19,12 +20,12 @@ impl Lines {
         Self { schema, last: vec![None; streams] }
     }
 
-    /// The line of a frame, without a line feed. The frames of a stream must come in their order.
-    pub fn line(&mut self, tag: &Tag, output: Output) -> String {
+    /// The line of a frame, without a line feed, and what is to be told of it. The frames of a stream must come in their order.
+    pub fn line(&mut self, tag: &Tag, output: Output) -> (String, Option<String>) {
         let stream = tag.stream;
-        let mut carried = String::new();
-        let error_body = |name: &str, error: &Error| {
-            tracing::error!("stream {stream}: {error}");
+        let (mut carried, mut told) = (String::new(), None);
+        let mut error_body = |name: &str, error: &Error| {
+            told = Some(format!("stream {stream}: {error}"));
             error_line(name, tag.page_index, error)
         };
         let body = match output {
@@ -44,6 +45,7 @@ impl Lines {
         };
         let decode = tag.decode.map_or(String::new(), |by| format!(r#""decode":"{}","#, by.name()));
         let (moment, rest) = (tag.moment, body.strip_prefix('{').unwrap_or("}"));
-        format!(r#"{{"stream":{stream},"frame_id":{},"timestamp_ms":{},{decode}{carried}{rest}"#, moment.frame_id, moment.timestamp_ms)
+        let Moment { frame_id, timestamp_ms } = moment;
+        (format!(r#"{{"stream":{stream},"frame_id":{frame_id},"timestamp_ms":{timestamp_ms},{decode}{carried}{rest}"#), told)
     }
 }

@@ -239,11 +239,11 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
             if let Some(recorder) = &mut recorder {
                 recorder.add(&delivery.tag, &mut output);
             }
-            let line = lines.line(&delivery.tag, output);
+            let (line, told) = lines.line(&delivery.tag, output);
             if let Some(webhook) = &webhook {
                 webhook.send(&line);
             }
-            if !out.write(line) {
+            if !out.write(line, told) {
                 stop.set(); // nobody reads any further
             }
         });

@@ -1,5 +1,5 @@
-//! Result lines to standard output, written by a thread of its own: a reader that does not read holds up that thread for good, and after a
-//! signal not the end.
+//! Result lines to standard output, and what is told of them on standard error, by a thread of its own: a reader that does not read holds
+//! up that thread for good, and after a signal not the end.
 
 use crate::cli::SOME_FAILED;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// Standard output.
 pub(super) struct StandardOutput {
-    lines: Sender<String>,
+    lines: Sender<(String, Option<String>)>,
     written: Receiver<io::Result<()>>,
     stop: Stop,
     /// Why nothing more is written.
@@ -34,16 +34,16 @@ enum Fault {
 impl StandardOutput {
     /// Written to by nobody else. Once `stop` is set, each line has [`LAST_LINE`] to be taken.
     pub fn new(stop: &Stop) -> Self {
-        let (lines, waiting) = channel::bounded::<String>(1);
+        let (lines, waiting) = channel::bounded(1);
         let (written_in, written) = channel::bounded(1);
-        thread::spawn(move || waiting.iter().try_for_each(|line| written_in.send(write(&line))));
+        thread::spawn(move || waiting.iter().try_for_each(|(line, told)| written_in.send(write(line, told))));
         Self { lines, written, stop: stop.clone(), fault: None, lost: 0 }
     }
 
-    /// Writes a line; whether that, and every one before, could be written.
-    pub fn write(&mut self, line: String) -> bool {
+    /// Writes a line, and tells what is to be told of it; whether that, and every one before, could be written.
+    pub fn write(&mut self, line: String, told: Option<String>) -> bool {
         if self.fault.is_none() {
-            self.fault = self.hand_over(line).err();
+            self.fault = self.hand_over(line, told).err();
         }
         self.lost += usize::from(self.fault.is_some());
         self.is_whole()
@@ -65,9 +65,9 @@ impl StandardOutput {
         Err(Error::io("write to", Path::new("standard output"))(source))
     }
 
-    fn hand_over(&self, line: String) -> Result<(), Fault> {
+    fn hand_over(&self, line: String, told: Option<String>) -> Result<(), Fault> {
         let died = || Fault::Failed(io::Error::other("the thread that writes died"));
-        self.lines.send(line).map_err(|_| died())?;
+        self.lines.send((line, told)).map_err(|_| died())?;
         let mut since = None;
         loop {
             match self.written.recv_timeout(GLANCE) {
@@ -89,9 +89,11 @@ impl StandardOutput {
 }
 
 /// Progress bars make room only where lines stand among them: they wait for what is written meanwhile.
-fn write(line: &str) -> io::Result<()> {
+fn write(line: String, told: Option<String>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let is_terminal = out.is_terminal();
     let mut written = || writeln!(out, "{line}").and_then(|()| out.flush());
-    if is_terminal { display().suspend(written) } else { written() }
+    let written = if is_terminal { display().suspend(written) } else { written() };
+    told.iter().for_each(|told| tracing::error!("{told}"));
+    written
 }
