@@ -1,9 +1,10 @@
 //! Where time goes: the stages of the work and their durations; `events`, files of what happened when; `nvtx`, the same for
-//! profilers of NVIDIA's; and what people see of it on standard error, log lines and progress bars.
+//! profilers of NVIDIA's; and what people see of it on standard error, log lines and progress bars, those on `terminal`.
 
 pub mod events;
 #[cfg(feature = "nvtx")]
 mod nvtx;
+mod terminal;
 
 use crossbeam::channel;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -11,6 +12,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
+use terminal::Terminal;
 
 /// A step of a pipeline, as `timings_ms` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,9 +244,14 @@ pub fn display() -> &'static MultiProgress {
     &DISPLAY
 }
 
+/// How often progress bars are drawn at most.
+const DRAWN_PER_S: u8 = 20;
+
 /// Has progress bars drawn on standard error, as the command does.
 pub fn show_progress() {
-    display().set_draw_target(ProgressDrawTarget::stderr());
+    if io::stderr().is_terminal() {
+        display().set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(Terminal::default()), DRAWN_PER_S));
+    }
 }
 
 /// A line for people on standard error; lost where that cannot be written. What a terminal would take for a command is shown as text: names

@@ -111,6 +111,37 @@ fn after(what: &str, command: &Command) -> Command {
     shell
 }
 
+/// Runs its arguments on a terminal, which it closes once the folder `out` has five files; says how that ended.
+const CLOSED_TERMINAL: &str = "
+import os, pty, select, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+while not os.path.isdir('out') or len(os.listdir('out')) < 5:
+    if select.select([terminal], [], [], 0.01)[0]:
+        os.read(terminal, 65536)
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+";
+
+#[test]
+fn a_terminal_that_is_closed_lets_what_is_under_way_be_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    (0..999).for_each(|i| image::RgbImage::new(64, 48).save(folder.path().join(format!("{i}.png"))).expect("written"));
+    let mut command = hpinfer();
+    command.args(["--pipeline", "image_classification", "--backend", "onnx_runtime", "--input", "*.png", "--save_path", "out", "--model"]);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify"));
+    let shell = after("exec > lines", &command);
+    let mut python = Command::new("python3");
+    python.args(["-c", CLOSED_TERMINAL]).arg(shell.get_program()).args(shell.get_args()).env("TERM", "xterm");
+    python.envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(folder.path());
+    let ran = run(&mut python);
+    assert_eq!(ran.stdout, format!("-{}\n", Signal::HUP.as_raw()), "{}", ran.stderr);
+    let shown = fs::read_to_string(folder.path().join("lines")).expect("lines").lines().count();
+    let saved = tree(&folder.path().join("out")).len();
+    assert!(saved == 2 * shown && shown < 999, "{shown}: {saved}");
+}
+
 /// A run on so many pictures in `folder`, by a shell that has done something before. It does not end by itself while the list of them is
 /// held.
 fn listed(folder: &Path, pictures: usize, before: &str) -> (Child, ChildStdin) {
