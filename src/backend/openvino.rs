@@ -65,10 +65,14 @@ impl fmt::Display for Network {
     }
 }
 
+/// The library of this process: its functions are found once.
+static OPENED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
 /// The opened library.
 pub struct OpenVino {
     core: Arc<Mutex<Core>>,
     version: String,
+    cache: Cache,
     trials: Trials,
     /// ONNX Runtime, for the values of what this library has no operators for.
     reference: OpenReference,
@@ -78,14 +82,21 @@ impl OpenVino {
     /// Opens `libopenvino_c.so*`; what trials find goes into `cache`. `reference` is opened where a graph needs it.
     pub fn open(Found { path, version, .. }: Found, cache: &Cache, reference: OpenReference) -> Result<Self> {
         let unusable = |reason: String| Error::backend("openvino", format!("{}: {reason}", path.display()), NEXT_STEP);
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = opened.as_ref().filter(|first| **first != path) {
+            return Err(unusable(format!("this process runs {} already", first.display())));
+        }
         openvino_sys::library::load_from(path.clone()).map_err(unusable)?;
+        *opened = Some(path.clone());
         let core = Core::new().map_err(|e| unusable(e.to_string()))?;
         let version = version.unwrap_or_else(|| "unknown".into());
-        Ok(Self { core: Arc::new(Mutex::new(core)), trials: Trials::new(cache.clone(), path, version.clone()), version, reference })
+        let trials = Trials::new(cache.clone(), path, version.clone());
+        Ok(Self { core: Arc::new(Mutex::new(core)), version, cache: cache.clone(), trials, reference })
     }
 
     fn engine(&self, options: &LoadOptions, network: Network) -> Result<Arc<dyn Engine>> {
-        let recipe = Recipe { core: self.core.clone(), version: self.version.clone(), options: options.clone(), network };
+        let (core, cache) = (self.core.clone(), self.cache.clone());
+        let recipe = Recipe { core, cache, version: self.version.clone(), options: options.clone(), network };
         let (model, io, ports) = recipe.compile()?;
         io.require_float_inputs(BackendName::OpenVino, &options.model)?;
         let format = match recipe.network {
@@ -113,6 +124,7 @@ impl OpenVino {
 /// What a network is compiled of.
 struct Recipe {
     core: Arc<Mutex<Core>>,
+    cache: Cache,
     version: String,
     options: LoadOptions,
     network: Network,
@@ -144,8 +156,12 @@ impl Recipe {
             // Pinned streams fight with the other work of a pipeline for the same cores.
             (RwPropertyKey::HintEnableCpuPinning, "NO"),
             (RwPropertyKey::CacheDir, cache_dir.as_str()),
+            // What it has mapped another process may replace.
+            (RwPropertyKey::Other("ENABLE_MMAP".into()), "NO"),
             (RwPropertyKey::Other("CPU_RUNTIME_CACHE_CAPACITY".into()), prepared_kernels(options.precision)),
         ];
+        // The library writes what it keeps in place: no other process is to read that meanwhile. A cache without locks takes nothing.
+        let _alone = (!cache_dir.is_empty()).then(|| self.cache.lock(&form).inspect_err(|e| tracing::debug!("{e}")).ok());
         // Properties belong to the core: the lock keeps another load from changing them in between.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         core.set_properties(&DeviceType::CPU, properties).map_err(say)?;

@@ -4,7 +4,7 @@
 use super::ffi;
 use crate::error::{Error, Result};
 use memmap2::MmapMut;
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -18,7 +18,9 @@ pub(super) struct Region {
 impl Region {
     /// An empty region.
     pub fn new() -> Result<Self> {
-        let file = memfd_create(c"hpinfer-tensor", MemfdFlags::CLOEXEC).map_err(|e| fault(&e.into()))?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = memfd_create(c"hpinfer-tensor", flags).map_err(|e| fault(&e.into()))?;
+        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::SEAL).map_err(|e| fault(&e.into()))?;
         Ok(Self { file: file.into(), view: None })
     }
 

@@ -48,7 +48,8 @@ impl<M: Memory> Worker<M> {
             places.map(|(place, io)| Tensor { place, dtype: io.dtype.unwrap_or(Element::F32), shape: Shape::new(&[0]) }).collect()
         };
         let mut worker = Self {
-            context: engine.context()?,
+            // SAFETY: `Memory` makes what it says, on the device of the engine; what is lent is filled; workers settle before they go.
+            context: unsafe { engine.context() }?,
             memory,
             profiles: Profiles::of(engine),
             model: model.to_owned(),

@@ -169,7 +169,7 @@ fn load(info: &GpuInfo) -> std::result::Result<Vec<Function>, (&'static str, Dri
     let module = unsafe {
         match image {
             Image::Cubin(code) => {
-                let code = code.to_vec(); // the program's own bytes lie at any address, those of an allocation at one for all types
+                let code: Vec<u64> = bytemuck::pod_collect_to_vec(code); // the program's own bytes lie at any address
                 result::module::load_data(code.as_ptr().cast())
             }
             Image::Ptx(text) => {

@@ -78,6 +78,11 @@ impl<T: Pod> Pinned<T> {
         Self { block, len, home, busy_until: AtomicU64::new(0), of: PhantomData }
     }
 
+    /// Whether it belongs to `stream`: it knows of no work elsewhere.
+    pub(super) fn is_of(&self, stream: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.home, stream)
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.len

@@ -96,10 +96,13 @@ impl Stream {
     /// Adds the copy of all of `from` to the start of `to`.
     ///
     /// # Errors
-    /// [`Error::Internal`] when `to` is smaller; [`Error::Device`].
+    /// [`Error::Internal`] when `to` is smaller, and for memory of another stream; [`Error::Device`].
     pub fn upload<T: Pod>(&self, from: &Pinned<T>, to: &mut DeviceBuffer<T>) -> Result<()> {
         if from.bytes() > to.len() * size_of::<T>() {
             return Err(Error::internal("upload", format!("{} bytes into {} elements", from.bytes(), to.len())));
+        }
+        if !from.is_of(&self.0) {
+            return Err(Error::internal("upload", "page-locked memory of another stream"));
         }
         if from.bytes() == 0 {
             return Ok(());

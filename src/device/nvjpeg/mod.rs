@@ -118,8 +118,9 @@ impl NvJpeg {
             return Ok(JpegOutcome::Refused(refusal));
         }
         // Memory is made for what this program read, and written as the library read.
-        if [widths[0], heights[0]].map(i64::from) != [width, height].map(i64::from) {
-            return Ok(JpegOutcome::Refused(format!("nvJPEG reads {}x{} pixels", widths[0], heights[0])));
+        let [wide, high] = [widths, heights].map(|sides| sides.into_iter().max().unwrap_or_default());
+        if [wide, high].map(i64::from) != [width, height].map(i64::from) {
+            return Ok(JpegOutcome::Refused(format!("nvJPEG reads {wide}x{high} pixels")));
         }
         let state = self.state()?;
         let pitch = width as usize * BGR;

@@ -119,10 +119,13 @@ pub fn suppress(
     out: &mut DeviceSliceMut<u32>,
 ) -> Result<()> {
     let Batch { pictures, classes, anchors, mode } = batch;
+    if [pictures, classes, anchors].iter().any(|&n| i32::try_from(n).is_err()) {
+        return Err(Error::internal("non-maximum suppression", format!("{batch:?} is more than a launch takes"))); // products would wrap
+    }
     let (lists, stride) = (batch.lists(), batch.stride(params));
     let gone_bytes = anchors.min(params.nms_top_k).div_ceil(32) * size_of::<u32>();
     let fits = boxes.len() == pictures * anchors
-        && scores.len() == pictures * classes * anchors
+        && scores.len() as u128 == [pictures, classes, anchors].iter().map(|&n| n as u128).product()
         && scratch.keys.len() >= batch.keys()
         && scratch.counts.len() >= batch.counts()
         && scratch.best.len() >= batch.best()

@@ -12,7 +12,12 @@ use std::sync::Arc;
 
 impl Engine {
     /// A context without memory. Its scratch memory is the caller's too, unless the library keeps that to itself.
-    pub fn context<B: Buffer>(self: &Arc<Self>) -> Result<Context<B>> {
+    ///
+    /// # Safety
+    /// The addresses of every `B` are of memory that the engine reaches, of the size that `B` says, for as long as it lives. What
+    /// [`Context::buffer_mut`] lends is filled and not replaced. Streams are null or of the device, and nothing that was put into one
+    /// runs any more when the context or a [`Twin`] of it goes.
+    pub unsafe fn context<B: Buffer>(self: &Arc<Self>) -> Result<Context<B>> {
         let core = self.core(self.scratch_bytes().is_some())?;
         Ok(Context { core, buffers: self.io.iter().map(|_| None).collect(), late: Vec::new(), scratch: None, ready: false })
     }
@@ -304,7 +309,8 @@ impl<B: Buffer> Context<B> {
         for (index, late) in &self.late {
             late.begin(self.buffers[*index].take());
         }
-        // SAFETY: `prepare` saw that all memory is there and large enough or is made, and nothing was changed since.
+        // SAFETY: `prepare` saw that all memory is there and large enough or is made, and what changes that clears `ready`; the rest is the promise
+        // of who made the context.
         let mut ran = unsafe { self.core.enqueue(stream) };
         for (index, late) in &self.late {
             match late.end() {

@@ -53,7 +53,11 @@ impl<B: Buffer> State<B> {
         let bytes = bytes.max(1); // null would mean that there is none
         if self.buffer.as_ref().is_none_or(|buffer| buffer.bytes() < bytes) {
             self.buffer = None;
-            self.buffer = Some((self.make)(bytes)?);
+            let made = (self.make)(bytes)?;
+            if made.bytes() < bytes {
+                return Err(Error::internal("tensorrt", format!("{} bytes were made for an output of {bytes}", made.bytes())));
+            }
+            self.buffer = Some(made);
         }
         Ok(self.buffer.as_ref().map_or(null_mut(), Buffer::address))
     }

@@ -135,7 +135,7 @@ pub type OnProgress<'a> = dyn Fn(Progress<'_>) -> ControlFlow<()> + Send + Sync 
 pub struct Library {
     raw: NonNull<trs_lib>,
     versions: Versions,
-    log: Box<Log>,
+    log: &'static Log,
 }
 
 // SAFETY: TensorRT's runtime and builder factory are documented as safe to call from several threads; every build
@@ -153,10 +153,11 @@ impl Library {
         let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|e| Error::config("tensorrt", e.to_string()));
         let parser = parser.map(name).transpose()?;
         let infer_name = name(infer)?;
-        let log = Box::new(Log::default());
+        let log = &LOG;
+        log.forget();
         let mut raw = ptr::null_mut();
         let mut message = Message::default();
-        // SAFETY: the strings live through the call; `log` is boxed, so its address holds until `drop` has closed the library.
+        // SAFETY: the strings live through the call; `log` is there for good.
         let status = unsafe {
             let parser = parser.as_ref().map_or(ptr::null(), |p| p.as_ptr());
             trs_open(infer_name.as_ptr(), parser, Some(on_log), log.as_user(), &mut raw, message.start(), Message::ROOM)
@@ -516,10 +517,12 @@ impl Message {
 }
 
 /// Where log lines go: into the program's log, and the latest errors into the message of the call that failed.
-#[derive(Default)]
 struct Log {
     errors: Mutex<Vec<String>>,
 }
+
+/// The only one: the library keeps the first that it is given.
+static LOG: Log = Log { errors: Mutex::new(Vec::new()) };
 
 impl Log {
     fn as_user(&self) -> *mut c_void {
@@ -557,7 +560,7 @@ impl Log {
 unsafe extern "C" fn on_log(user: *mut c_void, severity: i32, text: *const c_char) {
     // A subscriber of the embedding program may panic; that must not unwind into the library.
     let _ = catch_unwind(|| {
-        // SAFETY: `user` is the `Log` given to `trs_open`, which lives until the library is closed; text ends with zero.
+        // SAFETY: `user` is the `Log` given to `trs_open`, which is there for good; text ends with zero.
         let (log, text) = unsafe { (&*user.cast::<Log>(), CStr::from_ptr(text)) };
         log.write(severity, &text.to_string_lossy());
     });

@@ -13,7 +13,6 @@ struct trs_engine {
 
 trs_status trs_engine_load(trs_lib* lib, void const* plan, size_t size, trs_engine** out, char* message, size_t room) {
     return guarded(message, room, [&] {
-        if (lib->has(runtime_allow_host_code)) call<void, bool>(*lib, runtime_allow_host_code, lib->runtime, true);
         Owned engine(call<void*, void const*, size_t>(*lib, runtime_deserialize, lib->runtime, plan, size));
         if (!engine) return say(message, room, "the plan is refused"), TRS_DESERIALIZE;
         *out = new trs_engine{engine.release(), lib};

@@ -102,13 +102,13 @@ private:
 } // namespace trs
 
 struct trs_lib {
-    trs_lib(trs_log_fn log, void* user) : logger(log, user) {}
+    explicit trs_lib(trs::Logger& logger) : logger(logger) {}
 
     trs::Abi abi = trs::ABI_10;
     int32_t number = 0;
     int32_t parser_number = 0;
     trs_versions versions{};
-    trs::Logger logger;
+    trs::Logger& logger;
     void* runtime = nullptr;
     void* (*create_builder)(void*, int32_t) = nullptr;
     void* (*create_parser)(void*, void*, int) = nullptr;

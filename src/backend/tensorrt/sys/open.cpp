@@ -84,6 +84,7 @@ trs_status open_library(trs_lib& lib, char const* infer, char const* parser, cha
         runtime.release(); // after an error even a plausible pointer is not to be touched
         return TRS_CREATE;
     }
+    if (lib.has(runtime_allow_host_code)) call<void, bool>(lib, runtime_allow_host_code, runtime.get(), true); // before several threads have it
     lib.create_builder = symbol<void* (*)(void*, int32_t)>(handle, "createInferBuilder_INTERNAL");
     if (parser) {
         void* parser_handle = dlopen(parser, RTLD_NOW | RTLD_LOCAL);
@@ -122,7 +123,9 @@ trs_status trs_device_info(int32_t index, trs_device* out, char* message, size_t
 
 trs_status trs_open(char const* infer, char const* parser, trs_log_fn log, void* user, trs_lib** out, char* message, size_t room) {
     return guarded(message, room, [&] {
-        auto* lib = new trs_lib(log, user);
+        // TensorRT keeps the first logger that it is given, whatever later calls give, while anything lives that it made: there is one, for good.
+        static auto* logger = new Logger(log, user);
+        auto* lib = new trs_lib(*logger);
         trs_status status = guarded(message, room, [&] { return open_library(*lib, infer, parser, message, room); });
         if (status == TRS_OK) *out = lib;
         else delete lib;
