@@ -29,7 +29,13 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, place: &str) -> Result<T> {
 
 /// The words of the reader without those for who programs with it.
 pub fn said(error: &serde_saphyr::Error) -> String {
-    error.to_string().replace("; use Option<String>", "").replace(", set DuplicateKeyPolicy in Options if acceptable", "")
+    let plain = [
+        ("; use Option<String>", ""),
+        (", set DuplicateKeyPolicy in Options if acceptable", ""),
+        ("a nonzero usize", "1 or more"),
+        ("invalid u64", "no whole number of 0 or more"),
+    ];
+    plain.iter().fold(error.to_string(), |text, (words, instead)| text.replace(words, instead))
 }
 
 /// The error that `what`, read from `place`, is wrong for this reason.

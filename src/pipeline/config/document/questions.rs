@@ -79,15 +79,16 @@ impl Sections {
             let own_key = key(api_key.clone());
             let other = other_service || (own_key.is_some() && own_key != params.api_key);
             params.embedding_model = Some(model_name.clone());
-            if other && untouched {
+            if other && !is_no_name(model_name) {
+                let reason = "LLM_Retriever has another service or key than LLM_Chat, one answers and embeds in this version; give both the same, or `model_name: none` to embed nothing";
+                if !untouched {
+                    return Err(refused(place, &section, reason));
+                }
                 // As it is shipped, beside a service of the user's own.
                 tracing::warn!(
                     "{place}: LLM_Retriever names another service than LLM_Chat and no key: long texts go into the questions whole"
                 );
                 params.embedding_model = Some("none".to_owned());
-            } else if other && !is_no_name(model_name) {
-                let reason = "LLM_Retriever has another service or key than LLM_Chat, one answers and embeds in this version; give both the same, or `model_name: none` to embed nothing";
-                return Err(refused(place, &section, reason));
             }
         }
         Ok(Questions { llm, words: self.words, ..Questions::default() })

@@ -289,7 +289,7 @@ fn what_is_not_in_this_version_is_refused_by_key_and_line() {
         (&seals, lay, "model_name: lay, threshold: 7, ", "`threshold` is a number from 0 to 1"),
         (&seals, lay, "model_name: lay, colour: red, ", "colour"),
         (&seals, "  text_type: seal", "  device: cpu", "`device: cpu` of a sub-pipeline"),
-        (&tables, "model_dir: demo}", "model_dir: demo, batch_size: 0}", "nonzero"),
+        (&tables, "model_dir: demo}", "model_dir: demo, batch_size: 0}", "integer `0`, expected 1 or more at line 7"),
         (&tables, "max_side_limit: 4000", "max_side_limit: 0", "`max_side_limit` is 0 pixels"),
         (&tables, "use_layout_detection: True", "use_layout_detection: False", "line 3, column 23: `use_layout_detection: False`"),
         (&tables, "use_ocr_model: True", "use_ocr_model: False", "`use_ocr_model: False`"),
