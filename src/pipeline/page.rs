@@ -113,7 +113,7 @@ impl PageSteps {
                 put(pages, index, read, |page, (mut text, spent)| {
                     page.times.add_share(&spent, 1.0);
                     if !self.recovery {
-                        text.dt_polys.iter_mut().flatten().for_each(|p| *p = PointI::new(p.x + left.max(0), p.y + top.max(0)));
+                        text.dt_polys.iter_mut().flatten().for_each(|p| *p = PointI::new(p.x + left, p.y + top));
                     }
                     let content = BlockContent::Region { label: label.clone(), lines: text.rec_text.clone() };
                     page.blocks.push(block(found.coordinate, content));

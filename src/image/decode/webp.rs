@@ -12,11 +12,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Size), R
     let size = checked_size(width, height, limits)?;
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     let mut pixels = vec![0; size.area() as usize * channels];
-    if decoder.is_animated() {
-        decoder.read_frame(&mut pixels).map_err(reason)?;
-    } else {
-        decoder.read_image(&mut pixels).map_err(reason)?;
-    }
+    decoder.read_image(&mut pixels).map_err(reason)?; // of an animation the first
     if channels == 3 {
         swap_red_blue(&mut pixels);
         return Ok((pixels, size));

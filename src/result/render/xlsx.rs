@@ -4,9 +4,6 @@ use crate::error::{Error, Result};
 use crate::result::table::Table;
 use rust_xlsxwriter::{Format, FormatAlign, Workbook, Worksheet, XlsxError};
 
-/// Widest column, in characters; Excel allows no more.
-const WIDEST: f64 = 255.0;
-
 /// A workbook with one sheet per table. Cells hold text, whatever it looks like, so that a picture can bring no formula;
 /// spans are merged cells; a column is as wide as its longest text and two characters more.
 ///
@@ -43,7 +40,7 @@ fn fill(sheet: &mut Worksheet, table: &Table) -> Result<(), XlsxError> {
     }
     for (column, &width) in (0u16..).zip(&widths) {
         if width > 0 {
-            sheet.set_column_width(column, (width as f64).min(WIDEST))?;
+            sheet.set_column_width(column, width as f64)?; // cut to the widest there is
         }
     }
     Ok(())
@@ -77,6 +74,17 @@ mod tests {
             assert!(strings.contains(&format!(">{text}<")), "{strings}");
         }
         assert!(part(&bytes, "xl/workbook.xml").contains("name=\"Table 2\""));
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_longest_text_and_two_characters() {
+        let long = "x".repeat(300);
+        let table = sample::table(sample::SPANS, &format!("a head over all three columns,four,=1+1,007,1e5,{long}"));
+        let sheet = part(&workbook(&[&table]).unwrap(), "xl/worksheets/sheet1.xml");
+        // With the margins that Excel adds; 255 is the widest.
+        for (first, last, width) in [(1, 2, "6.7109375"), (3, 3, "255.7109375")] {
+            assert!(sheet.contains(&format!("<col min=\"{first}\" max=\"{last}\" width=\"{width}\"")), "{sheet}");
+        }
     }
 
     #[test]
