@@ -5,6 +5,8 @@
 mod orientation;
 #[path = "documents/refusals.rs"]
 mod refusals;
+#[path = "documents/rules.rs"]
+mod rules;
 #[path = "documents/layout.rs"]
 mod shared;
 
@@ -15,7 +17,7 @@ use hpinfer::model::{BoxType, CellScale, DetResize, LimitType, TableSpec, TextDe
 use hpinfer::modules::network::Share;
 use hpinfer::modules::text_detect::DetectionOverrides;
 use hpinfer::modules::text_recognise::{Line, WidthRule};
-use hpinfer::modules::{Detect, TableStructure, TextDetect, TextRecognise, Unwarp};
+use hpinfer::modules::{Detect, PictureModule, TableStructure, TextDetect, TextRecognise, Unwarp};
 use hpinfer::ops::db::DbParams;
 use hpinfer::ops::layout::regions::{Merge, MergeMode, RegionRules};
 use hpinfer::ops::resize_norm::Normalize;

@@ -154,6 +154,9 @@ fn boxes_by_every_convention() {
             near(&boxes[0]["coordinate"], &[0.0, 0.0, 16.0, 24.0]);
         });
     }
+    on_each_backend("object_detection", "detect_yolo", &["--threshold", "0.8"], &[&red], |_, lines| {
+        assert_eq!(lines[0]["boxes"].as_array().map(Vec::len), Some(1), "{}", lines[0]);
+    });
     on_each_backend("object_detection", "detect_nothing", &[], &[&red], |_, lines| assert_eq!(lines[0]["boxes"], json!([])));
 }
 
@@ -295,6 +298,17 @@ fn a_folder_that_does_not_fit_its_network_is_refused_by_name() {
         assert!(says.iter().all(|word| said.contains(word)), "{says:?} in {said}");
         assert!(!said.contains("panicked"), "{said}");
     }
+}
+
+/// A scale that takes every number out of range.
+#[test]
+fn scores_that_are_no_numbers_are_no_result() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let red = picture(folder.path(), "red.png", (12, 9), [255, 0, 0], [255, 0, 0]);
+    let model = mixed(folder.path(), "endless", ["classify"; 2], ["scale: 0.00392156862745098", "scale: 1.0e+38"]);
+    let (code, lines, said) = hpinfer("image_classification", &model, &["--backend", "onnx_runtime"], &[&red]);
+    assert_eq!((code, lines.len()), (Some(1), 1), "{said}");
+    assert!(lines[0]["error"]["message"].as_str().is_some_and(|error| error.contains("a score that is no number")), "{}", lines[0]);
 }
 
 /// What shows only in a run fails the picture, not the run.

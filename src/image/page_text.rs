@@ -113,6 +113,9 @@ mod tests {
             assert_eq!((glyph.quad[0].x, glyph.quad[0].y), corner, "{quarters}");
             assert_eq!((glyph.along.x, glyph.along.y), along, "{quarters}");
         }
+        // A part that begins beyond the edge begins at it.
+        assert_eq!(text.part([-5, -5, 3, 3]), text);
+        assert_eq!(text.part([0, 0, 0, 3]).glyphs, []);
         let once_more = |text: &PageText, size| text.turned(1, size);
         let wide = Size::new(3, 4);
         assert_eq!(once_more(&once_more(&once_more(&once_more(&text, size), wide), size), wide), text);

@@ -165,3 +165,22 @@ fn restored(labels: &[u8], from: Size, to: Size) -> Vec<u8> {
     let width = from.width as usize;
     rows.into_iter().flat_map(|y| columns.iter().map(move |x| labels[y * width + x])).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_are_brought_up_to_the_divisor() {
+        let picture = Size::new(101, 50);
+        for (rule, expected) in [
+            (SegSize::Fixed(Size::new(70, 64)), Size::new(96, 64)),
+            (SegSize::Within(Size::new(202, 202)), Size::new(224, 128)),
+            (SegSize::Long(64), Size::new(64, 32)),
+            (SegSize::Short(33), Size::new(96, 64)),
+        ] {
+            let resize = SegResize { rule, interpolation: Interpolation::Linear, size_divisor: Some(32) };
+            assert_eq!(resized(resize, picture), expected, "{rule:?}");
+        }
+    }
+}

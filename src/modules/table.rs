@@ -92,3 +92,22 @@ impl TableStructure {
         Size::new(side(picture.width, self.spec.canvas.width), side(picture.height, self.spec.canvas.height))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::fake::FakeEngine;
+    use crate::ops::resize_norm::Normalize;
+    use std::sync::Arc;
+
+    #[test]
+    fn the_longer_side_has_its_length_and_the_other_is_rounded_half_to_even() {
+        let (tokens, cells) = (vec!["eos".to_owned()], CellScale::Picture);
+        let spec = TableSpec { max_len: 488, normalize: Normalize::IMAGENET, canvas: Size::new(488, 488), tokens, cells };
+        let engine = FakeEngine::with_io("table", &[("x", &[None; 4])], 2, |_| Ok(Vec::new()));
+        let table = TableStructure::new(Arc::new(engine), spec).unwrap();
+        for (picture, expected) in [((300, 100), (488, 163)), ((976, 101), (488, 50)), ((103, 976), (52, 488)), ((9000, 1), (488, 1))] {
+            assert_eq!(table.resized(Size::new(picture.0, picture.1)), Size::new(expected.0, expected.1), "{picture:?}");
+        }
+    }
+}

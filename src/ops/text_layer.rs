@@ -330,6 +330,25 @@ mod tests {
     }
 
     #[test]
+    fn gaps_between_letters_that_need_no_spaces_are_wider() {
+        for (text, expected) in [("ab", "a b"), ("中文", "中文"), ("中b", "中 b")] {
+            let mut glyphs = written(text, 0.0);
+            glyphs[1].quad.iter_mut().for_each(|p| p.x += 5.0); // a quarter of the height apart
+            assert_eq!(lines(&glyphs)[0].text, expected);
+        }
+    }
+
+    #[test]
+    fn small_text_in_a_tall_outline_is_not_what_is_seen_there() {
+        for (height, expected) in [(60, Some("abc")), (62, None)] {
+            let outline = [(500, 500), (560, 500), (560, 500 + height), (500, 500 + height)].map(|(x, y)| PointI::new(x, y));
+            let mut glyphs = written("abc", 0.0);
+            glyphs.iter_mut().flat_map(|glyph| &mut glyph.quad).for_each(|p| p.y += 20.0);
+            assert_eq!(within(&glyphs, &outline).as_deref(), expected, "{height}");
+        }
+    }
+
+    #[test]
     fn a_line_holds_no_ends_of_lines() {
         let mut glyphs = written("abc", 0.0);
         glyphs[1].text = "\n\n\u{1b}[".into();

@@ -50,3 +50,16 @@ pub(super) fn overlaps(outline: &[PointI], bbox: [i32; 4]) -> bool {
     let [x0, y0, x1, y1] = outline.iter().fold(start, |[a, b, c, d], p| [a.min(p.x), b.min(p.y), c.max(p.x), d.max(p.y)]);
     x0.max(bbox[0]) < x1.min(bbox[2]) && y0.max(bbox[1]) < y1.min(bbox[3])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_touches_a_table_shares_no_pixel_with_it() {
+        let line = [(0, 0), (10, 0), (10, 5), (0, 5)].map(|(x, y)| PointI::new(x, y));
+        for (table, expected) in [([9, 4, 20, 9], true), ([10, 0, 20, 5], false), ([0, 5, 10, 9], false), ([-9, -9, 0, 9], false)] {
+            assert_eq!(overlaps(&line, table), expected, "{table:?}");
+        }
+    }
+}

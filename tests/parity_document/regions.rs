@@ -72,6 +72,21 @@ fn compare(path: &Path) -> usize {
     count
 }
 
+/// PaddleX leaves a picture out that is as large as the page, by another share for wide pages, unless nothing else is there.
+#[test]
+fn a_picture_as_large_as_the_page() {
+    let labels = ["text", "image"].map(String::from);
+    let kept = |rows: &[Row], size| RegionRules::default().apply(rows, 0.5, size, &labels).len();
+    let image = |height| [1.0, 0.9, 0.0, 0.0, 100.0, height];
+    let text = [0.0, 0.8, 10.0, 10.0, 20.0, 20.0];
+    for (size, share) in [(Size::new(100, 100), 0.93), (Size::new(100, 110), 0.93), (Size::new(100, 90), 0.82)] {
+        let height = share * size.height as f32;
+        assert_eq!(kept(&[image(height - 1.0), text], size), 2, "{size}");
+        assert_eq!(kept(&[image(height + 1.0), text], size), 1, "{size}");
+        assert_eq!(kept(&[image(height + 1.0), image(height + 2.0)], size), 2, "{size}");
+    }
+}
+
 #[test]
 fn drawn_detections() {
     let kept = compare(&crate::fixtures().join("regions.json"));

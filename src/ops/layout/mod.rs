@@ -68,5 +68,16 @@ mod tests {
         assert_eq!(order, [1, 2, 4, 3, 5, 6, 0]);
         assert_eq!(reading_order(&blocks[..1], 100.0), [(0, Columns::Single)]);
         assert!(reading_order(&[], 100.0).is_empty());
+        // A quarter, two and three fifths of the width are no part of a column.
+        for (block, columns) in [
+            ([24.0, 20.0, 59.0, 30.0], Columns::Double),
+            ([25.0, 20.0, 59.0, 30.0], Columns::Single),
+            ([24.0, 20.0, 60.0, 30.0], Columns::Single),
+            ([40.0, 20.0, 90.0, 30.0], Columns::Single),
+            ([41.0, 20.0, 90.0, 30.0], Columns::Double),
+        ] {
+            let order = reading_order(&[block, [5.0, 40.0, 95.0, 50.0]], 100.0);
+            assert_eq!(order, [(0, columns), (1, Columns::Single)], "{block:?}");
+        }
     }
 }

@@ -272,6 +272,18 @@ mod tests {
     }
 
     #[test]
+    fn straight_text_has_boxes_in_the_later_schema_and_curved_text_none() {
+        let quad = [(5, 12), (88, 10), (87, 29), (4, 31)].map(|(x, y)| PointI::new(x, y)).to_vec();
+        let curve = [(0, 0), (9, 2), (18, 0), (18, 8), (9, 10), (0, 8)].map(|(x, y)| PointI::new(x, y)).to_vec();
+        let boxes = |dt_polys: &[&Vec<PointI>]| {
+            let result = OcrResult { dt_polys: dt_polys.iter().map(|polygon| (*polygon).clone()).collect(), ..OcrResult::default() };
+            serde_json::from_str::<serde_json::Value>(&to_line(&result.into(), Schema::V3)).expect("JSON")["rec_boxes"].to_string()
+        };
+        assert_eq!(boxes(&[&quad, &quad]), "[[4,10,88,31],[4,10,88,31]]");
+        assert_eq!(boxes(&[&quad, &curve]), "[]");
+    }
+
+    #[test]
     fn file_text_is_laid_out_as_python_does() {
         let result = OcrResult { dt_polys: vec![vec![PointI::new(1, -2)]], dt_scores: vec![0.5], ..Default::default() };
         let expected = r#"{
