@@ -72,6 +72,8 @@ fn patterns_match_as_in_a_shell_and_existing_names_come_first() {
     let folder = folder_of(&["s1.png", "s2.jpg", "s3.txt", ".s4.png", "sub/s5.png", "t[1].png", "sub2/deep/s6.png"]);
     assert_eq!(names(&folder, "s?.*"), ["s1.png", "s2.jpg", "s3.txt"]);
     assert_eq!(names(&folder, "s[12].*"), ["s1.png", "s2.jpg"]);
+    assert_eq!(names(&folder, "*4.png"), ["*4.png"], "hidden files are meant by name only");
+    assert_eq!(names(&folder, ".s*"), [".s4.png"]);
     assert_eq!(names(&folder, "sub*"), ["sub/s5.png", "sub2/deep/s6.png"]);
     assert_eq!(names(&folder, "**/s6.png"), ["sub2/deep/s6.png"]);
     assert_eq!(names(&folder, "t[1].png"), ["t[1].png"]);
@@ -110,6 +112,18 @@ fn large_files_are_refused_before_reading() {
     let path = folder.path().join("sparse.png");
     fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
     assert!(load_error(&only(items(&[path]))).contains("1099511627776 bytes or more, the limit is 536870912"));
+}
+
+#[test]
+fn a_single_pixel_is_nothing_to_read() {
+    let folder = TempDir::new().unwrap();
+    let [one, two] = [1, 2].map(|width| {
+        let path = folder.path().join(format!("{width}.png"));
+        image::GrayImage::new(width, 1).save(&path).unwrap();
+        only(items(&[path]))
+    });
+    assert!(load_error(&one).contains("a single pixel"));
+    assert_eq!(two.load(&Decoder::default()).unwrap().size().width, 2);
 }
 
 #[test]
@@ -216,6 +230,11 @@ fn answer(path: &str, stream: &mut TcpStream) {
             let _ = stream.write_all(&picture);
         }
         "/moved" => head(stream, "302 Found", 0, "Location: /ok.png\r\n"),
+        "/6" | "/5" | "/4" | "/3" | "/2" => {
+            let left: u32 = path[1..].parse().unwrap();
+            head(stream, "302 Found", 0, &format!("Location: /{}\r\n", left - 1));
+        }
+        "/1" => head(stream, "302 Found", 0, "Location: /ok.png\r\n"),
         "/loop" => head(stream, "302 Found", 0, "Location: /loop\r\n"),
         "/broken" => head(stream, "500 Internal Server Error", 0, ""),
         "/silent" => std::thread::sleep(Duration::from_secs(30)),
@@ -252,13 +271,14 @@ fn urls_are_fetched_within_bounds() {
         assert_eq!(item.name, url);
         item.load(&decoder)
     };
-    for path in ["/ok.png", "/moved"] {
+    for path in ["/ok.png", "/moved", "/5"] {
         assert_eq!(load(path).unwrap().id.input_path.unwrap(), format!("{server}{path}"));
     }
     let started = Instant::now();
     for (path, reason) in [
         ("/nowhere", "status 404"),
         ("/broken", "status 500"),
+        ("/6", "more than 5 redirects"),
         ("/loop", "more than 5 redirects"),
         ("/silent", "no answer in time"),
         ("/stalls", "no answer in time"),

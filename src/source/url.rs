@@ -69,3 +69,22 @@ fn explain(error: Error, limit: u64) -> String {
         other => format!("cannot be fetched: {other}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_an_address_says_what_it_is() {
+        for (address, expected) in [
+            ("http://h/a.PNG", true),
+            ("http://h/a.tiff?size=2.5#top", true),
+            ("http://h/a.pdf", false),
+            ("http://h/a?file=b.png", false),
+            ("http://h/a.png/", false),
+            ("http://h/", false),
+        ] {
+            assert_eq!(names_picture(address), expected, "{address}");
+        }
+    }
+}

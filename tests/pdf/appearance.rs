@@ -73,6 +73,10 @@ fn packed_encrypted_and_isolated_documents_look_the_same() {
     }
     let needless = PdfOptions { password: Some(Password("Geheimnis".into())), ..processes() };
     assert!(plain(&needless) == expected, "a password is for those documents that have one");
+    for options in [PdfOptions::default(), needless] {
+        let frame = load(&fixture("locked.pdf"), &options).remove(0);
+        assert!(pixels(frame.unwrap()) == expected, "only its owner needs one: {:?}", options.password);
+    }
 }
 
 /// Columns with ink, the first and the last.

@@ -230,3 +230,43 @@ fn reason(error: ::tiff::TiffError) -> Reason {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::tiff::encoder::{TiffEncoder, colortype::Gray8};
+
+    /// A file of pages of two pixels, 0 and 1, of these kinds; their colours, if any, in a palette.
+    fn file(kinds: &[u32], colours: Option<&[u16]>) -> Vec<u8> {
+        let mut file = Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut file).unwrap();
+        for kind in kinds {
+            let mut page = encoder.new_image::<Gray8>(2, 1).unwrap();
+            page.encoder().write_tag(Tag::NewSubfileType, *kind).unwrap();
+            if let Some(colours) = colours {
+                page.encoder().write_tag(Tag::PhotometricInterpretation, PHOTOMETRIC_PALETTE).unwrap();
+                page.encoder().write_tag(Tag::ColorMap, colours).unwrap();
+            }
+            page.write_data(&[0, 1]).unwrap();
+        }
+        file.into_inner()
+    }
+
+    #[test]
+    fn smaller_forms_of_a_page_are_no_further_pages() {
+        for (kinds, expected) in [(&[0][..], false), (&[0, 1], false), (&[0, 1, 2], true), (&[0, 0], true)] {
+            assert_eq!(has_more_pages(&file(kinds, None)), expected, "{kinds:?}");
+        }
+    }
+
+    /// As libtiff has it: colours have 16 bits, unless none of them needs more than 8.
+    #[test]
+    fn colours_of_a_palette_have_eight_bits_where_none_has_more() {
+        for (most, expected) in [(200, [1, 100, 200]), (200 << 8, [0, 0, 200])] {
+            let mut map = vec![0; 3 * 256];
+            (map[1], map[256 + 1], map[2 * 256 + 1]) = (most, 100, 1);
+            let (bgr, size) = decode(&file(&[0], Some(&map)), &Limits::default()).unwrap();
+            assert_eq!((&bgr[3..], size), (&expected[..], Size::new(2, 1)));
+        }
+    }
+}
