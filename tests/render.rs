@@ -521,6 +521,20 @@ fn files_of_parts_spare_inputs_and_are_known_again() {
 }
 
 /// A name may be as long as the file system allows; its endings do not fit behind it then.
+/// Whoever reads the earlier file, by whatever name, goes on reading that.
+#[test]
+fn a_file_that_is_there_is_replaced_whole() {
+    let out = tempfile::tempdir().expect("a folder");
+    let (file, other) = (out.path().join("a.json"), out.path().join("other"));
+    fs::write(&file, "earlier").expect("written");
+    fs::hard_link(&file, &other).expect("a link");
+    let saver = Saver::new(out.path(), nowhere(), Schema::V3Beta1, OCR_SUFFIX).expect("a sink");
+    let slot = saver.save(&named("a.png"), picture(4, 3).view().into(), Path::new("")).expect("saved");
+    assert_eq!(slot.json.as_deref(), Some(&*file));
+    assert!(fs::read_to_string(&file).expect("there").starts_with('{'));
+    assert_eq!(fs::read_to_string(&other).expect("there"), "earlier");
+}
+
 #[test]
 fn names_that_leave_no_room_for_endings_are_cut() {
     let out = tempfile::tempdir().expect("a folder");

@@ -319,9 +319,9 @@ fn gist(message: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Backend;
     use crate::backend::choices::TRY_AGAIN;
     use crate::backend::fake::FakeEngine;
+    use crate::backend::{Backend, Parallelism};
     use crate::tensor::Shape;
     use std::fs::File;
     use std::path::Path;
@@ -350,11 +350,34 @@ mod tests {
     }
 
     fn load(home: &Path, double: &Arc<Double>) -> Result<Arc<dyn Engine>> {
+        load_with(home, double, &LoadOptions::new("m"))
+    }
+
+    fn load_with(home: &Path, double: &Arc<Double>, options: &LoadOptions) -> Result<Arc<dyn Engine>> {
         let selector = Selector::new(Cache::open(Some(home)).unwrap(), Libraries::default());
         for name in BACKENDS {
             selector.backends.opened.lock().unwrap().insert(name.as_str(), double.clone());
         }
-        selector.load(None, &LoadOptions::new("m"), &[1, 2].map(|rows| Probe::only(Shape::new(&[rows, 3, 8, 8]))))
+        selector.load(None, options, &[1, 2].map(|rows| Probe::only(Shape::new(&[rows, 3, 8, 8]))))
+    }
+
+    #[test]
+    fn each_way_to_run_a_network_is_measured_for_itself() {
+        let (home, double) = (tempfile::tempdir().unwrap(), Arc::<Double>::default());
+        let parallelism = Parallelism { streams: 1, threads_per_stream: 3 };
+        let ways = [
+            LoadOptions::new("m"),
+            LoadOptions { parallelism, ..LoadOptions::new("m") },
+            LoadOptions { model_sha256: "another".into(), ..LoadOptions::new("m") },
+            LoadOptions { cut: Cut::Softmax, ..LoadOptions::new("m") },
+            LoadOptions { precision: Precision::Bfloat16, ..LoadOptions::new("m") },
+        ];
+        for expected in [2, 1] {
+            for way in &ways {
+                load_with(home.path(), &double, way).unwrap();
+                assert_eq!(double.loads.swap(0, Ordering::SeqCst), expected, "{way:?}");
+            }
+        }
     }
 
     #[test]

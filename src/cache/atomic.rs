@@ -116,6 +116,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_may_be_read_by_whoever_may_read_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let [plain, atomic] = ["plain", "atomic"].map(|name| folder.path().join(name));
+        fs::write(&plain, b"x").unwrap();
+        write_atomic(&atomic, b"x").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&atomic), mode(&plain));
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("done");
+        fs::create_dir(&to).unwrap();
+        publish(&folder.path().join("missing"), &to).unwrap_err();
+        assert!(to.is_dir());
+    }
+
+    #[test]
     fn publishing_replaces_a_folder_or_a_file_and_what_was_left_aside() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("new"), folder.path().join("done"));

@@ -231,10 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_was_not_asked_for_is_not_joined() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(temp.path())).unwrap();
+        let (url, seen) = serve(vec![
+            answer("200 OK\r\nContent-Length: 10\r\nETag: \"a\"", b"0123"),
+            answer("206 Partial Content\r\nContent-Length: 6\r\nContent-Range: bytes 3-8/10", b"345678"),
+            answer("200 OK\r\nContent-Length: 10\r\nETag: \"a\"", b"0123456789"),
+        ]);
+        fetch(&cache, &url).unwrap_err();
+        assert_eq!(fs::read(fetch(&cache, &url).unwrap()).unwrap(), b"0123456789");
+        seen.join().unwrap();
+    }
+
+    #[test]
     fn what_begins_anew_is_not_said_to_go_on() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::open(Some(temp.path())).unwrap();
-        for (head, body) in [("200 OK\r\nContent-Length: 10", &b"0123"[..]), ("200 OK\r\nContent-Length: 10\r\nETag: \"a\"", b"")] {
+        for (head, body) in [
+            ("200 OK\r\nContent-Length: 10", &b"0123"[..]),
+            ("200 OK\r\nContent-Length: 10\r\nETag: W/\"a\"", b"0123"), // of equal meaning, not of equal bytes
+            ("200 OK\r\nContent-Length: 10\r\nETag: \"a\"", b""),
+        ] {
             let (url, seen) = serve(vec![answer(head, body)]);
             let message = fetch(&cache, &url).unwrap_err().to_string();
             assert!(message.contains("the next attempt begins anew; do it"), "{message}");

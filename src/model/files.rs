@@ -141,6 +141,10 @@ mod tests {
         let sum = |files: &[&str]| ModelFiles::find(folder(files).path()).unwrap().sha256().unwrap();
         assert_eq!(sum(&["inference.onnx"]), crate::cache::sha256(b"inference.onnx"));
         assert_ne!(sum(&["inference.json", "inference.pdiparams"]), sum(&["inference.pdmodel", "inference.pdiparams"]));
+        let tuned = folder(&["inference.pdmodel", "inference.pdiparams"]);
+        fs::write(tuned.path().join("inference.pdiparams"), "other weights").unwrap();
+        let tuned = ModelFiles::find(tuned.path()).unwrap().sha256().unwrap();
+        assert_ne!(tuned, sum(&["inference.pdmodel", "inference.pdiparams"]));
     }
 
     #[test]

@@ -283,6 +283,14 @@ backend_configs:
     }
 
     #[test]
+    fn shapes_that_are_not_to_be_used_are_none() {
+        let text =
+            "backend_config: {tensorrt: {use_dynamic_shapes: False, dynamic_shapes: {x: [[1, 3, 8, 8], [1, 3, 8, 8], [1, 3, 8, 9]]}}}";
+        assert_eq!(read(text).unwrap().dynamic_shapes(), None);
+        assert_eq!(read(&text.replace("False", "True")).unwrap().dynamic_shapes().unwrap()["x"].max, [1, 3, 8, 9]);
+    }
+
+    #[test]
     fn a_choice_in_a_pipeline_file() {
         let config: HpiConfig = yaml::parse("{backend: paddle, backend_config: {run_mode: mkldnn, cpu_threads: 4}}", "p").unwrap();
         assert_eq!(config.backend, Some(BackendName::PaddleInfer));

@@ -125,6 +125,7 @@ fn steps_of_a_detector() {
     let padded = INFER_CFG.replace("- type: Permute", "- {type: NormalizeImage, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}");
     assert_eq!(detection(&padded).canvas, Canvas::Fixed { size: Size::new(416, 416), fill: (114.0 * (1.0 / 255.0) - 0.5) / 0.25 });
     assert_eq!(detection(&INFER_CFG.replace("interp: 1", "interp: CUBIC")).interpolation, Interpolation::Cubic);
+    assert_eq!(detection(&INFER_CFG.replace("interp: 1", "interp: null")).interpolation, Interpolation::Cubic);
     assert_eq!(detection(&INFER_CFG.replace("draw_threshold: 0.5\n", "")).draw_threshold, 0.5);
 }
 
