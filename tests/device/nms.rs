@@ -33,7 +33,8 @@ fn compare(random: &mut Random, queue: &TestQueue, pictures: usize, classes: usi
         })
         .collect();
     let params = NmsParams {
-        score_threshold: random.unit() * 0.8,
+        // Scores in steps may be those of the threshold.
+        score_threshold: if levels > 0.0 { (random.unit() * 0.8 * levels).floor() / levels } else { random.unit() * 0.8 },
         nms_threshold: [0.0, 0.3, 0.7][random.below(3) as usize],
         nms_top_k: [1, 40, 1000, usize::MAX][random.below(4) as usize],
         keep_top_k: [1, 10, 100, usize::MAX][random.below(4) as usize],

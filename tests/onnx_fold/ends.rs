@@ -42,6 +42,7 @@ fn the_classifier_goes_and_the_output_keeps_its_name() {
     let mut b = Builder::new("classifier", &[1, 5, 4], 3);
     b.weight("k", &[4, 4]).weight("w", &[4, 6]).weight("b", &[6]);
     b.node("MatMul x,k", "1", &[]).node("MatMul 1,w", "2", &[]).node("Add 2,b", "3", &[]).node("Softmax 3", "y", &[("axis", &[2])]);
+    b.weight("spare", &[2]).graph.input.push(value("spare", &[2])); // it keeps its value, so that nobody has to give one
     let original = b.model();
     the_classifier_goes(&mut b, original);
 }
@@ -75,6 +76,7 @@ fn the_classifier_goes(b: &mut Builder, original: ModelProto) {
     assert_eq!((classifier.features(), classifier.classes()), (4, 6));
     let cut = Model::decode(&bytes, "m").expect("a model").proto;
     assert_eq!((operators_of(&cut).as_str(), cut.ir_version() >= 4), ("MatMul", true));
+    assert_eq!(Model::from_proto(cut.clone(), "m").io().0, ["x"]);
     let (_, report) = model().prepare(Target::OnnxRuntime, Cut::Softmax).expect("rewritten");
     assert_eq!(report.output, OutputKind::Logits);
 

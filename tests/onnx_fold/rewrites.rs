@@ -99,6 +99,14 @@ fn a_ramp_of_another_height_stays() {
 }
 
 #[test]
+fn a_ramp_that_starts_elsewhere_than_at_nothing_stays() {
+    let mut b = Builder::new("another start", &[1, 4, 5, 5], 4);
+    b.tensor("three", &[1], vec![3.0]).tensor("one", &[], vec![1.0]).tensor("six", &[], vec![6.0]);
+    b.node("Add x,three", "2", &[]).node("Clip 2,one,six", "3", &[]).node("Div 3,six", "y", &[]);
+    b.expect(Counts::default(), "Add Clip Div");
+}
+
+#[test]
 fn affine_chain_before_unpadded_conv_goes_into_its_weights() {
     let mut b = Builder::new("affine before conv", &[2, 4, 6, 7], 4);
     // Something is left by the second Relu whatever the numbers are.
@@ -107,6 +115,31 @@ fn affine_chain_before_unpadded_conv_goes_into_its_weights() {
     b.weight("v", &[6, 1, 1]).node("Relu 3", "4", &[]).node("Mul 4,v", "5", &[]).weight("w2", &[3, 6, 3, 3]);
     b.node("Conv 5,w2", "y", &[SAME]);
     b.expect(Counts { affine_before_conv: 2, ..Counts::default() }, "Relu Conv Relu Conv");
+}
+
+/// Adds an attribute that is no list of integers to the last node.
+fn attribute(b: &mut Builder, attribute: AttributeProto) {
+    b.graph.node.last_mut().expect("a node").attribute.push(attribute);
+}
+
+#[test]
+fn padding_that_is_named_in_words_is_padding() {
+    let mut b = Builder::new("padded in words", &[2, 4, 6, 7], 4);
+    b.weight("w", &[6, 4, 3, 3]).positive("t", &[4, 1, 1]).node("Add x,t", "1", &[]).node("Conv 1,w", "y", &[]);
+    let (name, r#type, s) = (Some("auto_pad".into()), Some(AttributeType::String as i32), Some(b"SAME_UPPER".to_vec()));
+    attribute(&mut b, AttributeProto { name, r#type, s, ..Default::default() });
+    b.expect(Counts::default(), "Add Conv");
+}
+
+#[test]
+fn a_normalisation_by_the_numbers_of_the_run_is_left_to_the_engine() {
+    let mut b = Builder::new("training", &[1, 4, 5, 5], 4);
+    b.weight("w", &[4, 4, 1, 1]).positive("g", &[4]).weight("b", &[4]).weight("m", &[4]).positive("v", &[4]);
+    b.node("Conv x,w", "1", &[]).node("BatchNormalization 1,g,b,m,v", "y", &[]);
+    assert_eq!(fold(&mut b.model(), Target::OnnxRuntime), Counts { affine_after_conv: 1, ..Counts::default() });
+    let (name, r#type) = (Some("training_mode".into()), Some(AttributeType::Int as i32));
+    attribute(&mut b, AttributeProto { name, r#type, i: Some(1), ..Default::default() });
+    assert_eq!(fold(&mut b.model(), Target::OnnxRuntime), Counts::default());
 }
 
 /// The tensor grows as it meets the constant: a convolution in its place would read too few channels.

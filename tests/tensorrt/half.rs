@@ -99,11 +99,12 @@ fn work_goes_to_half_precision_and_what_would_lose_by_it_stays() {
 
 #[test]
 fn constants_and_types_decide() {
-    // A weight that float16 cannot hold; a product of whole numbers is no float; a body of If reads what it always read.
+    // A weight that float16 cannot hold, and a bound that it has as zero; a product of whole numbers is no float; a body of If reads what it always read.
     let mut random = Random::fresh("half constants");
     let nodes = vec![
         node("MatMul", &["x", "w"], &["a"], vec![]),
-        node("MatMul", &["a", "huge"], &["b"], vec![]),
+        node("Max", &["a", "least"], &["bounded"], vec![]),
+        node("MatMul", &["bounded", "huge"], &["b"], vec![]),
         node("Gather", &["table", "place"], &["picked"], vec![]),
         node("Cast", &["picked"], &["floats"], vec![int("to", DataType::Float as i64)]),
         node("Add", &["b", "floats"], &["y"], vec![]),
@@ -113,6 +114,7 @@ fn constants_and_types_decide() {
     let constants = vec![
         floats("w", &[4, 4], random.floats(16)),
         floats("huge", &[4, 4], huge),
+        floats("least", &[], vec![1e-9]),
         integers("table", &[4], &[3, 1, 4, 1]),
         integers("place", &[1], &[2]),
     ];
