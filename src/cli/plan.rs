@@ -238,3 +238,33 @@ pub(super) fn pipeline_config(name_or_file: &str) -> Result<PipelineConfig> {
 fn open_devices(device: Option<&str>) -> Result<Vec<Device>> {
     Device::open(&device.map_or(Ok(DeviceSpec::default()), str::parse)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::Cli;
+    use clap::FromArgMatches;
+
+    fn typed(flags: &[&str]) -> EngineArgs {
+        let matches = Cli::definition().get_matches_from(["hpinfer"].iter().chain(flags));
+        Cli::from_arg_matches(&matches).expect("they are taken").predict.read.engine
+    }
+
+    #[test]
+    fn a_threshold_that_is_typed_stands_for_those_of_all_classes() {
+        let file = "pipeline_name: object_detection\nSubModules:\n  ObjectDetection: {model_name: PicoDet-S, threshold: {0: 0.4}}\n";
+        let Ok((PipelineConfig::Picture(mut config), _)) = PipelineConfig::parse(file, "p.yaml") else { panic!("refused") };
+        for (flags, expected) in [(&[][..], true), (&["--threshold", "0.3"], false)] {
+            typed(flags).apply_to_picture(&mut config).expect("taken");
+            let by_class = config.rules.as_ref().is_some_and(|rules| rules.thresholds.is_some());
+            assert_eq!((by_class, config.threshold.is_none()), (expected, expected), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn the_score_mode_is_that_of_seals_too() {
+        let mut config = DocumentConfig::new(crate::pipeline::DocumentTask::Pages);
+        typed(&["--text-det-score-mode", "slow"]).apply_to_document(&mut config).expect("taken");
+        assert_eq!([config.text.detection.score_mode, config.seal_detection.score_mode], [Some(ScoreMode::Slow); 2]);
+    }
+}

@@ -246,3 +246,16 @@ fn verbose_says_which_backend_and_why() {
     let again = measured();
     assert!(again.contains("was measured as the fastest here"), "{again}");
 }
+
+#[test]
+fn settings_of_this_program_come_before_general_ones_and_empty_ones_are_none() {
+    let said = |variables: &[(&str, &str)]| {
+        let ran = run(hpinfer().args(["cache", "list"]).envs(variables.iter().copied()));
+        assert_eq!(ran.code, Some(0), "{variables:?}: {}", ran.stderr);
+        ran.stderr
+    };
+    assert!(said(&[("HPINFER_LOG", "a=nonsense")]).contains("HPINFER_LOG is passed over"));
+    assert!(said(&[("RUST_LOG", "a=nonsense")]).contains("RUST_LOG is passed over"));
+    assert!(!said(&[("HPINFER_LOG", "warn"), ("RUST_LOG", "a=nonsense")]).contains("passed over"));
+    assert!(!said(&[("HPINFER_THREADS", ""), ("HPINFER_LOG", ""), ("HPINFER_ENGINE_LIMIT", "")]).contains("passed over"));
+}

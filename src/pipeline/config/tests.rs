@@ -1,6 +1,7 @@
 //! Files as PaddleX ships them and its users write them.
 
 use super::*;
+use crate::backend::BackendName;
 
 const NESTED: &str = "\
 pipeline_name: OCR
@@ -48,6 +49,20 @@ fn keys_that_ask_for_nothing_are_taken() {
 }
 
 #[test]
+fn the_engine_of_a_module_wins_over_that_of_the_file() {
+    let engines = |general: &str, own: &str| {
+        let file = NESTED.replace("hpi_config: null", general).replace("box_thresh: 0.5", own);
+        let config = ocr(&file);
+        [config.text_det_model, config.text_rec_model].map(|choice| choice.hpi.backend)
+    };
+    let (open_vino, onnx_runtime) = (Some(BackendName::OpenVino), Some(BackendName::OnnxRuntime));
+    let (general, own) = ("hpi_config: {backend: openvino}", "hpi_config: {backend: onnxruntime}");
+    assert_eq!(engines(general, own), [onnx_runtime, open_vino]);
+    assert_eq!(engines(general, "thresh: 0.3"), [open_vino; 2]);
+    assert_eq!(engines("hpi_config: null", own), [onnx_runtime, None]);
+}
+
+#[test]
 fn the_dialect_is_told_from_keys_however_they_are_written() {
     let dialect = |text: &str| PipelineConfig::parse(text, "p.yaml").expect("read").1;
     assert_eq!(dialect(NESTED), Dialect::V3);
@@ -83,6 +98,12 @@ fn settings_of_picture_pipelines_may_be_unset() {
         PipelineConfig::Picture(PictureConfig { threshold: None, rules: Some(rules), .. }) => {
             assert_eq!(rules.thresholds, Some([(0, 0.45), (2, 0.48)].into()));
         }
+        other => panic!("{other:?}"),
+    }
+    let classes =
+        "pipeline_name: image_classification\nSubModules:\n  ImageClassification: {model_name: ResNet18, batch_size: 3, topk: 4}\n";
+    match PipelineConfig::parse(classes, "p.yaml").expect("read").0 {
+        PipelineConfig::Picture(PictureConfig { model, batch_size: 3, topk: Some(4), .. }) => assert_eq!(model.name_or_dir, "ResNet18"),
         other => panic!("{other:?}"),
     }
     let instances = file.replace("object_detection", "instance_segmentation").replace("ObjectDetection", "InstanceSegmentation");

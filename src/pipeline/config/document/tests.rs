@@ -329,3 +329,12 @@ fn no_name_is_not_the_default() {
     let message = PipelineConfig::parse(&file("table_recognition", "  table_model: null\n"), "p.yaml").unwrap_err().to_string();
     assert!(message.contains("needs a `table_model`"), "{message}");
 }
+
+#[test]
+fn regions_are_read_on_their_page_unless_the_file_says_otherwise() {
+    for (section, expected) in [("{}", true), ("{recovery: True}", true), ("{recovery: False}", false)] {
+        let file = format!("Global: {{pipeline_name: PP-ChatOCRv3-doc}}\nPipeline: {section}\n");
+        let Ok((PipelineConfig::Document(config), _)) = PipelineConfig::parse(&file, "p.yaml") else { panic!("refused") };
+        assert_eq!(config.recovery, expected, "{section}");
+    }
+}
