@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const KEY: &str = "sk-Hidden-0123456789";
 
@@ -145,13 +145,50 @@ fn faults_that_pass_are_waited_out() {
 }
 
 #[test]
+fn a_negative_temperature_is_left_to_the_model() {
+    let stub = Stub::new(|_, _| says("so"));
+    let mut settings = stub.settings();
+    for (temperature, expected) in [(0.5, json!(0.5)), (0.0, json!(0.0)), (-1.0, Value::Null)] {
+        settings.params.temperature = Some(temperature);
+        Endpoint::open(&settings).expect("an endpoint").ask("?").expect("an answer");
+        assert_eq!(stub.seen().last().expect("asked").body["temperature"], expected);
+    }
+}
+
+#[test]
+fn a_key_that_can_be_read_on_the_way_is_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let info = folder.path().join("visual.json").display().to_string();
+    std::fs::write(&info, serde_json::to_vec(&tables_and_text()).expect("JSON")).expect("written");
+    let here = Stub::new(|_, _| says("{}"));
+    let elsewhere = Stub { base_url: "http://192.0.2.7/v1".into(), seen: Arc::default() }; // an address of nobody
+    for (stub, expected) in [(here, false), (elsewhere, true)] {
+        let settings = ["--llm-name", "m", "--llm-timeout", "0.2", "--llm-retries", "0"];
+        let (_, _, stderr) = command(&stub, &[&["chat", "--visual-info", &info, "--keys", "total"][..], &settings].concat());
+        assert_eq!(stderr.contains("is not encrypted: the key can be read on the way"), expected, "{stderr}");
+    }
+}
+
+#[test]
+fn requests_keep_the_interval_that_is_asked_for() {
+    const SECONDS: f64 = 0.15;
+    let stub = Stub::new(|_, _| says("so"));
+    let mut settings = stub.settings();
+    settings.params.request_interval = Some(SECONDS);
+    let endpoint = Endpoint::open(&settings).expect("an endpoint");
+    let began = Instant::now();
+    (0..2).for_each(|_| assert_eq!(endpoint.ask("?").expect("an answer"), "so"));
+    assert!(began.elapsed().as_secs_f64() >= SECONDS);
+}
+
+#[test]
 fn what_fails_says_where_why_and_what_to_do() {
     type Answer = fn() -> Vec<u8>;
     // What the endpoint does, how often it is asked, what the error says.
     let cases: [(&str, Answer, usize, &[&str]); 16] = [
         (
             "a refused key",
-            || http("401 Unauthorized", "", &format!("{{\"error\":{{\"message\":\"no such key {KEY}\"}}}}")),
+            || http("401 Unauthorized", "", &format!("{{\"error\":{{\"message\":\"no such key {KEY}, {KEY:.6}***\"}}}}")),
             1,
             &["status 401", "key is not taken"],
         ),
@@ -203,7 +240,7 @@ fn what_fails_says_where_why_and_what_to_do() {
         assert_eq!(error.kind(), "endpoint", "{what}");
         assert!(message.contains(&stub.base_url) && message.contains("(model)"), "{what}: {message}");
         assert!(expected.iter().all(|part| message.contains(part)), "{what}: {message}");
-        assert!(!message.contains(KEY) && !message.contains(|c: char| c.is_control()), "{what}: {message}");
+        assert!(!message.contains(&KEY[..6]) && !message.contains(|c: char| c.is_control()), "{what}: {message}");
         assert_eq!(stub.seen().len(), attempts, "{what}");
     }
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
@@ -262,7 +299,8 @@ fn long_text_is_searched_and_short_text_needs_no_endpoint() {
     assert!(long.vector.starts_with("PADDLEX_VECTOR_STORE"));
     let request = &stub.seen()[0];
     assert_eq!((request.path.as_str(), &request.body["model"]), ("/v1/embeddings", &json!("embedder")));
-    assert_eq!(request.body["input"].as_array().map(Vec::len), Some(3));
+    let chunks: Vec<&str> = request.body["input"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    assert!(chunks.len() == 3 && chunks[0].starts_with("第1页 text") && chunks[2].starts_with("第2页 text"), "{chunks:?}");
     let found = extractor.retrieve(&keys("beta, beta beta"), &long).expect("chunks").retrieval;
     assert!(found.contains("beta beta x") && found.matches('页').count() == 2, "{found}");
     let mut other = stub.settings();
@@ -353,6 +391,7 @@ fn the_steps_hand_files_on_and_never_show_the_key() {
         "/v1/embeddings" => embeds(request),
         _ if number == 2 => says("{\"total\": \"7\"}"),
         _ if number == 3 => says("{\"party\": \"Someone\"}"),
+        _ if (4..=6).contains(&number) => says("{\"another\": \"1\"}"),
         _ => http("401 Unauthorized", "", &format!("wrong key {KEY}")),
     });
     let (info, vector, retrieval) = (file("visual.json"), file("vector.json"), file("retrieval.json"));
@@ -364,6 +403,7 @@ fn the_steps_hand_files_on_and_never_show_the_key() {
         (&build[..], 0, ""),
         (&retrieve[..], 0, ""),
         (&chat[..], 0, "\"total\": \"7\""),
+        (&chat[..], 1, "no answer of the language model held a value for any key; it held `another`"),
         (&chat[..], 2, "status 401"),
         (&["chat", "--visual-info", &vector, "--keys", "a"][..], 2, "is not what the step before writes"),
         (&["retrieve", "--vector", &vector, "--keys", "a", "--embedding-model", "f"][..], 2, "--embedding-model"),

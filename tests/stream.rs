@@ -349,6 +349,22 @@ fn raw_frames_come_on_standard_input() {
 }
 
 #[test]
+fn an_input_that_a_signal_cuts_short_is_no_success() {
+    let mut command = stream();
+    command.args(["--input", "-", "--raw-size", "8x8"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut frames = child.stdin.take().expect("piped"); // stays open: without a signal the run does not end
+    frames.write_all(&[0; 8 * 8 * 3]).expect("written");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    lines.next().expect("a line").expect("UTF-8");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("stopped by a signal"), "{:?}: {said}", output.status);
+}
+
+#[test]
 fn what_cannot_run_is_said_before_anything_does() {
     for (arguments, expected) in [
         (&["--input", "-"][..], "--raw-size"),

@@ -285,3 +285,27 @@ pub fn engines(models: &[RunRecord]) -> String {
     engines.dedup();
     engines.join(" + ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_the_percentiles_that_they_are_called() {
+        let samples: Vec<f64> = (0..=100).map(f64::from).collect();
+        let Latency { p50_ms, p95_ms, p99_ms, min_ms, .. } = Latency::of(&samples);
+        assert_eq!([p50_ms, p95_ms, p99_ms, min_ms], [50.0, 95.0, 99.0, 0.0]);
+        assert!((Latency::of(&[1.0, 4.0, 16.0]).geomean_ms - 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn several_lines_are_two_and_more() {
+        let (cost, latency) = (Cost { cpu_ms: None, wall_ms: 1.0 }, Latency::default());
+        let floor = AgainstFloor { end_to_end: cost, engine: cost, pre_post_ms: 0.0 };
+        let (name, sha256, stages_ms) = Default::default();
+        let one = PictureReport { name, width: 1, height: 1, sha256, lines: 0, decode_ms: 0.0, latency, stages_ms, engine_runs: 1, floor };
+        let pictures: Vec<_> = (0..4).map(|lines| PictureReport { lines, ..one.clone() }).collect();
+        let floor = Floor::of(&pictures, Vec::new());
+        assert_eq!((floor.all.pictures, floor.several_lines.pictures), (4, 2));
+    }
+}

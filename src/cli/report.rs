@@ -27,14 +27,18 @@ impl Report {
         Self { form, schema, progress }
     }
 
-    /// Writes one outcome and flushes it.
-    pub fn show(&mut self, outcome: &Outcome) -> io::Result<()> {
-        let text = match (self.form, &outcome.result) {
+    fn text(&self, outcome: &Outcome) -> String {
+        match (self.form, &outcome.result) {
             (OutputForm::Jsonl, Ok(result)) => to_line(result, self.schema) + "\n",
             (OutputForm::Jsonl, Err(e)) => error_line(&outcome.name, outcome.page_index, e) + "\n",
             (OutputForm::Text, Ok(result)) => listing(&outcome.name, result),
             (OutputForm::Text, Err(e)) => format!("{}\n  error: {}\n", printable(&outcome.name), printable(&e.to_string())),
-        };
+        }
+    }
+
+    /// Writes one outcome and flushes it.
+    pub fn show(&mut self, outcome: &Outcome) -> io::Result<()> {
+        let text = self.text(outcome);
         let mut out = io::stdout().lock();
         display().suspend(|| out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
         if let (OutputForm::Jsonl, Err(e)) = (self.form, &outcome.result) {
@@ -47,5 +51,22 @@ impl Report {
     /// Clears the progress display.
     pub fn clear(&self) {
         self.progress.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::result::OcrResult;
+
+    #[test]
+    fn no_name_controls_the_terminal() {
+        let name = "a\u{1b}[31m\r.png";
+        let report = Report::new(OutputForm::Text, Schema::default(), true);
+        for result in [Ok(OcrResult::default().into()), Err(Error::input(name, "no such file"))] {
+            let text = report.text(&Outcome { name: name.into(), page_index: None, result });
+            assert!(text.starts_with("a\\u{1b}[31m\\r.png") && !text.contains(['\u{1b}', '\r']), "{text:?}");
+        }
     }
 }

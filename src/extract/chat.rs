@@ -232,5 +232,6 @@ mod tests {
         let sizes: Vec<Vec<usize>> = groups(&tables).iter().map(|group| group.iter().map(String::len).collect()).collect();
         assert_eq!(sizes, [vec![900, 900], vec![300], vec![2500], vec![10]]);
         assert!(groups(&[]).is_empty());
+        assert_eq!([999, 1000].map(|length| groups(&[1000, length].map(|length| "x".repeat(length))).len()), [1, 2], "below 2000 together");
     }
 }

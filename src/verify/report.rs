@@ -198,3 +198,20 @@ impl RunReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_differs_or_fails_is_not_good() {
+        let (inputs, reference) = (BTreeMap::new(), None);
+        let mut report = ModelReport { model: "m".into(), inputs, runs: Vec::new(), reference };
+        for (verdict, expected) in
+            [(Verdict::Reference, true), (Verdict::Agrees, true), (Verdict::Differs, false), (Verdict::Failed, false)]
+        {
+            report.runs = vec![RunReport { verdict, ..RunReport::of(BackendName::OpenVino, false) }];
+            assert_eq!(report.is_good(), expected, "{verdict:?}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Every input gives one line, in input order, whatever it is.
 
-use crate::{DEMO, error_kind, ocr, pictures, run};
+use crate::{DEMO, error_kind, hpinfer, ocr, pictures, run};
+use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -168,4 +169,22 @@ fn further_pages_of_a_tiff_are_told_of() {
         assert_eq!((ran.code, ran.lines().len()), (Some(0), 1), "{}", ran.stderr);
         assert_eq!(ran.stderr.contains(&format!("{name}: a TIFF of several pages")), told, "{}", ran.stderr);
     }
+}
+
+/// What could be read is the result all the same.
+#[test]
+fn a_page_that_cannot_be_read_is_no_success_of_extraction() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let white = folder.path().join("white.png");
+    image::GrayImage::from_pixel(64, 48, image::Luma([255])).save(&white).expect("written");
+    let mut command = hpinfer();
+    command.args(["extract", "visual", "--backend", "openvino", "--layout-model"]);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/detect_yolo"));
+    command.args(["--text-det-model", "PP-OCRv4_mobile_det", "--text-rec-model", "PP-OCRv4_mobile_rec"]);
+    for part in ["table", "seal-text-det", "doc-image-ori-cls", "doc-image-unwarp"] {
+        command.args([&format!("--{part}-model"), "none"]);
+    }
+    let ran = run(command.args(["--input", "nowhere.png"]).arg(&white));
+    let found: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!((ran.code, &found["table_text"]), (Some(1), &serde_json::json!([""])), "{}", ran.stderr);
 }

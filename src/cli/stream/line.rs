@@ -49,3 +49,30 @@ impl Lines {
         (format!(r#"{{"stream":{stream},"frame_id":{frame_id},"timestamp_ms":{timestamp_ms},{decode}{carried}{rest}"#), told)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::stream::stages::Looked;
+    use crate::result::OcrResult;
+    use crate::source::video::Moment;
+    use crate::trace::StageTimes;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_is_carried_over_is_of_its_own_page() {
+        let mut lines = Lines::new(1, Schema::default());
+        let mut line = |frame_id, page_index, output| -> Value {
+            let moment = Moment { frame_id, timestamp_ms: 0.0 };
+            let line = lines.line(&Tag { stream: 0, moment, page_index, decode: None }, output);
+            serde_json::from_str(&line).expect("JSON")
+        };
+        let result = OcrResult { rec_text: vec!["text".into()], ..OcrResult::default() }.into();
+        line(0, None, Output::Result(Looked { result, times: StageTimes::default(), drawn: None }.into()));
+        for (frame_id, page) in [(1, 2), (2, 3)] {
+            let carried = line(frame_id, Some(page), Output::SameAs("b.pdf".into(), 0));
+            assert_eq!((&carried["input_path"], &carried["page_index"]), (&json!("b.pdf"), &json!(page)));
+            assert_eq!((&carried["carried_over_from"], &carried["rec_text"]), (&json!(0), &json!(["text"])));
+        }
+    }
+}

@@ -192,6 +192,7 @@ fn post(agent: &Agent, address: &str, body: &str) -> std::result::Result<(), Fau
 mod tests {
     use super::*;
     use std::cell::RefCell;
+    use std::io::{Read, Write};
 
     const AT_ONCE: Retries = Retries { most: 2, first_wait: Duration::ZERO, longest_wait: Duration::ZERO };
 
@@ -215,6 +216,41 @@ mod tests {
             answer(bodies.borrow().len() - 1)
         });
         (bodies.into_inner(), sent)
+    }
+
+    #[test]
+    fn what_a_status_means_is_known() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}/", listener.local_addr().expect("an address"));
+        let cases = [
+            ("200", "taken"),
+            ("204", "taken"),
+            ("302", "lasts"),
+            ("404", "lasts"),
+            ("408", "passes"),
+            ("429", "passes"),
+            ("503", "passes"),
+        ];
+        let server = thread::spawn(move || {
+            for (status, _) in cases {
+                let (mut connection, _) = listener.accept().expect("a client");
+                let (mut request, mut byte) = (Vec::new(), [0]);
+                while !request.ends_with(b"line") && connection.read(&mut byte).expect("a request") > 0 {
+                    request.push(byte[0]);
+                }
+                write!(connection, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").expect("answered");
+            }
+        });
+        let agent = Agent::from(agent(true).build());
+        for (status, expected) in cases {
+            let found = match post(&agent, &address, "line") {
+                Ok(()) => "taken",
+                Err(Fault::Passing(..)) => "passes",
+                Err(Fault::Lasting(_)) => "lasts",
+            };
+            assert_eq!(found, expected, "{status}");
+        }
+        server.join().expect("all came");
     }
 
     #[test]
