@@ -119,6 +119,7 @@ fn pipeline_files_of_both_dialects() {
         (format!("{beta}  colour: red\n"), "colour"),
         (format!("{beta}  text_rec_batch_size: many\n"), "line 5, column"),
         (format!("{beta}  device: gpu:0\n"), "backend gpu:0: "),
+        (format!("{beta}  text_det_batch_size: 2\n  device: gpu:0\n"), "text_det_batch_size above 1 has no effect"),
         (format!("{beta}  hpi_config:\n    backend: tensorrt\n"), "backend tensorrt: "),
         (beta.replace("name: OCR", "name: PP-Chat"), "`PP-Chat` does not exist"),
         (format!("{beta}  hpi_config: {{backend: paddle_tensorrt}}\n"), "paddle_tensorrt is tensorrt here"),
