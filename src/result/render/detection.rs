@@ -81,3 +81,24 @@ fn outline(canvas: &mut Canvas, [x1, y1, x2, y2]: [f32; 4], width: f32, colour: 
         canvas.paint(Panel::Picture, &area, colour);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{PixelFormat, Size};
+    use crate::result::{Header, Mask};
+
+    #[test]
+    fn a_class_has_the_colour_of_its_first_box_and_masks_a_lighter_one() {
+        let found =
+            |(cls_id, left): (u32, f32)| DetectedBox { cls_id, label: "a".into(), score: 0.9, coordinate: [left, 40.0, left + 30.0, 70.0] };
+        let boxes = [(5, 10.0), (2, 60.0), (5, 110.0)].map(found).to_vec();
+        let masks = vec![Mask::new(Size::new(30, 30), vec![1; 900]).unwrap(); 3];
+        let picture = ImageBuf::new(vec![100; 160 * 80 * 3], Size::new(160, 80), PixelFormat::Rgb).unwrap();
+        let fonts = Fonts::new(None).unwrap().with_folders(Vec::new());
+        let drawn = draw_instances(picture.view(), &InstanceResult { header: Header::default(), boxes, masks }, &fonts).unwrap();
+        let inside = [20, 70, 120].map(|x| &drawn.data()[(60 * 160 + x) * 3..][..3]);
+        // 0.3 of the picture, 0.7 of ff0000 and ccff00, which are 0.4 nearer to white.
+        assert_eq!(inside, [[208, 101, 101], [186, 208, 101], [208, 101, 101]]);
+    }
+}

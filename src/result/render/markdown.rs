@@ -90,6 +90,14 @@ mod tests {
     use crate::result::table::tests as sample;
 
     #[test]
+    fn a_table_with_any_span_keeps_it() {
+        for span in ["rowspan", "colspan"] {
+            let tokens = format!("<tr>|<td| {span}=\"2\"|>|</td>|<td></td>|</tr>|<tr>|<td></td>|<td></td>|</tr>");
+            assert!(table(&sample::table(&tokens, "a,b,c,d")).contains(&format!("<td {span}=\"2\">a</td>")), "{span}");
+        }
+    }
+
+    #[test]
     fn plain_tables_are_markdown_and_merged_ones_html() {
         let plain = sample::table("<tr>|<td></td>|<td></td>|</tr>|<tr>|<td></td>|</tr>", "a|b,*c*,1. d\ne");
         assert_eq!(table(&plain), "| a\\|b | \\*c\\* |\n| --- | --- |\n| 1\\. d e |  |");
