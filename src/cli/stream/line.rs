@@ -64,7 +64,7 @@ mod tests {
         let mut lines = Lines::new(1, Schema::default());
         let mut line = |frame_id, page_index, output| -> Value {
             let moment = Moment { frame_id, timestamp_ms: 0.0 };
-            let line = lines.line(&Tag { stream: 0, moment, page_index, decode: None }, output);
+            let (line, _) = lines.line(&Tag { stream: 0, moment, page_index, decode: None }, output);
             serde_json::from_str(&line).expect("JSON")
         };
         let result = OcrResult { rec_text: vec!["text".into()], ..OcrResult::default() }.into();
