@@ -170,6 +170,9 @@ pub struct DoctorArgs {
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,
+    /// Give a library up that does not open within this time, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub library_timeout: u64,
 }
 
 /// How results appear on standard output.

@@ -19,6 +19,7 @@ use crate::runtime::{self, PaddlePart};
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
+use std::time::Duration;
 
 /// Processor features that engines and operations ask for.
 const FEATURES: [&str; 6] = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "f16c"];
@@ -47,12 +48,13 @@ impl Finding {
 pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Result<u8> {
     let asked: DeviceSpec = args.device.as_deref().unwrap_or("cpu").parse()?;
     let cache = plan::cache(global)?;
+    let time = Duration::from_secs(args.library_timeout);
     let mut findings = processor();
     findings.extend(gpu::findings(&asked, &cache));
     for status in runtime::list(&cache) {
         let (name, version) = (status.library.to_string(), status.library.pinned_version());
         findings.push(match status.found {
-            Ok(Some(found)) => library::finding(status.library, &found, &cache),
+            Ok(Some(found)) => library::finding(status.library, &found, time, &cache),
             Ok(None) => {
                 let next_step = format!("the first run installs {version}; or `hpinfer runtime install {name}`");
                 Finding::new("library", name, false, "not on this machine").or(next_step)
@@ -60,7 +62,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
             Err(e) => Finding::new("library", name, false, e.to_string()),
         });
     }
-    findings.push(library::tensorrt(&cache));
+    findings.push(library::tensorrt(time, &cache));
     findings.extend(PaddlePart::ALL.map(|part| paddle(part, &cache)));
     // Those that are here, and those that a first run of OCR fetches.
     for model in Store::new(&cache)?.list().into_iter().filter(|model| model.folder.is_some() || model.pinned.is_some()) {

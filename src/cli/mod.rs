@@ -78,6 +78,11 @@ fn say_panics() {
     }));
 }
 
+/// Lets this process end with the one that started it, as nobody else reads what it finds.
+fn end_with_parent() {
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+}
+
 /// As many open files as the system lets a program have, within reason: shells give fewer than hundreds of streams need.
 fn allow_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -5,6 +5,9 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 /// The finding about `library` in the environment `variable=path`: whether it is well, what was found, what to do.
 fn diagnosis(library: &str, set: Option<(&str, &Path)>) -> (bool, String, String) {
@@ -14,6 +17,38 @@ fn diagnosis(library: &str, set: Option<(&str, &Path)>) -> (bool, String, String
     let finding = report["findings"].as_array().expect("a list").iter().find(|finding| finding["name"] == library).expect("a finding");
     let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
     (finding["ok"] == true, text("found"), text("next_step"))
+}
+
+#[test]
+fn a_library_that_never_opens_is_given_up_and_so_is_a_doctor_that_waits() {
+    let library = installed("openvino");
+    let (folder, path) = spoilt(&library, "libtbb.so.12", None);
+    let made = Command::new("mkfifo").arg(folder.path().join("libtbb.so.12")).status().expect("mkfifo"); // the loader waits at it
+    assert!(made.success());
+    let doctor = |seconds| {
+        let mut command = hpinfer();
+        command.args(["--offline", "doctor", "--library-timeout", seconds]);
+        command.env("OPENVINO_LIB_PATH", &path).env("LD_LIBRARY_PATH", folder.path());
+        command
+    };
+    let ran = run(&mut doctor("2"));
+    let reason = "cannot be used: it does not open within 2 s (raise --library-timeout to wait longer)";
+    assert!(ran.code == Some(0) && ran.stdout.contains(reason), "{}{}", ran.stdout, ran.stderr);
+
+    let tries = || {
+        let of = |process: fs::DirEntry| fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+        fs::read_dir("/proc").expect("/proc").flatten().map(of).filter(|line| line.contains(&*path.to_string_lossy())).count()
+    };
+    let wait_for = |count| {
+        (0..400).any(|_| {
+            thread::sleep(Duration::from_millis(50));
+            tries() == count
+        })
+    };
+    let mut waiting = doctor("60").stdout(Stdio::null()).spawn().expect("doctor starts");
+    let began = wait_for(1);
+    waiting.kill().and_then(|()| waiting.wait()).expect("it ends");
+    assert!(began && wait_for(0), "{} left", tries());
 }
 
 /// Where the cache has `library`.

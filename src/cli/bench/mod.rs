@@ -16,7 +16,7 @@ use super::outputs;
 use super::pictures::PictureArgs;
 use super::plan::{self, Plan};
 use super::table::{write_json, write_table, write_text};
-use super::{ALL_DONE, SOME_FAILED};
+use super::{ALL_DONE, SOME_FAILED, end_with_parent};
 use crate::bench::cases::{Case, Variant};
 use crate::bench::cold::first_result;
 use crate::bench::machine::{Machine, utc};
@@ -376,11 +376,6 @@ fn settings(engine: &EngineArgs) -> Result<BTreeMap<String, String>> {
         other => other.to_string(),
     };
     Ok(given.filter(|(flag, _)| !OTHER.contains(&flag.as_str())).map(|(flag, value)| (flag.clone(), shown(value))).collect())
-}
-
-/// Lets this process end with the one that started it, as nobody else reads what it finds.
-fn end_with_parent() {
-    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
 /// This program again, for a step in a process of its own.

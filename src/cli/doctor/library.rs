@@ -6,16 +6,20 @@ use crate::backend::openvino::OpenVino;
 use crate::backend::reference;
 use crate::backend::tensorrt::find;
 use crate::cache::Cache;
+use crate::cli::end_with_parent;
 use crate::cli::pdf::this_program;
-use crate::device::how_it_ended;
+use crate::cli::table::write_text;
+use crate::device::{how_it_ended, last_status};
 use crate::error::{Error, Result};
 use crate::onnx::{Model, sample};
 use crate::runtime::{Found, Library, Origin};
 use crate::tensor::Shape;
-use std::io;
+use serde_json::json;
+use std::io::{self, Read};
+use std::panic;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -25,14 +29,11 @@ const TRIAL: &str = "try-library";
 /// The argument that means TensorRT, wherever it is.
 const TENSORRT: &str = "tensorrt";
 
-/// A library that is not open by then does not open.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// What is to be said of `library`, which is at `found`.
-pub(super) fn finding(library: Library, found: &Found, cache: &Cache) -> Finding {
+/// What is to be said of `library`, which is at `found` and gets `time` to open.
+pub(super) fn finding(library: Library, found: &Found, time: Duration, cache: &Cache) -> Finding {
     let (name, variable, version) = (library.name(), library.variable(), found.version.as_deref().unwrap_or("of unknown version"));
     let place = format!("{version}, {} ({})", found.path.display(), format!("{:?}", found.origin).to_lowercase());
-    match tried(name, Some(&found.path), cache) {
+    match tried(name, Some(&found.path), time, cache) {
         Ok(_) => Finding::new("library", name, true, place),
         Err(reason) => {
             let next_step = match found.origin {
@@ -51,30 +52,49 @@ pub(super) fn finding(library: Library, found: &Found, cache: &Cache) -> Finding
 }
 
 /// TensorRT: which one would be used. No engine of this program has run on a GPU so far, and that is said.
-pub(super) fn tensorrt(cache: &Cache) -> Finding {
-    let tried = tried(TENSORRT, None, cache);
+pub(super) fn tensorrt(time: Duration, cache: &Cache) -> Finding {
+    let tried = tried(TENSORRT, None, time, cache);
     Finding::new("library", TENSORRT, tried.is_ok(), tried.unwrap_or_else(|reason| reason))
 }
 
-/// What a process of its own says of the library called `name`, or how it ended.
-fn tried(name: &str, path: Option<&Path>, cache: &Cache) -> Result<String, String> {
+/// What a process of its own says of the library called `name`, or how it ended; one that has not ended after `time` is ended.
+fn tried(name: &str, path: Option<&Path>, time: Duration, cache: &Cache) -> Result<String, String> {
     let mut command = Command::new(this_program().map_err(|e| e.to_string())?);
     command.arg("--cache-dir").arg(cache.root()).args([TRIAL, name]).args(path).stdin(Stdio::null());
-    let output = command.output().map_err(|e| format!("it cannot be tried: {e}"))?;
-    let last = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().lines().last().unwrap_or_default().to_owned();
-    serde_json::from_str(&last(&output.stdout)).unwrap_or_else(|_| {
-        let said = Some(last(&output.stderr)).filter(|line| !line.is_empty()).map_or(String::new(), |line| format!(": {line}"));
-        Err(format!("a process that opens it {}{said}", how_it_ended(output.status)))
+    let (text, ended) = said(command, time).map_err(|e| format!("it cannot be tried: {e}"))?;
+    let Some(text) = text else {
+        return Err(format!("it does not open within {} s (raise --library-timeout to wait longer)", time.as_secs()));
+    };
+    let lines = || text.lines().rev().filter(|line| !line.trim().is_empty());
+    lines().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_else(|| {
+        let how = ended.map_or("does not end".into(), how_it_ended);
+        Err(format!("a process that opens it {how}{}", lines().next().map_or(String::new(), |line| format!(": {line}"))))
     })
+}
+
+/// What `command` writes until it ends and how it ends; no text where that takes longer than `time`.
+fn said(mut command: Command, time: Duration) -> io::Result<(Option<String>, Option<ExitStatus>)> {
+    let (mut output, input) = io::pipe()?;
+    let mut child = command.stdout(input.try_clone()?).stderr(input).spawn()?;
+    drop(command); // it holds the pipe open
+    let (to, from) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = output.read_to_end(&mut bytes);
+        let _ = to.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    let text = from.recv_timeout(time).ok();
+    if text.is_none() {
+        let _ = child.kill();
+    }
+    Ok((text, last_status(&mut child)))
 }
 
 /// Tries the library called `name`, as a process of its own, and answers on standard output.
 pub fn serve(name: &str, path: Option<&Path>, cache: &Cache) -> Result<()> {
-    thread::spawn(|| {
-        thread::sleep(LIMIT);
-        let _ = answer(&Err(format!("it does not open within {} s", LIMIT.as_secs())));
-        signal_hook::low_level::exit(0); // without the library's own part in it
-    });
+    end_with_parent();
+    write_text(&mut io::stdout(), "\n")?; // to one that has ended before
+    panic::set_hook(Box::new(|info| eprintln!("{}", in_one_line(info.payload_as_str().unwrap_or("a panic")))));
     let outcome = match path {
         Some(path) => run_sample(name, path, cache).map(|()| String::new()),
         None => find::open(None).map(|library| {
@@ -83,17 +103,18 @@ pub fn serve(name: &str, path: Option<&Path>, cache: &Cache) -> Result<()> {
             format!("{v}, {builder}; never run on a GPU by this version: `hpinfer engine selftest` tells whether it does here")
         }),
     };
-    answer(&outcome.map_err(|e| {
+    let outcome: Result<String, String> = outcome.map_err(|e| {
         let reason = match e {
             Error::Backend { reason, .. } if path.is_some() => reason,
             e => e.to_string(),
         };
-        reason.split_whitespace().collect::<Vec<_>>().join(" ") // some take several lines
-    }))
+        in_one_line(&reason)
+    });
+    write_text(&mut io::stdout(), &format!("{}\n", json!(outcome)))
 }
 
-fn answer(outcome: &Result<String, String>) -> Result<()> {
-    serde_json::to_writer(io::stdout(), outcome).map_err(|e| Error::io("write to", Path::new("standard output"))(e.into()))
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Opens the library at `path` and runs a network on it: plugins, which some load late, are libraries too.
