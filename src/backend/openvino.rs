@@ -11,11 +11,13 @@ use super::{
     TensorSpec,
 };
 use crate::cache::{Cache, warn_not_kept};
+use crate::device::{loader_says, without_path};
 use crate::error::{Error, Result};
 use crate::onnx::proto::ModelProto;
 use crate::onnx::{Model, OutputKind, Target};
 use crate::runtime::Found;
 use crate::tensor::{DType, Data, Shape, TensorRef};
+use libloading::Library;
 use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, Node, RwPropertyKey, Tensor};
 use std::fmt;
 use std::fs::{Metadata, Permissions};
@@ -68,6 +70,15 @@ impl fmt::Display for Network {
 /// The library of this process: its functions are found once.
 static OPENED: Mutex<Option<PathBuf>> = Mutex::new(None);
 
+/// The library at `path`: of another one, functions would be missed in the middle of a call.
+fn c_library(path: &Path) -> Result<Library, String> {
+    // SAFETY: what it does when it is loaded is trusted, as of the one that is used.
+    let library = unsafe { Library::new(path) }.map_err(|e| without_path(&loader_says(&e), path))?;
+    // SAFETY: the function is not called.
+    let is_one = unsafe { library.get::<*const ()>(b"ov_get_openvino_version") }.is_ok();
+    is_one.then_some(library).ok_or_else(|| "it is not OpenVINO's C library (libopenvino_c.so): ov_get_openvino_version is missing".into())
+}
+
 /// The opened library.
 pub struct OpenVino {
     core: Arc<Mutex<Core>>,
@@ -86,6 +97,7 @@ impl OpenVino {
         if let Some(first) = opened.as_ref().filter(|first| **first != path) {
             return Err(unusable(format!("this process runs {} already", first.display())));
         }
+        let _library = c_library(&path).map_err(unusable)?; // held until it is opened again
         openvino_sys::library::load_from(path.clone()).map_err(unusable)?;
         *opened = Some(path.clone());
         let core = Core::new().map_err(|e| unusable(e.to_string()))?;

@@ -31,7 +31,15 @@ pub use queue::{DeviceSlice, DeviceSliceMut, FloatsMut, Launch, Queue, tiles};
 pub use spec::{DeviceSpec, GpuId};
 pub use unavailable::Unavailable;
 
+use std::path::Path;
+
 /// What the loader of libraries says: its own words are behind those of the error.
 pub(crate) fn loader_says(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// `reason` without the `path` that it begins with: the message has it already.
+pub(crate) fn without_path(reason: &str, path: &Path) -> String {
+    let rest = reason.strip_prefix(&*path.to_string_lossy()).filter(|rest| rest.starts_with([':', ' ']));
+    rest.map_or(reason, |rest| rest.trim_start_matches([':', ' '])).to_owned()
 }

@@ -1,6 +1,6 @@
 //! What `doctor` says of libraries that are there and cannot be used.
 
-use crate::{hpinfer, run};
+use crate::{DEMO, hpinfer, ocr, run};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -102,4 +102,36 @@ fn libraries_that_cannot_be_opened_are_told_with_why() {
         assert!(found.contains(why) && !found.contains('\n'), "{part}: {found}");
         assert!(next_step.starts_with(&format!("set {variable} to a whole one, or leave it unset")), "{next_step}");
     }
+}
+
+#[test]
+fn libraries_of_another_kind_are_told_in_words() {
+    let openvino = installed("openvino");
+    let other = openvino.to_string_lossy().replace("libopenvino_c.so", "libopenvino.so");
+    let (_folder, lacking) = spoilt(&openvino, "libopenvino_c.so", Some(1.0));
+    let mut bytes = fs::read(&lacking).expect("a library");
+    let name = b"\0ov_core_create\0";
+    let at = bytes.windows(name.len()).position(|window| window == name).expect("a function");
+    bytes[at + name.len() - 2] = b'_';
+    fs::write(&lacking, bytes).expect("written");
+    for (library, variable, path, why) in [
+        (
+            "openvino",
+            "OPENVINO_LIB_PATH",
+            Path::new(&other),
+            ": it is not OpenVINO's C library (libopenvino_c.so): ov_get_openvino_version is missing",
+        ),
+        (
+            "openvino",
+            "OPENVINO_LIB_PATH",
+            &lacking,
+            ": a process that opens it ended with exit status: 101: `openvino_c` function not loaded: `ov_core_create",
+        ),
+        ("onnx_runtime", "ORT_DYLIB_PATH", Path::new(&other), ": does not export `OrtGetApiBase`"),
+    ] {
+        let (ok, found, _) = diagnosis(library, Some((variable, path)));
+        assert!(!ok && found.ends_with(&format!(", cannot be used{why}")), "{found}");
+    }
+    let ran = run(ocr().args(["--input", DEMO]).env("OPENVINO_LIB_PATH", &other));
+    assert!(ran.code == Some(2) && ran.stderr.contains("it is not OpenVINO's C library"), "{}", ran.stderr);
 }

@@ -7,7 +7,7 @@ mod gpu;
 
 use super::rewrite::{self, Graph};
 use super::{Backend, BackendName, Engine, EngineSpec, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
-use crate::device::{Gpu, loader_says};
+use crate::device::{Gpu, loader_says, without_path};
 use crate::error::{Error, Result};
 use crate::onnx::Target;
 use crate::onnx::surgery::no_run;
@@ -28,7 +28,7 @@ fn not_loaded(error: &LoadDynamicError, path: &Path) -> String {
         LoadDynamicError::Dlopen { error, .. } => loader_says(error),
         error => error.to_string(),
     };
-    reason.strip_prefix(&format!("{}: ", path.display())).map_or(reason.clone(), str::to_owned)
+    without_path(&reason, path)
 }
 
 /// The library and its environment, of which `ort` allows a process one, once.
