@@ -10,8 +10,7 @@ use crate::model::HpiConfig;
 use crate::modules::batch::{BatchLimits, Padding};
 use crate::modules::{CoreLimits, LoaderOptions};
 use crate::ops::db::ScoreMode;
-use crate::pipeline::{DeferredOcr, DocumentConfig, OcrConfig, PictureConfig, Pipeline, PipelineConfig, PipelineName};
-use crate::source::pdf::TextLayer;
+use crate::pipeline::{DocumentConfig, OcrConfig, PictureConfig, Pipeline, PipelineConfig, PipelineName};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,17 +87,6 @@ impl Plan {
             Some(file) => PipelineConfig::placed(e, file),
             None => e,
         })
-    }
-
-    /// As [`open`](Self::open); OCR whose input may say its text itself opens its networks when a picture is to be read.
-    pub fn open_for(&self, text: TextLayer, global: &GlobalArgs) -> Result<Box<dyn Pipeline>> {
-        match &self.config {
-            PipelineConfig::Ocr(config) if text == TextLayer::Geometric => {
-                let (plan, global) = (self.clone(), global.clone());
-                Ok(Box::new(DeferredOcr::new(move || plan.open(&global), config.score_thresh, self.loader.threads)?))
-            }
-            _ => self.open(global),
-        }
     }
 }
 

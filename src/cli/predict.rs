@@ -243,7 +243,7 @@ impl Reading {
             ..SourceOptions::default()
         };
         let source = Source::new(&args.input, source_options);
-        let pipeline = plan.open_for(args.pdf.pdf_text, global)?;
+        let pipeline = plan.open(global)?;
         for run in pipeline.run_records() {
             tracing::info!("{} runs on {} {} ({}, {})", run.model, run.backend, run.version, run.device, run.precision);
         }

@@ -1,11 +1,10 @@
 //! Pipelines by PaddleX name: a struct of modules and straight-line steps over a batch of frames, run on one
 //! pool of workers. [`Pipeline`] is what they have in common, `config` reads pipeline files. There is one file per pipeline;
-//! those with one network share `picture`, `divided` is any of them on several devices, `deferred` opens OCR when it is needed; those for documents share `doc_preprocessor` (pages),
+//! those with one network share `picture`, `divided` is any of them on several devices; those for documents share `doc_preprocessor` (pages),
 //! `layout` (regions), `reader` (text) and `tables`. All are `staffed`: they work through a `crew`, and `runs` says which engines made a result.
 
 pub mod config;
 mod crew;
-mod deferred;
 mod divided;
 mod doc_preprocessor;
 mod image_classification;
@@ -25,7 +24,6 @@ mod table_recognition;
 mod tables;
 
 pub use config::{DocumentConfig, OcrConfig, PictureConfig, PipelineConfig};
-pub use deferred::DeferredOcr;
 pub use divided::Divided;
 pub use doc_preprocessor::DocPreprocessor;
 pub use image_classification::ImageClassification;

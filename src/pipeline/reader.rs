@@ -65,20 +65,19 @@ impl Found {
     /// The lines of `text` for which `keep` says so.
     fn stated(text: &PageText, keep: impl Fn(&[PointI]) -> bool) -> Self {
         let lines = text_layer::lines(&text.glyphs).into_iter().filter(|line| keep(&line.quad));
-        let (boxes, known) =
-            lines.map(|line| (TextPolygon { points: line.quad.to_vec(), score: 1.0 }, Some(of_document(line.text)))).unzip();
+        let (boxes, known) = lines.map(|line| (TextPolygon { points: line.quad.to_vec(), score: 1.0 }, Some(stated(line.text)))).unzip();
         Self { boxes, known, ..Self::default() }
     }
 }
 
 /// A text of the document.
-fn of_document(text: String) -> (Text, TextSource) {
+fn stated(text: String) -> (Text, TextSource) {
     (Text { text, score: 1.0 }, TextSource::Pdf)
 }
 
 /// What is known of the line in `points` of `frame`.
 fn known(frame: &Frame, points: &[PointI]) -> Option<(Text, TextSource)> {
-    let of_document = || text_layer::within(&frame.text.as_ref()?.glyphs, points).map(self::of_document);
+    let of_document = || text_layer::within(&frame.text.as_ref()?.glyphs, points).map(stated);
     let of_earlier = || frame.known.as_deref()?.iter().find(|line| line.is_at(points));
     of_document().or_else(|| of_earlier().map(|line| (Text { text: line.text.clone(), score: line.score }, TextSource::Earlier)))
 }
@@ -241,42 +240,37 @@ impl TextReader {
         let mut texts = regions.iter().zip(texts).peekable();
         let one = |(index, (frame, found)): (usize, (&Frame, Result<Found>))| {
             let of_frame = from_fn(|| texts.next_if(|(region, _)| region.frame == index)).map(|(_, text)| text).collect();
-            found.and_then(|found| result(frame, found, of_frame, self.score_thresh))
+            found.and_then(|found| self.result(frame, found, of_frame))
         };
         frames.iter().zip(detected).enumerate().map(one).collect()
     }
-}
 
-fn result(frame: &Frame, found: Found, texts: Vec<Result<(Text, StageTimes)>>, score_thresh: f32) -> Result<(OcrResult, StageTimes)> {
-    let mut result = OcrResult { header: Header::new(&frame.id, &[]), ..OcrResult::default() };
-    let mut times = found.times;
-    let (mut known, mut texts) = (found.known.into_iter(), texts.into_iter());
-    for found in found.boxes {
-        let (text, source) = match known.next().flatten() {
-            Some(known) => known,
-            None => {
-                let lost = || Error::internal("text recognition", "no answer for a line");
-                let (text, spent) = texts.next().ok_or_else(lost)??;
-                times.add_share(&spent, 1.0);
-                (text, TextSource::Ocr)
+    fn result(&self, frame: &Frame, found: Found, texts: Vec<Result<(Text, StageTimes)>>) -> Result<(OcrResult, StageTimes)> {
+        let mut result = OcrResult { header: Header::new(&frame.id, &[]), ..OcrResult::default() };
+        let mut times = found.times;
+        let (mut known, mut texts) = (found.known.into_iter(), texts.into_iter());
+        for found in found.boxes {
+            let (text, source) = match known.next().flatten() {
+                Some(known) => known,
+                None => {
+                    let lost = || Error::internal("text recognition", "no answer for a line");
+                    let (text, spent) = texts.next().ok_or_else(lost)??;
+                    times.add_share(&spent, 1.0);
+                    (text, TextSource::Ocr)
+                }
+            };
+            // Without a threshold all is kept, even what a network without its Softmax gives.
+            if self.score_thresh > 0.0 && text.score < self.score_thresh {
+                continue;
             }
-        };
-        // Without a threshold all is kept, even what a network without its Softmax gives.
-        if score_thresh > 0.0 && text.score < score_thresh {
-            continue;
+            if frame.text.is_some() || frame.known.is_some() {
+                result.rec_source.push(source);
+            }
+            result.dt_polys.push(found.points);
+            result.dt_scores.push(found.score);
+            result.rec_text.push(text.text);
+            result.rec_score.push(text.score);
         }
-        if frame.text.is_some() || frame.known.is_some() {
-            result.rec_source.push(source);
-        }
-        result.dt_polys.push(found.points);
-        result.dt_scores.push(found.score);
-        result.rec_text.push(text.text);
-        result.rec_score.push(text.score);
+        Ok((result, times))
     }
-    Ok((result, times))
-}
-
-/// The result of a frame whose own text stands in for reading it; `None` for others.
-pub(super) fn stated(frame: &Frame, score_thresh: f32) -> Option<Result<(OcrResult, StageTimes)>> {
-    stated_lines(frame).map(|text| result(frame, Found::stated(text, |_| true), Vec::new(), score_thresh))
 }

@@ -99,39 +99,36 @@ fn a_text_verifies_an_outline_that_it_fills() {
     assert_eq!(text_layer::within(glyphs, &outline(0, 0, 10, 10)), None, "nothing");
 }
 
-#[test]
-fn networks_are_not_opened_for_documents_that_say_their_text() {
-    let home = tempfile::tempdir().unwrap(); // has no network, and gets none
-    let read = |inputs: &[&str], subcommand: Option<&str>| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hpinfer"));
-        command.env("HPINFER_HOME", home.path()).stdin(Stdio::null()).args(subcommand);
-        command.args(["--offline", "--pipeline", "OCR", "--pdf-text=geometric"]).args(inputs.iter().flat_map(|input| ["--input", input]));
-        let output = command.output().unwrap();
-        let lines = String::from_utf8(output.stdout).unwrap();
-        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        (output.status.code(), lines, String::from_utf8_lossy(&output.stderr).into_owned())
-    };
-    let document = fixture("text.pdf").display().to_string();
-    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/delivery_note.png");
-    for subcommand in [None, Some("stream")] {
-        let (code, lines, said) = read(&[&document], subcommand);
-        assert!(code == Some(0) && lines[0]["rec_text"][0] == "Delivery note 4711", "{lines:?}{said}");
-        let (code, lines, said) = read(&[picture, &document], subcommand);
-        let document = lines.iter().find(|line| line["rec_text"][0] == "Delivery note 4711");
-        assert!(code == Some(1) && document.is_some() && lines.iter().any(|line| line["error"]["kind"] == "missing"), "{lines:?}{said}");
+/// OCR of a document whose text layer has its text.
+fn ocr() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hpinfer"));
+    for variable in ["HPINFER_THREADS", "HPINFER_LOG", "RUST_LOG", "ORT_DYLIB_PATH", "OPENVINO_LIB_PATH"] {
+        command.env_remove(variable);
     }
+    command.env("HPINFER_HOME", std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).stdin(Stdio::null());
+    command.args(["--pipeline", "OCR", "--backend", "openvino", "--input"]).arg(fixture("text.pdf"));
+    command
+}
+
+#[test]
+fn what_cannot_be_opened_is_an_error_of_the_run_whatever_documents_say() {
+    for (flag, value, why) in [
+        ("--text-det-model", "nonsense", "model nonsense is missing"),
+        ("--text-det-model", "PP-OCRv4_mobile_rec", "a text detector"),
+        ("--backend", "tensorrt", "tensorrt"),
+    ] {
+        let output = ocr().args(["--offline", "--pdf-text=geometric", flag, value]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty() && said.contains(why), "{said}");
+    }
+    let said = ocr().args(["--pdf-text=geometric", "-v"]).output().unwrap().stderr;
+    assert!(String::from_utf8_lossy(&said).contains("PP-OCRv4_mobile_det runs on openvino"), "{}", String::from_utf8_lossy(&said));
 }
 
 #[test]
 fn results_say_which_texts_are_from_the_document() {
     let read = |mode: Option<&str>| -> Value {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hpinfer"));
-        for variable in ["HPINFER_THREADS", "HPINFER_LOG", "RUST_LOG", "ORT_DYLIB_PATH", "OPENVINO_LIB_PATH"] {
-            command.env_remove(variable);
-        }
-        command.env("HPINFER_HOME", std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).stdin(Stdio::null());
-        command.args(["--pipeline", "OCR", "--backend", "openvino", "--input"]).arg(fixture("text.pdf"));
-        let output = command.args(mode.map(|mode| format!("--pdf-text={mode}"))).output().unwrap();
+        let output = ocr().args(mode.map(|mode| format!("--pdf-text={mode}"))).output().unwrap();
         assert!(output.status.success(), "{mode:?}: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     };

@@ -200,7 +200,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
     let recorder = args.recorder(&named, &args.video(&stop)?)?;
     let fonts = || fonts(args.font.as_deref(), &cache);
-    let pipeline = plan.open_for(args.pdf.pdf_text, global)?;
+    let pipeline = plan.open(global)?;
     stop.on_signals()?;
     let saver = |folder| {
         let inputs = NamedInputs::new(&named);

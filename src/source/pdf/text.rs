@@ -19,7 +19,7 @@ pub enum TextLayer {
     /// Nothing: every page is read as a picture.
     #[default]
     Ocr,
-    /// Everything: the layer of each page is its text, hidden text included; pictures are not read.
+    /// Everything: the layer of each page is its text, hidden text included; no page is read as a picture.
     Geometric,
     /// Pages that are printed as text: ten readable characters at least, and no more than half under pictures. All others are read.
     Auto,
