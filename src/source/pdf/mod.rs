@@ -10,6 +10,7 @@ mod render;
 mod text;
 mod wire;
 mod worker;
+mod workers;
 
 pub use ranges::PageRanges;
 pub use text::TextLayer;
@@ -28,10 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use worker::Worker;
-
-/// So long threads have waited for a renderer, all together since one had nothing to do, when another one is started: a document
-/// that is rendered faster than it is read needs one, and each holds the document and what it remembers of it.
-const PATIENCE: Duration = Duration::from_secs(1);
+use workers::Workers;
 
 /// Pages a worker renders before it is replaced: what the renderer remembers of a document grows with every page.
 const PAGES_OF_A_WORKER: u32 = 100;
@@ -167,29 +165,9 @@ struct Shared {
     returned: Condvar,
 }
 
-/// The renderers of a document.
-struct Workers {
-    idle: Vec<Worker>,
-    busy: usize,
-    /// Threads that wait for one.
-    waiting: usize,
-    /// How long they have waited since the last one was started, or had nothing to do.
-    waited: Duration,
-}
-
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Document({} bytes, {} pages)", self.0.bytes.len(), self.0.page_count)
-    }
-}
-
-impl Workers {
-    fn put_back(&mut self, worker: Option<Worker>) {
-        self.busy -= 1;
-        self.idle.extend(worker);
-        if self.waiting == 0 {
-            self.waited = Duration::ZERO;
-        }
     }
 }
 
@@ -214,7 +192,7 @@ impl Document {
         };
         let (isolation, finder) = (options.isolation.clone(), options.font.clone());
         let idle = Some(worker).filter(|_| Worker::living() <= *KEPT).into_iter().collect();
-        let workers = Mutex::new(Workers { idle, busy: 0, waiting: 0, waited: Duration::ZERO });
+        let workers = Mutex::new(Workers { idle, ..Workers::default() });
         let (font, told, returned) = (OnceLock::new(), AtomicBool::new(false), Condvar::new());
         Ok(Self(Arc::new(Shared { bytes, setup, text, page_time, isolation, finder, font, told, page_count, workers, returned })))
     }
@@ -243,10 +221,10 @@ impl Document {
     /// A renderer for one page, which is [put back](Workers::put_back) then; `None` when another one is to be started for it.
     fn take(&self) -> Option<Worker> {
         let mut workers = self.lock();
-        while workers.idle.is_empty() && workers.busy > 0 && workers.waited < PATIENCE {
-            let (began, left) = (Instant::now(), PATIENCE - workers.waited);
+        while let Some(time) = workers.time_to_wait(self.0.text) {
+            let began = Instant::now();
             workers.waiting += 1;
-            workers = self.0.returned.wait_timeout(workers, left).unwrap_or_else(PoisonError::into_inner).0;
+            workers = self.0.returned.wait_timeout(workers, time).unwrap_or_else(PoisonError::into_inner).0;
             workers.waiting -= 1;
             workers.waited += began.elapsed();
         }
@@ -284,7 +262,7 @@ impl Document {
 
     fn draw(&self, index: u32) -> Result<Drawn, Reason> {
         let page_time = self.0.page_time;
-        let mut worker = self.take();
+        let (mut worker, began) = (self.take(), Instant::now());
         // A worker that does not answer is not put back, and ends here.
         let answer = match &mut worker {
             Some(worker) => worker.render(index, page_time),
@@ -296,7 +274,7 @@ impl Document {
         let lacks_font = |worker: &Worker| !worker.has_font() && may_find(self.0.font.get());
         let can_go_on = |worker: &Worker| worker.rendered() < PAGES_OF_A_WORKER && Worker::living() <= *KEPT && !lacks_font(worker);
         let rested = worker.filter(|worker| answer.is_ok() && can_go_on(worker));
-        self.lock().put_back(rested);
+        self.lock().put_back(rested, began.elapsed());
         self.0.returned.notify_one();
         match answer? {
             Answer::Picture(drawn) => Ok(drawn),
