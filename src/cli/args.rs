@@ -385,7 +385,8 @@ pub struct PredictArgs {
     /// Form of results on standard output [default: text on a terminal, jsonl otherwise]
     #[arg(long, value_name = "FORM")]
     pub format: Option<OutputForm>,
-    /// Write the shipped configuration of a pipeline to --save-path (default: here)
+    /// Write the shipped configuration of a pipeline into the folder --save-path, or as that file where its name ends in .yaml
+    /// or .yml [default: here]
     #[arg(long, value_name = "NAME")]
     pub get_pipeline_config: Option<String>,
     /// Accepted for compatibility: this program is always the accelerated one

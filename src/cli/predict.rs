@@ -20,7 +20,7 @@ use crate::trace::{NOTE, Stage, StageTimes, plural, say, say_unless_held_up};
 use rayon::prelude::*;
 use signal_hook::flag;
 use signal_hook::low_level::emulate_default_handler;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -337,7 +337,9 @@ fn run_jobs(pipeline: &dyn Pipeline, jobs: Vec<Job>, decoder: &Decoder, saver: O
 fn write_pipeline_config(name: &str, place: Option<&Path>) -> Result<u8> {
     let config = PipelineName::find(name, "--get-pipeline-config")?.shipped_config();
     let place = place.unwrap_or(Path::new("."));
-    let is_file = place.extension().is_some_and(|suffix| suffix == "yaml" || suffix == "yml") && !place.is_dir();
+    let is_yaml = |suffix: &OsStr| ["yaml", "yml"].iter().any(|yaml| suffix.eq_ignore_ascii_case(yaml));
+    let is_folder = place.as_os_str().as_encoded_bytes().ends_with(b"/") || place.is_dir();
+    let is_file = !is_folder && place.extension().is_some_and(is_yaml);
     let path = if is_file { place.to_owned() } else { place.join(format!("{name}.yaml")) };
     let folder = path.parent().unwrap_or(place);
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;

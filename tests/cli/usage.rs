@@ -98,9 +98,12 @@ fn the_shipped_configuration_is_written_and_runs() {
     assert_eq!(write().code, Some(0));
     let again = write();
     assert!(again.code == Some(2) && again.stderr.contains("was left as it is"), "{}", again.stderr);
+    for (place, written) in [("new/mine.yml", "new/mine.yml"), ("MINE.YAML", "MINE.YAML"), ("folder.yaml/", "folder.yaml/OCR.yaml")] {
+        let ran = run(hpinfer().args(["--get_pipeline_config", "OCR", "--save_path"]).arg(out.path().join(place)));
+        let [named, usual] = [written, "OCR.yaml"].map(|name| fs::read(out.path().join(name)).ok());
+        assert!(ran.code == Some(0) && named.is_some() && named == usual, "{place}: {}", ran.stderr);
+    }
     let file = out.path().join("new/mine.yml");
-    let named = run(hpinfer().args(["--get_pipeline_config", "OCR", "--save_path"]).arg(&file));
-    assert_eq!((named.code, fs::read(&file).ok()), (Some(0), fs::read(out.path().join("OCR.yaml")).ok()), "{}", named.stderr);
     let ran = run(hpinfer().arg("--pipeline").arg(file).args(["--backend", "openvino", "--input", DEMO]));
     assert_eq!(ran.lines()[0]["rec_text"][0], "送货单", "{}", ran.stderr);
 }

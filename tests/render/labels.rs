@@ -9,7 +9,7 @@ use hpinfer::result::{ClassificationResult, DetectedBox, DetectionResult};
 /// Lower letters cannot be read. Those of the font here are 0.9 em high.
 const LEAST_HEIGHT_PX: u32 = 5;
 
-const SIZES: [(u32, u32); 7] = [(4000, 60), (60, 4000), (40, 40), (224, 224), (1000, 14), (48, 24), (3000, 2000)];
+const SIZES: [(u32, u32); 8] = [(4000, 60), (60, 4000), (40, 40), (224, 224), (1000, 14), (200, 8), (48, 24), (3000, 2000)];
 const NAMES: [&str; 2] = ["A", "AAA BBB CCC AAA BBB CCC AAA BBB CCC"];
 
 fn font() -> FontFolder {

@@ -2,13 +2,13 @@
 
 use super::canvas::Canvas;
 use super::font::Fonts;
-use super::label::{Label, caption};
+use super::label::{LEGIBLE_HEIGHT_PX, Label, caption};
 use super::palette;
 use crate::error::Result;
 use crate::image::{ImageBuf, ImageView};
 use crate::result::ClassificationResult;
 
-/// Distance of the label from the corner, pixels.
+/// Distance of the label from the corner, pixels, where that leaves it legible.
 const MARGIN: f32 = 3.0;
 /// Em size as a share of the picture's width: the largest at which the label fits.
 const LARGEST: f32 = 0.05;
@@ -23,7 +23,8 @@ pub fn draw_classification(image: ImageView<'_>, result: &ClassificationResult, 
     let ((background, _), (_, ink)) = (palette::colour(0), palette::colour(3));
     let (width, height) = (image.size.width as f32, image.size.height as f32);
     let ems = [SMALLEST, LARGEST].map(|share| (width * share).trunc());
-    let label = Label::fitting(&name, *score, ems, (width - 2.0 * MARGIN, height - 2.0 * MARGIN), &stack);
-    label.draw(&mut canvas, MARGIN, MARGIN, (background, ink), &stack);
+    let margin = ((height - LEGIBLE_HEIGHT_PX) / 2.0).floor().clamp(0.0, MARGIN);
+    let label = Label::fitting(&name, *score, ems, (width - 2.0 * margin, height - 2.0 * margin), &stack);
+    label.draw(&mut canvas, margin, margin, (background, ink), &stack);
     canvas.finish()
 }

@@ -8,6 +8,8 @@ use tiny_skia::{PathBuilder, Rect};
 
 /// Smaller letters are hard to read: an em that a picture's size would make smaller is this one, where it fits.
 const LEGIBLE_PX: f32 = 10.0;
+/// Height of its box.
+pub(super) const LEGIBLE_HEIGHT_PX: f32 = LEGIBLE_PX / text::EM_SHARE;
 /// Smaller letters cannot be read: below this a text loses its last ones instead.
 const SMALLEST_PX: f32 = 7.0;
 
@@ -32,7 +34,7 @@ impl Label {
     /// wide gets smaller, down to `smallest`, then it is squeezed, at last cut.
     pub fn fitting(name: &str, score: f32, [smallest, largest]: [f32; 2], (room, height): (f32, f32), fonts: &FontStack) -> Self {
         let (room, height) = (room.max(1.0), height.max(1.0));
-        let tallest = (height * MOST_OF_HEIGHT).max(LEGIBLE_PX / text::EM_SHARE).min(height) * text::EM_SHARE;
+        let tallest = (height * MOST_OF_HEIGHT).max(LEGIBLE_HEIGHT_PX).min(height) * text::EM_SHARE;
         let [smallest, largest] = [smallest, largest].map(|em| em.max(LEGIBLE_PX).min(tallest));
         let mut label = Self { text: caption(name, score), em: largest, size: (0.0, 0.0) };
         let width = |label: &Self| ((text::length(&label.text, fonts) + 0.3) * label.em).ceil();
