@@ -278,13 +278,19 @@ fn wait_until_full(reader: impl AsFd) {
     }
 }
 
-/// Frames without an end, whose results nobody reads: the command, once it waits for its reader, and what would have read them.
-fn held_up(more: &[&str]) -> (Child, ChildStdout) {
+/// A pipeline with a network of the miniatures over frames without an end.
+fn endless(pipeline: &str, miniature: &str, size: &str) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
-    command.args(["stream", "--pipeline", "image_classification", "--backend", "onnx_runtime", "--input", "-", "--raw-size", "8x8"]);
-    command.args(more).args(["--model", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/miniatures/classify")]);
+    command.args(["stream", "--pipeline", pipeline, "--backend", "onnx_runtime", "--input", "-", "--raw-size", size, "--model"]);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures").join(miniature));
+    command.env("HPINFER_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"));
     command.stdin(std::fs::File::open("/dev/zero").expect("open")).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.env("HPINFER_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).spawn().expect("the command starts");
+    command
+}
+
+/// Small frames whose results nobody reads: the command, once it waits for its reader, and what would have read them.
+fn held_up(more: &[&str]) -> (Child, ChildStdout) {
+    let mut child = endless("image_classification", "classify", "8x8").args(more).spawn().expect("the command starts");
     let stdout = child.stdout.take().expect("piped");
     wait_until_full(&stdout);
     (child, stdout)
@@ -308,7 +314,7 @@ fn a_signal_ends_a_run_whose_results_nobody_reads() {
         let mut said = String::new();
         child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
         assert_eq!(child.wait().expect("ends").code(), Some(1), "{said}");
-        let lost = said.split("standard output: ").nth(1).and_then(|rest| rest.strip_suffix(" not delivered\n"));
+        let lost = said.split("after the signal: ").nth(1).and_then(|rest| rest.strip_suffix(" not delivered\n"));
         let lost = lost.and_then(|lost| lost.strip_suffix(" results").or(lost.strip_suffix(" result"))?.parse().ok());
         assert!(lost.is_some_and(|lost: usize| lost > 0), "{said}");
         assert!(video.is_file(), "what does not wait for the reader is finished");
@@ -317,6 +323,26 @@ fn a_signal_ends_a_run_whose_results_nobody_reads() {
     signal(&child, Signal::INT);
     signal(&child, Signal::TERM);
     assert!(matches!(child.wait().expect("ends").code(), Some(130 | 143)), "the second ends it at once");
+}
+
+#[test]
+fn a_slow_reader_gets_all_lines_after_a_signal() {
+    let mut child = endless("semantic_segmentation", "segment", "800x800").arg("-q").spawn().expect("the command starts");
+    let mut stdout = child.stdout.take().expect("piped");
+    wait_until_full(&stdout);
+    signal(&child, Signal::TERM);
+    let (mut text, mut piece) = (Vec::new(), [0; 1 << 16]);
+    for _ in 0..14 {
+        thread::sleep(Duration::from_millis(500));
+        let length = stdout.read(&mut piece).expect("read");
+        text.extend_from_slice(&piece[..length]);
+    }
+    assert!(!text.contains(&b'\n'), "more than 5 s of one line");
+    stdout.read_to_end(&mut text).expect("read");
+    let output = child.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("stopped by a signal"), "{said}");
+    assert!(text.strip_suffix(b"\n").is_some_and(|text| text.split(|byte| *byte == b'\n').all(|line| line.ends_with(b"}"))));
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub mod report;
 pub mod runtime;
 pub mod stream;
 pub mod table;
+mod taken;
 pub mod verify;
 
 use crate::error::{Error, Result};

@@ -5,6 +5,7 @@ use super::bench::paddlex;
 use super::pictures::fonts;
 use super::plan::{self, Plan};
 use super::report::Report;
+use super::taken::Patience;
 use super::{ALL_DONE, NOTHING_RAN, SOME_FAILED};
 use crate::error::{Error, Result};
 use crate::image::Frame;
@@ -115,17 +116,13 @@ impl UnderWay {
         is_first
     }
 
-    /// Waits until the sink has had all outcomes, as long as it takes any: a reader that does not read holds up its line for good. How many
-    /// it has not had.
+    /// Waits until the sink has had all outcomes, as long as anything is taken of standard output: a reader that does not read holds up its
+    /// line for good. How many it has not had.
     fn wait_until_shown(&self) -> usize {
-        let (mut last, mut since) = (0, Instant::now());
+        let mut patience = Patience::default();
         loop {
-            let shown = self.shown.load(Ordering::SeqCst);
-            let left = self.made.load(Ordering::SeqCst) - shown;
-            if shown > last {
-                (last, since) = (shown, Instant::now());
-            }
-            if left == 0 || since.elapsed() >= LAST_LINE {
+            let left = self.made.load(Ordering::SeqCst) - self.shown.load(Ordering::SeqCst);
+            if left == 0 || patience.is_over() {
                 return left;
             }
             thread::sleep(GLANCE);

@@ -3,10 +3,11 @@
 use super::args::OutputForm;
 use super::listing::{listing, printable};
 use super::predict::Outcome;
+use super::taken::put;
 use crate::result::json::{Schema, error_line, to_line};
 use crate::trace::display;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 /// Writes outcomes as they come.
@@ -36,11 +37,9 @@ impl Report {
         }
     }
 
-    /// Writes one outcome and flushes it.
+    /// Writes one outcome.
     pub fn show(&mut self, outcome: &Outcome) -> io::Result<()> {
-        let text = self.text(outcome);
-        let mut out = io::stdout().lock();
-        display().suspend(|| out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
+        put(&self.text(outcome))?;
         if let (OutputForm::Jsonl, Err(e)) = (self.form, &outcome.result) {
             tracing::error!("{}", printable(&e.to_string()));
         }

@@ -248,7 +248,8 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
             }
         });
     });
-    if stop.is_set() && out.is_whole() {
+    let written = out.finish();
+    if stop.is_set() && matches!(written, Ok(true)) {
         tracing::warn!("stopped by a signal: what was under way is done, and no more was read");
         failed.fetch_or(is_finite, Ordering::Relaxed);
     }
@@ -259,7 +260,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         }
     };
     told(trace.map_or(Ok(()), Trace::finish));
-    told(out.finish());
+    told(written.map(drop));
     failed.fetch_or(!stages.all_saved(), Ordering::Relaxed);
     failed.fetch_or(webhook.is_some_and(|webhook| !webhook.finish()), Ordering::Relaxed);
     failed.fetch_or(recorder.is_some_and(|recorder| !recorder.finish()), Ordering::Relaxed);

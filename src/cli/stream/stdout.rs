@@ -1,99 +1,93 @@
 //! Result lines to standard output, and what is told of them on standard error, by a thread of its own: a reader that does not read holds
 //! up that thread for good, and after a signal not the end.
 
-use crate::cli::SOME_FAILED;
+use crate::cli::taken::{Patience, put};
 use crate::error::{Error, Result};
 use crate::schedule::stop::{LAST_LINE, Stop};
-use crate::trace::{display, plural, say_unless_held_up};
-use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
-use std::io::{self, IsTerminal, Write};
+use crate::trace::plural;
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often it is looked whether the end was asked for.
 const GLANCE: Duration = Duration::from_millis(50);
 
+/// Most lines that wait to be written; some are of megabytes.
+const MOST_WAITING: usize = 8;
+
+/// A line, and what is told of it.
+type Told = (String, Option<String>);
+
 /// Standard output.
 pub(super) struct StandardOutput {
-    lines: Sender<(String, Option<String>)>,
-    written: Receiver<io::Result<()>>,
+    lines: Sender<Told>,
+    /// How the writing ended.
+    ended: Receiver<io::Result<()>>,
     stop: Stop,
-    /// Why nothing more is written.
-    fault: Option<Fault>,
-    /// Lines that were not written.
-    lost: usize,
-}
-
-enum Fault {
-    Failed(io::Error),
-    /// Whoever reads takes nothing.
-    HeldUp,
+    /// Nothing is taken any more.
+    is_held_up: bool,
+    /// Lines that were to be written.
+    given: usize,
+    written: Arc<AtomicUsize>,
 }
 
 impl StandardOutput {
-    /// Written to by nobody else. Once `stop` is set, each line has [`LAST_LINE`] to be taken.
+    /// Written to by nobody else. Once `stop` is set, it is waited for a reader as long as it takes something.
     pub fn new(stop: &Stop) -> Self {
-        let (lines, waiting) = channel::bounded(1);
-        let (written_in, written) = channel::bounded(1);
-        thread::spawn(move || waiting.iter().try_for_each(|(line, told)| written_in.send(write(line, told))));
-        Self { lines, written, stop: stop.clone(), fault: None, lost: 0 }
+        let (lines, waiting) = channel::bounded::<Told>(MOST_WAITING);
+        let (ended_in, ended) = channel::bounded(1);
+        let written = Arc::<AtomicUsize>::default();
+        let count = written.clone();
+        thread::spawn(move || {
+            let ended = waiting.iter().try_for_each(|(line, told)| {
+                let written = put(&(line + "\n"));
+                count.fetch_add(written.is_ok().into(), SeqCst);
+                told.iter().for_each(|told| tracing::error!("{told}"));
+                written
+            });
+            ended_in.send(ended)
+        });
+        Self { lines, ended, stop: stop.clone(), is_held_up: false, given: 0, written }
     }
 
-    /// Writes a line, and tells what is to be told of it; whether that, and every one before, could be written.
+    /// Has a line written, and told what is to be told of it; not where nobody reads any further.
     pub fn write(&mut self, line: String, told: Option<String>) -> bool {
-        if self.fault.is_none() {
-            self.fault = self.hand_over(line, told).err();
+        self.given += 1;
+        let (mut next, mut patience) = ((line, told), Patience::default());
+        while !self.is_held_up {
+            next = match self.lines.send_timeout(next, GLANCE) {
+                Ok(()) => return true,
+                Err(SendTimeoutError::Disconnected(_)) => return false,
+                Err(SendTimeoutError::Timeout(next)) => next,
+            };
+            self.is_held_up = self.stop.is_set() && patience.is_over();
         }
-        self.lost += usize::from(self.fault.is_some());
-        self.is_whole()
+        false
     }
 
-    /// Whether every line was written.
-    pub fn is_whole(&self) -> bool {
-        self.fault.is_none()
-    }
-
-    /// What was wrong; a reader that closed the pipe has what it wanted.
-    pub fn finish(self) -> Result<()> {
-        let source = match self.fault {
-            None => return Ok(()),
-            Some(Fault::Failed(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            Some(Fault::Failed(error)) => error,
-            Some(Fault::HeldUp) => io::Error::other(format!("{} not delivered", plural(self.lost, "result"))),
-        };
-        Err(Error::io("write to", Path::new("standard output"))(source))
-    }
-
-    fn hand_over(&self, line: String, told: Option<String>) -> Result<(), Fault> {
-        let died = || Fault::Failed(io::Error::other("the thread that writes died"));
-        self.lines.send((line, told)).map_err(|_| died())?;
-        let mut since = None;
-        loop {
-            match self.written.recv_timeout(GLANCE) {
-                Ok(written) => return written.map_err(Fault::Failed),
-                Err(RecvTimeoutError::Disconnected) => return Err(died()),
+    /// Waits until all lines are written; whether they were. A reader that closed the pipe has what it wanted.
+    pub fn finish(self) -> Result<bool> {
+        drop(self.lines);
+        let mut patience = Patience::default();
+        let ended = loop {
+            match self.ended.recv_timeout(GLANCE) {
+                Ok(ended) => break ended,
+                Err(RecvTimeoutError::Disconnected) => break Err(io::Error::other("the thread that writes died")),
+                Err(RecvTimeoutError::Timeout) if self.is_held_up || self.stop.is_set() && patience.is_over() => {
+                    let (seconds, lost) = (LAST_LINE.as_secs(), plural(self.given - self.written.load(SeqCst), "result"));
+                    break Err(io::Error::other(format!("nothing was taken for {seconds} s after the signal: {lost} not delivered")));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if self.stop.is_set() && since.get_or_insert_with(Instant::now).elapsed() >= LAST_LINE {
-                let seconds = LAST_LINE.as_secs();
-                let told =
-                    format!("hpinfer: nothing was taken of standard output for {seconds} s after the signal; the rest goes without it");
-                if !say_unless_held_up(told) {
-                    std::process::exit(SOME_FAILED.into()); // nobody can be told, and whatever else says something would wait for ever
-                }
-                return Err(Fault::HeldUp);
-            }
+        };
+        match ended {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Error::io("write to", Path::new("standard output"))(error)),
         }
     }
-}
-
-/// Progress bars make room only where lines stand among them: they wait for what is written meanwhile.
-fn write(line: String, told: Option<String>) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let is_terminal = out.is_terminal();
-    let mut written = || writeln!(out, "{line}").and_then(|()| out.flush());
-    let written = if is_terminal { display().suspend(written) } else { written() };
-    told.iter().for_each(|told| tracing::error!("{told}"));
-    written
 }
