@@ -42,7 +42,7 @@ impl Stages for Read {
 fn main() -> hpinfer::Result<()> {
     let read = Read(Ocr::open(&OcrConfig::default(), &Loader::from_env()?)?);
     let stop = Stop::default();
-    stop.on_signals()?;
+    stop.on_signals(|| std::process::exit(1))?;
     let inputs: Vec<String> = std::env::args().skip(1).collect();
     let offer = |event| match event {
         VideoEvent::Frame(moment, image) => Offer::Item(moment.timestamp_ms, Frame::from_image(image)),

@@ -327,7 +327,7 @@ fn a_signal_ends_a_run_whose_results_nobody_reads() {
 
 #[test]
 fn a_slow_reader_gets_all_lines_after_a_signal() {
-    let mut child = endless("semantic_segmentation", "segment", "800x800").arg("-q").spawn().expect("the command starts");
+    let mut child = endless("semantic_segmentation", "segment", "800x800").spawn().expect("the command starts");
     let mut stdout = child.stdout.take().expect("piped");
     wait_until_full(&stdout);
     signal(&child, Signal::TERM);
@@ -356,6 +356,14 @@ fn a_signal_ends_a_run_where_nobody_hears_what_failed() {
     wait_until_full(&unread);
     signal(&child, Signal::TERM);
     assert_eq!(child.wait().expect("ends").code(), Some(1));
+
+    let (unread, stderr) = std::io::pipe().expect("a pipe");
+    let mut command = endless("image_classification", "classify", "8x8");
+    command.args(["-vv", "--save-frames"]).arg(folder.path()).stdout(Stdio::null()).stderr(stderr);
+    let mut child = command.spawn().expect("the command starts");
+    wait_until_full(&unread);
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().expect("ends").code(), Some(1), "threads that say what was saved wait for ever");
 }
 
 #[test]

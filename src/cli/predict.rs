@@ -15,10 +15,11 @@ use crate::pipeline::{Pipeline, PipelineName};
 use crate::result::PipelineResult;
 use crate::result::render::save::{self, Saver, Slot};
 use crate::schedule;
-use crate::schedule::stop::{INTERRUPTED, LAST_LINE, is_impatient, signals};
+use crate::schedule::stop::{GLANCE, INTERRUPTED, LAST_LINE, is_impatient, signals, wait_until_unheard, watch};
 use crate::source::{InputItem, InputKind, NamedInputs, STANDARD_INPUT, Source, SourceOptions};
-use crate::trace::{NOTE, Stage, StageTimes, plural, say, say_unless_held_up};
+use crate::trace::{NOTE, Stage, StageTimes, plural, say};
 use rayon::prelude::*;
+use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 use signal_hook::low_level::emulate_default_handler;
 use std::ffi::{OsStr, OsString};
@@ -28,10 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once, PoisonError, RwLock};
 use std::thread;
-use std::time::{Duration, Instant};
-
-/// How often a thread looks whether the end was asked for.
-const GLANCE: Duration = Duration::from_millis(50);
+use std::time::Instant;
 
 /// An input with the names its files will have.
 struct Job {
@@ -140,36 +138,45 @@ impl UnderWay {
 /// From now on [`signals`] end the program once what is under way is saved and shown; the second at once. Whoever started it sees
 /// that the signal ended it, as a shell must that is to leave its loop. The last thing done is `parting`.
 pub(super) fn end_on_signals(under_way: Arc<UnderWay>, is_quiet: bool, parting: impl FnOnce() + Send + 'static) -> Result<()> {
-    let (seen, which) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (seen, which) = (Arc::<AtomicBool>::default(), Arc::new(AtomicUsize::new(SIGHUP as usize)));
     for signal in signals() {
-        // In this order: the second finds that there was one.
-        let second = is_impatient(signal).then(|| flag::register_conditional_default(signal, seen.clone()));
-        second
-            .transpose()
-            .and_then(|_| flag::register_usize(signal, which.clone(), signal as usize))
-            .and_then(|_| flag::register(signal, seen.clone()))
-            .map_err(|e| Error::internal("signals", format!("signal {signal} cannot be handled: {e}")))?;
+        let handled = || {
+            if is_impatient(signal) {
+                // In this order: the second finds that there was one. It is the first that names the end, also where SIGHUP comes after it.
+                flag::register_conditional_default(signal, seen.clone())?;
+                flag::register_usize(signal, which.clone(), signal as usize)?;
+            }
+            flag::register(signal, seen.clone())
+        };
+        handled().map_err(|e| Error::internal("signals", format!("signal {signal} cannot be handled: {e}")))?;
     }
-    let wait = move || {
+    let (heard, first) = (seen.clone(), which.clone());
+    watch(move || {
+        wait_until_unheard(&heard);
+        end_by(&first);
+    })?;
+    watch(move || {
         while !seen.load(Ordering::SeqCst) {
             thread::sleep(GLANCE);
         }
         if !is_quiet {
-            say_unless_held_up("hpinfer: interrupted; what is under way is finished first, a second signal ends it at once".into());
+            say("hpinfer: interrupted; what is under way is finished first, a second signal ends it at once");
         }
         under_way.end();
         let left = under_way.wait_until_shown();
         if left > 0 {
             let (seconds, left) = (LAST_LINE.as_secs(), plural(left, "result"));
-            say_unless_held_up(format!(
-                "hpinfer: nothing was taken of standard output for {seconds} s after the signal: {left} not delivered"
-            ));
+            say(format_args!("hpinfer: nothing was taken of standard output for {seconds} s after the signal: {left} not delivered"));
         }
         parting();
-        let _ = emulate_default_handler(which.load(Ordering::SeqCst) as i32);
-        std::process::exit(INTERRUPTED); // not reached: by default these signals end a program
-    };
-    thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(|e| Error::internal("signals", e.to_string()))
+        end_by(&which);
+    })
+}
+
+/// Ends the program by the signal `which`.
+fn end_by(which: &AtomicUsize) {
+    let _ = emulate_default_handler(which.load(Ordering::SeqCst) as i32);
+    std::process::exit(INTERRUPTED); // not reached: by default these signals end a program
 }
 
 /// Results of earlier runs where this one saves. Only who names one means it.

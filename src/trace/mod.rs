@@ -6,13 +6,11 @@ pub mod events;
 mod nvtx;
 mod terminal;
 
-use crossbeam::channel;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
-use std::thread;
 use std::time::{Duration, Instant};
-use terminal::Terminal;
+use terminal::{Terminal, moves_cursor};
 
 /// A step of a pipeline, as `timings_ms` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,9 +245,9 @@ pub fn display() -> &'static MultiProgress {
 /// How often progress bars are drawn at most.
 const DRAWN_PER_S: u8 = 20;
 
-/// Has progress bars drawn on standard error, as the command does.
+/// Has progress bars drawn on standard error, as the command does; not on a terminal that cannot move its cursor.
 pub fn show_progress() {
-    if io::stderr().is_terminal() {
+    if io::stderr().is_terminal() && moves_cursor(std::env::var_os("TERM").as_deref()) {
         display().set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(Terminal::default()), DRAWN_PER_S));
     }
 }
@@ -258,16 +256,6 @@ pub fn show_progress() {
 /// may be anybody's.
 pub fn say(line: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{}", printable(&line.to_string(), &['\n']));
-}
-
-/// As [`say`], where whoever reads standard error takes the line within a second; whether so.
-pub(crate) fn say_unless_held_up(line: String) -> bool {
-    let (said_in, said) = channel::bounded(1);
-    thread::spawn(move || {
-        say(line);
-        said_in.send(())
-    });
-    said.recv_timeout(Duration::from_secs(1)).is_ok()
 }
 
 /// `text` with all control characters but `kept` as escapes.

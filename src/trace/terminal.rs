@@ -3,8 +3,14 @@
 
 use indicatif::TermLike;
 use rustix::termios::tcgetwinsize;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
+
+/// Whether a terminal moves its cursor, by what `TERM` is for it.
+pub(super) fn moves_cursor(term: Option<&OsStr>) -> bool {
+    term.is_some_and(|term| term != "dumb")
+}
 
 /// Standard error, with what is to be drawn at once.
 #[derive(Debug, Default)]
@@ -63,5 +69,12 @@ impl TermLike for Terminal {
         let drawn = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let _ = io::stderr().write_all(drawn.as_bytes());
         Ok(())
+    }
+}
+
+#[test]
+fn bars_need_a_cursor_that_moves() {
+    for (term, expected) in [(None, false), (Some("dumb"), false), (Some("xterm"), true), (Some("linux"), true)] {
+        assert_eq!(moves_cursor(term.map(OsStr::new)), expected, "{term:?}");
     }
 }

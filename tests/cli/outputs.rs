@@ -165,7 +165,7 @@ fn signal(child: &Child, signal: Signal) {
 #[test]
 fn a_signal_lets_what_is_under_way_be_saved() {
     // Of a terminal that is closed the second SIGHUP comes at once.
-    for signals in [&[Signal::TERM][..], &[Signal::HUP, Signal::HUP]] {
+    for signals in [&[Signal::TERM][..], &[Signal::HUP, Signal::HUP], &[Signal::TERM, Signal::HUP]] {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut child, _list) = listed(folder.path(), 400, ":");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -198,20 +198,22 @@ fn a_closed_terminal_does_not_end_what_nohup_started() {
 
 #[test]
 fn a_signal_ends_a_run_whose_results_nobody_reads() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (mut child, _list) = listed(folder.path(), 999, ":");
-    let unread = child.stdout.take().expect("piped");
-    let waiting = || rustix::io::ioctl_fionread(&unread).expect("a pipe");
-    let mut before = 0;
-    while before == 0 || waiting() > before {
-        before = waiting();
-        std::thread::sleep(std::time::Duration::from_secs(1));
+    for before in [":", "export HPINFER_LOG=debug"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut child, _list) = listed(folder.path(), 999, before);
+        let unread = child.stdout.take().expect("piped");
+        let waiting = || rustix::io::ioctl_fionread(&unread).expect("a pipe");
+        let mut before = 0;
+        while before == 0 || waiting() > before {
+            before = waiting();
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        signal(&child, Signal::TERM);
+        let mut said = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+        assert_eq!(child.wait().expect("ends").signal(), Some(Signal::TERM.as_raw()), "{said}");
+        assert!(said.contains("after the signal: ") && said.ends_with(" not delivered\n"), "{said}");
     }
-    signal(&child, Signal::TERM);
-    let mut said = String::new();
-    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
-    assert_eq!(child.wait().expect("ends").signal(), Some(Signal::TERM.as_raw()), "{said}");
-    assert!(said.contains("after the signal: ") && said.ends_with(" not delivered\n"), "{said}");
 }
 
 /// The second folder is looked into when results of the first are in it.

@@ -201,7 +201,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let recorder = args.recorder(&named, &args.video(&stop)?)?;
     let fonts = || fonts(args.font.as_deref(), &cache);
     let pipeline = plan.open(global)?;
-    stop.on_signals()?;
+    stop.on_signals(|| std::process::exit(SOME_FAILED.into()))?;
     let saver = |folder| {
         let inputs = NamedInputs::new(&named);
         let saver = Saver::new(folder, fonts()?, args.schema, PICTURE_SUFFIX)?.sparing(move |path| inputs.contains(path));

@@ -3,7 +3,7 @@
 
 use crate::cli::taken::{Patience, put};
 use crate::error::{Error, Result};
-use crate::schedule::stop::{LAST_LINE, Stop};
+use crate::schedule::stop::{GLANCE, LAST_LINE, Stop};
 use crate::trace::plural;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use std::io;
@@ -11,10 +11,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
-
-/// How often it is looked whether the end was asked for.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// Most lines that wait to be written; some are of megabytes.
 const MOST_WAITING: usize = 8;
