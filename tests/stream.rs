@@ -2,9 +2,11 @@
 
 use rustix::process::Signal;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -151,23 +153,55 @@ fn an_input_that_is_not_there_fails_alone() {
 fn a_pattern_of_videos_is_a_stream_for_each_and_one_of_pictures_is_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    for (clip, seconds) in [("b.mp4", "1"), ("a2.mp4", "2"), ("a10.mp4", "3"), ("-", "4")] {
+    for (clip, seconds) in [("b.mp4", "1"), ("a2.mp4", "2"), ("a10.mp4", "3"), ("c.txt", "4")] {
         std::fs::write(at(clip), format!("frame 32 24 {seconds}\nframe 32 24 {seconds}.5\n")).expect("written");
     }
+    std::fs::write(folder.path().join(OsStr::from_bytes(b"\xe9.avi")), "frame 32 24 0\n").expect("written");
     std::fs::create_dir(at("dir.mp4")).expect("a folder");
     ["f10.png", "f9.png", "dir.mp4/f.png"].iter().for_each(|name| image::RgbImage::new(32, 24).save(at(name)).expect("saved"));
     let mut command = stream();
-    command.args(["--carry-over", "1", "--input", "*.png", "--input", "*.mp4", "--input", "none*.mp4", "--input", "[-]", "-v"]);
+    command.args([
+        "--carry-over",
+        "1",
+        "--input",
+        "*.png",
+        "--input",
+        "*.mp4",
+        "--input",
+        "none*.mp4",
+        "--input",
+        "[a-f]*",
+        "--input",
+        "*.avi",
+        "-v",
+    ]);
     let (code, lines, stderr) = run(command.current_dir(folder.path()).args(["--save-video", "out"]));
     let of = |number| of_stream(&lines, number).iter().map(|line| line["input_path"].as_str().unwrap_or("none")).collect::<Vec<_>>();
-    assert_eq!((code, lines.len()), (Some(1), 12), "{stderr}");
+    assert_eq!((code, lines.len()), (Some(1), 20), "{stderr}");
     assert_eq!(of(0), ["f9.png", "f10.png"], "frames of one stream, by their numbers");
-    for (number, name) in [(1, "a10.mp4"), (2, "a2.mp4"), (3, "b.mp4"), (6, "./-")] {
+    for (number, name) in [(1, "a10.mp4"), (2, "a2.mp4"), (3, "b.mp4"), (6, "a10.mp4"), (7, "a2.mp4"), (8, "b.mp4")] {
         assert_eq!(of(number), [name; 2], "files by the bytes of their names");
         assert!(stderr.contains(&format!("stream {number}: {name}\n")) && at(&format!("out/{number}.mp4")).is_file(), "{stderr}");
     }
     assert_eq!((of(4), of(5)), (vec!["dir.mp4/f.png"], vec!["none*.mp4"]));
+    assert_eq!(of(9), ["dir.mp4/f.png", "f9.png", "f10.png"], "pictures beside videos are one stream");
+    assert_eq!(stderr.matches("c.txt: left out").count(), 1, "{stderr}");
+    assert!(!of_stream(&lines, 10)[0]["error"].is_null() && stderr.contains(".avi: the name is not UTF-8"), "{stderr}");
     assert!(of_stream(&lines, 5)[0]["error"]["message"].as_str().is_some_and(|m| m.contains("the pattern matches nothing")), "{lines:?}");
+}
+
+/// Of six videos of a pattern the last two begin when others have ended.
+#[test]
+fn videos_of_a_pattern_are_read_some_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    (0..6)
+        .for_each(|n| std::fs::write(folder.path().join(format!("{n}.mp4")), "frame 32 24 0\nsleep 3\nframe 32 24 3\n").expect("written"));
+    let mut command = stream();
+    let (code, lines, stderr) = run(command.current_dir(folder.path()).args(["--threads", "1", "--input", "*.mp4", "--input", "./5.mp4"]));
+    assert_eq!((code, lines.len()), (Some(0), 14), "{stderr}");
+    let first = |stream: u64| lines.iter().position(|line| line["stream"] == stream).expect("a line");
+    let last = (0..4).map(|stream| lines.iter().rposition(|line| line["stream"] == stream).expect("a line")).min();
+    assert!((4..6).all(|stream| Some(first(stream)) > last) && Some(first(6)) < last, "{lines:?}");
 }
 
 #[test]

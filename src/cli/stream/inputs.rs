@@ -5,28 +5,85 @@ use super::stages::{DecodedBy, FrameStages, Output, Picture, Tag};
 use crate::cache::without_user;
 use crate::error::{Error, Result};
 use crate::schedule::graph::{Feed, Offer};
+use crate::schedule::stop::GLANCE;
 use crate::schedule::{DropPolicy, WhenFull};
-use crate::source::video::{Moment, RawFrames, RawLayout, Video, VideoEvent, VideoKind, VideoOptions, names_video};
-use crate::source::{STANDARD_INPUT, Source, SourceOptions, has_picture_suffix, matched};
-use std::path::Path;
+use crate::source::video::{Moment, RawFrames, RawLayout, Video, VideoEvent, VideoKind, VideoOptions, has_video_suffix, names_video};
+use crate::source::{InputItem, InputKind, STANDARD_INPUT, Source, SourceOptions, has_picture_suffix, matched};
+use crossbeam::channel::{self, Receiver, Sender};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The streams that `inputs` are: of a pattern that matches videos all that it matches, of whatever else each one.
+/// The streams that `inputs` are: of a pattern that matches videos each of these, and one of all pictures and folders that it matches as
+/// well; of whatever else each one.
 pub(super) fn streams(inputs: &[String]) -> Vec<String> {
     let of_input = |input: &String| {
-        let found = if input.contains("://") { Vec::new() } else { matched(input) };
-        match found.iter().any(|path| names_video(path)) {
-            true => found.iter().map(|path| file_name(path)).collect(),
-            false => vec![input.clone()],
-        }
+        let found = found_by(input);
+        let videos: Vec<_> = found.iter().filter(|path| has_video_suffix(path)).map(|path| file_name(path)).collect();
+        let is_one = videos.is_empty() || found.iter().any(|path| holds_pictures(path));
+        videos.into_iter().chain(is_one.then(|| input.clone()))
     };
     inputs.iter().flat_map(of_input).collect()
 }
 
+/// What `input` matches where it is a pattern.
+fn found_by(input: &str) -> Vec<PathBuf> {
+    if input.contains("://") { Vec::new() } else { matched(input) }
+}
+
+fn holds_pictures(path: &Path) -> bool {
+    path.is_dir() || has_picture_suffix(path)
+}
+
 /// `path`, told from what is no file.
 fn file_name(path: &Path) -> String {
+    if path.to_str().is_none() {
+        tracing::warn!("{}: the name is not UTF-8, and no stream can have it: give the file another one", path.display());
+    }
     let name = path.to_string_lossy();
-    let is_file = name != STANDARD_INPUT && VideoKind::of(&name) == VideoKind::File;
-    if is_file || path.is_absolute() { name.into_owned() } else { format!("./{name}") }
+    if VideoKind::of(&name) == VideoKind::File || path.is_absolute() { name.into_owned() } else { format!("./{name}") }
+}
+
+/// Which of the items of `pattern` belong to its stream of pictures: where it matches some, these alone.
+fn pictures_of(pattern: &str) -> impl Fn(&InputItem) -> bool + Send + use<> {
+    let has_pictures = found_by(pattern).iter().any(|path| holds_pictures(path));
+    move |item| {
+        let InputKind::File(path) = &item.kind else { return true };
+        let is_one = !has_pictures || has_picture_suffix(path);
+        if !is_one && !has_video_suffix(path) {
+            tracing::warn!("{}: left out: by its name it is no picture and no video", item.name);
+        }
+        is_one
+    }
+}
+
+/// A place of those that files are read at, given back when it is dropped.
+struct Place(Sender<()>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+/// `offers`, begun once `free` has a place for them; none where `stop` is set before.
+fn in_turn<'a, T: 'a>(
+    (free_in, free): (Sender<()>, Receiver<()>),
+    stop: Arc<AtomicBool>,
+    offers: impl Iterator<Item = T> + Send + 'a,
+) -> impl Iterator<Item = T> + Send + 'a {
+    let begun = move || {
+        while free.recv_timeout(GLANCE).is_err() {
+            if stop.load(Ordering::SeqCst) {
+                return None;
+            }
+        }
+        let place = Place(free_in);
+        Some(offers.inspect(move |_| {
+            let _held = &place;
+        }))
+    };
+    std::iter::once_with(begun).flatten().flatten()
 }
 
 enum Kind {
@@ -91,10 +148,12 @@ impl Inputs {
         self.inputs.iter().any(|(_, _, policy)| policy.when_full == WhenFull::DropOldest)
     }
 
-    /// One feed an input.
-    pub fn feeds<'a>(self) -> Vec<Feed<'a, FrameStages<'a>>> {
+    /// One feed an input. Of the files that are not among those `typed`, `at_once` are read at a time.
+    pub fn feeds<'a>(self, typed: &[String], at_once: usize) -> Vec<Feed<'a, FrameStages<'a>>> {
         let Self { inputs, mut video, source, rate, decoding: Decoding { gpus, videos, .. } } = self;
         video.gpu_only = videos == Decoders::GpuOnly;
+        let places = channel::bounded(at_once);
+        (0..at_once).for_each(|_| drop(Place(places.0.clone())));
         let feed = |(stream, (name, kind, policy)): (usize, (String, Kind, DropPolicy))| {
             let on_gpu = !gpus.is_empty();
             // Where it turns out otherwise the tag is set when the frame is there.
@@ -109,13 +168,21 @@ impl Inputs {
             // Streams are dealt out to the GPUs, and each frame is worked on where it was decoded.
             let gpu = gpus.get(stream % gpus.len().max(1)).filter(|_| videos != Decoders::Host).cloned();
             let offers: Box<dyn Iterator<Item = _> + Send> = match kind {
-                Kind::Video => Box::new(Video::new(&name, VideoOptions { gpu, ..video.clone() }).map(event)),
+                Kind::Video => {
+                    let offers = Video::new(&name, VideoOptions { gpu, ..video.clone() }).map(event);
+                    match typed.contains(&name) || !Path::new(&name).is_file() {
+                        true => Box::new(offers),
+                        false => Box::new(in_turn(places.clone(), video.stop.clone(), offers)),
+                    }
+                }
                 Kind::Raw(layout) => Box::new(RawFrames::new(&name, std::io::stdin(), layout, video.stop.clone()).map(event)),
-                Kind::Pictures => Box::new((0u64..).zip(Source::new(&[name], source.clone())).map(move |(frame_id, item)| {
-                    let moment = Moment { frame_id, timestamp_ms: frame_id as f64 * 1e3 / rate };
-                    let tag = Tag { page_index: item.page_index(), ..tag(moment) };
-                    Offer::Item(tag, Picture::Item(item))
-                })),
+                Kind::Pictures => {
+                    Box::new((0u64..).zip(Source::new(&[&name], source.clone()).filter(pictures_of(&name))).map(move |(frame_id, item)| {
+                        let moment = Moment { frame_id, timestamp_ms: frame_id as f64 * 1e3 / rate };
+                        let tag = Tag { page_index: item.page_index(), ..tag(moment) };
+                        Offer::Item(tag, Picture::Item(item))
+                    }))
+                }
             };
             Feed { offers, policy }
         };

@@ -45,11 +45,14 @@ use webhook::Webhook;
 /// Most pixels of the frames of a batch together, 32 of 1080p.
 const BATCH_PIXELS: u64 = 64 << 20;
 
+/// Fewest files of patterns that are read side by side.
+const LEAST_FILES: usize = 4;
+
 /// Has [`LAST_LINE`](crate::schedule::stop::LAST_LINE) in words.
 const ON_SIGNALS: &str = "\
 The first SIGINT, SIGTERM or SIGHUP ends the reading: what is under way is finished, and its results are written as long as someone reads. Where \
-nothing is taken of standard output for 5 seconds, the rest is left out, and their number is told: exit status 1. A second SIGINT or \
-SIGTERM ends the program at once.";
+nothing is taken of standard output for 5 seconds, the rest is left out, and their number is told: exit status 1; where nothing is taken of \
+standard error for so long, the program ends without a word. A second SIGINT or SIGTERM ends the program at once.";
 
 /// `hpinfer stream`.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,8 +62,9 @@ pub struct StreamArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pipeline: Option<String>,
     /// Video file, RTSP or HTTP address, /dev/videoN or camera:N, PDF, folder or glob of pictures, or `-` for raw frames on
-    /// standard input. Given several times: streams side by side. So is a glob of videos: each file that it matches is a stream, by
-    /// their names; -v tells their numbers
+    /// standard input. Given several times: streams side by side. So is a glob of videos: each file that it matches with the suffix
+    /// of one is a stream, by their names, as many at a time as there are --threads and one more, at least 4; the pictures that it matches
+    /// as well are one stream after them. -v tells their numbers
     #[arg(short, long, value_name = "INPUT", required = true)]
     input: Vec<String>,
     /// Frames that come too fast. block: the source waits. latest: the oldest waiting frame is dropped. every:N: only every
@@ -230,7 +234,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     std::thread::scope(|scope| {
         scope.spawn(|| progress::show(&gauges, &over, global.quiet));
         let _over = Over(&over);
-        graph::run(&stages, inputs.feeds(), &settings, &gauges, &stop, |delivery| {
+        graph::run(&stages, inputs.feeds(&args.input, (threads + 1).max(LEAST_FILES)), &settings, &gauges, &stop, |delivery| {
             if let Some(trace) = &mut trace {
                 trace.add(&delivery);
             }

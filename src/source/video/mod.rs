@@ -24,6 +24,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use units::UnitDecoder;
 
+/// Suffixes of videos that patterns are looked through for, in any case.
+const SUFFIXES: [&str; 26] = [
+    "264", "265", "3gp", "asf", "avi", "flv", "gif", "h264", "h265", "hevc", "ivf", "m2ts", "m4v", "mjpeg", "mjpg", "mkv", "mov", "mp4",
+    "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "webm", "wmv",
+];
+
 /// How often whatever waits looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(50);
 /// A connection gets as long for its first frame where the bound is lower: ffmpeg looks at a stream before it decodes it.
@@ -474,4 +480,9 @@ impl Iterator for Video {
 /// Whether `path` names something that a video is read from: anything but a folder or a picture.
 pub fn names_video(path: &Path) -> bool {
     !path.is_dir() && !super::has_picture_suffix(path)
+}
+
+/// Whether `path` is no folder and has the suffix of a video.
+pub fn has_video_suffix(path: &Path) -> bool {
+    path.extension().is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known))) && !path.is_dir()
 }
