@@ -61,12 +61,12 @@ pub struct ColdReport {
     pub machine: Machine,
     /// Pipeline name; for a pipeline file its name and SHA-256.
     pub pipeline: String,
-    /// Flags that decide what is computed, where they are given, by their names.
-    pub settings: BTreeMap<String, String>,
+    /// Flags that decide what is computed, where they are given, by their names. Early reports have none, nor the next.
+    pub settings: Option<BTreeMap<String, String>>,
     /// The picture.
     pub input: String,
     /// SHA-256 of its file.
-    pub sha256: String,
+    pub sha256: Option<String>,
     /// Cores.
     pub threads: usize,
     /// Each kind.

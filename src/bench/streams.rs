@@ -71,12 +71,12 @@ pub struct StreamsReport {
     pub machine: Machine,
     /// Pipeline name; for a pipeline file its name and SHA-256.
     pub pipeline: String,
-    /// Flags that decide what is computed, where they are given, by their names.
-    pub settings: BTreeMap<String, String>,
+    /// Flags that decide what is computed, where they are given, by their names. Early reports have none, nor the next.
+    pub settings: Option<BTreeMap<String, String>>,
     /// The pictures or videos.
     pub inputs: Vec<String>,
     /// SHA-256 over the contents of their files, in order.
-    pub sha256: String,
+    pub sha256: Option<String>,
     /// Who decodes the frames: nobody, as pictures are decoded `beforehand`, or as they come the `host` or the `gpu`.
     pub decode: String,
     /// Of the frames, as far as they are known before the first try: each once.

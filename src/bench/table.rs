@@ -97,7 +97,8 @@ pub fn op(row: &OpRow) -> [String; 10] {
 pub fn change(c: &Change) -> [String; 6] {
     let verdict = if c.regression { "WORSE" } else { "" };
     let [before, after] = [c.before, c.after].map(|v| format!("{v:.3}"));
-    [c.case.clone(), c.metric.into(), before, after, format!("{:+.1} %", c.percent()), verdict.into()]
+    let change = if c.percent().is_finite() { format!("{:+.1} %", c.percent()) } else { "-".into() };
+    [c.case.clone(), c.metric.into(), before, after, change, verdict.into()]
 }
 
 /// A row of [`ENVIRONMENT`].

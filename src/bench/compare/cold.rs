@@ -7,7 +7,9 @@ impl Comparable for ColdReport {
     fn terms(&self) -> Terms<'_> {
         let mut terms = Terms::new(&self.hpinfer, &self.machine);
         terms.same("pipeline", &self.pipeline);
-        terms.same("input", format!("a file with SHA-256 {:.12}", self.sha256));
+        if let Some(sha256) = &self.sha256 {
+            terms.same("input", format!("a file with SHA-256 {sha256:.12}"));
+        }
         terms.same("threads", self.threads);
         terms.same("starts", self.starts.iter().map(|starts| starts.start.as_str()).collect::<Vec<_>>().join(" and "));
         for starts in &self.starts {
@@ -15,7 +17,7 @@ impl Comparable for ColdReport {
             terms.models(&format!(" of starts with {kind}"), &starts.models);
             terms.noted(format!("starts with {kind}"), starts.first_result_ms.len());
         }
-        terms.settings = Some(&self.settings);
+        terms.settings = self.settings.as_ref();
         terms
     }
 

@@ -8,14 +8,16 @@ impl Comparable for StreamsReport {
     fn terms(&self) -> Terms<'_> {
         let mut terms = Terms::new(&self.hpinfer, &self.machine);
         terms.same("pipeline", &self.pipeline);
-        terms.same("inputs", format!("{} with SHA-256 {:.12}", plural(self.inputs.len(), "file"), self.sha256));
+        if let Some(sha256) = &self.sha256 {
+            terms.same("inputs", format!("{} with SHA-256 {sha256:.12}", plural(self.inputs.len(), "file")));
+        }
         terms.same("threads", self.threads);
         terms.same("frames of each stream a second", self.aim.fps);
         terms.same("bound of the latency, ms", self.aim.p99_ms);
         terms.noted("seconds a try", self.aim.seconds);
         terms.noted("frames are decoded", &self.decode);
         terms.models("", &self.models);
-        terms.settings = Some(&self.settings);
+        terms.settings = self.settings.as_ref();
         terms
     }
 

@@ -72,7 +72,7 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     }
     let machine = Machine::read();
     let (hpinfer, pipeline) = (env!("CARGO_PKG_VERSION").into(), pipeline_identity(&pipeline)?);
-    let (settings, sha256) = (settings(&args.subject.engine)?, sha256_file(&file)?);
+    let (settings, sha256) = (Some(settings(&args.subject.engine)?), Some(sha256_file(&file)?));
     let report = ColdReport { hpinfer, date, machine, pipeline, settings, input, sha256, threads, starts };
     args.files.write(&report, csv::cold, page::cold, out, |out| {
         write_text(out, &format!("{}\n\n", report.heading()))?;
