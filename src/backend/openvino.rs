@@ -25,6 +25,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 const NEXT_STEP: &str = "run `hpinfer doctor`, or choose --backend onnx_runtime";
 
@@ -66,6 +67,9 @@ impl fmt::Display for Network {
         }
     }
 }
+
+/// Longest wait for another process that compiles the same network.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The library of this process: its functions are found once.
 static OPENED: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -158,7 +162,17 @@ impl Recipe {
         let form = format!("openvino-{}-{precision}-{}x{}", self.version, p.streams, p.threads_per_stream);
         let is_file = !matches!(network, Network::Onnx(Graph { onnx: Onnx::Bytes(_), .. }));
         let cache_dir = options.cache_dir.as_ref().filter(|_| is_file).and_then(|dir| created(dir, &form));
-        let cache_dir = cache_dir.as_deref().map(utf8).transpose()?.unwrap_or_default();
+        let mut cache_dir = cache_dir.as_deref().map(utf8).transpose()?.unwrap_or_default();
+        // The library writes what it keeps in place: no other process is to read that meanwhile. A cache without locks takes nothing.
+        let key = format!("{form}-{}", options.model_sha256.get(..16).unwrap_or_default());
+        let _alone = match (!cache_dir.is_empty()).then(|| self.cache.lock_within(&key, LONGEST_WAIT)) {
+            Some(Ok(None)) => {
+                tracing::info!("{}: another process compiles it for long; it is compiled here too and not kept", options.model);
+                cache_dir.clear();
+                None
+            }
+            lock => lock.and_then(|lock| lock.inspect_err(|e| tracing::debug!("{e}")).ok()),
+        };
         let streams = p.streams.to_string();
         let threads = (p.streams * p.threads_per_stream).to_string();
         let properties = [
@@ -168,15 +182,13 @@ impl Recipe {
             // Pinned streams fight with the other work of a pipeline for the same cores.
             (RwPropertyKey::HintEnableCpuPinning, "NO"),
             (RwPropertyKey::CacheDir, cache_dir.as_str()),
-            // What it has mapped another process may replace.
-            (RwPropertyKey::Other("ENABLE_MMAP".into()), "NO"),
             (RwPropertyKey::Other("CPU_RUNTIME_CACHE_CAPACITY".into()), prepared_kernels(options.precision)),
         ];
-        // The library writes what it keeps in place: no other process is to read that meanwhile. A cache without locks takes nothing.
-        let _alone = (!cache_dir.is_empty()).then(|| self.cache.lock(&form).inspect_err(|e| tracing::debug!("{e}")).ok());
         // Properties belong to the core: the lock keeps another load from changing them in between.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         core.set_properties(&DeviceType::CPU, properties).map_err(say)?;
+        // What it has mapped another process may replace; old versions map nothing and do not know the word.
+        let _ = core.set_property(&DeviceType::CPU, &RwPropertyKey::Other("ENABLE_MMAP".into()), "NO");
         let model = match network {
             // From memory it takes a Loop whose body calls values as the graph around it does (SLANet), from a file it does not.
             Network::Onnx(Graph { onnx: Onnx::File(path), .. }) => core.read_model_from_file(&utf8(path)?, "").or_else(|refused| {

@@ -29,13 +29,9 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, place: &str) -> Result<T> {
 
 /// The words of the reader without those for who programs with it.
 pub fn said(error: &serde_saphyr::Error) -> String {
-    let plain = [
-        ("; use Option<String>", ""),
-        (", set DuplicateKeyPolicy in Options if acceptable", ""),
-        ("a nonzero usize", "1 or more"),
-        ("invalid u64", "no whole number of 0 or more"),
-    ];
-    plain.iter().fold(error.to_string(), |text, (words, instead)| text.replace(words, instead))
+    let whole = ["invalid u64", "invalid u32", "invalid i32", "invalid usize"].map(|words| (words, "no whole number that can stand here"));
+    let plain = [("; use Option<String>", ""), (", set DuplicateKeyPolicy in Options if acceptable", ""), ("a nonzero usize", "1 or more")];
+    plain.iter().chain(&whole).fold(error.to_string(), |text, (words, instead)| text.replace(words, instead))
 }
 
 /// The error that `what`, read from `place`, is wrong for this reason.

@@ -15,7 +15,7 @@ use crate::onnx::{Model, sample};
 use crate::runtime::{Found, Library, Origin};
 use crate::tensor::Shape;
 use serde_json::json;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader};
 use std::panic;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -72,19 +72,26 @@ fn tried(name: &str, path: Option<&Path>, time: Duration, cache: &Cache) -> Resu
     })
 }
 
-/// What `command` writes until it ends and how it ends; no text where that takes longer than `time`.
+/// What `command` writes until it ends or has answered, and how it ends; no text where that takes longer than `time`.
 fn said(mut command: Command, time: Duration) -> io::Result<(Option<String>, Option<ExitStatus>)> {
-    let (mut output, input) = io::pipe()?;
+    let (output, input) = io::pipe()?;
     let mut child = command.stdout(input.try_clone()?).stderr(input).spawn()?;
     drop(command); // it holds the pipe open
     let (to, from) = mpsc::channel();
     thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = output.read_to_end(&mut bytes);
-        let _ = to.send(String::from_utf8_lossy(&bytes).into_owned());
+        let (mut bytes, mut output) = (Vec::new(), BufReader::new(output));
+        loop {
+            let start = bytes.len();
+            let is_end = !output.read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0);
+            // What the library does at its end, after that, is no answer's part.
+            let has_answered = serde_json::from_slice::<Result<String, String>>(&bytes[start..]).is_ok();
+            if is_end || has_answered {
+                return to.send((String::from_utf8_lossy(&bytes).into_owned(), has_answered));
+            }
+        }
     });
-    let text = from.recv_timeout(time).ok();
-    if text.is_none() {
+    let (text, is_over) = from.recv_timeout(time).map_or((None, true), |(text, has_answered)| (Some(text), has_answered));
+    if is_over {
         let _ = child.kill();
     }
     Ok((text, last_status(&mut child)))

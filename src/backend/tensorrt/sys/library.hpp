@@ -59,18 +59,18 @@ trs_status guarded(char* message, size_t room, Work work) noexcept {
     return TRS_EXCEPTION;
 }
 
-// Receives log lines in both shapes and counts errors, which some calls report in no other way.
+// Receives log lines in both shapes and counts errors of the calling thread, which some calls report in no other way.
 class Logger final {
 public:
     Logger(trs_log_fn log, void* user) : old_(*this), new_(*this), log_(log), user_(user) {}
 
     void* shape(Abi abi) { return abi == ABI_10 ? static_cast<void*>(&old_) : static_cast<void*>(&new_); }
 
-    int32_t errors() const { return errors_.load(std::memory_order_relaxed); }
+    static int32_t errors() { return errors_; }
 
 private:
     void write(int32_t severity, char const* text) noexcept {
-        if (severity <= 1) errors_.fetch_add(1, std::memory_order_relaxed);
+        if (severity <= 1) ++errors_;
         if (log_) log_(user_, severity, text ? text : "");
     }
 
@@ -96,7 +96,7 @@ private:
     New new_;
     trs_log_fn log_;
     void* user_;
-    std::atomic<int32_t> errors_{0};
+    inline static thread_local int32_t errors_ = 0;
 };
 
 } // namespace trs
