@@ -190,7 +190,7 @@ fn a_pattern_of_videos_is_a_stream_for_each_and_one_of_pictures_is_one() {
     assert!(of_stream(&lines, 5)[0]["error"]["message"].as_str().is_some_and(|m| m.contains("the pattern matches nothing")), "{lines:?}");
 }
 
-/// Of six videos of a pattern the last two begin when others have ended.
+/// Of six videos of a pattern two begin when others have ended.
 #[test]
 fn videos_of_a_pattern_are_read_some_at_a_time() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -200,8 +200,9 @@ fn videos_of_a_pattern_are_read_some_at_a_time() {
     let (code, lines, stderr) = run(command.current_dir(folder.path()).args(["--threads", "1", "--input", "*.mp4", "--input", "./5.mp4"]));
     assert_eq!((code, lines.len()), (Some(0), 14), "{stderr}");
     let first = |stream: u64| lines.iter().position(|line| line["stream"] == stream).expect("a line");
-    let last = (0..4).map(|stream| lines.iter().rposition(|line| line["stream"] == stream).expect("a line")).min();
-    assert!((4..6).all(|stream| Some(first(stream)) > last) && Some(first(6)) < last, "{lines:?}");
+    let last = |stream: u64| lines.iter().rposition(|line| line["stream"] == stream).expect("a line");
+    let first_end = (0..6).map(last).min().expect("streams");
+    assert!((0..6).filter(|&stream| first(stream) < first_end).count() <= 4, "{lines:?}");
 }
 
 #[test]
