@@ -12,6 +12,7 @@ use super::tables::{self, Found};
 use crate::backend::RunInfo;
 use crate::error::{Error, Result};
 use crate::image::{Frame, FrameId, PageText, PointI};
+use crate::modules::loader::ModelChoice;
 use crate::modules::{Detect, Loader, PagePicture, PictureModule, TableStructure, TextDetect, TextRecognise};
 use crate::ops::layout::{Columns, reading_order};
 use crate::ops::whiten::White;
@@ -66,7 +67,7 @@ impl Pages {
         let preprocessor = DocPreprocessor::open(config, loader)?;
         let layout = layout::open(config, loader)?.ok_or_else(missing)?;
         let [tables, seals] = [(&config.table_model, TABLE), (&config.seal_text_det_model, SEAL)]
-            .map(|(choice, class)| choice.as_ref().filter(|_| layout.finds(class)));
+            .map(|(choice, class)| choice.as_ref().filter(|choice| is_needed(&layout, class, choice)));
         let modules = PageModules {
             preprocessor,
             structure: tables.map(|choice| loader.table(choice)).transpose()?,
@@ -286,6 +287,15 @@ impl Page {
         let text = self.text.as_ref().map(|text| Arc::new(text.without(&boxes)));
         Ok(Frame { text, ..Frame::new(self.id.clone(), image) })
     }
+}
+
+/// Whether `layout` finds regions of `class`, for which `choice` is there; where it does not, that is said.
+fn is_needed(layout: &Detect, class: &str, choice: &ModelChoice) -> bool {
+    let is_found = layout.finds(class);
+    if !is_found {
+        tracing::info!("{} is not opened: {} finds no region of class `{class}`", choice.name_or_dir, layout.info().model);
+    }
+    is_found
 }
 
 /// Has page `index` take what was read of it; an error comes in place of the page.

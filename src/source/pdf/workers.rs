@@ -52,28 +52,26 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::decode::Limits;
-    use crate::source::pdf::{Document, PdfOptions};
-    use std::time::Instant;
 
     #[test]
     fn another_renderer_is_started_when_waiting_costs_more() {
-        let bytes = include_bytes!("../../../tests/fixtures/pdf/text.pdf");
-        for (text, pages, drawing, patience) in [
-            (TextLayer::Geometric, 2, 200, 0),
-            (TextLayer::Ocr, 0, 0, 200),
-            (TextLayer::Ocr, 2, 200, 500),
-            (TextLayer::Auto, 2, 200_000, 1000),
-        ] {
-            let options = PdfOptions { text, ..PdfOptions::default() };
-            let document = Document::open(bytes.to_vec(), &options, &Limits::default()).unwrap();
-            document.lock().pages = pages;
-            document.lock().drawing = Duration::from_millis(drawing);
-            let first = document.take();
-            let began = Instant::now();
-            assert!(first.is_some() && document.take().is_none(), "{text:?}");
-            let (waited, patience) = (began.elapsed(), Duration::from_millis(patience));
-            assert!(waited >= patience && waited < patience + Duration::from_millis(700), "{text:?}: {waited:?}");
+        let ms = Duration::from_millis;
+        let wait = |text, pages, drawing, waited| {
+            Workers { busy: 1, pages, drawing: ms(drawing), waited: ms(waited), ..Workers::default() }.time_to_wait(text)
+        };
+        assert_eq!(wait(TextLayer::Geometric, 2, 200, 0), None);
+        for (text, pages, drawing, patience) in
+            [(TextLayer::Ocr, 0, 0, 200), (TextLayer::Ocr, 2, 200, 500), (TextLayer::Auto, 2, 200_000, 1000)]
+        {
+            assert_eq!(wait(text, pages, drawing, 0), Some(ms(patience)), "{text:?}");
+            assert_eq!((wait(text, pages, drawing, patience - 1), wait(text, pages, drawing, patience)), (Some(ms(1)), None), "{text:?}");
         }
+        assert_eq!(Workers::default().time_to_wait(TextLayer::Ocr), None, "the first one");
+        let mut workers = Workers { busy: 2, waiting: 1, waited: ms(150), ..Workers::default() };
+        workers.put_back(None, ms(10));
+        assert_eq!(workers.waited, ms(150), "one still waits");
+        workers.waiting = 0;
+        workers.put_back(None, ms(10));
+        assert_eq!((workers.waited, workers.busy, workers.pages, workers.drawing), (ms(0), 0, 2, ms(20)));
     }
 }

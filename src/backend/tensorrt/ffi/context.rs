@@ -1,7 +1,7 @@
 //! Contexts of an engine, which hold shapes, addresses and state of one run at a time, with the memory they work on.
 
 use super::late::Late;
-use super::{Element, Engine, Message};
+use super::{Element, Engine, LOG, Message};
 use crate::backend::tensorrt::memory::Buffer;
 use crate::backend::tensorrt::sys::*;
 use crate::device::{self, Graph};
@@ -24,7 +24,7 @@ impl Engine {
 
     /// A context without memory; `user_scratch`: nor scratch memory of its own.
     fn core(self: &Arc<Self>, user_scratch: bool) -> Result<Core> {
-        self.library.log.forget();
+        LOG.forget();
         let mut raw = ptr::null_mut();
         let mut message = Message::default();
         // SAFETY: the engine is alive, and the context keeps it so.
@@ -33,7 +33,7 @@ impl Engine {
             Some(raw) => Ok(Core { raw, engine: self.clone() }),
             None => {
                 let next_step = "free memory of the device, or choose onnx_runtime";
-                Err(Error::backend("tensorrt", self.library.log.explain(&message.text()), next_step))
+                Err(Error::backend("tensorrt", LOG.explain(&message.text()), next_step))
             }
         }
     }
@@ -152,7 +152,7 @@ impl Core {
     fn check(&self, status: trs_status, what: &str) -> Result<()> {
         match status {
             TRS_OK => Ok(()),
-            _ => Err(Error::device("tensorrt", what, self.engine.library.log.explain("refused"))),
+            _ => Err(Error::device("tensorrt", what, LOG.explain("refused"))),
         }
     }
 }

@@ -135,7 +135,6 @@ pub type OnProgress<'a> = dyn Fn(Progress<'_>) -> ControlFlow<()> + Send + Sync 
 pub struct Library {
     raw: NonNull<trs_lib>,
     versions: Versions,
-    log: &'static Log,
 }
 
 // SAFETY: TensorRT's runtime and builder factory are documented as safe to call from several threads; every build
@@ -153,14 +152,13 @@ impl Library {
         let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|e| Error::config("tensorrt", e.to_string()));
         let parser = parser.map(name).transpose()?;
         let infer_name = name(infer)?;
-        let log = &LOG;
-        log.forget();
+        LOG.forget();
         let mut raw = ptr::null_mut();
         let mut message = Message::default();
-        // SAFETY: the strings live through the call; `log` is there for good.
+        // SAFETY: the strings live through the call; nothing is handed on to `on_log`.
         let status = unsafe {
             let parser = parser.as_ref().map_or(ptr::null(), |p| p.as_ptr());
-            trs_open(infer_name.as_ptr(), parser, Some(on_log), log.as_user(), &mut raw, message.start(), Message::ROOM)
+            trs_open(infer_name.as_ptr(), parser, Some(on_log), ptr::null_mut(), &mut raw, message.start(), Message::ROOM)
         };
         let Some(raw) = NonNull::new(raw).filter(|_| status == TRS_OK) else {
             let next_step = match status {
@@ -168,7 +166,7 @@ impl Library {
                 TRS_NO_DEVICE => "run on a machine with an NVIDIA GPU, or choose onnx_runtime",
                 _ => "check the installation of TensorRT, or choose onnx_runtime",
             };
-            return Err(Error::backend("tensorrt", format!("{}: {}", infer.display(), log.explain(&message.text())), next_step));
+            return Err(Error::backend("tensorrt", format!("{}: {}", infer.display(), LOG.explain(&message.text())), next_step));
         };
         // SAFETY: the library was opened; the structure is plain numbers, for which zeros are a value.
         let v = unsafe {
@@ -192,7 +190,7 @@ impl Library {
                 "tensorrt: {versions} is newer than the headers this program was compared with; its tables only grow within a major version"
             );
         }
-        Ok(Arc::new(Self { raw, versions, log }))
+        Ok(Arc::new(Self { raw, versions }))
     }
 
     /// Its version.
@@ -236,7 +234,7 @@ impl Library {
             progress: Some(on_progress),
             progress_user: ptr::from_ref(&progress).cast_mut().cast(),
         };
-        self.log.forget();
+        LOG.forget();
         let (mut plan, mut timing) = (ptr::null_mut(), ptr::null_mut());
         let mut message = Message::default();
         // SAFETY: every pointer in `raw` (profiles, ranges, names, the progress function) outlives the call.
@@ -251,7 +249,7 @@ impl Library {
                 Err(Error::backend("tensorrt", format!("the graph is refused: {}", message.text()), "choose onnx_runtime for this model"))
             }
             (TRS_UNSUPPORTED, _) => Err(Error::backend("tensorrt", message.text(), "leave that option out")),
-            _ => Err(Error::backend("tensorrt", self.log.explain(&message.text()), "choose onnx_runtime for this model")),
+            _ => Err(Error::backend("tensorrt", LOG.explain(&message.text()), "choose onnx_runtime for this model")),
         }
     }
 
@@ -260,14 +258,14 @@ impl Library {
     /// # Errors
     /// [`Error::Backend`] when the library refuses it: another version, another GPU, or damage.
     pub fn load(self: &Arc<Self>, plan: &[u8]) -> Result<Arc<Engine>> {
-        self.log.forget();
+        LOG.forget();
         let mut raw = ptr::null_mut();
         let mut message = Message::default();
         // SAFETY: the plan's bytes outlive the call; the library copies what it keeps.
         let status =
             unsafe { trs_engine_load(self.raw.as_ptr(), plan.as_ptr().cast(), plan.len(), &mut raw, message.start(), Message::ROOM) };
         let Some(raw) = NonNull::new(raw).filter(|_| status == TRS_OK) else {
-            return Err(Error::backend("tensorrt", self.log.explain(&message.text()), "build the engine again on this machine"));
+            return Err(Error::backend("tensorrt", LOG.explain(&message.text()), "build the engine again on this machine"));
         };
         let mut engine = Engine { raw, library: self.clone(), io: Vec::new() };
         engine.io = engine.read_io()?;
@@ -525,10 +523,6 @@ struct Log {
 static LOG: Log = Log { errors: Mutex::new(Vec::new()) };
 
 impl Log {
-    fn as_user(&self) -> *mut c_void {
-        ptr::from_ref(self).cast_mut().cast()
-    }
-
     fn forget(&self) {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -557,12 +551,12 @@ impl Log {
     }
 }
 
-unsafe extern "C" fn on_log(user: *mut c_void, severity: i32, text: *const c_char) {
+unsafe extern "C" fn on_log(_user: *mut c_void, severity: i32, text: *const c_char) {
     // A subscriber of the embedding program may panic; that must not unwind into the library.
     let _ = catch_unwind(|| {
-        // SAFETY: `user` is the `Log` given to `trs_open`, which is there for good; text ends with zero.
-        let (log, text) = unsafe { (&*user.cast::<Log>(), CStr::from_ptr(text)) };
-        log.write(severity, &text.to_string_lossy());
+        // SAFETY: text ends with zero.
+        let text = unsafe { CStr::from_ptr(text) };
+        LOG.write(severity, &text.to_string_lossy());
     });
 }
 
