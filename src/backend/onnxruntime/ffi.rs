@@ -2,21 +2,136 @@
 //! `Run` is thread-safe for the CPU execution provider, the only one used here, so sharing saves a copy of the
 //! weights per worker.
 
+use super::blocks::Blocks;
+use crate::device;
 use crate::error::{Error, Result};
 use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
+use ort::sys::{OrtAllocator, OrtMemoryInfo};
 use ort::value::{DynValue, TensorRef};
-use std::ffi::{CString, c_char};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+use rustix::param::page_size;
+use std::ffi::{CString, c_char, c_void};
 use std::ptr::{self, NonNull};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Gives `environment` an arena of the processor's memory that sessions with `session.use_env_allocators` share.
-pub fn share_arena(environment: &Environment) -> Result<(), String> {
-    let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default).map_err(|e| e.to_string())?;
-    // SAFETY: both are live for the call; no arena configuration asks for the library's own one. The library registers an allocator
-    // under a lock of its own, so an environment that is shared may get one.
-    let status = unsafe { (ort::api().CreateAndRegisterAllocator)(environment.ptr().cast_mut(), memory.ptr(), ptr::null()) };
+/// Memory of the processor for the tensors of all sessions with `session.use_env_allocators`. The library's own arena grows by regions
+/// of doubling size, between which blocks cannot move together, and takes up to half as much again.
+#[repr(C)]
+struct Heap {
+    /// What the library sees; first, so that the address of one is that of the other.
+    allocator: OrtAllocator,
+    info: MemoryInfo<'static>,
+    /// Where the span begins, of which pages take memory once they are written.
+    base: NonNull<u8>,
+    blocks: Mutex<(Blocks, usize)>,
+}
+
+/// After how many blocks memory is given back that none of them lay in: some hundred runs, so that what comes now and then is not made anew
+/// each time, and what a single picture or a rare coincidence took does not stay.
+const PATIENCE: usize = 1 << 16;
+
+/// What blocks are aligned to, in bytes; each has so many before it, which hold its length.
+const ALIGNMENT: usize = 64;
+
+impl Heap {
+    /// A heap for the rest of the process; `None` where the process may not map as many addresses as it may use memory.
+    fn new() -> Result<Option<&'static Self>, String> {
+        // More than there is, for what goes to the disk.
+        let span = device::available_memory().map_or(1 << 36, |bytes| 4 * bytes as usize);
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let Ok(base) = (unsafe { mmap_anonymous(ptr::null_mut(), span, protection, flags) }) else {
+            return Ok(None);
+        };
+        let info = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default).map_err(|e| e.to_string())?;
+        let allocator = OrtAllocator {
+            Alloc: Some(Self::alloc),
+            Free: Some(Self::free),
+            Info: Some(Self::info),
+            Reserve: Some(Self::reserve),
+            // SAFETY: plain values.
+            ..unsafe { OrtAllocator::default() }
+        };
+        let base = NonNull::new(base.cast()).ok_or("a mapping without an address")?;
+        Ok(Some(Box::leak(Box::new(Self { allocator, info, base, blocks: Mutex::new((Blocks::new(span), 0)) }))))
+    }
+
+    fn blocks(&self) -> MutexGuard<'_, (Blocks, usize)> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The offset of a new block of `whole` bytes. From time to time memory is given back.
+    fn take(&self, whole: usize) -> Option<usize> {
+        let (blocks, taken) = &mut *self.blocks();
+        *taken += 1;
+        if taken.is_multiple_of(PATIENCE) {
+            let spare = blocks.spare();
+            let (from, to) = (spare.start.next_multiple_of(page_size()), spare.end);
+            if from < to {
+                // SAFETY: nothing lies there, nor comes there while the lock is held; the mapping begins on a page.
+                let given = unsafe { madvise(self.base.as_ptr().add(from).cast(), to - from, Advice::LinuxDontNeed) };
+                tracing::debug!("ONNX Runtime: {} MiB of tensors' memory given back: {given:?}", (to - from) >> 20);
+            }
+        }
+        blocks.take(whole)
+    }
+
+    /// A block of at least `size` bytes; null for none or where the span is full, which the library tells as memory that lacks.
+    fn block(&self, size: usize) -> *mut c_void {
+        let whole = size.checked_next_multiple_of(ALIGNMENT).and_then(|size| size.checked_add(ALIGNMENT)).filter(|_| size > 0);
+        let Some((at, whole)) = whole.and_then(|whole| Some((self.take(whole)?, whole))) else {
+            return ptr::null_mut();
+        };
+        // SAFETY: the block, which is nobody else's, lies within the mapping, on a multiple of the alignment.
+        unsafe {
+            let start = self.base.as_ptr().add(at);
+            start.cast::<usize>().write(whole);
+            start.add(ALIGNMENT).cast()
+        }
+    }
+
+    // The library calls these with the address it was given, which is that of a heap that is never freed; so each may take it for one.
+
+    unsafe extern "system" fn alloc(this: *mut OrtAllocator, size: usize) -> *mut c_void {
+        // SAFETY: see above.
+        unsafe { &*this.cast::<Self>() }.block(size)
+    }
+
+    unsafe extern "system" fn reserve(this: *const OrtAllocator, size: usize) -> *mut c_void {
+        // SAFETY: see above.
+        unsafe { &*this.cast::<Self>() }.block(size)
+    }
+
+    unsafe extern "system" fn free(this: *mut OrtAllocator, block: *mut c_void) {
+        let Some(block) = NonNull::new(block.cast::<u8>()) else { return };
+        // SAFETY: see above; the block comes from `block`, which wrote its length before it.
+        let (heap, start) = unsafe { (&*this.cast::<Self>(), block.sub(ALIGNMENT)) };
+        // SAFETY: the same.
+        let whole = unsafe { start.cast::<usize>().read() };
+        heap.blocks().0.give_back(start.as_ptr() as usize - heap.base.as_ptr() as usize, whole);
+    }
+
+    unsafe extern "system" fn info(this: *const OrtAllocator) -> *const OrtMemoryInfo {
+        // SAFETY: see above.
+        unsafe { &*this.cast::<Self>() }.info.ptr()
+    }
+}
+
+/// Gives `environment` memory that sessions with `session.use_env_allocators` share: a [`Heap`], or the library's own arena.
+pub fn share_memory(environment: &Environment) -> Result<(), String> {
+    let environment = environment.ptr().cast_mut();
+    let status = match Heap::new()? {
+        // SAFETY: both stay for good. The library registers an allocator under a lock of its own, so an environment that is shared may get one.
+        Some(heap) => unsafe { (ort::api().RegisterAllocator)(environment, ptr::from_ref(&heap.allocator).cast_mut()) },
+        None => {
+            let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default).map_err(|e| e.to_string())?;
+            // SAFETY: as above; both are live for the call, and no arena configuration asks for the library's own one.
+            unsafe { (ort::api().CreateAndRegisterAllocator)(environment, memory.ptr(), ptr::null()) }
+        }
+    };
     // SAFETY: the status comes from the call above and is consumed once.
     unsafe { ort::Error::result_from_status(status) }.map_err(|e| e.to_string())
 }

@@ -2,6 +2,7 @@
 //! the library leaves many element-wise chains of these models unfused. One native session serves all workers;
 //! with one thread a stream the work runs on the calling thread.
 
+mod blocks;
 mod ffi;
 mod gpu;
 
@@ -61,7 +62,7 @@ impl OnnxRuntime {
                 let builder = ort::init_from(path).map_err(|e| unusable(not_loaded(&e, path)))?;
                 let environment = builder.with_telemetry(false).with_logger(Arc::new(log)).build().map_err(|e| unusable(e.to_string()))?;
                 environment.set_log_level(LogLevel::Warning);
-                ffi::share_arena(&environment).map_err(unusable)?;
+                ffi::share_memory(&environment).map_err(unusable)?;
                 opened.insert((path.to_owned(), environment)).1.clone()
             }
         };
@@ -87,7 +88,7 @@ impl OnnxRuntime {
             // A pattern is kept for every input shape, and lines and pages bring new ones for ever.
             .with_memory_pattern(false)?
             .with_intra_op_spinning(false)?
-            // What one network leaves is there for the next: each with an arena of its own holds on to its greatest run.
+            // What one network leaves is there for the next: each with memory of its own holds on to its greatest run.
             .with_env_allocators()?;
         match onnx {
             Onnx::File(path) => builder.commit_from_file(path),
@@ -204,7 +205,7 @@ impl Session for OrtWorker {
     }
 
     fn run(&mut self) -> Result<()> {
-        self.outputs.clear(); // back to the arena before the run, which can then use them again
+        self.outputs.clear(); // given back before the run, which can then use them again
         let tensors = self.inputs.iter().map(|(shape, data)| {
             let dims: Vec<i64> = shape.dims().iter().map(|&d| d as i64).collect();
             OrtTensor::from_array_view((dims, &data[..shape.elements()]))
