@@ -33,6 +33,8 @@ pub struct Counts {
     pub pooled_conv: usize,
     /// ConvTransposes of one square per position made 1x1 convolutions before a DepthToSpace.
     pub patch_conv: usize,
+    /// Sums of which one side is enlarged, which is done last.
+    pub enlarged_last: usize,
 }
 
 /// The engine that is to run the graph.
@@ -65,6 +67,9 @@ pub fn fold(model: &mut ModelProto, target: Target) -> Counts {
     counts.gated_residual = rewrite::gate::residual(&mut graph);
     counts.pooled_conv = rewrite::gate::pooled_conv(&mut graph);
     counts.patch_conv = rewrite::patch_conv::apply(&mut graph);
+    if target == Target::OnnxRuntime {
+        counts.enlarged_last = rewrite::enlarged_last::apply(&mut graph);
+    }
     graph.close(proto);
     counts
 }

@@ -242,6 +242,20 @@ fn a_full_product_is_no_gate() {
 }
 
 #[test]
+fn the_enlarged_side_of_a_sum_is_made_last() {
+    let mut b = Builder::new("pyramid", &[1, 4, 6, 8], 4);
+    b.weight("w1", &[4, 4, 2, 2]).weight("w2", &[4, 4, 1, 1]).tensor("none", &[0], vec![]).integers("sizes", &[1, 4, 6, 8]);
+    b.node("Conv x,w2", "1", &[]).node("Conv x,w1", "2", &[("strides", &[2, 2])]).node("Resize 2,none,none,sizes", "3", &[]);
+    b.node("Add 1,3", "4", &[]).node("Relu 4", "y", &[]);
+    b.expect(Counts { enlarged_last: 1, ..Counts::default() }, "Conv Resize Conv Add Relu");
+
+    // Read by another, it has to be there earlier anyway.
+    b.graph.node.pop();
+    b.node("Mul 4,1", "y", &[]);
+    b.expect(Counts::default(), "Conv Conv Resize Add Mul");
+}
+
+#[test]
 fn transposed_convs_of_separate_squares_become_pointwise() {
     let mut b = Builder::new("patches", &[2, 5, 4, 3], 4);
     b.weight("w1", &[5, 3, 2, 2]).weight("b1", &[3]).weight("w2", &[3, 1, 2, 2]);
