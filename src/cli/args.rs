@@ -267,7 +267,8 @@ pub struct EngineArgs {
     /// When TensorRT engines that are not there yet are built [default: background for streams, blocking for the rest]
     #[arg(long, value_name = "WHEN")]
     pub engine_build: Option<EngineBuild>,
-    /// Recognition in bfloat16 where the processor has it and gains by it, on narrow line inputs: texts may differ slightly
+    /// Recognition in bfloat16 where the processor has it and gains by it, on narrow line inputs of few widths: texts may
+    /// differ slightly
     #[arg(long)]
     pub fast: bool,
     /// The model of a pipeline with one network: a name or a model folder [default: the pipeline file's]

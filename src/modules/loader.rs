@@ -22,19 +22,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Widths of lines in fast mode are multiples of this: few widths, so that lines share runs. OpenVINO prepares itself for
-/// every new width (tens of milliseconds, some megabytes), and steps of 32 pixels save less work per line than that costs.
-const FAST_WIDTH_STEP_PX: u32 = 64;
-
-/// The widths of fast mode. Rounding up makes lines longer than the reference's least width wider than the reference has
-/// them, which pays only where a new width is dear.
-fn fast_widths(backend: BackendName) -> WidthRule {
-    match backend {
-        BackendName::OpenVino => WidthRule::Tight(FAST_WIDTH_STEP_PX),
-        _ => WidthRule::Narrower(FAST_WIDTH_STEP_PX),
-    }
-}
-
 /// Pictures for segmenters have any size; some forms of them take this one only.
 const SEGMENTATION_PROBE: Size = Size::new(512, 512);
 
@@ -108,8 +95,8 @@ pub struct LoaderOptions {
     pub hpi: HpiConfig,
     /// Whether `cpu_num_threads` of a configuration counts.
     pub core_limits: CoreLimits,
-    /// Recognition in bfloat16 where that was measured as the faster, on narrow line inputs: texts may differ slightly. Detection
-    /// stays in float32: in bfloat16 it loses lines, and it is a tenth of the work.
+    /// Recognition in bfloat16 where that was measured as the faster, on line inputs of few widths: texts may differ slightly.
+    /// Detection stays in float32: in bfloat16 it loses lines, and it is a tenth of the work.
     pub fast: bool,
     /// Libraries the configuration names, in place of a search.
     pub libraries: Libraries,
@@ -262,7 +249,7 @@ impl Loader {
             let reason = format!("the dictionary gives {known} classes with the blank, the network has {classes}{space}");
             return Err(described(&model, Error::config("", reason)));
         }
-        let rule = if self.options.fast { fast_widths(engine.info().backend) } else { WidthRule::Reference };
+        let rule = if self.options.fast { WidthRule::fast(engine.info()) } else { WidthRule::Reference };
         Ok(TextRecognise::new(engine, spec.clone(), rule))
     }
 

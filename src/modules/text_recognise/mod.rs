@@ -4,7 +4,7 @@ mod gpu;
 
 use super::OddScores;
 use super::network::{Network, Share, Worker};
-use crate::backend::{Engine, RunInfo};
+use crate::backend::{BackendName, Engine, RunInfo};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, PictureRef, Resident, Size};
 use crate::model::TextRecognitionSpec;
@@ -21,6 +21,10 @@ use crate::tensor::{Shape, TensorRef};
 use crate::trace::{Stage, StageTimes};
 use std::sync::Arc;
 
+/// Widths of lines in fast mode are multiples of this: few widths, so that lines share runs. OpenVINO prepares itself for
+/// every new width (tens of milliseconds, some megabytes), and steps of 32 pixels save less work per line than that costs.
+const FAST_WIDTH_STEP_PX: u32 = 64;
+
 /// How wide the network input of a line is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WidthRule {
@@ -36,6 +40,15 @@ pub enum WidthRule {
 }
 
 impl WidthRule {
+    /// The widths of fast mode on this engine. Rounding up makes lines longer than the reference's least width wider than the
+    /// reference has them, which pays only where a new width is dear: on OpenVINO, and on GPUs, where cuDNN plans for it anew.
+    pub fn fast(engine: &RunInfo) -> Self {
+        match engine.backend == BackendName::OpenVino || engine.device != "cpu" {
+            true => Self::Tight(FAST_WIDTH_STEP_PX),
+            false => Self::Narrower(FAST_WIDTH_STEP_PX),
+        }
+    }
+
     /// Width of the input for a crop of this size, for a model of the shape `[channels, height, least width]`.
     fn width(self, shape: [u32; 3], crop: Size) -> u32 {
         let [_, height, least] = shape.map(f64::from);
@@ -272,6 +285,19 @@ mod tests {
             let width_by = |rule: WidthRule| rule.width([3, 48, 320], Size::new(width, height));
             let widths = [WidthRule::Reference, WidthRule::Tight(64), WidthRule::Narrower(64)].map(width_by);
             assert_eq!(widths, [reference, tight, narrower], "{width} x {height}");
+        }
+    }
+
+    #[test]
+    fn fast_mode_rounds_up_where_a_new_width_is_dear() {
+        let table = [
+            (BackendName::OnnxRuntime, "cpu", WidthRule::Narrower(64)),
+            (BackendName::OpenVino, "cpu", WidthRule::Tight(64)),
+            (BackendName::OnnxRuntime, "gpu:0", WidthRule::Tight(64)),
+            (BackendName::TensorRt, "gpu:1", WidthRule::Tight(64)),
+        ];
+        for (backend, device, expected) in table {
+            assert_eq!(WidthRule::fast(&RunInfo::new("m", backend, "1", device)), expected, "{backend:?} on {device}");
         }
     }
 }
