@@ -17,7 +17,7 @@ mod spec;
 mod unavailable;
 
 pub use cpu::{CpuInfo, available_threads};
-pub use cuda::{DeviceBuffer, Gpu, Graph, Mark, Pinned, Stopwatch, Stream};
+pub use cuda::{DeviceBuffer, Gpu, Graph, Mark, Pinned, Stopwatch, Stream, sizes_up_to};
 pub(crate) use ended::{how_it_ended, is_own_fault, last_status};
 pub use images::{Image, image_for};
 pub use kernels::Kernel;

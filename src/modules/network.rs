@@ -1,13 +1,13 @@
 //! A loaded network with its idle sessions, shared by workers: one engine that uses all cores for a lone picture,
 //! and at first need another that leaves the other cores to other pictures.
 
-use crate::backend::{Engine, IoSpec, Pool, RunInfo, Session, host};
+use crate::backend::{Engine, GpuSession, IoSpec, Pool, RunInfo, Session, host};
 use crate::error::{Error, Result};
 use crate::image::{Resident, Size};
 use crate::tensor::{DType, Shape};
 use crate::trace::{EngineSet, Stage, StageTimes, plural};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How much of the machine one run may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,9 @@ impl<E: Engine + 'static> From<Arc<E>> for Engines {
     }
 }
 
+/// Has a session on a GPU keep memory for what is usual.
+type Reserve = Box<dyn Fn(&mut dyn GpuSession) -> Result<()> + Send + Sync>;
+
 /// The number of the next network.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -50,6 +53,7 @@ pub struct Network<S> {
     info: RunInfo,
     whole: Pool<Worker<S>>,
     one_core: Option<Pool<Worker<S>>>,
+    reserve: Arc<OnceLock<Reserve>>,
 }
 
 /// Exclusive use of a session, with buffers.
@@ -103,7 +107,23 @@ impl<S: Default> Network<S> {
             })
         });
         let info = RunInfo { network, ..engine.info().clone() };
-        Self { engine, info, whole: Pool::with_most(most, move || Worker::new(&*whole, network)), one_core }
+        let reserve: Arc<OnceLock<Reserve>> = Arc::default();
+        let usual = reserve.clone();
+        let whole = Pool::with_most(most, move || {
+            let mut worker = Worker::new(&*whole, network)?;
+            if let (Some(usual), Some(session)) = (usual.get(), worker.session.on_gpu()) {
+                // A frame that does not find its memory either says so.
+                let _ = usual(session).inspect_err(|e| tracing::debug!("{}: memory comes with the first run: {e}", whole.info().model));
+            }
+            Ok(worker)
+        });
+        Self { engine, info, whole, one_core, reserve }
+    }
+
+    /// Has each session on a GPU begin with the memory that `usual` asks it and its stream for. The first is made now.
+    pub fn reserve(&self, usual: impl Fn(&mut dyn GpuSession) -> Result<()> + Send + Sync + 'static) {
+        let _ = self.reserve.set(Box::new(usual)); // by whoever made the network, once
+        let _ = self.whole.with(|_| Ok(())); // a run that gets no session either says why
     }
 
     /// What runs.

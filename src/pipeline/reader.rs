@@ -11,7 +11,7 @@ use crate::image::{Frame, PageText, PictureRef, PointI, Resident};
 use crate::modules::batch::{self, Batch, BatchLimits, Padding};
 use crate::modules::network::Share;
 use crate::modules::text_detect::Detected;
-use crate::modules::text_recognise::{Line, Text};
+use crate::modules::text_recognise::{Line, Text, USUAL_LINES};
 use crate::modules::{TextDetect, TextRecognise};
 use crate::ops::db::TextPolygon;
 use crate::ops::text_layer;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// gain nothing (measured: 6 lines of 320 cost 6 times one), and large batches leave cores without work at the end.
 const CPU_BATCH: BatchLimits = BatchLimits { items: 2, cost: 2 * 320 };
 /// The same on a GPU, as far as the width allows.
-const GPU_BATCH: BatchLimits = BatchLimits { items: 32, cost: 32 * 320 };
+const GPU_BATCH: BatchLimits = BatchLimits { items: USUAL_LINES, cost: USUAL_LINES * 320 };
 
 /// Frames that a GPU gains from having at once: some are brought there while others are worked on, and lines of all share runs.
 const GPU_FRAMES: usize = 8;

@@ -1,5 +1,6 @@
 //! A network on the stand-in's device: run by an engine of the processor, on memory of the device, which is memory of the host.
 
+use super::stub::Loaded;
 use hpinfer::backend::select::{Libraries, Selector};
 use hpinfer::backend::{BackendName, Engine, EngineSpec, GpuSession, LoadOptions, Onnx, Parallelism, Session};
 use hpinfer::cache::Cache;
@@ -13,6 +14,7 @@ use hpinfer::trace::Transfers;
 use hpinfer::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub fn cache() -> Cache {
     Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache")
@@ -53,6 +55,8 @@ impl Emulated {
 struct EmulatedSession {
     session: Box<dyn Session>,
     stream: Stream,
+    /// The library's own memory, where outputs are.
+    arena: Stream,
     inputs: Vec<Option<(Shape, DeviceBuffer<f32>)>>,
     outputs: Vec<(Shape, Buffer)>,
     beside: Vec<Size>,
@@ -81,9 +85,9 @@ impl Engine for Emulated {
     }
 
     fn session(&self) -> Result<Box<dyn Session>> {
-        let (session, stream) = (self.engine.session()?, Stream::new(&self.gpu)?);
+        let (session, stream, arena) = (self.engine.session()?, Stream::new(&self.gpu)?, Stream::new(&self.gpu)?);
         let inputs = self.io().inputs.iter().map(|_| None).collect();
-        Ok(Box::new(EmulatedSession { session, stream, inputs, outputs: Vec::new(), beside: self.beside.clone() }))
+        Ok(Box::new(EmulatedSession { session, stream, arena, inputs, outputs: Vec::new(), beside: self.beside.clone() }))
     }
 
     fn most_sessions(&self) -> usize {
@@ -91,8 +95,14 @@ impl Engine for Emulated {
     }
 }
 
-fn to_device<T: bytemuck::Pod>(data: &[T], stream: &Stream) -> Result<DeviceBuffer<T>> {
-    let mut buffer = stream.alloc(data.len())?;
+/// Allocations that the library made for itself.
+pub static BY_LIBRARY: AtomicU64 = AtomicU64::new(0);
+
+fn to_device<T: bytemuck::Pod>(data: &[T], arena: &Stream) -> Result<DeviceBuffer<T>> {
+    let made = || Loaded::get().counts().allocations[0];
+    let before = made();
+    let mut buffer = arena.alloc(data.len())?;
+    BY_LIBRARY.fetch_add(made() - before, Ordering::Relaxed);
     // SAFETY: the memory of the stand-in is host memory, and nothing is under way.
     unsafe { std::slice::from_raw_parts_mut(buffer.slice_mut().address() as *mut T, data.len()) }.copy_from_slice(data);
     Ok(buffer)
@@ -105,11 +115,12 @@ impl GpuSession for EmulatedSession {
 
     fn input(&mut self, index: usize, shape: Shape) -> Result<DeviceSliceMut<'_, f32>> {
         let input = &mut self.inputs[index];
-        if input.as_ref().is_none_or(|(known, _)| *known != shape) {
+        if input.as_ref().is_none_or(|(_, buffer)| buffer.len() < shape.elements()) {
             *input = Some((shape, self.stream.alloc(shape.elements())?));
         }
-        let (_, buffer) = input.as_mut().ok_or_else(|| Error::internal("emulated", "no memory"))?;
-        Ok(buffer.slice_mut())
+        let (known, buffer) = input.as_mut().ok_or_else(|| Error::internal("emulated", "no memory"))?;
+        *known = shape;
+        buffer.slice_mut().split_off(shape.elements())
     }
 
     fn run(&mut self) -> Result<()> {
@@ -123,7 +134,7 @@ impl GpuSession for EmulatedSession {
         for (index, input) in self.inputs.iter().enumerate() {
             let (shape, input) = input.as_ref().ok_or_else(|| Error::internal("emulated", "no input"))?;
             // SAFETY: as above.
-            let values = unsafe { std::slice::from_raw_parts(input.slice().address() as *const f32, input.len()) };
+            let values = unsafe { std::slice::from_raw_parts(input.slice().address() as *const f32, shape.elements()) };
             self.session.input(index, *shape)?.copy_from_slice(values);
         }
         self.session.run()?;
@@ -132,9 +143,9 @@ impl GpuSession for EmulatedSession {
         // An engine that has fewer says so.
         while let Ok(found) = self.session.output(index) {
             let buffer = match found.data {
-                Data::F32(data) => Buffer::F32(to_device(data, &self.stream)?),
-                Data::I32(data) => Buffer::I32(to_device(data, &self.stream)?),
-                Data::I64(data) => Buffer::I64(to_device(data, &self.stream)?),
+                Data::F32(data) => Buffer::F32(to_device(data, &self.arena)?),
+                Data::I32(data) => Buffer::I32(to_device(data, &self.arena)?),
+                Data::I64(data) => Buffer::I64(to_device(data, &self.arena)?),
             };
             self.outputs.push((found.shape, buffer));
             index += 1;

@@ -1,7 +1,7 @@
 //! OCR on a GPU: the same pipeline over the same networks as on the processor, with everything around them on the device. The
 //! device is the emulation; only the networks themselves are run by ONNX Runtime on the processor, on the memory of the device.
 
-use super::emulated::{Emulated, cache, on_processor};
+use super::emulated::{BY_LIBRARY, Emulated, cache, on_processor};
 use super::stand_in::Narrow;
 use super::stub::{DEVICES, Loaded};
 use hpinfer::Result;
@@ -27,6 +27,7 @@ use hpinfer::trace::{StageTimes, Transfers};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Largest difference of a score to that of the processor.
 const SCORE_TOLERANCE: f32 = 1e-4;
@@ -462,4 +463,31 @@ fn a_second_picture_of_a_size_allocates_nothing() {
     let warm = stub.counts().allocations;
     assert!(!first.is_empty() && warm.iter().all(|&count| count > 0), "{first:?}, {warm:?}");
     assert_eq!((read(), stub.counts().allocations), (first, warm));
+}
+
+/// A pipeline that was opened has the memory for pictures of the usual size; where the device has too little then, it is for the
+/// picture to say so.
+#[test]
+fn the_first_picture_of_the_usual_size_allocates_nothing() {
+    let _turn = Loaded::turn();
+    let networks = Networks::open();
+    let (gpu, stub) = (networks.on_gpu(1), Loaded::get());
+    let note = picture("demo/delivery_note.png");
+    let (size, mut page) = (Size::new(1920, 1080), vec![255; 1920 * 1080 * 3]);
+    let lines = note.image.view().pixels().unwrap().part([50, 40, 850, 400]).expect("pixels").expect("some");
+    for (to, from) in page.chunks_mut(1920 * 3).skip(300).zip(lines.view().data.chunks(800 * 3)) {
+        to[900..900 + from.len()].copy_from_slice(from);
+    }
+    let frame = [Frame::from_image(ImageBuf::new(page, size, PixelFormat::Bgr).expect("a picture"))];
+    let made = || {
+        let [device, pinned] = stub.counts().allocations;
+        [device - BY_LIBRARY.load(Ordering::Relaxed), pinned]
+    };
+    let opened = made();
+    let found = gpu.predict(&frame).pop().expect("one").expect("a result");
+    assert_eq!((found.rec_text.len() >= 10, made()), (true, opened), "{:?}", found.rec_text);
+    stub.words(&format!("{DEVICES} fail=cuMemAlloc_v2 code=2"));
+    let poor = networks.on_gpu(1);
+    stub.words(DEVICES);
+    compare(&poor.predict(&frame).pop().expect("one").expect("a result"), &found);
 }

@@ -134,6 +134,24 @@ impl<T> Drop for Pinned<T> {
     }
 }
 
+impl Stream {
+    /// Has memory of so many bytes each, of the device and page-locked, lie ready for whoever asks this stream first.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) when there is too little; what there was lies ready.
+    pub fn reserve(&self, device: &[usize], pinned: &[usize]) -> Result<()> {
+        let device = device.iter().map(|&bytes| self.alloc::<u8>(bytes)).collect::<Result<Vec<_>>>()?;
+        let pinned = pinned.iter().map(|&bytes| self.pinned::<u8>(bytes)).collect::<Result<Vec<_>>>()?;
+        drop((device, pinned)); // not before all are there: each is to be another
+        Ok(())
+    }
+}
+
+/// All sizes in which memory for up to `most` bytes comes.
+pub fn sizes_up_to(most: usize) -> impl Iterator<Item = usize> + Clone {
+    std::iter::successors(Some(size_class(0)), |&size| Some(size_class(size + 1))).take_while(move |&size| size <= size_class(most))
+}
+
 /// What is allocated for `bytes`: sizes a quarter of a power of two apart, so that buffers of nearly equal use serve each other.
 pub(super) fn size_class(bytes: usize) -> usize {
     const LEAST: usize = 512;
@@ -152,6 +170,7 @@ mod tests {
         for bytes in (1..3000).chain([4096, 4097, 1_000_003, 6_220_800, (1 << 31) + 1]) {
             let class = size_class(bytes);
             assert!(class >= bytes && size_class(class) == class, "{bytes}: {class}");
+            assert_eq!(sizes_up_to(bytes).last(), Some(class), "{bytes}");
             assert!(bytes < 513 || (class - bytes) * 4 < bytes, "{bytes}: {class}");
         }
     }

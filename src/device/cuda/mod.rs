@@ -9,5 +9,5 @@ mod stream;
 
 pub use gpu::Gpu;
 pub use graph::Graph;
-pub use memory::{DeviceBuffer, Pinned};
+pub use memory::{DeviceBuffer, Pinned, sizes_up_to};
 pub use stream::{Mark, Stopwatch, Stream};

@@ -131,7 +131,9 @@ impl TextDetect {
             }
             spec.resize = fixed;
         }
-        Ok(Self { spec, network })
+        let detect = Self { spec, network };
+        detect.reserve();
+        Ok(detect)
     }
 
     /// What runs.

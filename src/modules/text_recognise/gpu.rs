@@ -1,18 +1,34 @@
 //! Recognition on a GPU: crops are cut out of the pictures that lie there, and the classes of all lines come back in one small
 //! copy.
 
-use super::{Ending, Line, Scratch, Text, TextRecognise};
+use super::{Ending, Line, Scratch, Text, TextRecognise, USUAL_LINES, WidthRule};
 use crate::backend::GpuSession;
-use crate::device::{FloatsMut, Stream};
+use crate::device::{FloatsMut, Stream, sizes_up_to};
 use crate::error::{Error, Result};
 use crate::image::Resident;
 use crate::ops::ctc::cuda::{self as ctc, Batch};
-use crate::ops::warp::cuda::{self as warp, Item, Table};
+use crate::ops::warp::cuda::{self as warp, Item, Table, Taps};
 use crate::tensor::storage::{Storage, download, stage};
 use crate::trace::{Stage, StageTimes, Transfers};
 use std::sync::Arc;
 
 impl TextRecognise {
+    /// Has sessions on a GPU begin with the memory for [`USUAL_LINES`] lines, and for fewer.
+    pub(super) fn reserve(&self) {
+        let width = if let WidthRule::Fixed(width) = self.rule { width } else { self.spec.image_shape[2] };
+        let input = self.input_shape(self.together(USUAL_LINES, width), width);
+        if self.info().device == "cpu" || !self.network.runs_itself(input) {
+            return;
+        }
+        self.network.reserve(move |session| {
+            // Crops and classes of so many lines are smaller than the weights of the cubic curve, which are kept.
+            let sizes = sizes_up_to(warp::weights().len() * size_of::<Taps>());
+            let times = |count| (0..count).flat_map(|_| sizes.clone()).collect::<Vec<_>>();
+            session.stream().reserve(&times(4), &times(2))?;
+            session.input(0, input).map(drop)
+        });
+    }
+
     pub(super) fn recognise_on_gpu(
         &self,
         session: &mut dyn GpuSession,

@@ -65,6 +65,9 @@ impl WidthRule {
     }
 }
 
+/// Lines that memory on a GPU lies ready for before the first come, of the model's own width: a usual run there.
+pub const USUAL_LINES: usize = 32;
+
 /// Widest input: a line of more than a thousand times its height is no line. The reference has no bound, and runs out of memory.
 const MOST_WIDTH_PX: u32 = 1 << 16;
 
@@ -126,7 +129,9 @@ impl TextRecognise {
             OutputKind::Logits => Ending::Decode(ScoreKind::Logits),
             OutputKind::Features(classifier) => Ending::Head(Head::new(&classifier.weights, &classifier.bias)),
         };
-        Self { spec, rule, network: Network::new(engine), ending, odd_scores: OddScores::default() }
+        let recognise = Self { spec, rule, network: Network::new(engine), ending, odd_scores: OddScores::default() };
+        recognise.reserve();
+        recognise
     }
 
     /// What runs.
