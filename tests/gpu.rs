@@ -24,6 +24,7 @@ mod gpu {
     #[cfg(feature = "nvtx")]
     mod nvtx;
     mod ocr;
+    mod onnx_runtime;
     mod pictures;
     mod probe;
     mod run;

@@ -25,7 +25,7 @@ use hpinfer::tensor::Shape;
 use hpinfer::tensor::storage::stage;
 use hpinfer::trace::{StageTimes, Transfers};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -36,6 +36,8 @@ const SCORE_TOLERANCE: f32 = 1e-4;
 pub struct Networks {
     pub engines: [Arc<dyn Engine>; 2],
     specs: [ModelSpec; 2],
+    /// Their graphs, and what of those is left to others than the engine.
+    pub files: [(PathBuf, Cut); 2],
 }
 
 impl Networks {
@@ -43,13 +45,13 @@ impl Networks {
         let store = Store::new(&cache()).expect("a store");
         let open = |name: &str, cut: Cut| {
             let model = store.resolve(name).expect("a model");
-            (on_processor(&model, cut), model.spec)
+            (on_processor(&model, cut), model.spec, (model.files.onnx.expect("a graph"), cut))
         };
         let (det, rec) = (open("PP-OCRv4_mobile_det", Cut::Nothing), open("PP-OCRv4_mobile_rec", Cut::Softmax));
-        Self { engines: [det.0, rec.0], specs: [det.1, rec.1] }
+        Self { engines: [det.0, rec.0], specs: [det.1, rec.1], files: [det.2, rec.2] }
     }
 
-    fn pipeline(&self, engines: [Arc<dyn Engine>; 2], threads: usize) -> Ocr {
+    pub fn pipeline(&self, engines: [Arc<dyn Engine>; 2], threads: usize) -> Ocr {
         self.pipeline_with(engines, threads, |_| ())
     }
 

@@ -76,7 +76,13 @@ impl OnnxRuntime {
 
     /// The same for networks on `gpu`, by the library's CUDA provider, which is given the libraries `before`.
     pub fn on(self, gpu: Arc<Gpu>, before: Vec<PathBuf>) -> Self {
-        Self { gpu: Some(gpu::Target { gpu, before }), ..self }
+        Self { gpu: Some(gpu::Target { gpu, before, emulated: false }), ..self }
+    }
+
+    /// The same on a `gpu` that is an emulation in the memory of the host: the library works on that by its provider for processors.
+    #[doc(hidden)]
+    pub fn on_emulation(self, gpu: Arc<Gpu>) -> Self {
+        Self { gpu: Some(gpu::Target { gpu, before: Vec::new(), emulated: true }), ..self }
     }
 
     fn commit(&self, options: &LoadOptions, onnx: &Onnx) -> ort::Result<OrtSession> {

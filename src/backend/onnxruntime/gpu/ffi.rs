@@ -45,10 +45,14 @@ pub(super) struct Bound {
 unsafe impl Send for Bound {}
 
 impl Bound {
-    /// Bindings for `session`, whose outputs are of these types, to memory of device `number`.
-    pub fn new(session: Session, number: u32, output_types: Vec<DType>) -> Result<Self, String> {
+    /// Bindings for `session`, whose outputs are of these types, to memory of device `number`; `None` is the processor.
+    pub fn new(session: Session, number: Option<u32>, output_types: Vec<DType>) -> Result<Self, String> {
         let text = |e: ort::Error| e.to_string();
-        let memory = MemoryInfo::new(AllocationDevice::CUDA, number as i32, AllocatorType::Device, MemoryType::Default).map_err(text)?;
+        let (device, id, arena) = match number {
+            Some(number) => (AllocationDevice::CUDA, number as i32, format!("gpu:{number}")),
+            None => (AllocationDevice::CPU, 0, "cpu:0".to_owned()),
+        };
+        let memory = MemoryInfo::new(device, id, AllocatorType::Device, MemoryType::Default).map_err(text)?;
         let names = session.inputs().iter().map(|i| CString::new(i.name()).map_err(|e| e.to_string()));
         let input_names = names.collect::<Result<_, _>>()?;
         let output_names = session.outputs().iter().map(|o| o.name().to_owned()).collect();
@@ -59,7 +63,7 @@ impl Bound {
             Ok::<_, String>(options)
         };
         let mut shrinking = options()?;
-        shrinking.set("memory.enable_memory_arena_shrinkage", format!("gpu:{number}")).map_err(text)?;
+        shrinking.set("memory.enable_memory_arena_shrinkage", arena).map_err(text)?;
         let options = options()?;
         Ok(Self { outputs: Vec::new(), binding, session, options, shrinking, memory, input_names, output_names, output_types })
     }
@@ -98,7 +102,7 @@ impl Bound {
         let count = self.outputs.len();
         let found = self.outputs.get(index).zip(self.output_types.get(index));
         let (tensor, dtype) = found.ok_or_else(|| format!("output {index} of {count}"))?;
-        if tensor.memory_info().allocation_device() != AllocationDevice::CUDA {
+        if tensor.memory_info().allocation_device() != self.memory.allocation_device() {
             return Err(format!("output {index} is in {:?} memory, not on the device", tensor.memory_info().allocation_device()));
         }
         let dims: Vec<usize> = tensor.shape().iter().map(|&d| d as usize).collect();

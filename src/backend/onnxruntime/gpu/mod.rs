@@ -32,6 +32,8 @@ pub(super) struct Target {
     pub gpu: Arc<Gpu>,
     /// Libraries of CUDA that the provider finds only once they are loaded.
     pub before: Vec<PathBuf>,
+    /// Its memory is that of the host, and the library's provider for processors works on it.
+    pub emulated: bool,
 }
 
 /// Loads a network.
@@ -45,8 +47,8 @@ pub(super) fn load(
     for library in &target.before {
         ffi::keep_loaded(library).map_err(|reason| unusable(&target.gpu, &options.model, reason))?;
     }
-    let recipe =
-        Recipe { environment: environment.clone(), gpu: target.gpu.clone(), onnx: graph.onnx.clone(), model: options.model.clone() };
+    let (gpu, emulated) = (target.gpu.clone(), target.emulated);
+    let recipe = Recipe { environment: environment.clone(), gpu, emulated, onnx: graph.onnx.clone(), model: options.model.clone() };
     // The first shows what the network has, and whether all of this works at all.
     let first = recipe.commit()?;
     let session = &first.session;
@@ -68,6 +70,7 @@ fn unusable(gpu: &Gpu, model: &str, reason: impl std::fmt::Display) -> Error {
 struct Recipe {
     environment: Environment,
     gpu: Arc<Gpu>,
+    emulated: bool,
     onnx: Onnx,
     model: String,
 }
@@ -85,7 +88,7 @@ impl Recipe {
             .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
             // float32 throughout, as on the processor.
             .with_tf32(false);
-        let provider = ffi::in_stream(cuda, &stream).build().error_on_failure();
+        let provider = (!self.emulated).then(|| ffi::in_stream(cuda, &stream).build().error_on_failure());
         let built = || -> ort::Result<OrtSession> {
             let mut builder = OrtSession::builder(&self.environment)?
                 .with_optimization_level(GraphOptimizationLevel::All)?
@@ -94,7 +97,7 @@ impl Recipe {
                 .with_memory_pattern(false)?
                 // Weights in the arena would keep its memory from being given back.
                 .with_config_entry("session.use_device_allocator_for_initializers", "1")?
-                .with_execution_providers([provider])?;
+                .with_execution_providers(provider.as_slice())?;
             match &self.onnx {
                 Onnx::File(path) => builder.commit_from_file(path),
                 Onnx::Bytes(bytes) => builder.commit_from_memory(bytes),
@@ -130,11 +133,13 @@ impl Engine for CudaEngine {
             Some(first) => first,
             None => self.recipe.commit()?,
         };
-        let number = self.recipe.gpu.info().number;
+        let Recipe { gpu, emulated, .. } = &self.recipe;
+        let number = (!emulated).then(|| gpu.info().number);
         let types = self.spec.io.outputs.iter().map(|output| output.dtype).collect();
-        let bound = ffi::Bound::new(session, number, types).map_err(|e| unusable(&self.recipe.gpu, &self.spec.info.model, e))?;
-        let inputs = self.spec.io.inputs.iter().map(|_| None).collect();
-        Ok(Box::new(CudaSession { bound, inputs, changed: true, stream, model: self.spec.info.model.clone() }))
+        let bound = ffi::Bound::new(session, number, types).map_err(|e| unusable(gpu, &self.spec.info.model, e))?;
+        let inputs: Vec<_> = self.spec.io.inputs.iter().map(|_| None).collect();
+        let (waits, model) = (*emulated || inputs.len() > 1, self.spec.info.model.clone());
+        Ok(Box::new(CudaSession { bound, inputs, waits, changed: true, stream, model }))
     }
 
     fn most_sessions(&self) -> usize {
@@ -146,6 +151,9 @@ impl Engine for CudaEngine {
 struct CudaSession {
     bound: ffi::Bound,
     inputs: Vec<Option<(Shape, DeviceBuffer<f32>)>>,
+    /// Whether the library may read an input on the host before our work on it is done: it takes there what it wants there, as the
+    /// scale of a detector.
+    waits: bool,
     /// Whether an input has another shape than in the run before.
     changed: bool,
     stream: Stream,
@@ -189,8 +197,7 @@ impl GpuSession for CudaSession {
         let inputs: Option<Vec<_>> =
             self.inputs.iter().map(|input| input.as_ref().map(|(shape, buffer)| (*shape, buffer.slice()))).collect();
         let inputs = inputs.ok_or_else(|| self.fault("an input was not filled"))?;
-        // What the library takes to the host, as the scale of a detector, it may read before our work on it is done.
-        if inputs.len() > 1 {
+        if self.waits {
             self.stream.wait()?;
         }
         // The arena grows with every new shape, and by itself gives nothing back.
