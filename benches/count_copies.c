@@ -12,21 +12,84 @@ enum { UP, DOWN, WITHIN, UNKNOWN, KINDS };
 static const char* const NAMES[KINDS] = {"to_device", "to_host", "within_device", "unknown"};
 static _Atomic uint64_t calls[KINDS], bytes[KINDS];
 
-typedef int (*Plain)(uintptr_t, uintptr_t, size_t);
-typedef int (*Async)(uintptr_t, uintptr_t, size_t, void*);
+typedef uintptr_t Word;
 
-#define COUNTED(name, kind)                                                      \
-    static Plain real_##name;                                                    \
-    static int count_##name(uintptr_t to, uintptr_t from, size_t n) {            \
-        calls[kind] += 1; bytes[kind] += n;                                         \
-        return real_##name(to, from, n);                                         \
+// Structures of the driver's interface: what tells of a copy of rows or of boxes.
+typedef struct {
+    size_t x, y;
+    unsigned memory;
+    Word host, device, array;
+    size_t pitch;
+} Flat;
+typedef struct {
+    Flat from, to;
+    size_t width, height;
+} Rows;
+typedef struct {
+    size_t x, y, z, lod;
+    unsigned memory;
+    Word host, device, array, context;
+    size_t pitch, height;
+} Deep;
+typedef struct {
+    Deep from, to;
+    size_t width, height, depth;
+} Boxes;
+typedef struct {
+    Word operands[2][5];  // a type and the greater of its forms each
+    size_t width, height, depth;
+    unsigned order, flags;
+} Box;
+_Static_assert(sizeof(Rows) == 128 && sizeof(Boxes) == 200 && sizeof(Box) == 112, "as in cuda.h");
+
+// By memory types: 1 is the host's, 2 and 3 are of devices, and 4 says nothing.
+static int kind(unsigned from, unsigned to) {
+    int host = from == 1, device = from == 2 || from == 3, to_host = to == 1, to_device = to == 2 || to == 3;
+    return host && to_device ? UP : device && to_host ? DOWN : device && to_device ? WITHIN : UNKNOWN;
+}
+
+static size_t sum(const size_t* sizes, size_t count) {
+    size_t all = 0;
+    while (count--) all += sizes[count];
+    return all;
+}
+
+static size_t volume(const Box* boxes, size_t count) {
+    size_t all = 0;
+    while (count--) all += boxes[count].width * boxes[count].height * boxes[count].depth;
+    return all;
+}
+
+#define OF_ROWS kind(((const Rows*)a)->from.memory, ((const Rows*)a)->to.memory), ((const Rows*)a)->width * ((const Rows*)a)->height
+#define OF_BOXES                                                          \
+    kind(((const Boxes*)a)->from.memory, ((const Boxes*)a)->to.memory),   \
+        ((const Boxes*)a)->width * ((const Boxes*)a)->height * ((const Boxes*)a)->depth
+
+// The functions that copy, each with the kind and the bytes of a call, which has the arguments a to i. Lists say nothing of kinds.
+#define COPIES(each)                                                                                                        \
+    each(cuMemcpyHtoD, UP, c) each(cuMemcpyDtoH, DOWN, c) each(cuMemcpyDtoD, WITHIN, c) each(cuMemcpy, UNKNOWN, c)          \
+    each(cuMemcpyHtoDAsync, UP, c) each(cuMemcpyDtoHAsync, DOWN, c) each(cuMemcpyDtoDAsync, WITHIN, c)                      \
+    each(cuMemcpyAsync, UNKNOWN, c) each(cuMemcpyPeer, WITHIN, e) each(cuMemcpyPeerAsync, WITHIN, e)                        \
+    each(cuMemcpyHtoA, UP, d) each(cuMemcpyHtoAAsync, UP, d) each(cuMemcpyAtoH, DOWN, d) each(cuMemcpyAtoHAsync, DOWN, d)   \
+    each(cuMemcpyDtoA, WITHIN, d) each(cuMemcpyAtoD, WITHIN, d) each(cuMemcpyAtoA, WITHIN, e)                               \
+    each(cuMemcpy2D, OF_ROWS) each(cuMemcpy2DUnaligned, OF_ROWS) each(cuMemcpy2DAsync, OF_ROWS)                             \
+    each(cuMemcpy3D, OF_BOXES) each(cuMemcpy3DAsync, OF_BOXES) each(cuMemcpy3DPeer, OF_BOXES) each(cuMemcpy3DPeerAsync, OF_BOXES) \
+    each(cuMemcpyBatchAsync, UNKNOWN, sum((const size_t*)c, d)) each(cuMemcpy3DBatchAsync, UNKNOWN, volume((const Box*)b, a))
+
+static void count(int of, size_t n) {
+    calls[of] += 1;
+    bytes[of] += n;
+}
+
+// All arguments are words, nine at most: those that a function does not have it does not look at.
+typedef int (*Copy)(Word, Word, Word, Word, Word, Word, Word, Word, Word);
+#define COPY(name, ...)                                                                             \
+    static Copy real_##name;                                                                        \
+    static int count_##name(Word a, Word b, Word c, Word d, Word e, Word f, Word g, Word h, Word i) { \
+        count(__VA_ARGS__);                                                                         \
+        return real_##name(a, b, c, d, e, f, g, h, i);                                              \
     }
-#define COUNTED_ASYNC(name, kind)                                                \
-    static Async real_##name;                                                    \
-    static int count_##name(uintptr_t to, uintptr_t from, size_t n, void* s) {   \
-        calls[kind] += 1; bytes[kind] += n;                                         \
-        return real_##name(to, from, n, s);                                      \
-    }
+COPIES(COPY)
 
 // What is only counted, by functions of up to three arguments: those that a function does not have it does not look at.
 #define CALLS(each)                                                                                       \
@@ -41,15 +104,6 @@ typedef int (*Call)(uintptr_t, uintptr_t, uintptr_t);
         return real_##name(a, b, c);                                             \
     }
 CALLS(CALL)
-
-COUNTED(cuMemcpyHtoD, UP)
-COUNTED(cuMemcpyDtoH, DOWN)
-COUNTED(cuMemcpyDtoD, WITHIN)
-COUNTED(cuMemcpy, UNKNOWN)
-COUNTED_ASYNC(cuMemcpyHtoDAsync, UP)
-COUNTED_ASYNC(cuMemcpyDtoHAsync, DOWN)
-COUNTED_ASYNC(cuMemcpyDtoDAsync, WITHIN)
-COUNTED_ASYNC(cuMemcpyAsync, UNKNOWN)
 
 // The second form takes one argument more, which the first does not look at. Asked for the form of a stream per thread (2), it
 // answers with another function, which is not counted: the real one is kept by name.
@@ -72,14 +126,13 @@ static int get_v2(const char* name, void** found, int version, uint64_t flags, v
 
 // The function to call in place of `real`, whose name may end in the version of its form or in that of its default stream.
 static void* counting(const char* name, void* real) {
-#define ANSWER(known)                                                                                    \
+#define ANSWER(known, ...)                                                                               \
     if (strcmp(name, #known) == 0 || strcmp(name, #known "_v2") == 0) {                                  \
         real_##known = real;                                                                             \
         return count_##known;                                                                            \
     }
-    ANSWER(cuMemcpyHtoD) ANSWER(cuMemcpyDtoH) ANSWER(cuMemcpyDtoD) ANSWER(cuMemcpy)
+    COPIES(ANSWER)
     CALLS(ANSWER)
-    ANSWER(cuMemcpyHtoDAsync) ANSWER(cuMemcpyDtoHAsync) ANSWER(cuMemcpyDtoDAsync) ANSWER(cuMemcpyAsync)
     if (strcmp(name, "cuGetProcAddress") == 0) return real_get = real, (void*)get;
     if (strcmp(name, "cuGetProcAddress_v2") == 0) return real_get_v2 = real, (void*)get_v2;
     return real;

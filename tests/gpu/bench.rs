@@ -2,22 +2,49 @@
 //! copies are counted from outside as `benches/gpu.sh` does it.
 
 use super::stub;
-use serde_json::Value;
-use std::path::Path;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+/// What `source`, a file of this repository, is compiled to in `folder`.
+fn compiled(folder: &Path, source: &str, flags: &[&str]) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+    let target = folder.join(source.file_stem().expect("a name"));
+    let mut compiler = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".into()));
+    let built = compiler.args(["-O1", "-Wall", "-Werror"]).args(flags).arg("-o").args([&target, &source]).arg("-ldl").output();
+    let built = built.expect("the C compiler runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    target
+}
+
+fn counter(folder: &Path) -> PathBuf {
+    compiled(folder, "benches/count_copies.c", &["-shared", "-fPIC"])
+}
+
+/// Rows, boxes, arrays, lists and copies to other devices are counted by the bytes that they are told, and passed on as they are.
+#[test]
+fn copies_of_every_form_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = compiled(folder.path(), "tests/gpu/copies.c", &["-rdynamic"]);
+    let counts = folder.path().join("counts.json");
+    let ran = Command::new(program).env("LD_PRELOAD", counter(folder.path())).env("COPY_COUNTS", &counts).status();
+    assert_eq!(ran.expect("it starts").code(), Some(0), "the arguments of this call were changed");
+    let counted: Value = serde_json::from_slice(&std::fs::read(&counts).expect("counted")).expect("JSON");
+    let kinds = [
+        ("to_device", 2, 100 + 21_000),
+        ("to_host", 2, 200 + 210),
+        ("within_device", 4, 10 + 20 + 40 + 210),
+        ("unknown", 2, 3000 + 16 + 64),
+    ];
+    for (kind, calls, bytes) in kinds {
+        assert_eq!(counted[kind], json!({"calls": calls, "bytes": bytes}), "{kind}");
+    }
+}
 
 #[test]
 fn kernels_are_measured_and_compared() {
     let folder = stub::folder(&[]);
-    let counter = folder.path().join("count_copies.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/count_copies.c");
-    let built = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".into()))
-        .args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"])
-        .args([&counter, &source])
-        .arg("-ldl")
-        .output()
-        .expect("the C compiler runs");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let counter = counter(folder.path());
     let counts = folder.path().join("counts.json");
     let ops = |flags: &[&str]| {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
