@@ -32,4 +32,5 @@ mod gpu {
     mod steps;
     mod stub;
     mod tensorrt;
+    mod transfers;
 }

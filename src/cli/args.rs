@@ -380,7 +380,7 @@ pub struct PredictArgs {
     /// Inputs and engines.
     #[command(flatten)]
     pub read: ReadArgs,
-    /// Add `timings_ms` to every result
+    /// Add `timings_ms` to every result, and `transfers` where a GPU ran
     #[arg(long)]
     pub timings: bool,
     /// Form of results on standard output [default: text on a terminal, jsonl otherwise]

@@ -5,7 +5,7 @@ use crate::result::{ClassificationResult, DetectedBox, Header, LabelMap, OcrResu
 
 /// A picture's name, what ran, and what was found.
 pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
-    let Header { run, timings_ms, .. } = result.header();
+    let Header { run, timings_ms, transfers, .. } = result.header();
     let mut out = format!("{}\n", printable(name));
     for run in run {
         let format = run.format.as_ref().map_or(String::new(), |format| format!(", from {format}"));
@@ -28,6 +28,10 @@ pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
     if let Some(timings) = timings_ms {
         let parts: Vec<String> = timings.iter().map(|(stage, ms)| format!("{stage} {ms:.1}")).collect();
         out += &format!("  ms: {}\n", parts.join(", "));
+    }
+    if let Some(transfers) = transfers {
+        let parts = transfers.entries().map(|(what, count)| format!("{what} {count:.1}"));
+        out += &format!("  transfers: {}\n", parts.join(", "));
     }
     out
 }

@@ -319,7 +319,9 @@ fn run_jobs(pipeline: &dyn Pipeline, jobs: Vec<Job>, decoder: &Decoder, saver: O
             let (mut result, mut times) = next?;
             if timings {
                 times.add_share(&decode, 1.0);
-                result.header_mut().timings_ms = Some(times.to_ms(pipeline.stages(), start.elapsed()));
+                let header = result.header_mut();
+                header.timings_ms = Some(times.to_ms(pipeline.stages(), start.elapsed()));
+                header.transfers = header.run.iter().any(|run| run.device != "cpu").then_some(times.transfers);
             }
             Ok((result, frame))
         });

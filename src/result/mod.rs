@@ -20,6 +20,7 @@ pub use segmentation::{LabelMap, SegmentationResult};
 pub use table::{Table, TableResult};
 
 use crate::image::FrameId;
+use crate::trace::Transfers;
 use serde::{Deserialize, Serialize};
 
 /// What every result says besides what was found.
@@ -33,12 +34,14 @@ pub struct Header {
     pub run: Vec<RunRecord>,
     /// Milliseconds per stage in the order of the stages, `total` last, when asked for.
     pub timings_ms: Option<Vec<(&'static str, f64)>>,
+    /// What was moved to and from a device, when asked for and one was used.
+    pub transfers: Option<Transfers>,
 }
 
 impl Header {
     /// The header of a result for the picture `id`, made by `run`.
     pub fn new(id: &FrameId, run: &[RunRecord]) -> Self {
-        Self { input_path: id.input_path.clone(), page_index: id.page_index, run: run.to_vec(), timings_ms: None }
+        Self { input_path: id.input_path.clone(), page_index: id.page_index, run: run.to_vec(), timings_ms: None, transfers: None }
     }
 
     /// The picture that the result is about.

@@ -1,7 +1,7 @@
 //! Events on a time line, as a file that Perfetto (<https://ui.perfetto.dev>) and Chrome's `about:tracing` show: the JSON array
 //! form of the Trace Event Format. Its closing bracket may be missing: what a run that was cut off has written is readable too.
 
-use super::{Stage, StageTimes};
+use super::{Stage, StageTimes, Transfers};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
@@ -91,8 +91,28 @@ pub fn us(duration: Duration) -> f64 {
     duration.as_nanos() as f64 / 1e3
 }
 
-/// The arguments of a slice: milliseconds per stage after decoding, which is no part of `times`.
+/// The arguments of a slice: milliseconds per stage after decoding, which is no part of `times`, and what was moved to and from a
+/// device, if anything.
 pub fn stage_args(times: &StageTimes, stages: &[Stage]) -> Map<String, Value> {
-    let stages = stages.iter().filter(|stage| **stage != Stage::Decode);
-    stages.map(|stage| (format!("{}_ms", stage.as_str()), Value::from(times.ms(*stage)))).collect()
+    let stages = stages.iter().filter(|stage| **stage != Stage::Decode).map(|stage| (format!("{}_ms", stage.as_str()), times.ms(*stage)));
+    let moved = if times.transfers == Transfers::default() { None } else { Some(times.transfers.entries()) };
+    let moved = moved.into_iter().flatten().map(|(name, count)| (name.to_owned(), count));
+    stages.chain(moved).map(|(name, value)| (name, Value::from(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn arguments_are_times_and_what_was_moved() {
+        let mut times = StageTimes::default();
+        times.add(Stage::DetPre, Duration::from_micros(1500));
+        let args = |times: &StageTimes| Value::from(stage_args(times, &[Stage::Decode, Stage::DetPre]));
+        assert_eq!(args(&times), json!({"det_pre_ms": 1.5}));
+        times.transfers = Transfers { frames: 1.0, uploads: 2.5, uploaded_bytes: 300.0, downloads: 1.0 / 3.0, downloaded_bytes: 40.0 };
+        let moved = json!({"det_pre_ms": 1.5, "frames": 1.0, "uploads": 2.5, "uploaded_bytes": 300.0, "downloads": 0.333, "downloaded_bytes": 40.0});
+        assert_eq!(args(&times), moved);
+    }
 }

@@ -105,6 +105,19 @@ pub struct Transfers {
 }
 
 impl Transfers {
+    /// All of it by name, rounded to thousandths.
+    pub fn entries(&self) -> [(&'static str, f64); 5] {
+        let Self { frames, uploads, uploaded_bytes, downloads, downloaded_bytes } = *self;
+        [
+            ("frames", frames),
+            ("uploads", uploads),
+            ("uploaded_bytes", uploaded_bytes),
+            ("downloads", downloads),
+            ("downloaded_bytes", downloaded_bytes),
+        ]
+        .map(|(name, count)| (name, (count * 1e3).round() / 1e3))
+    }
+
     fn add_share(&mut self, other: &Self, share: f64) {
         self.frames += other.frames * share;
         self.uploads += other.uploads * share;

@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A machine with a GPU.
-struct Host {
+pub struct Host {
     /// Of the loader.
     libraries: tempfile::TempDir,
-    files: tempfile::TempDir,
+    pub files: tempfile::TempDir,
     double: Double,
 }
 
 impl Host {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { libraries: stub::folder(&[]), files: tempfile::tempdir().expect("a folder"), double: Double::new(Form::Ten) }
     }
 
@@ -48,14 +48,19 @@ impl Host {
         folder.display().to_string()
     }
 
-    fn output(&self, arguments: &[&str]) -> Output {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
         command.env_remove("CUDA_VISIBLE_DEVICES").env("LD_LIBRARY_PATH", self.libraries.path());
         command.env("STUB_CUDA", "devices=9.0").env("STUB_KERNELS", crate::library::kernels());
         command.env("STUB_NVJPEG", format!("pixels={}", self.files.path().display()));
         command.env("TENSORRT_LIB_PATH", self.double.folder.path()).env("HPINFER_ENGINE_DIR", self.files.path().join("engines"));
         command.env("ORT_DYLIB_PATH", onnx_runtime().path).env("HPINFER_HOME", self.files.path().join("home"));
-        command.arg("--offline").args(arguments).stdin(Stdio::null()).output().expect("it starts")
+        command.arg("--offline").args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("it starts")
     }
 
     /// Exit code, lines, standard error.
@@ -66,12 +71,12 @@ impl Host {
         (status.code(), lines, String::from_utf8(stderr).expect("UTF-8"))
     }
 
-    fn model() -> PathBuf {
+    pub fn model() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify")
     }
 }
 
-const ON_GPU: [&str; 4] = ["--device", "gpu:0", "--backend", "tensorrt"];
+pub const ON_GPU: [&str; 4] = ["--device", "gpu:0", "--backend", "tensorrt"];
 
 #[test]
 fn without_the_library_or_a_gpu_the_next_step_is_named() {

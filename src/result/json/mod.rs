@@ -38,7 +38,7 @@ impl Schema {
 }
 
 /// One result as one line without a line feed, for JSON Lines: `input_path`, `page_index` (inputs with pages only), what
-/// was found under the reference's keys; then `schema_version`, `run` (what ran, per model) and, when measured, `timings_ms`.
+/// was found under the reference's keys; then `schema_version`, `run` (what ran, per model) and, when measured, `timings_ms` and `transfers`.
 pub fn to_line(result: &PipelineResult, schema: Schema) -> String {
     let mut out = Vec::new();
     // Keys are strings and a `Vec` takes every byte: nothing here can fail.
@@ -80,7 +80,7 @@ struct Json<'a> {
 
 impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Header { input_path, page_index, run, timings_ms } = self.result.header();
+        let Header { input_path, page_index, run, timings_ms, transfers } = self.result.header();
         let mut out = serializer.serialize_map(None)?;
         out.serialize_entry("input_path", input_path)?;
         if let Some(page) = page_index {
@@ -107,6 +107,9 @@ impl Serialize for Json<'_> {
         out.serialize_entry("run", run)?;
         if let Some(timings) = timings_ms {
             out.serialize_entry("timings_ms", &Timings(timings))?;
+        }
+        if let Some(transfers) = transfers {
+            out.serialize_entry("transfers", &Timings(&transfers.entries()))?;
         }
         out.end()
     }
@@ -185,6 +188,7 @@ mod tests {
     use super::super::{ClassificationResult, DetectedBox, DetectionResult, InstanceResult, RunRecord, SegmentationResult};
     use super::*;
     use crate::image::Size;
+    use crate::trace::Transfers;
 
     fn file_text(result: &PipelineResult) -> String {
         let mut out = Vec::new();
@@ -260,13 +264,15 @@ mod tests {
             page_index: Some(2),
             run: vec![record("det")],
             timings_ms: Some(vec![("decode", 1.23456), ("crop", 0.25), ("total", 3.0)]),
+            transfers: Some(Transfers { frames: 1.0, uploads: 2.5, uploaded_bytes: 640.0, downloads: 2.0, downloaded_bytes: 36.0 }),
         };
         assert_eq!(
             to_line(&OcrResult { header, ..OcrResult::default() }.into(), Schema::V3),
             concat!(
                 r#"{"input_path":null,"page_index":2,"dt_polys":[],"dt_scores":[],"rec_texts":[],"rec_scores":[],"rec_polys":[],"rec_boxes":[],"#,
                 r#""schema_version":"3.x","run":[{"model":"det","backend":"openvino","version":"2026.4.1","device":"cpu","precision":"float32"}],"#,
-                r#""timings_ms":{"decode":1.235,"crop":0.25,"total":3.0}}"#
+                r#""timings_ms":{"decode":1.235,"crop":0.25,"total":3.0},"#,
+                r#""transfers":{"frames":1.0,"uploads":2.5,"uploaded_bytes":640.0,"downloads":2.0,"downloaded_bytes":36.0}}"#
             )
         );
     }
