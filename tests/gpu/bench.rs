@@ -74,7 +74,7 @@ fn kernels_are_measured_and_compared() {
 
     let Output { status, stdout, stderr } = ops(&[
         "--only",
-        "masks,crops-curved,crops-nv12,whiten,difference-1080p,resize-640-nv12,resize-640-cubic-f16,resize-batch-odd,db-dilated",
+        "masks-640,crops-curved,crops-nv12,whiten-640,difference-640,resize-640-nv12,resize-640-cubic-f16,resize-batch-odd,db-dilated",
         "--json",
         "-",
     ]);
@@ -85,6 +85,13 @@ fn kernels_are_measured_and_compared() {
     let comes_back = |row: &Value| row["name"].as_str().is_some_and(|name| name.starts_with("db"));
     assert!(rows.iter().all(|row| comes_back(row) == (row["whole_us"].as_f64() > Some(0.0))), "{report}");
 
+    let Output { stderr, .. } = ops(&["--only", "bogus"]);
+    let known = String::from_utf8_lossy(&stderr);
+    let at_each_size = ["resize-SIZE-linear-f32", "difference-SIZE", "whiten-SIZE", "masks-SIZE", "classes-SIZE", "db-SIZE"];
+    let sizes = ["640", "1080p", "4k"].into_iter().flat_map(|size| at_each_size.map(|name| name.replace("SIZE", size)));
+    let batches = ["resize-batch-f32", "crops-f32", "db-batch-640", "nms-batch", "ctc"].map(str::to_owned);
+    let missing: Vec<String> = sizes.chain(batches).filter(|name| !known.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}: {known}");
     for (flags, says) in [
         (&["--only", "bogus"][..], "no operation has one of these in its name; known: resize-640-linear-f32, "),
         (&["--device", "cpu"], "these are the kernels of a GPU"),

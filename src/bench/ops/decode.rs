@@ -1,19 +1,14 @@
-//! From network outputs to boxes, texts and masks.
+//! From network outputs to boxes and texts.
 
-use super::{Noise, Op, Recipe, recipe};
+use super::{BATCH, Noise, Op, Recipe, on_device, recipe};
 use crate::device::{DeviceBuffer, Stream};
 use crate::error::Result;
 use crate::image::Size;
 use crate::ops::ctc::{self, Decoded, ScoreKind};
 use crate::ops::db::{self, DbParams, ProbabilityMap, TextBox};
-use crate::ops::mask;
 use crate::ops::nms::{self, Candidates, Kept, NmsParams};
-use crate::tensor::storage::{Storage, download, stage};
+use crate::tensor::storage::{Storage, download};
 use crate::trace::Transfers;
-
-fn on_device<T: bytemuck::Pod>(values: &[T], stream: &Stream) -> Result<Storage<T>> {
-    stage(values, stream)?.upload(stream, &mut Transfers::default())
-}
 
 /// Pages of text lines, as a detector sees them.
 struct Boxes {
@@ -134,7 +129,7 @@ struct Texts {
 
 impl Texts {
     fn new(stream: &Stream) -> Result<Self> {
-        let batch = ctc::cuda::Batch { sequences: 32, steps: 40, classes: 6625 };
+        let batch = ctc::cuda::Batch { sequences: BATCH, steps: 40, classes: 6625 };
         let mut noise = Noise(5);
         let rows = batch.sequences * batch.steps;
         let mut scores: Vec<f32> = (0..rows * batch.classes).map(|_| noise.unit() * 4.0).collect();
@@ -205,8 +200,8 @@ struct Objects {
 const NMS: NmsParams = NmsParams { score_threshold: 0.3, nms_threshold: 0.7, nms_top_k: 1000, keep_top_k: 300 };
 
 impl Objects {
-    fn new(stream: &Stream, mode: nms::cuda::Classes) -> Result<Self> {
-        let batch = nms::cuda::Batch { pictures: 8, classes: 80, anchors: 8400, mode };
+    fn new(stream: &Stream, pictures: usize, mode: nms::cuda::Classes) -> Result<Self> {
+        let batch = nms::cuda::Batch { pictures, classes: 80, anchors: 8400, mode };
         let mut noise = Noise(9);
         let boxes: Vec<[f32; 4]> = (0..batch.pictures * batch.anchors)
             .map(|_| {
@@ -271,150 +266,25 @@ impl Op for Objects {
     }
 }
 
-/// The classes of all pixels, and their colours.
-struct Classes {
-    size: Size,
-    scores: Vec<f32>,
-    placed: Storage<f32>,
-    labels: DeviceBuffer<u8>,
-    colours: DeviceBuffer<u8>,
-    expected: Vec<u8>,
-}
-
-const CLASSES: usize = 19;
-
-impl Classes {
-    fn new(stream: &Stream, size: Size) -> Result<Self> {
-        let mut noise = Noise(11);
-        let pixels = size.area() as usize;
-        let scores: Vec<f32> = (0..pixels * CLASSES).map(|_| noise.unit()).collect();
-        let placed = on_device(&scores, stream)?;
-        let (labels, colours) = (stream.alloc(pixels)?, stream.alloc(pixels * 3)?);
-        Ok(Self { size, scores, placed, labels, colours, expected: vec![0; pixels] })
-    }
-}
-
-impl Op for Classes {
-    fn name(&self) -> &'static str {
-        "mask argmax + colour"
-    }
-
-    fn case(&self) -> String {
-        format!("{}, {CLASSES} classes", self.size)
-    }
-
-    fn bytes(&self) -> u64 {
-        self.size.area() * (CLASSES as u64 * 4 + 1 + 1 + 3)
-    }
-
-    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
-        mask::cuda::argmax(stream, self.placed.on_device()?, 1, CLASSES, &mut self.labels.slice_mut())?;
-        mask::cuda::colour(stream, self.labels.slice(), &mut self.colours.slice_mut())
-    }
-
-    fn on_cpu(&mut self) -> Result<()> {
-        mask::cpu::argmax(&self.scores, CLASSES, &mut self.expected)?;
-        std::hint::black_box(mask::cpu::colour(&self.expected));
-        Ok(())
-    }
-
-    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
-        let mut transfers = Transfers::default();
-        let labels = download(self.labels.slice(), stream, &mut transfers)?;
-        let colours = download(self.colours.slice(), stream, &mut transfers)?;
-        let expected = mask::cpu::colour(&self.expected);
-        let unlike = labels.on_host()?.iter().zip(&self.expected).filter(|(a, b)| a != b).count();
-        let other = colours.on_host()?.iter().zip(&expected).filter(|(a, b)| a != b).count();
-        Ok([unlike + other, self.expected.len() + expected.len()])
-    }
-}
-
-/// The masks of a picture of instances.
-struct Masks {
-    picture: Size,
-    windows: Vec<mask::Window>,
-    logits: Vec<f32>,
-    placed: Storage<f32>,
-    rows: Storage<mask::cuda::Row>,
-    out: DeviceBuffer<u8>,
-    expected: Vec<u8>,
-}
-
-const LOGITS: Size = Size::new(160, 160);
-
-impl Masks {
-    fn new(stream: &Stream) -> Result<Self> {
-        let (mut noise, picture) = (Noise(13), Size::new(1920, 1080));
-        let windows: Vec<mask::Window> = (0..30)
-            .map(|_| {
-                let (x0, y0) = (noise.below(1400), noise.below(700));
-                mask::Window { x0, y0, x1: x0 + 40 + noise.below(480), y1: y0 + 40 + noise.below(340) }
-            })
-            .collect();
-        let logits: Vec<f32> = (0..LOGITS.area() * windows.len() as u64).map(|_| noise.unit() - 0.5).collect();
-        let placed = on_device(&logits, stream)?;
-        let table = table(&placed, picture, &windows)?;
-        let (rows, out) = (on_device(table.rows(), stream)?, stream.alloc(table.bytes() as usize)?);
-        drop(table);
-        Ok(Self { picture, windows, logits, placed, rows, out, expected: Vec::new() })
-    }
-}
-
-fn table<'a>(logits: &'a Storage<f32>, picture: Size, windows: &[mask::Window]) -> Result<mask::cuda::Table<'a>> {
-    let (all, each) = (logits.on_device()?, LOGITS.area() as usize);
-    let item = |(n, &window): (usize, &mask::Window)| {
-        Ok(mask::cuda::Item { logits: all.part(n * each..(n + 1) * each)?, size: LOGITS, picture, window })
-    };
-    mask::cuda::Table::new(&windows.iter().enumerate().map(item).collect::<Result<Vec<_>>>()?)
-}
-
-impl Op for Masks {
-    fn name(&self) -> &'static str {
-        "mask cut"
-    }
-
-    fn case(&self) -> String {
-        format!("{} masks of {LOGITS} in a picture of {}", self.windows.len(), self.picture)
-    }
-
-    fn bytes(&self) -> u64 {
-        self.logits.len() as u64 * 4 + self.out.len() as u64
-    }
-
-    fn on_gpu(&mut self, stream: &Stream) -> Result<()> {
-        let table = table(&self.placed, self.picture, &self.windows)?;
-        mask::cuda::cut(stream, &table, self.rows.on_device()?, &mut self.out.slice_mut())
-    }
-
-    fn on_cpu(&mut self) -> Result<()> {
-        self.expected.clear();
-        let mut one = Vec::new();
-        for (data, &window) in self.logits.chunks_exact(LOGITS.area() as usize).zip(&self.windows) {
-            mask::cpu::cut(mask::MaskLogits { data, size: LOGITS }, self.picture, window, &mut one)?;
-            self.expected.extend_from_slice(&one);
-        }
-        Ok(())
-    }
-
-    fn differences(&mut self, stream: &Stream) -> Result<[usize; 2]> {
-        let out = download(self.out.slice(), stream, &mut Transfers::default())?;
-        let unlike = out.on_host()?.iter().zip(&self.expected).filter(|(a, b)| a != b).count();
-        Ok([unlike, self.expected.len()])
-    }
-}
-
-/// Maps at three sizes, a batch of lines, a batch of object candidates, pixel classes at two sizes, masks.
+/// Maps of several sizes, batches of maps, lines and object candidates.
 pub(super) fn all() -> Vec<Recipe> {
-    let maps = [640, 960, 1920].map(|side| recipe(format!("db-{side}"), move |stream| Boxes::new(stream, 1, Size::new(side, side), false)));
-    let others = [
-        recipe("db-batch-960", |stream| Boxes::new(stream, 8, Size::new(960, 960), false)),
-        recipe("db-dilated-960", |stream| Boxes::new(stream, 1, Size::new(960, 960), true)),
-        recipe("ctc", Texts::new),
-        recipe("nms-apart", |stream| Objects::new(stream, nms::cuda::Classes::Apart)),
-        recipe("nms-together", |stream| Objects::new(stream, nms::cuda::Classes::Together)),
-        recipe("masks", Masks::new),
+    let boxes = [
+        ("640", 1, Size::new(640, 640), false),
+        ("960", 1, Size::new(960, 960), false),
+        ("1080p", 1, Size::new(1920, 1080), false),
+        ("1920", 1, Size::new(1920, 1920), false),
+        ("4k", 1, Size::new(3840, 2160), false),
+        ("batch-640", BATCH, Size::new(640, 640), false),
+        ("batch-960", 8, Size::new(960, 960), false),
+        ("dilated-960", 1, Size::new(960, 960), true),
     ];
-    let classes = [("1024", 1024, 512), ("4k", 3840, 2160)]
-        .map(|(name, width, height)| recipe(format!("classes-{name}"), move |stream| Classes::new(stream, Size::new(width, height))));
-    maps.into_iter().chain(others).chain(classes).collect()
+    let objects = [
+        ("apart", 8, nms::cuda::Classes::Apart),
+        ("together", 8, nms::cuda::Classes::Together),
+        ("batch", BATCH, nms::cuda::Classes::Apart),
+    ];
+    let boxes =
+        boxes.map(|(name, maps, size, dilated)| recipe(format!("db-{name}"), move |stream| Boxes::new(stream, maps, size, dilated)));
+    let objects = objects.map(|(name, pictures, mode)| recipe(format!("nms-{name}"), move |stream| Objects::new(stream, pictures, mode)));
+    boxes.into_iter().chain([recipe("ctc", Texts::new)]).chain(objects).collect()
 }

@@ -1,13 +1,13 @@
 //! From frames to frames.
 
 use super::image::{page, resident};
-use super::{Op, Recipe, recipe};
+use super::{Op, Recipe, at_each_size, on_device, recipe};
 use crate::device::{DeviceBuffer, Stream};
 use crate::error::Result;
 use crate::image::{ImageBuf, PixelFormat, Resident, Size};
 use crate::ops::difference;
 use crate::ops::whiten::{self, White};
-use crate::tensor::storage::{Storage, download, stage};
+use crate::tensor::storage::{Storage, download};
 use crate::trace::Transfers;
 use std::sync::Arc;
 
@@ -22,10 +22,12 @@ struct Whiten {
 }
 
 impl Whiten {
-    fn new(stream: &Stream) -> Result<Self> {
-        let page = page(Size::new(2480, 3508))?;
-        let regions: Vec<[i32; 4]> = (0..10).map(|n| [100 + n * 7, 60 + n * 340, 2300 - n * 90, 320 + n * 340]).collect();
-        let placed = stage(&regions, stream)?.upload(stream, &mut Transfers::default())?;
+    fn new(stream: &Stream, size: Size) -> Result<Self> {
+        let page = page(size)?;
+        // As on A4 at 300 dpi.
+        let [x, y] = [(size.width, 2480), (size.height, 3508)].map(|(side, whole)| move |at: u32| (at * side / whole) as i32);
+        let regions: Vec<[i32; 4]> = (0..10).map(|n| [x(100 + n * 7), y(60 + n * 340), x(2300 - n * 90), y(320 + n * 340)]).collect();
+        let placed = on_device(&regions, stream)?;
         let out = stream.alloc(page.data().len())?;
         Ok(Self { resident: resident(&page, stream)?, page, regions, placed, out, expected: None })
     }
@@ -112,10 +114,8 @@ impl Op for Difference {
     }
 }
 
-/// A page, and frames at 1080p and 4K.
+/// Frames at each size, and a scanned page.
 pub(super) fn all() -> Vec<Recipe> {
-    let pair = |(name, width, height): (&str, u32, u32)| {
-        recipe(format!("difference-{name}"), move |stream| Difference::new(stream, Size::new(width, height)))
-    };
-    [recipe("whiten", Whiten::new)].into_iter().chain([("1080p", 1920, 1080), ("4k", 3840, 2160)].map(pair)).collect()
+    let page = recipe("whiten-page", |stream| Whiten::new(stream, Size::new(2480, 3508)));
+    at_each_size("whiten", Whiten::new).into_iter().chain([page]).chain(at_each_size("difference", Difference::new)).collect()
 }

@@ -1,6 +1,6 @@
 //! From pixels to network inputs.
 
-use super::{Noise, Op, Recipe, recipe};
+use super::{BATCH, Noise, Op, Recipe, recipe};
 use crate::device::{DeviceBuffer, FloatsMut, Stream};
 use crate::error::Result;
 use crate::image::nv12::{self, Nv12View, YuvColours};
@@ -13,9 +13,6 @@ use crate::tensor::storage::{Storage, download, stage};
 use crate::trace::Transfers;
 use std::borrow::Cow;
 use std::sync::Arc;
-
-/// Pictures or lines of a batch.
-const BATCH: u32 = 32;
 
 /// Where a network input is written.
 enum Out {
@@ -280,8 +277,8 @@ impl Crops {
             let size = plan.size();
             Ok((plan, Size::new((48 * size.width).div_ceil(size.height.max(1)).clamp(1, canvas.width), 48)))
         };
-        let plans: Vec<(CurvePlan, Size)> = (0..BATCH).map(plan).collect::<Result<_>>()?;
-        let values = BATCH as usize * canvas.area() as usize * 3;
+        let plans: Vec<(CurvePlan, Size)> = (0..BATCH as u32).map(plan).collect::<Result<_>>()?;
+        let values = BATCH * canvas.area() as usize * 3;
         let src = source.surface()?;
         let items: Vec<_> = plans.iter().map(|(plan, resized)| warp::cuda::Item { src, plan, resized: *resized }).collect();
         let table = warp::cuda::Table::new(&items, &params)?;

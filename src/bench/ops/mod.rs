@@ -4,12 +4,16 @@
 mod decode;
 mod frames;
 mod image;
+mod pixels;
 mod run;
 
 pub use run::{Effort, OpRow, OpsReport, measure};
 
 use crate::device::Stream;
 use crate::error::Result;
+use crate::image::Size;
+use crate::tensor::storage::{Storage, stage};
+use crate::trace::Transfers;
 
 /// An operation on fixed data, in both forms. Everything it needs is there before it is timed.
 trait Op {
@@ -34,14 +38,33 @@ trait Op {
 /// An operation by name, with what makes it and its data.
 type Recipe = (String, Box<dyn Fn(&Stream) -> Result<Box<dyn Op>>>);
 
-/// The operations that are measured.
+/// Pictures, lines or masks of a batch.
+const BATCH: usize = 32;
+
+/// The operations that are measured, each on 640x640, 1080p, 4K and a batch of 32 unlike ones, where that is something:
+/// - crops are cut out of a frame of any size, of which only they are read, and lines of text have no frame: batches only;
+/// - what is compared or whitened is one frame or page: no batch;
+/// - masks are always a batch of unlike ones, in a picture of each size;
+/// - maps of text and classes of pixels are those of inputs of a network, which are of one size: a batch of maps is of like ones, and one
+///   of classes is the same to the kernel as the larger picture;
+/// - candidates for objects are as many as the network has anchors, 8400 for 640x640, whatever the picture: batches only.
 fn all() -> Vec<Recipe> {
-    image::all().into_iter().chain(frames::all()).chain(decode::all()).collect()
+    image::all().into_iter().chain(frames::all()).chain(decode::all()).chain(pixels::all()).collect()
+}
+
+/// Recipes for what `make` makes for a picture of each size.
+fn at_each_size<O: Op + 'static>(name: &str, make: fn(&Stream, Size) -> Result<O>) -> [Recipe; 3] {
+    let sizes = [("640", Size::new(640, 640)), ("1080p", Size::new(1920, 1080)), ("4k", Size::new(3840, 2160))];
+    sizes.map(|(at, size)| recipe(format!("{name}-{at}"), move |stream| make(stream, size)))
 }
 
 /// A recipe for what `make` makes.
 fn recipe<O: Op + 'static>(name: impl Into<String>, make: impl Fn(&Stream) -> Result<O> + 'static) -> Recipe {
     (name.into(), Box::new(move |stream| Ok(Box::new(make(stream)?))))
+}
+
+fn on_device<T: bytemuck::Pod>(values: &[T], stream: &Stream) -> Result<Storage<T>> {
+    stage(values, stream)?.upload(stream, &mut Transfers::default())
 }
 
 /// Numbers that look random and are the same everywhere.
