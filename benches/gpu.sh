@@ -50,23 +50,6 @@ step host 20 bash -c 'nvidia-smi -q; uname -a; cat /etc/os-release'
 step doctor 60 "$binary" doctor "${flags[@]}" --device "$device" --json
 step ops 150 "$binary" bench ops --device "$device" --json "$out/ops.json"
 
-# What the kernels are to reach: large pictures and batches move at 80 % of a copy; the other two are times on an H100.
-step aims 10 python3 - "$out/ops.json" << 'PY'
-import json, sys
-report, missed = json.load(open(sys.argv[1])), []
-for row in report["rows"]:
-    what = f"{row['name']}, {row['case']}"
-    if ("3840x2160" in row["case"] or "32 unlike ->" in row["case"]) and row["share_of_copy"] < 0.8:
-        missed.append(f"{what}: {row['share_of_copy']:.0%} of the copy")
-    if "H100" in report["gpu"] or "H200" in report["gpu"]:
-        if row["name"] == "resize_norm linear" and row["case"].endswith("1920x1080 -> 960x544 f16") and row["gpu_us"] > 12:
-            missed.append(f"{what}: {row['gpu_us']:.1f} us")
-        if row["name"].startswith("db") and row["case"] == "map of 960x960, 200 lines" and row["whole_us"] > 150:
-            missed.append(f"{what}: {row['whole_us']:.0f} us, everything included")
-print("\n".join(missed) or "all are reached")
-sys.exit(bool(missed))
-PY
-
 # The same operations in PyTorch.
 if python3 -c 'import torch, torchvision; assert torch.cuda.is_available()' 2> /dev/null; then
     step torch 150 python3 "$here/torch_ops.py" "$out/ops.json" "$out/torch.json"
@@ -86,10 +69,9 @@ fi
 
 # Faults of kernels that results do not show.
 if command -v compute-sanitizer > /dev/null; then
-    [ -z "$tests" ] || step tests_memcheck 120 "${kernel_tests[@]}" compute-sanitizer --tool memcheck --error-exitcode 9 "$tests" db:: ctc:: nms:: mask::
     for tool in memcheck racecheck; do
         step "$tool" 90 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-            "$binary" bench ops --device "$device" --repeat 1 --launches 1 --only resize-640,resize-batch,crops,db-640,db-batch,db-dilated,ctc,nms,masks,classes-1024,whiten,difference-1080p
+            "$binary" bench ops --device "$device" --repeat 1 --launches 1 --only resize-640,resize-batch,crops,db-640,db-batch-960,db-dilated,ctc,nms-apart,nms-together,masks-1080p,classes-1024,whiten-1080p,difference-1080p
     done
 else
     absent sanitizer compute-sanitizer
@@ -171,6 +153,30 @@ fi
 # End to end.
 step bench_ocr 150 "$binary" bench "${flags[@]}" --pipeline OCR --device "$device" --backend onnx_runtime --json "$out/ocr.json" --input "${eight[@]}"
 
+# What is to be reached: passes over large pictures and batches move at 80 % of a copy, OCR takes 1.10 times its engines; two more are times on an H100.
+step aims 10 python3 - "$out/ops.json" "$out/ocr.json" << 'PY'
+import json, sys
+report, missed = json.load(open(sys.argv[1])), []
+for row in report["rows"]:
+    what = f"{row['name']}, {row['case']}"
+    # Finding boxes is no one pass over its map.
+    large = "3840x2160" in row["case"] and not row["name"].startswith("db")
+    batch = row["case"].startswith(("32 unlike ->", "32 unlike crops", "32 unlike NV12", "32 lines"))
+    if (large or batch) and row["share_of_copy"] < 0.8:
+        missed.append(f"{what}: {row['share_of_copy']:.0%} of the copy")
+    if "H100" in report["gpu"] or "H200" in report["gpu"]:
+        if row["name"] == "resize_norm linear" and row["case"].endswith("1920x1080 -> 960x544 f16") and row["gpu_us"] > 12:
+            missed.append(f"{what}: {row['gpu_us']:.1f} us")
+        if row["name"].startswith("db") and row["case"] == "map of 960x960, 200 lines" and row["whole_us"] > 150:
+            missed.append(f"{what}: {row['whole_us']:.0f} us, everything included")
+for case in json.load(open(sys.argv[2]))["cases"]:
+    ratio = case["floor"]["all"]["ratio"]
+    if not ratio or ratio > 1.1:
+        missed.append(f"OCR takes {ratio} times the engines alone")
+print("\n".join(missed) or "all are reached")
+sys.exit(bool(missed))
+PY
+
 # Videos and a JPEG file that the host decodes, and that the GPU does: the same texts, and no frame from the host.
 [[ " ${flags[*]} " == *" --offline "* ]] || step nvjpeg_install 300 "$binary" "${flags[@]}" runtime install gpu
 command -v ffmpeg > /dev/null || absent videos ffmpeg
@@ -240,6 +246,15 @@ if [ -n "${TENSORRT_LIB_PATH:-}" ] || ldconfig -p | grep 'libnvinfer\.so\.1[01]'
     done
 else
     absent tensorrt TensorRT
+fi
+
+# Every test of the kernels under the sanitizer, with what time is left: the second tool takes long.
+if command -v compute-sanitizer > /dev/null && [ -n "$tests" ]; then
+    for tool in memcheck racecheck; do
+        for module in ctc db difference mask nms resize_norm warp whiten; do
+            step "${module}_$tool" 60 "${kernel_tests[@]}" compute-sanitizer --tool "$tool" --error-exitcode 9 "$tests" "device::$module::"
+        done
+    done
 fi
 
 python3 - "$out" << 'PY'
