@@ -3,7 +3,7 @@
 #
 #     benches/gpu.sh BINARY OUT [PICTURE...]
 #
-# BINARY is hpinfer, OUT a new folder for JSON and logs. Needs bash, python3, cc; nvidia-smi, compute-sanitizer, ffmpeg and PyTorch where they are.
+# BINARY is hpinfer, OUT a new folder for JSON and logs. Needs bash, python3, cc; nvidia-smi, compute-sanitizer, ffmpeg, PyTorch and CV-CUDA where they are.
 # CUDA's libraries may be those of Python's nvidia-* packages. A single picture is taken eight times where groups count.
 # Models and ONNX Runtime come from the cache of BINARY ($HPINFER_HOME); what it lacks is installed, unless HPINFER_FLAGS has
 # --offline. The pipelines with one network are run on the models of $HPINFER_PICTURE_MODELS, pairs of pipeline=folder; without it on the
@@ -50,11 +50,13 @@ step host 20 bash -c 'nvidia-smi -q; uname -a; cat /etc/os-release'
 step doctor 60 "$binary" doctor "${flags[@]}" --device "$device" --json
 step ops 150 "$binary" bench ops --device "$device" --json "$out/ops.json"
 
-# The same operations in PyTorch.
+# The same operations in PyTorch, and those that CV-CUDA has, which PyTorch lends its memory.
 if python3 -c 'import torch, torchvision; assert torch.cuda.is_available()' 2> /dev/null; then
     step torch 150 python3 "$here/torch_ops.py" "$out/ops.json" "$out/torch.json"
+    python3 -c 'import cvcuda' 2> /dev/null || absent cvcuda CV-CUDA
 else
     absent torch 'PyTorch with a GPU'
+    absent cvcuda 'PyTorch with a GPU, and CV-CUDA with it,'
 fi
 
 # The tests of the kernels, with their fixtures, on the device.
