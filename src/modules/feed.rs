@@ -29,6 +29,7 @@ impl PictureWorker {
         share: Share,
         transfers: &mut Transfers,
     ) -> Result<()> {
+        self.fed = Some(shape_of(pictures.len(), params.canvas));
         let Some(session) = self.session.on_gpu() else {
             let items = pictures.iter().map(|p| Ok(Item { src: p.picture.pixels()?, resized: p.resized, window: p.window }));
             let items: Vec<Item> = items.collect::<Result<_>>()?;

@@ -64,12 +64,14 @@ pub struct Worker<S> {
     pub scratch: S,
     /// Pictures on the GPU that the work of this call reads. Their memory is for others once it is done, not before.
     pub held: Vec<Arc<Resident>>,
+    /// What the network is given in this call, once that is known, for errors to say it.
+    pub fed: Option<Shape>,
     network: EngineSet,
 }
 
 impl<S: Default> Worker<S> {
     fn new(engine: &dyn Engine, network: EngineSet) -> Result<Self> {
-        Ok(Self { session: engine.session()?, scratch: S::default(), held: Vec::new(), network })
+        Ok(Self { session: engine.session()?, scratch: S::default(), held: Vec::new(), fed: None, network })
     }
 }
 
@@ -187,13 +189,18 @@ impl<S: Default> Network<S> {
 
     /// Lends an idle session to `work`, which waits for the results. After an error nothing is under way any more that reads what `work` gave it.
     pub fn with<R>(&self, share: Share, work: impl FnOnce(&mut Worker<S>) -> Result<R>) -> Result<R> {
-        let model = || format!("model {}", self.info().model);
         let work = |worker: &mut Worker<S>| {
+            worker.fed = None;
             let done = work(worker).inspect_err(|_| {
                 let _ = host::settle(&mut *worker.session);
             });
             worker.held.clear();
-            done.map_err(|error| if error.to_string().contains(&model()) { error } else { error.during(model) })
+            let model = format!("model {}", self.info().model);
+            done.map_err(|error| match worker.fed {
+                _ if error.to_string().contains(&model) => error,
+                Some(shape) => error.during(|| format!("{model}, {shape}")),
+                None => error.during(|| model),
+            })
         };
         match (share, &self.one_core) {
             (Share::OneCore, Some(workers)) => workers.with(work),

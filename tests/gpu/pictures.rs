@@ -3,7 +3,7 @@
 
 use super::emulated::{Emulated, cache, on_processor};
 use super::ocr::left_on_device;
-use super::stub::Loaded;
+use super::stub::{DEVICES, Loaded};
 use crate::random::Random;
 use hpinfer::Result;
 use hpinfer::backend::fake::{FakeEngine, Output};
@@ -79,6 +79,28 @@ fn classes_and_boxes_are_those_of_the_processor() {
         let moved = same_on_both(engine(&model), |engine| Detect::new(engine, detection(&model)), &frames);
         assert!(moved.downloaded_bytes < 20_000.0, "{name}: {moved:?}");
     }
+}
+
+/// Faults of the device, in preparing and in what follows the network, name model, shape and step.
+#[test]
+fn faults_name_what_the_network_was_given() {
+    let _turn = Loaded::turn();
+    let stub = Loaded::get();
+    let mut random = Random::fresh("pictures");
+    let frames = [frame(&mut random, Size::new(33, 21)), frame(&mut random, Size::new(12, 40))];
+    let model = miniature("classify");
+    let ModelSpec::Classification(spec) = &model.spec else { panic!("a classifier") };
+    let on_device = Emulated::on(engine(&model), &Gpu::open(None).expect("the stand-in opens"));
+    let module = Classify::new(on_device, spec.clone()).expect("a module");
+    let views: Vec<_> = frames.iter().map(|frame| frame.image.view()).collect();
+    let predict = || module.predict(&views, Share::OneCore, &mut StageTimes::default());
+    for (function, step) in [("cuLaunchKernel", "kernel resize_norm"), ("cuMemcpyDtoHAsync_v2", "copying 32 bytes from the device")] {
+        stub.words(&format!("{DEVICES} fail={function} code=2"));
+        let error = predict().expect_err(function).to_string();
+        stub.words(DEVICES);
+        assert!(error.contains(&format!("gpu:0, model miniature_classify, [2x3x8x8], {step}")), "{function}: {error}");
+    }
+    assert_eq!(predict().expect("it goes on").len(), 2);
 }
 
 /// Candidates of a random detector without its suppression, more than a block of the kernels has threads.
