@@ -304,6 +304,29 @@ fn log_lines_of_any_thread_and_form_arrive() {
     }
 }
 
+#[test]
+fn error_lines_stay_with_the_call_they_belong_to() {
+    for form in Form::ALL {
+        let (double, other) = (Double::new(form), Double::new(form));
+        let library = double.open().unwrap();
+        double.knobs("log_errors,build_null");
+        let meanwhile = || other.open().unwrap().load(b"garbage").map(|_| ()).unwrap_err().to_string();
+        let refused = Mutex::new(String::new());
+        let build = library.build(&relu(), &options(), &[], &|progress| {
+            if let Progress::Start(..) = progress {
+                *refused.lock().unwrap() = std::thread::scope(|scope| scope.spawn(meanwhile).join().unwrap());
+            }
+            ControlFlow::Continue(())
+        });
+        let (message, refused) = (build.map(|_| ()).unwrap_err().to_string(), refused.into_inner().unwrap());
+        for line in ["the builder's own error", "an error of its worker", "no implementation was found"] {
+            assert!(message.contains(line), "{form:?}: {message}");
+        }
+        assert!(!message.contains("magicTag") && refused.contains("magicTag"), "{form:?}: {message} / {refused}");
+        assert!(!refused.contains("error"), "{form:?}: {refused}");
+    }
+}
+
 /// A logger of the embedding program that is broken.
 struct Breaking(AtomicUsize);
 

@@ -550,6 +550,10 @@ Table const& builder_table() {
                 for (int i = 0; i < 4; ++i) threads.emplace_back([&] { for (int j = 0; j < 50; ++j) log(builder.logger, 3, "kernel timed"); });
                 for (auto& t : threads) t.join();
             }
+            if (on("log_errors")) {
+                log(builder.logger, 1, "the builder's own error");
+                std::thread([&] { log(builder.logger, 1, "an error of its worker"); }).join();
+            }
             if (on("log_null")) log(builder.logger, 2, nullptr);
             if (on("build_throw")) throw std::runtime_error("thrown in the middle of a build");
             if (on("build_throw_number")) throw 7;

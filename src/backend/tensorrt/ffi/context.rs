@@ -1,7 +1,8 @@
 //! Contexts of an engine, which hold shapes, addresses and state of one run at a time, with the memory they work on.
 
 use super::late::Late;
-use super::{Element, Engine, LOG, Message};
+use super::log::{self, LOG};
+use super::{Element, Engine, Message};
 use crate::backend::tensorrt::memory::Buffer;
 use crate::backend::tensorrt::sys::*;
 use crate::device::{self, Graph};
@@ -24,7 +25,7 @@ impl Engine {
 
     /// A context without memory; `user_scratch`: nor scratch memory of its own.
     fn core(self: &Arc<Self>, user_scratch: bool) -> Result<Core> {
-        LOG.forget();
+        let _call = LOG.call();
         let mut raw = ptr::null_mut();
         let mut message = Message::default();
         // SAFETY: the engine is alive, and the context keeps it so.
@@ -65,12 +66,18 @@ impl Span {
 }
 
 impl Core {
+    /// For a call of this thread, whose log lines are its own.
+    fn raw(&self) -> *mut trs_context {
+        log::calls();
+        self.raw.as_ptr()
+    }
+
     /// Bytes of scratch memory that runs of the present shapes need; `None` where the library keeps it to itself. Without the
     /// question a context needs what does for all shapes; after it, it has to be told anew where its scratch memory is.
     fn scratch_needed(&mut self) -> Option<usize> {
         let all = self.engine.scratch_bytes()?;
         // SAFETY: the context is alive; the call works out a number.
-        let needed = unsafe { trs_context_scratch_needed(self.raw.as_ptr()) };
+        let needed = unsafe { trs_context_scratch_needed(self.raw()) };
         Some(if needed == 0 { all } else { needed })
     }
 
@@ -86,13 +93,13 @@ impl Core {
 
     fn set_scratch(&self, scratch: Span) -> Result<()> {
         // SAFETY: the memory is as long as stated, and whoever lets the context run sees that it is there.
-        let status = unsafe { trs_context_scratch(self.raw.as_ptr(), scratch.address, scratch.bytes as i64) };
+        let status = unsafe { trs_context_scratch(self.raw(), scratch.address, scratch.bytes as i64) };
         self.check(status, "scratch memory")
     }
 
     fn set_profile(&mut self, profile: usize, stream: Stream) -> Result<()> {
         // SAFETY: the context is alive; the stream is the caller's, who keeps it for the context's life.
-        let status = unsafe { trs_context_profile(self.raw.as_ptr(), profile as i32, stream.0) };
+        let status = unsafe { trs_context_profile(self.raw(), profile as i32, stream.0) };
         self.check(status, &format!("profile {profile}"))
     }
 
@@ -104,7 +111,7 @@ impl Core {
         wide.iter_mut().zip(dims).for_each(|(w, d)| *w = *d as i64);
         let name = &self.engine.io[index].name;
         // SAFETY: name and dimensions outlive the call.
-        let status = unsafe { trs_context_set_shape(self.raw.as_ptr(), name.as_ptr(), wide.as_ptr(), dims.len() as i32) };
+        let status = unsafe { trs_context_set_shape(self.raw(), name.as_ptr(), wide.as_ptr(), dims.len() as i32) };
         self.check(status, &format!("input {} of {dims:?}", name.to_string_lossy()))
     }
 
@@ -112,7 +119,7 @@ impl Core {
     fn bind(&mut self, index: usize, address: *mut c_void) -> Result<()> {
         let name = &self.engine.io[index].name;
         // SAFETY: name and context are alive; the address is used by runs only.
-        let status = unsafe { trs_context_bind(self.raw.as_ptr(), name.as_ptr(), address) };
+        let status = unsafe { trs_context_bind(self.raw(), name.as_ptr(), address) };
         self.check(status, &format!("address of {}", name.to_string_lossy()))
     }
 
@@ -120,7 +127,7 @@ impl Core {
         let (mut dims, mut rank) = ([0; TRS_MAX_RANK as usize], 0);
         let name = &self.engine.io[index].name;
         // SAFETY: the array has room for the greatest rank.
-        let status = unsafe { trs_context_shape(self.raw.as_ptr(), name.as_ptr(), dims.as_mut_ptr(), &mut rank) };
+        let status = unsafe { trs_context_shape(self.raw(), name.as_ptr(), dims.as_mut_ptr(), &mut rank) };
         self.check(status, &format!("shape of {}", name.to_string_lossy()))?;
         Ok(dims[..usize::try_from(rank).unwrap_or(0)].iter().map(|&d| usize::try_from(d).ok()).collect())
     }
@@ -130,14 +137,14 @@ impl Core {
         let name = &self.engine.io[index].name;
         let (memory, shape, user) = late.callbacks();
         // SAFETY: the functions take what `callbacks` gives with them, which `late` keeps as long as runs may call them.
-        let status = unsafe { trs_context_output(self.raw.as_ptr(), name.as_ptr(), memory, shape, user) };
+        let status = unsafe { trs_context_output(self.raw(), name.as_ptr(), memory, shape, user) };
         self.check(status, &format!("the memory of {}", name.to_string_lossy()))
     }
 
     fn infer_shapes(&mut self) -> Result<()> {
         let mut message = Message::default();
         // SAFETY: the context is alive.
-        let status = unsafe { trs_context_infer_shapes(self.raw.as_ptr(), message.start(), Message::ROOM) };
+        let status = unsafe { trs_context_infer_shapes(self.raw(), message.start(), Message::ROOM) };
         self.check(status, &message.text())
     }
 
@@ -145,7 +152,7 @@ impl Core {
     /// All tensors and the scratch memory have memory of the sizes that the present shapes need, until the run is done.
     unsafe fn enqueue(&mut self, stream: Stream) -> Result<()> {
         // SAFETY: the caller's promise.
-        let status = unsafe { trs_context_enqueue(self.raw.as_ptr(), stream.0) };
+        let status = unsafe { trs_context_enqueue(self.raw(), stream.0) };
         self.check(status, "run")
     }
 

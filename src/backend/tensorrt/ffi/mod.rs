@@ -4,9 +4,11 @@
 
 mod context;
 mod late;
+mod log;
 
 pub use context::{Context, Stream, Twin};
 
+use self::log::{LOG, on_log};
 use super::memory::{ALIGNMENT, Buffer};
 use super::sys::*;
 use crate::error::{Error, Result};
@@ -17,11 +19,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::{fmt, slice};
-
-/// Error lines of the library that are kept for the message of a failed call.
-const KEPT_LINES: usize = 8;
 
 /// Version of an opened library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +151,7 @@ impl Library {
         let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|e| Error::config("tensorrt", e.to_string()));
         let parser = parser.map(name).transpose()?;
         let infer_name = name(infer)?;
-        LOG.forget();
+        let _call = LOG.call();
         let mut raw = ptr::null_mut();
         let mut message = Message::default();
         // SAFETY: the strings live through the call; nothing is handed on to `on_log`.
@@ -234,7 +233,7 @@ impl Library {
             progress: Some(on_progress),
             progress_user: ptr::from_ref(&progress).cast_mut().cast(),
         };
-        LOG.forget();
+        let _call = LOG.call();
         let (mut plan, mut timing) = (ptr::null_mut(), ptr::null_mut());
         let mut message = Message::default();
         // SAFETY: every pointer in `raw` (profiles, ranges, names, the progress function) outlives the call.
@@ -258,7 +257,7 @@ impl Library {
     /// # Errors
     /// [`Error::Backend`] when the library refuses it: another version, another GPU, or damage.
     pub fn load(self: &Arc<Self>, plan: &[u8]) -> Result<Arc<Engine>> {
-        LOG.forget();
+        let _call = LOG.call();
         let mut raw = ptr::null_mut();
         let mut message = Message::default();
         // SAFETY: the plan's bytes outlive the call; the library copies what it keeps.
@@ -512,52 +511,6 @@ impl Message {
     fn text(&self) -> String {
         CStr::from_bytes_until_nul(bytemuck::cast_slice(&self.0)).map(|t| t.to_string_lossy().into_owned()).unwrap_or_default()
     }
-}
-
-/// Where log lines go: into the program's log, and the latest errors into the message of the call that failed.
-struct Log {
-    errors: Mutex<Vec<String>>,
-}
-
-/// The only one: the library keeps the first that it is given.
-static LOG: Log = Log { errors: Mutex::new(Vec::new()) };
-
-impl Log {
-    fn forget(&self) {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// `text` and the errors logged since the last call.
-    fn explain(&self, text: &str) -> String {
-        let errors = std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
-        [text.to_owned()].into_iter().filter(|t| !t.is_empty()).chain(errors).collect::<Vec<_>>().join("; ")
-    }
-
-    fn write(&self, severity: i32, text: &str) {
-        // Builders try kernels that fail and go on with others: their errors are a failure only if the call fails.
-        match severity {
-            0 | 1 => {
-                let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-                if errors.len() < KEPT_LINES {
-                    errors.push(text.to_owned());
-                }
-                drop(errors);
-                tracing::info!("tensorrt: error: {text}");
-            }
-            2 => tracing::info!("tensorrt: warning: {text}"),
-            3 => tracing::debug!("tensorrt: {text}"),
-            _ => tracing::trace!("tensorrt: {text}"),
-        }
-    }
-}
-
-unsafe extern "C" fn on_log(_user: *mut c_void, severity: i32, text: *const c_char) {
-    // A subscriber of the embedding program may panic; that must not unwind into the library.
-    let _ = catch_unwind(|| {
-        // SAFETY: text ends with zero.
-        let text = unsafe { CStr::from_ptr(text) };
-        LOG.write(severity, &text.to_string_lossy());
-    });
 }
 
 unsafe extern "C" fn on_progress(
