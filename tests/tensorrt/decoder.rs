@@ -2,7 +2,7 @@
 
 use super::double::{Double, Form, compute, in_onnx_runtime, onnx_runtime, sample_options};
 use super::session::backend;
-use super::surgery::{floats, int, integers, ints, model, node, run, value};
+use super::surgery::{apply, floats, int, integers, ints, model, node, run, value};
 use crate::random::Random;
 use hpinfer::backend::onnxruntime::OnnxRuntime;
 use hpinfer::backend::tensorrt::session::TensorRt;
@@ -11,6 +11,7 @@ use hpinfer::cache::sha256;
 use hpinfer::onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataType,
 };
+use hpinfer::onnx::surgery::Surgery;
 use hpinfer::onnx::surgery::decoder::{Rules, cut};
 use hpinfer::tensor::Shape;
 use prost::Message;
@@ -56,7 +57,8 @@ pub fn recurrent(random: &mut Random, end: i64, late: bool) -> ModelProto {
         node("OneHot", &["token_wide", "tokens", "off_on"], &["hot"], vec![]),
         node("Concat", &["mean", "hot"], &["seen"], vec![int("axis", 1)]),
         node("MatMul", &["seen", "w"], &["a"], vec![]),
-        node("MatMul", &["hidden", "u"], &["b"], vec![]),
+        node("Transpose", &["u"], &["u_t"], vec![ints("perm", &[1, 0])]),
+        node("MatMul", &["hidden", "u_t"], &["b"], vec![]),
         node("Add", &["a", "b"], &["c"], vec![]),
         node("Tanh", &["c"], &["hidden_next"], vec![]),
         node("MatMul", &["hidden_next", "v"], &["scores"], vec![]),
@@ -258,6 +260,13 @@ fn steps_like_the_whole(random: &mut Random, original: &ModelProto, end: i64, la
         }
     }
     rows
+}
+
+#[test]
+fn on_turing_a_step_keeps_its_state_in_float32() {
+    let mut step = cut(&recurrent(&mut Random::fresh("step in float32"), 2, true)).unwrap().step;
+    let changes = apply(&mut step, Surgery::for_tensorrt_rtx(75));
+    assert_eq!(changes, [(Surgery::GemmAsConv, 4)]);
 }
 
 #[test]

@@ -146,6 +146,41 @@ fn products_become_convolutions(original: &ModelProto, random: &mut Random) {
 }
 
 #[test]
+fn constants_are_matrices_whatever_is_left_around_them() {
+    let mut random = Random::fresh("transposed constants and vectors");
+    let nodes = vec![
+        node("Transpose", &["w"], &["w_t"], vec![ints("perm", &[1, 0])]),
+        node("MatMul", &["x", "w_t"], &["a"], vec![]),
+        node("Transpose", &["u"], &["u_t"], vec![]),
+        node("MatMul", &["a", "u_t"], &["b"], vec![]),
+        node("MatMul", &["b", "v"], &["y"], vec![]),
+        // Of three dimensions it becomes a constant, and no matrix.
+        node("Transpose", &["deep"], &["deep_t"], vec![ints("perm", &[2, 0, 1])]),
+        node("Add", &["deep_t", "y"], &["z"], vec![]),
+    ];
+    let constants = vec![
+        floats("w", &[5, 6], random.floats(30)),
+        floats("u", &[4, 5], random.floats(20)),
+        floats("v", &[4], random.floats(4)),
+        floats("deep", &[1, 7, 3], random.floats(21)),
+    ];
+    let original = model(
+        nodes,
+        constants,
+        vec![value("x", DataType::Float, &[-1, -1, 6])],
+        vec![value("y", DataType::Float, &[-1, -1]), value("z", DataType::Float, &[3, 1, 7])],
+    );
+    let new = changed(&original, Surgery::GemmAsConv, 3);
+    assert!(operators(&new).iter().all(|operator| !["MatMul", "Transpose"].contains(operator)), "{:?}", operators(&new));
+    let x = random.floats(7 * 6);
+    let inputs = [("x", &[1, 7, 6][..], x.as_slice())];
+    assert_near(&run(&original, &inputs), &run(&new, &inputs), SAME);
+    let vector = random.floats(6);
+    let row = [("x", &[1, 1, 6][..], vector.as_slice())];
+    assert_near(&run(&original, &row)[..1], &run(&new, &row)[..1], SAME);
+}
+
+#[test]
 fn other_products_are_done_in_half_precision() {
     let mut random = Random::fresh("gemm in half");
     let original = products(&mut random);

@@ -1,9 +1,9 @@
 //! See [`Surgery::GemmAsConv`](super::Surgery::GemmAsConv): `x W` with x of any shape [.., k] is a 1x1 convolution over k channels of
-//! pictures of one pixel.
+//! pictures of one pixel. A constant of one dimension is a column, which the result does not have.
 
 use crate::onnx::graph::{Graph, NodeId, attribute, int_attribute, ints_attribute, new_node};
 
-/// Applies to every MatMul with a constant matrix on its right, and to such a Gemm; counts them.
+/// Applies to every MatMul with a constant matrix or vector on its right, and to such a Gemm; counts them.
 pub(super) fn apply(graph: &mut Graph, opset: i64) -> usize {
     graph.ids().filter(|id| convert(graph, *id, opset).is_some()).count()
 }
@@ -13,7 +13,11 @@ fn convert(graph: &mut Graph, id: NodeId, opset: i64) -> Option<()> {
     let node = gemm.clone().or_else(|| graph.op(id, "MatMul").cloned())?;
     let [x, w, ..] = node.input.as_slice() else { return None };
     let (dims, values) = graph.floats(w)?;
-    let [rows, columns] = <[i64; 2]>::try_from(dims.to_vec()).ok()?.map(|d| d as usize);
+    let (rows, columns, is_vector) = match *dims {
+        [rows, columns] => (rows as usize, columns as usize, false),
+        [rows] => (rows as usize, 1, true),
+        _ => return None,
+    };
     let flag = |name: &str| attribute(&node, name).map_or(0, |a| a.i());
     let factor = |name: &str| attribute(&node, name).map_or(1.0, |a| a.f());
     if flag("transA") != 0 || factor("alpha") != 1.0 || factor("beta") != 1.0 {
@@ -51,8 +55,13 @@ fn convert(graph: &mut Graph, id: NodeId, opset: i64) -> Option<()> {
         } else {
             graph.add("Slice", &[&whole], vec![ints_attribute("starts", &[0]), ints_attribute("ends", &[-1])])
         };
-        let columns = graph.new_integers(&[made as i64]);
-        graph.add("Concat", &[&leading, &columns], vec![int_attribute("axis", 0)])
+        match is_vector {
+            true => leading,
+            false => {
+                let columns = graph.new_integers(&[made as i64]);
+                graph.add("Concat", &[&leading, &columns], vec![int_attribute("axis", 0)])
+            }
+        }
     };
     graph.place(id, new_node("Reshape", &[&product, &shape], &output, Vec::new()));
     Some(())

@@ -37,7 +37,7 @@ pub enum Surgery {
     SequencesAsConstants,
     /// A deformable convolution becomes one bilinear sampling for all its taps and a convolution over the taps.
     DeformConvAsSamples,
-    /// A product with a constant matrix becomes a 1x1 convolution: the same numbers in float32.
+    /// A product with a constant matrix or vector becomes a 1x1 convolution: the same numbers in float32.
     GemmAsConv,
     /// Any other matrix product is done in float16 and its result widened again.
     GemmInHalf,
