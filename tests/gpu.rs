@@ -6,6 +6,8 @@
 mod library;
 #[path = "inputs/random.rs"]
 mod random;
+#[path = "inputs/say.rs"]
+mod say;
 
 #[path = "tensorrt/double.rs"]
 #[allow(dead_code, reason = "the tests of TensorRT use all of it")]

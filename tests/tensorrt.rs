@@ -3,6 +3,8 @@
 
 #[path = "inputs/random.rs"]
 mod random;
+#[path = "inputs/say.rs"]
+mod say;
 #[path = "inputs/tensorrt_rtx.rs"]
 mod tensorrt_rtx;
 

@@ -29,13 +29,15 @@ mod zoo {
     pub mod tensorrt;
 }
 
+#[path = "inputs/say.rs"]
+mod say;
 #[path = "inputs/tensorrt_rtx.rs"]
 mod tensorrt_rtx;
 
 use hpinfer::cache::Cache;
 use hpinfer::model::Store;
+use say::say;
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use zoo::check::check;
@@ -90,11 +92,6 @@ const LEAST: usize = 15;
 
 fn cache() -> Cache {
     Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache")
-}
-
-/// A line that the test harness does not swallow.
-fn say(line: &str) {
-    writeln!(std::io::stderr(), "{line}").expect("standard error");
 }
 
 /// Not a test: the body of the processes that the tests start.

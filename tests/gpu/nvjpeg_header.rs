@@ -8,6 +8,7 @@ mod interface;
 
 use super::probe::{doctor, hpinfer};
 use super::stub;
+use crate::say::say;
 use hpinfer::cache::{Cache, Folder, Member, Package, Wheel};
 use hpinfer::runtime::gpu::CudaRelease;
 use interface::{Image, functions};
@@ -117,7 +118,7 @@ fn program() -> String {
 
 fn skipped(reason: &hpinfer::Error) {
     assert!(std::env::var_os("HPINFER_REQUIRE_NVJPEG_HEADERS").is_none(), "{reason}");
-    println!("SKIPPED: {reason}");
+    say(&format!("SKIPPED: {reason}"));
 }
 
 /// What is installed is opened, in a process of its own: its name is that of the stand-in.

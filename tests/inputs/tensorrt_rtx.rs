@@ -1,6 +1,7 @@
 //! The real builder of TensorRT-RTX, which works without a GPU: out of the wheel `onnxruntime-ep-nv-tensorrt-rtx-cu13`, fetched by
 //! SHA-256 with pip. Without the network a test says that it was skipped, unless HPINFER_REQUIRE_TENSORRT is set.
 
+use crate::say::say;
 use hpinfer::cache::{Cache, Folder, Member, Package, Wheel};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ pub fn libraries() -> Option<[PathBuf; 2]> {
     };
     if let Err(e) = Cache::open(Some(&home)).unwrap().install(&package) {
         assert!(std::env::var_os("HPINFER_REQUIRE_TENSORRT").is_none(), "{e}");
-        println!("SKIPPED: {e}");
+        say(&format!("SKIPPED: {e}"));
         return None;
     }
     Some(MEMBERS.map(|(member, _)| home.join(FOLDER).join(member)))

@@ -1,6 +1,7 @@
 //! The binding against the double: all three binary forms, and every way a library was seen or is able to misbehave.
 
 use super::double::{Double, Form};
+use crate::say::say;
 use hpinfer::backend::tensorrt::ffi::{Abi, BuildOptions, Context, Engine, HostBuffer, Library, Progress, Range, Stream};
 use hpinfer::backend::tensorrt::memory::{HostMemory, Memory};
 use hpinfer::onnx::proto::{
@@ -206,7 +207,7 @@ fn an_older_version_is_not_asked_for_what_it_lacks() {
 #[test]
 fn without_a_driver_the_real_library_is_not_asked_for_a_runtime() {
     if Path::new("/proc/driver/nvidia/version").exists() {
-        println!("SKIPPED: this machine has an NVIDIA driver");
+        say("SKIPPED: this machine has an NVIDIA driver");
         return;
     }
     // A double without the mark of one is taken for the real thing.

@@ -1,6 +1,7 @@
 //! Engines on disk: everything that can happen to a file between the build and the next start. The plans are plain bytes
 //! here; `load` and `build` count what is asked of them.
 
+use crate::say::say;
 use hpinfer::Error;
 use hpinfer::backend::tensorrt::cache::{Description, EngineCache, EngineKey, Gpu, Origin};
 use hpinfer::backend::tensorrt::ffi::BuildOptions;
@@ -233,7 +234,7 @@ fn a_full_disk_costs_the_file_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "none"]).arg(folder.path()).output();
     if !mounted.is_ok_and(|o| o.status.success()) {
-        println!("SKIPPED: a small file system cannot be mounted here");
+        say("SKIPPED: a small file system cannot be mounted here");
         return;
     }
     let full = EngineCache::new(Cache::open(Some(folder.path())).unwrap());

@@ -3,6 +3,7 @@
 use super::double::{Double, Form, in_onnx_runtime, onnx_runtime, sample_options};
 use super::surgery::{floats, int, integers, model, node, operators, run, value};
 use crate::random::Random;
+use crate::say::say;
 use hpinfer::backend::onnxruntime::OnnxRuntime;
 use hpinfer::backend::tensorrt::builder::Builder;
 use hpinfer::backend::tensorrt::cache::EngineCache;
@@ -279,7 +280,7 @@ pub fn installed(name: &str) -> Option<ModelProto> {
     match std::fs::read(&file) {
         Ok(bytes) => Some(ModelProto::decode(&*bytes).unwrap()),
         Err(_) => {
-            println!("SKIPPED: {} is not installed", file.display());
+            say(&format!("SKIPPED: {} is not installed", file.display()));
             None
         }
     }

@@ -6,6 +6,7 @@
 //! HPINFER_TENSORRT_HEADERS names further header folders, separated by colons; a parser header that lies elsewhere
 //! follows after a comma: `TensorRT-10.3/include,onnx-tensorrt-10.3`.
 
+use crate::say::say;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,8 +38,20 @@ fn places_and_numbers_are_those_of_the_headers() {
         compared.push(compare(&folders, temp.path()).unwrap_or_else(|faults| panic!("{folders:?}:\n{faults}")));
     }
     for line in &compared {
-        println!("{line}");
+        say(line);
     }
+}
+
+/// A run without the network says so where people see it.
+#[test]
+fn what_is_skipped_is_said_though_the_test_passes() {
+    let empty = tempfile::tempdir().expect("a folder");
+    let mut test = Command::new(std::env::current_exe().expect("this test"));
+    test.args(["--exact", "tensorrt::headers::places_and_numbers_are_those_of_the_headers"]);
+    test.env("CARGO_HOME", empty.path()).env("CARGO_NET_OFFLINE", "true").env_remove("HPINFER_REQUIRE_TENSORRT_HEADERS");
+    let ran = test.output().expect("it starts");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && said.contains("SKIPPED") && said.contains(CRATE), "{said}");
 }
 
 /// The folder `TensorRT-Headers` of the fetched archive.
@@ -51,7 +64,7 @@ fn fetched_headers(temp: &Path) -> Option<PathBuf> {
     let Some(archive) = archive else {
         let reason = String::from_utf8_lossy(&fetched.stderr);
         assert!(std::env::var_os("HPINFER_REQUIRE_TENSORRT_HEADERS").is_none(), "{CRATE} cannot be fetched: {reason}");
-        println!("SKIPPED: {CRATE}, which has the headers, cannot be fetched: {reason}");
+        say(&format!("SKIPPED: {CRATE}, which has the headers, cannot be fetched: {reason}"));
         return None;
     };
     assert_eq!(hpinfer::cache::sha256_file(&archive).expect("readable"), ARCHIVE_SHA256, "{}", archive.display());
@@ -203,9 +216,11 @@ int main() {{
     row("bytes of IExecutionContext", 2 * sizeof(void*), sizeof(IExecutionContext));
     row("bytes of IBuilder", 2 * sizeof(void*), sizeof(IBuilder));
     row("bytes of IHostMemory", 2 * sizeof(void*), sizeof(IHostMemory));
+    row("bytes of INetworkDefinition", 2 * sizeof(void*), sizeof(INetworkDefinition));
+    row("bytes of IBuilderConfig", 2 * sizeof(void*), sizeof(IBuilderConfig));
     row("bytes of ITimingCache", 2 * sizeof(void*), sizeof(ITimingCache));
 {body}}}
 "#
     );
-    (source, rows + 8)
+    (source, rows + 10)
 }
