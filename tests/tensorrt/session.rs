@@ -239,6 +239,22 @@ fn a_run_takes_an_engine_that_was_built_for_other_machines_too() {
     }
 }
 
+/// TensorRT-RTX builds for Ampere and later unless told; Turing runs that to zeros.
+#[test]
+fn turing_is_named_to_tensorrt_rtx() {
+    let source = Source::new("sample", sample_options().onnx.unwrap(), sample_options().model_sha256);
+    for form in Form::ALL {
+        let (double, home) = (Double::new(form), tempfile::tempdir().unwrap());
+        double.computes_sample();
+        for (name, capability) in [("Tesla T4", "7.5"), ("NVIDIA A10", "8.6")] {
+            let gpu = Gpu { name: name.into(), capability: capability.into(), driver: "12.4".into() };
+            let builder = builder(&double, home.path()).as_on(gpu);
+            let target = builder.key(&source, &BuildOptions::default(), &Arithmetic::Float32).options.target;
+            assert_eq!(target, (form == Form::Rtx && capability == "7.5").then_some(75), "{form:?} on {name}");
+        }
+    }
+}
+
 /// Its engine would be filed under what the file was before.
 #[test]
 fn a_model_that_was_written_since_it_was_opened_is_not_built() {
