@@ -2,7 +2,6 @@
 
 use crate::trace::{NOTE, display};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::IsTerminal;
 use std::time::Duration;
 
 /// A bar or spinner that disappears when dropped. Nothing is ever written to standard output.
@@ -23,10 +22,9 @@ impl Progress {
     /// Work in `total` steps, which takes minutes: a log line says so even where nobody asked for any.
     pub fn steps(message: impl Into<String>, total: u64) -> Self {
         let message = message.into();
-        if !std::io::stderr().is_terminal() {
-            tracing::info!(target: NOTE, "{message}");
-        }
-        Self::shown(message, Some(total), "{msg} {wide_bar} {pos}/{len} {eta}")
+        let bar = Self::shown(message.clone(), Some(total), "{msg} {wide_bar} {pos}/{len} {eta}");
+        bar.say(&message);
+        bar
     }
 
     /// What is being done now, from its first step on, and how many it has.
@@ -35,6 +33,14 @@ impl Progress {
         self.0.set_length(total);
         self.0.reset_eta();
         self.0.set_message(message.into());
+    }
+
+    /// A log line, even where nobody asked for any, in the place of a bar.
+    pub fn say(&self, line: &str) {
+        match display().is_hidden() {
+            true => tracing::info!(target: NOTE, "{line}"),
+            false => tracing::info!("{line}"),
+        }
     }
 
     /// `position` bytes or steps are done.

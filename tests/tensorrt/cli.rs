@@ -202,6 +202,7 @@ fn a_process_killed_in_a_build_leaves_nothing_and_stops_nobody() {
     assert!(done && out.contains("built in") && err.contains("building the TensorRT engine of ResNet18; this is done once"), "{out}{err}");
     let left: Vec<_> = std::fs::read_dir(model.join(".cache/tensorrt")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
+    assert!(err.contains("ResNet18: Building, 4 steps"), "{err}");
 }
 
 #[test]
