@@ -198,7 +198,7 @@ impl BuildArgs {
         let builder = Builder::new(library, number, engines)?;
         let store = Store::new(cache)?;
         let named = self.model.iter().map(ModelChoice::named);
-        let of_pipeline = self.pipeline.as_deref().map(models_of).transpose()?;
+        let of_pipeline = self.pipeline.as_deref().map(pipeline_config).transpose()?.map(models_of);
         for choice in named.chain(of_pipeline.into_iter().flatten()) {
             choice.check()?;
             let line = self.build(cache, &builder, &store.resolve(&choice.name_or_dir)?, &choice.hpi)?;
@@ -284,12 +284,12 @@ impl Host {
 }
 
 /// The models of a pipeline, by name or folder.
-fn models_of(pipeline: &str) -> Result<Vec<ModelChoice>> {
-    Ok(match pipeline_config(pipeline)? {
+fn models_of(pipeline: PipelineConfig) -> Vec<ModelChoice> {
+    match pipeline {
         PipelineConfig::Ocr(config) => vec![config.text_det_model, config.text_rec_model],
         PipelineConfig::Picture(config) => vec![config.model],
         PipelineConfig::Document(config) => config.models(),
-    })
+    }
 }
 
 /// Folders of installed and of converted models.
@@ -302,10 +302,10 @@ fn known_folders(cache: &Cache) -> Result<Vec<PathBuf>> {
 }
 
 /// The files of the engines that ran the models of `pipeline`.
-pub(super) fn files_of(cache: &Cache, pipeline: &str, models: &[RunRecord]) -> Result<Vec<PathBuf>> {
+pub(super) fn files_of(cache: &Cache, pipeline: PipelineConfig, models: &[RunRecord]) -> Result<Vec<PathBuf>> {
     let names: Vec<&String> = models.iter().flat_map(|run| &run.engines).collect();
     let store = Store::new(cache)?;
-    let names_of_models = models_of(pipeline)?.into_iter().map(|model| model.name_or_dir);
+    let names_of_models = models_of(pipeline).into_iter().map(|model| model.name_or_dir);
     let onnx = names_of_models.filter_map(|name| Some(onnx_of(cache, &store.resolve(&name).ok()?).ok()?.onnx));
     let folders: Vec<_> = onnx.filter_map(|file| Some(file.parent()?.to_owned())).collect();
     let entries = EngineCache::new(cache.clone()).list(&folders);

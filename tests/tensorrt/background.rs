@@ -343,11 +343,11 @@ fn runs_outside_the_engine_are_told_and_listed() {
 
 /// The command on the miniature, with the double in the place of TensorRT.
 fn command(double: &Double, home: &Path, knobs: &str, more: &[&str]) -> Command {
-    on_miniature(double, home, knobs, None, more)
+    on_miniature(double, home, knobs, &[], more)
 }
 
 /// The same by a subcommand.
-fn on_miniature(double: &Double, home: &Path, knobs: &str, subcommand: Option<&str>, more: &[&str]) -> Command {
+fn on_miniature(double: &Double, home: &Path, knobs: &str, subcommand: &[&str], more: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
     for variable in ["HPINFER_LOG", "RUST_LOG", "HPINFER_THREADS"] {
         command.env_remove(variable);
@@ -412,6 +412,28 @@ fn the_command_builds_when_it_is_told_to() {
     );
 }
 
+/// Imported engines are as good as those of earlier runs: nothing is built when a start is timed.
+#[test]
+fn cold_starts_are_timed_with_imported_engines_too() {
+    let (double, home) = (Double::new(Form::Ten), tempfile::tempdir().unwrap());
+    let (picture, count, json) = (picture(home.path()), home.path().join("count"), home.path().join("report.json"));
+    let files = ["--input", picture.to_str().unwrap(), "--json", json.to_str().unwrap()];
+    let more = [&["--threads", "1", "--repeat", "1"][..], &files].concat();
+    let mut bench = on_miniature(&double, home.path(), &format!("classifies,count={}", count.display()), &["bench", "cold"], &more);
+    let output = bench.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let starts: Vec<_> = report["starts"].as_array().unwrap().iter().collect();
+    assert_eq!(starts.iter().map(|kind| kind["start"].as_str().unwrap()).collect::<Vec<_>>(), ["downloads", "imported", "cached"]);
+    for kind in &starts {
+        let model = &kind["models"][0];
+        assert!(model["backend"] == "tensorrt" && model["engines"].as_array().unwrap().len() == 1, "{kind}");
+        assert!(kind["first_result_ms"][0].as_f64() > kind["open_ms"][0].as_f64(), "{kind}");
+    }
+    let builds = std::fs::read_to_string(&count).unwrap().lines().count();
+    assert_eq!(builds, 2, "to fill the cache, and with downloads only");
+}
+
 #[test]
 fn engines_are_built_ahead_with_the_shapes_of_a_pipeline_file() {
     let (double, home) = (Double::new(Form::Eleven), tempfile::tempdir().unwrap());
@@ -463,7 +485,7 @@ fn streams_build_in_the_background_unless_they_are_told_otherwise() {
     let red = [0, 0, 255].repeat(12 * 9);
     for (more, expected) in [(&[][..], Some("onnx_runtime")), (&["--engine-build", "blocking"], None)] {
         let flags = [&["--input", "-", "--raw-size", "12x9"], more].concat();
-        let mut child = on_miniature(&double, home.path(), "build_null", Some("stream"), &flags).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = on_miniature(&double, home.path(), "build_null", &["stream"], &flags).stdin(Stdio::piped()).spawn().unwrap();
         let _ = child.stdin.take().unwrap().write_all(&[&red[..]; 2].concat()); // nobody reads it where the build fails first
         let output = child.wait_with_output().unwrap();
         let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());

@@ -10,12 +10,14 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -292,11 +294,32 @@ bool fill(std::vector<RunTensor> const& in, std::vector<RunTensor>& out) {
     return columns > 0;
 }
 
+// The word `classifies`: in a process where no test has a function a run computes the network of tests/fixtures/miniatures/classify,
+// the softmax of eight times the mean of each channel, and -1.
+bool classify(RunTensor const& x, RunTensor& y) {
+    int64_t channels = x.dims[1], pixels = x.dims[2] * x.dims[3];
+    y.rank = 2;
+    y.dims[0] = x.dims[0];
+    y.dims[1] = channels + 1;
+    if (!x.data || !y.data) return true;
+    auto* pixel = static_cast<float const*>(x.data);
+    auto* row = static_cast<float*>(y.data);
+    for (int64_t i = 0; i < x.dims[0]; ++i, row += channels + 1) {
+        float sum = row[channels] = std::exp(-1.0f);
+        for (int64_t c = 0; c < channels; ++c, pixel += pixels) {
+            sum += row[c] = std::exp(8 * std::accumulate(pixel, pixel + pixels, 0.0f) / pixels);
+        }
+        for (int64_t c = 0; c <= channels; ++c) row[c] /= sum;
+    }
+    return true;
+}
+
 bool run(Bytes const& onnx, std::vector<RunTensor>& in, std::vector<RunTensor>& out) {
     std::unique_lock<std::mutex> hold(run_lock);
     Run function = run_function;
     void* user = run_user;
     hold.unlock();
+    if (!function && on("classifies")) return classify(in.at(0), out.at(0));
     if (!function) return fill(in, out);
     return function(user, onnx.data(), onnx.size(), in.data(), in.size(), out.data(), out.size()) == 0;
 }
@@ -575,8 +598,8 @@ Table const& builder_table() {
     return table;
 }
 
-// The word `late=name`: the size of this output depends on data.
-bool is_late(Bytes const& name) { return knob("late") == name; }
+// The word `late=name`: the size of this output depends on data, as does that of the self-test's network.
+bool is_late(Bytes const& name) { return name == "places" || knob("late") == name; }
 
 // Waits for a stream, where there is a stand-in for the driver that knows it.
 bool settled(void* stream) {

@@ -48,7 +48,7 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     // Fetches what is missing, and fills the cache: no start that counts has that to do.
     let mut filled = Starts::new(Start::Cached);
     filled.time(step_command(global, "run-cold")?, &job)?;
-    let engines = engine::files_of(&cache, &pipeline, &filled.models)?;
+    let engines = engine::files_of(&cache, plan.config, &filled.models)?;
     let kinds = [Start::Downloads, Start::Imported, Start::Cached].into_iter();
     let mut starts: Vec<_> = kinds.filter(|kind| *kind != Start::Imported || !engines.is_empty()).map(Starts::new).collect();
     for _ in 0..args.repeat {
