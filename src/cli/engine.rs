@@ -217,8 +217,8 @@ impl BuildArgs {
         let arithmetic = recipe.arithmetic(self.precision.unwrap_or(told.precision))?;
         let mut options = recipe.options_for(&recipe::inputs(&network), model.kind().size, &told.shapes)?;
         options.target = self.target;
-        options.version_compatible = self.version_compatible;
-        options.ampere_plus = self.ampere_plus;
+        options.version_compatible |= self.version_compatible;
+        options.ampere_plus |= self.ampere_plus;
         let source = Source::new(&model.name, Onnx::File(onnx), sha256);
         let parts = match builder.cut(&source, &network, &options)? {
             Some(cut) => Vec::from(cut.parts),

@@ -13,6 +13,8 @@ pub struct Recipe {
     workspace_mib: u64,
     level: Option<i32>,
     half: HalfRules,
+    version_compatible: bool,
+    ampere_plus: bool,
 }
 
 /// What float16 may do to a model.
@@ -77,6 +79,10 @@ struct Entry {
     float16_error: Option<f32>,
     #[serde(default)]
     float32: Vec<String>,
+    #[serde(default)]
+    version_compatible: bool,
+    #[serde(default)]
+    ampere_plus: bool,
 }
 
 /// Height and width the model's own specification states, where it does.
@@ -106,8 +112,11 @@ impl Recipe {
     /// # Errors
     /// [`Error::Config`] when there is none.
     pub fn for_module(module: &str) -> Result<Self> {
-        let file: File = serde_saphyr::from_str(include_str!("../../../engines/tensorrt.yaml"))
-            .map_err(|e| Error::internal("engines/tensorrt.yaml", e.to_string()))?;
+        Self::of(include_str!("../../../engines/tensorrt.yaml"), module)
+    }
+
+    fn of(text: &str, module: &str) -> Result<Self> {
+        let file: File = serde_saphyr::from_str(text).map_err(|e| Error::internal("engines/tensorrt.yaml", e.to_string()))?;
         let entry = file.recipes.into_iter().find(|r| r.modules.iter().any(|m| m == module));
         let entry = entry.ok_or_else(|| {
             Error::config("tensorrt", format!("there is no recipe for the module `{module}`; known: see engines/tensorrt.yaml"))
@@ -117,6 +126,8 @@ impl Recipe {
             workspace_mib: entry.workspace_mib.unwrap_or(file.defaults.workspace_mib),
             level: entry.level,
             half: HalfRules { error: entry.float16_error.unwrap_or(file.defaults.float16_error), float32: entry.float32 },
+            version_compatible: entry.version_compatible,
+            ampere_plus: entry.ampere_plus,
         })
     }
 
@@ -142,7 +153,18 @@ impl Recipe {
         let free = inputs.iter().any(|i| i.dims.contains(&None));
         let profile = |shapes: &Shapes| inputs.iter().map(|input| shapes.range(input, size)).collect::<Result<Vec<_>>>();
         let profiles = if free { self.profiles.iter().map(profile).collect::<Result<_>>()? } else { Vec::new() };
-        Ok(BuildOptions { profiles, workspace: Some(self.workspace_mib << 20), optimization_level: self.level, ..BuildOptions::default() })
+        Ok(self.with(profiles))
+    }
+
+    fn with(&self, profiles: Vec<Vec<Range>>) -> BuildOptions {
+        BuildOptions {
+            profiles,
+            version_compatible: self.version_compatible,
+            ampere_plus: self.ampere_plus,
+            workspace: Some(self.workspace_mib << 20),
+            optimization_level: self.level,
+            ..BuildOptions::default()
+        }
     }
 
     /// The same with one profile of the shapes that a model or a user states, where they state any. The batch
@@ -160,12 +182,7 @@ impl Recipe {
         let own = self.profiles.first().map_or([1; 3], |profile| profile.batch);
         let batch = pictures.map_or(own, |[min, opt, max]| [min.min(own[0]), opt, max.max(own[2])]);
         let profile = inputs.iter().map(|input| stated(input, shapes, batch)).collect::<Result<_>>()?;
-        Ok(BuildOptions {
-            profiles: vec![profile],
-            workspace: Some(self.workspace_mib << 20),
-            optimization_level: self.level,
-            ..BuildOptions::default()
-        })
+        Ok(self.with(vec![profile]))
     }
 }
 
@@ -229,6 +246,16 @@ mod tests {
 
     fn input(name: &str, dims: &[i64]) -> Input {
         Input { name: name.into(), dims: dims.iter().map(|d| (*d >= 0).then_some(*d)).collect() }
+    }
+
+    #[test]
+    fn a_recipe_may_ask_for_engines_of_more_machines() {
+        let text = "defaults: {workspace_mib: 1, float16_error: 0.1}\nrecipes:\n- {modules: [a], profiles: [], version_compatible: true}\n\
+                    - {modules: [b], profiles: [], ampere_plus: true}\n- {modules: [c], profiles: []}\n";
+        for (module, expected) in [("a", (true, false)), ("b", (false, true)), ("c", (false, false))] {
+            let made = Recipe::of(text, module).unwrap().options(&[input("x", &[-1, 3])], FixedSize::default()).unwrap();
+            assert_eq!((made.version_compatible, made.ampere_plus), expected, "{module}");
+        }
     }
 
     #[test]
