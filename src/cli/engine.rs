@@ -78,7 +78,8 @@ pub enum EngineCommand {
         #[arg(long, value_name = "gpu:N", default_value = "gpu:0")]
         device: DeviceSpec,
     },
-    /// Build, load and run a tiny network on the TensorRT of this machine and compare with the known result; prints JSON
+    /// Build, load and run a tiny network on the TensorRT of this machine and compare with ONNX Runtime, which is fetched where it is not
+    /// there; prints JSON
     Selftest {
         /// TensorRT's library, or its folder [default: $TENSORRT_LIB_PATH, else the system's]
         #[arg(long, value_name = "PATH")]
