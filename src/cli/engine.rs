@@ -11,6 +11,7 @@ use crate::backend::tensorrt::cache::{EngineCache, Entry, Origin};
 use crate::backend::tensorrt::ffi::Library;
 use crate::backend::tensorrt::outside::Outside;
 use crate::backend::tensorrt::parts::Part;
+use crate::backend::tensorrt::profile::describe;
 use crate::backend::tensorrt::recipe::{self, Arithmetic, Recipe};
 use crate::backend::tensorrt::{find, selftest};
 use crate::backend::{BackendName, LoadOptions, Onnx, Precision};
@@ -345,22 +346,19 @@ fn is_same(a: &Path, b: &Path) -> bool {
     a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
-const HEADINGS: [&str; 7] = ["ENGINE", "SIZE", "PRECISION", "PROFILES", "OUTSIDE", "TENSORRT", "GPU"];
+const HEADINGS: [&str; 8] = ["ENGINE", "SIZE", "PRECISION", "PROFILES", "OUTSIDE", "TENSORRT", "GPU", "FOLDER"];
 
-fn row(entry: &Entry) -> [String; 7] {
+fn row(entry: &Entry) -> [String; 8] {
+    let [precision, profiles, outside, library, gpu] = match &entry.description {
+        Ok(d) => {
+            let outside = Outside::read(&entry.path).runs.to_string();
+            [d.precision(), printable(&describe(&d.key.options.profiles)), outside, d.key.libraries(), d.key.gpus()]
+        }
+        Err(reason) => [reason.clone(), String::new(), String::new(), String::new(), String::new()],
+    };
+    let folder = entry.path.parent().unwrap_or(Path::new("")).to_string_lossy();
     let size = format!("{:.1} MB", entry.bytes as f64 / 1e6);
-    match &entry.description {
-        Ok(d) => [
-            printable(&entry.name()),
-            size,
-            d.precision(),
-            d.key.options.profiles.len().to_string(),
-            Outside::read(&entry.path).runs.to_string(),
-            d.key.libraries(),
-            d.key.gpus(),
-        ],
-        Err(reason) => [printable(&entry.name()), size, reason.clone(), String::new(), String::new(), String::new(), String::new()],
-    }
+    [printable(&entry.name()), size, precision, profiles, outside, library, gpu, printable(&folder)]
 }
 
 fn entry(entry: &Entry) -> Value {

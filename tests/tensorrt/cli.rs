@@ -82,6 +82,8 @@ fn engines_are_built_listed_shown_moved_and_removed() {
     assert!(Path::new(&file).starts_with(host.model().join(".cache/tensorrt")), "{file}");
     let (table, _, _) = host.run("", &["list", "--model-dir", host.model().to_str().unwrap()]);
     assert!(table.contains("ENGINE") && table.contains("ResNet18-") && table.contains("10.16.1.7"), "{table}");
+    let folder = Path::new(&file).parent().unwrap().to_str().unwrap();
+    assert!(table.contains("  x 1x4 to 8x4  ") && table.trim_end().ends_with(folder), "{table}");
     let (shown, _, _) = host.run("", &["inspect", &file]);
     assert!(shown.contains("\"max\""), "{shown}");
 

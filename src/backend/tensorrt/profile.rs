@@ -36,16 +36,14 @@ impl Profiles {
     /// Why none takes inputs of these shapes.
     pub fn refusal<'a>(&self, shapes: impl Iterator<Item = &'a Shape>) -> String {
         let shapes = shapes.map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        format!("the engine takes inputs of {}, not of {shapes}", self.describe())
+        format!("the engine takes inputs {}, not of {shapes}", describe(&self.0))
     }
+}
 
-    /// The ranges, for messages.
-    pub fn describe(&self) -> String {
-        let dims = |d: &[i64]| d.iter().map(i64::to_string).collect::<Vec<_>>().join("x");
-        let range = |r: &Range| format!("{} to {}", dims(&r.min), dims(&r.max));
-        let profile = |p: &Vec<Range>| p.iter().map(range).collect::<Vec<_>>().join(" with ");
-        self.0.iter().map(profile).collect::<Vec<_>>().join(", or ")
-    }
+/// The ranges of profiles, for people: `x 1x3x32x32 to 8x3x64x64, or ..`.
+pub fn describe(profiles: &[Vec<Range>]) -> String {
+    let profile = |p: &Vec<Range>| p.iter().map(Range::to_string).collect::<Vec<_>>().join(" with ");
+    profiles.iter().map(profile).collect::<Vec<_>>().join(", or ")
 }
 
 impl Range {
@@ -79,6 +77,6 @@ mod tests {
         }
         assert_eq!(choose(&[1, 1, 1]), None);
         assert_eq!((profiles.usual(1), profiles.usual(2)), (Some(vec![Shape::new(&[1, 320])]), None));
-        assert_eq!(profiles.describe(), "1x48 to 8x640, or 1x48 to 8x3200");
+        assert_eq!(describe(&profiles.0), "x 1x48 to 8x640, or x 1x48 to 8x3200");
     }
 }
