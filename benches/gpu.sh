@@ -259,6 +259,22 @@ if command -v compute-sanitizer > /dev/null && [ -n "$tests" ]; then
     done
 fi
 
+# TensorRT's lean runtime, where $HPINFER_LEAN names it or Python has its package: it opens, refuses what is no plan, and has no builder.
+installed='import glob, sys; print(max(file for d in sys.path for file in glob.glob(d + "/tensorrt_lean_libs/libnvinfer_lean.so.*")))'
+lean=${HPINFER_LEAN:-$(python3 -c "$installed" 2> /dev/null)}
+if [ -n "$lean" ]; then
+    step lean_selftest 60 bash -c '"${@:2}" > "$1"; [ -s "$1" ]' _ "$out/lean.json" "$binary" engine selftest --library "$lean" --device "$device"
+    step lean 10 python3 - "$out/lean.json" << 'PY'
+import json, sys
+report = json.load(open(sys.argv[1]))
+errors = {step["step"]: step["error"] for step in report["steps"]}
+print(json.dumps(errors))
+sys.exit(report["has_builder"] or errors["refuse what is no plan"] is not None or "lean runtime" not in errors["build"])
+PY
+else
+    absent lean "TensorRT's lean runtime"
+fi
+
 python3 - "$out" << 'PY'
 import json, os, sys
 out = sys.argv[1]

@@ -137,14 +137,10 @@ impl Double {
         unsafe { self.handle.get::<unsafe extern "C" fn() -> i32>(b"trs_double_alive").expect("exported")() }
     }
 
-    /// Runs compute the sample network from now on.
+    /// Runs compute the sample networks from now on.
     pub fn computes_sample(&self) {
-        self.on_run(|_, inputs, outputs| {
-            let rows = inputs[0].shape()[0];
-            outputs[0].set_shape(&[rows, 3]);
-            if let (Some(x), Some(y)) = (inputs[0].floats(), outputs[0].floats()) {
-                y.copy_from_slice(&sample::expected(x));
-            }
+        self.on_run(|onnx, inputs, outputs| {
+            compute_sample(onnx, 0.0, &mut inputs[0], &mut outputs[0]);
             Ok(())
         });
     }
@@ -166,6 +162,23 @@ impl Double {
         // SAFETY: the function has this type; `run` is boxed and kept.
         unsafe { self.handle.get::<Set>(b"trs_double_set_run").expect("exported")(trampoline, user) };
         *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
+    }
+}
+
+/// A run of one of the sample networks; that of places is of the elements above `least`, which is 0 in the network.
+pub fn compute_sample(onnx: &[u8], least: f32, x: &mut RunTensor, y: &mut RunTensor) {
+    let rows = x.shape()[0];
+    let (columns, made) = match x.floats() {
+        made if onnx == sample::places() => {
+            let places = made.iter().flat_map(|x| x.iter().enumerate()).filter(|(_, v)| **v > least);
+            (2, Some(places.flat_map(|(at, _)| [(at / 4) as f32, (at % 4) as f32]).collect::<Vec<_>>()))
+        }
+        made => (3, made.map(|x| sample::expected(x))),
+    };
+    let rows = made.as_ref().map_or(rows, |made| made.len() as i64 / columns);
+    y.set_shape(&[rows, columns]);
+    if let (Some(made), Some(y)) = (made, y.floats()) {
+        y.copy_from_slice(&made);
     }
 }
 

@@ -1,11 +1,11 @@
 //! Engines as backends: built by a recipe, cached, run through the common seam, on the double.
 
-use super::double::{Double, Form, onnx_runtime, sample_options};
+use super::double::{Double, Form, compute_sample, onnx_runtime, sample_options};
 use super::engines::{logged, warnings};
 use hpinfer::backend::onnxruntime::OnnxRuntime;
 use hpinfer::backend::tensorrt::builder::{Builder, Source};
 use hpinfer::backend::tensorrt::cache::{EngineCache, Gpu};
-use hpinfer::backend::tensorrt::ffi::BuildOptions;
+use hpinfer::backend::tensorrt::ffi::{BuildOptions, Library};
 use hpinfer::backend::tensorrt::recipe::{self, Arithmetic, Recipe};
 use hpinfer::backend::tensorrt::session::TensorRt;
 use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, NetworkKind, Onnx, Precision};
@@ -159,6 +159,16 @@ fn a_recipe_that_does_not_fit_and_a_precision_that_cannot_be_had_are_errors() {
 }
 
 #[test]
+fn the_selftest_of_a_lean_runtime_ends_where_a_builder_is_needed() {
+    let lean = Double::lean(Form::Eleven);
+    let library = Library::open(&lean.path(), None).unwrap();
+    let report = hpinfer::backend::tensorrt::selftest::run(&library, &Device::Cpu, || panic!("nothing is compared")).unwrap();
+    let [refused, build] = report.steps.as_slice() else { panic!("{report:?}") };
+    assert!(!report.passed && !report.has_builder && refused.error.is_none(), "{report:?}");
+    assert!(build.error.as_ref().unwrap().contains("lean runtime"), "{report:?}");
+}
+
+#[test]
 fn the_selftest_passes_on_the_double_and_finds_a_wrong_result() {
     for form in Form::ALL {
         let double = Double::new(form);
@@ -171,19 +181,25 @@ fn the_selftest_passes_on_the_double_and_finds_a_wrong_result() {
         assert!(report.passed && report.greatest_difference.unwrap() < 1e-6, "{report:?}");
         assert_eq!(report.reference.as_deref(), Some("onnx_runtime 1.31.1"));
         let steps = report.steps.iter().map(|s| s.step).collect::<Vec<_>>();
-        assert_eq!(steps, ["build", "load from the cache", "context", "run", "onnx_runtime"]);
+        let of_data = (form != Form::Rtx).then_some("sizes that depend on data");
+        let first = ["refuse what is no plan", "build", "load from the cache", "context", "run"].into_iter();
+        assert_eq!(steps, first.chain(of_data).chain(["onnx_runtime"]).collect::<Vec<_>>());
         let runs = AtomicUsize::new(0);
-        double.on_run(move |_, inputs, outputs| {
-            let rows = inputs[0].shape()[0];
-            outputs[0].set_shape(&[rows, 3]);
-            if let (Some(x), Some(y)) = (inputs[0].floats(), outputs[0].floats()) {
-                y.copy_from_slice(&sample::expected(x));
+        double.on_run(move |onnx, inputs, outputs| {
+            compute_sample(onnx, 0.0, &mut inputs[0], &mut outputs[0]);
+            if let (Some(_), Some(y)) = (inputs[0].floats(), outputs[0].floats()) {
                 y[0] += if runs.fetch_add(1, Ordering::SeqCst) == 1 { f32::NAN } else { 0.0 };
             }
             Ok(())
         });
         let report = test();
         assert!(!report.passed && report.greatest_difference == Some(f32::INFINITY), "{report:?}");
+        // A wrong size is found, too.
+        double.on_run(|onnx, inputs, outputs| {
+            compute_sample(onnx, 1.0, &mut inputs[0], &mut outputs[0]);
+            Ok(())
+        });
+        assert_eq!(test().passed, form == Form::Rtx, "{form:?}");
         double.knobs("build_null");
         let report = test();
         let failed = report.steps.last().unwrap();

@@ -1,9 +1,9 @@
-//! Proof that the binding works with the library at hand: a tiny network is built, loaded, and run, and the result compared
-//! with that of ONNX Runtime. What could not be done on this machine is said, not passed over.
+//! Proof that the binding works with the library at hand: tiny networks are built, loaded, and run, and the results compared
+//! with those of ONNX Runtime. What could not be done on this machine is said, not passed over.
 
 use super::builder::{Builder, Source};
 use super::cache::EngineCache;
-use super::ffi::{BuildOptions, Library, Range};
+use super::ffi::{Abi, BuildOptions, Library, Range};
 use super::recipe::Arithmetic;
 use super::session::{on_gpu, session};
 use crate::backend::reference::{self, Feed};
@@ -91,8 +91,9 @@ pub fn run(library: &Arc<Library>, device: &Device, reference: impl FnOnce() -> 
     };
     let feeds: Vec<Feed> = ROWS.map(feed).into();
     let found = steps(&builder, device, &feeds, &mut report);
-    let expected = found.as_ref().and_then(|_| step(&mut report.steps, "onnx_runtime", || expected(&*reference()?, &feeds)));
+    let expected = found.as_ref().and_then(|found| step(&mut report.steps, "onnx_runtime", || expected(&*reference()?, found, &feeds)));
     if let (Some(found), Some((version, expected))) = (found, expected) {
+        let found: Vec<_> = found.into_iter().flat_map(|(_, outputs)| outputs).collect();
         let difference = difference(&found, &expected);
         report.reference = Some(version);
         report.greatest_difference = Some(difference);
@@ -106,12 +107,19 @@ fn feed(rows: usize) -> Feed {
     vec![(sample::INPUT.to_owned(), Shape::new(&[rows, 4]), values)]
 }
 
-/// What `reference` is, and its outputs for `feeds`.
-fn expected(reference: &dyn Backend, feeds: &[Feed]) -> Result<(String, Vec<Vec<f32>>)> {
-    let engine = reference::load("selftest", &Model::decode(&sample::bytes(), "selftest")?, reference)?;
-    let outputs = reference::outputs(&*engine, feeds, |_, tensor| tensor.as_f32().map(<[f32]>::to_vec))?;
-    let outputs = outputs.into_iter().flatten().collect::<Result<_>>()?;
-    Ok((format!("{} {}", engine.info().backend, engine.info().version), outputs))
+/// A network, and its outputs.
+type Ran = (Vec<u8>, Vec<Vec<f32>>);
+
+/// What `reference` is, and what it makes of `feeds` with all the networks.
+fn expected(reference: &dyn Backend, networks: &[Ran], feeds: &[Feed]) -> Result<(String, Vec<Vec<f32>>)> {
+    let (mut version, mut all) = (String::new(), Vec::new());
+    for (network, _) in networks {
+        let engine = reference::load("selftest", &Model::decode(network, "selftest")?, reference)?;
+        let outputs = reference::outputs(&*engine, feeds, |_, tensor| tensor.as_f32().map(<[f32]>::to_vec))?;
+        all.extend(outputs.into_iter().flatten().collect::<Result<Vec<_>>>()?);
+        version = format!("{} {}", engine.info().backend, engine.info().version);
+    }
+    Ok((version, all))
 }
 
 fn difference(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
@@ -121,31 +129,52 @@ fn difference(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
     differences.fold(start, |worst, d| if d.is_nan() { f32::INFINITY } else { worst.max(d) })
 }
 
-/// The outputs of an engine for `feeds`.
-fn steps(builder: &Builder, device: &Device, feeds: &[Feed], report: &mut Report) -> Option<Vec<Vec<f32>>> {
+/// What engines make of `feeds`.
+fn steps(builder: &Builder, device: &Device, feeds: &[Feed], report: &mut Report) -> Option<Vec<Ran>> {
     let steps = &mut report.steps;
     let profile = |rows: [i64; 3]| {
         let [min, opt, max] = rows.map(|rows| vec![rows, 4]);
         vec![Range { input: sample::INPUT.into(), min, opt, max }]
     };
     let options = BuildOptions { profiles: PROFILES.map(profile).into(), ..BuildOptions::default() };
-    let bytes = sample::bytes();
-    let source = {
-        let sha256 = sha256(&bytes);
-        Source::new("selftest", Onnx::Bytes(Arc::new(bytes)), sha256)
+    let engine_of = |network: Vec<u8>| {
+        let sha256 = sha256(&network);
+        builder.engine(&Source::new("selftest", Onnx::Bytes(Arc::new(network)), sha256), &options, &Arithmetic::Float32)
     };
-    let engine = || builder.engine(&source, &options, &Arithmetic::Float32);
+    let engine = || engine_of(sample::bytes());
+    // All that can be asked of the lean runtime, which has no builder.
+    step(steps, "refuse what is no plan", || match builder.library().load(b"no plan") {
+        Err(_) => Ok(()),
+        Ok(_) => Err(Error::backend("tensorrt", "what is no plan was taken for one", "choose onnx_runtime")),
+    })?;
     step(steps, "build", engine)?;
     let made = step(steps, "load from the cache", engine)?;
     let run = |session: &mut dyn Session| feeds.iter().flatten().map(|(_, shape, values)| run_once(session, *shape, values)).collect();
-    let Some(gpu) = device.gpu() else {
-        let mut session = step(steps, "context", || session(&made.engine, device, "selftest"))?;
-        return step(steps, "run", || run(&mut *session));
+    let outputs = match device.gpu() {
+        None => {
+            let mut session = step(steps, "context", || session(&made.engine, device, "selftest"))?;
+            step(steps, "run", || run(&mut *session))?
+        }
+        Some(gpu) => {
+            let mut session = step(steps, "context", || on_gpu(&made.engine, gpu, "selftest"))?;
+            let outputs = step(steps, "run", || run(&mut session))?;
+            report.recorded_runs = session.launches();
+            outputs
+        }
     };
-    let mut session = step(steps, "context", || on_gpu(&made.engine, gpu, "selftest"))?;
-    let outputs = step(steps, "run", || run(&mut session));
-    report.recorded_runs = session.launches();
-    outputs
+    let mut found = vec![(sample::bytes(), outputs)];
+    // TensorRT-RTX has no NonZero.
+    if builder.library().versions().abi != Abi::Rtx {
+        let places = || {
+            let made = engine_of(sample::places())?;
+            match device.gpu() {
+                None => run(&mut *session(&made.engine, device, "selftest")?),
+                Some(gpu) => run(&mut on_gpu(&made.engine, gpu, "selftest")?),
+            }
+        };
+        found.push((sample::places(), step(steps, "sizes that depend on data", places)?));
+    }
+    Some(found)
 }
 
 /// The output for one input, on whichever memory the session works.
