@@ -72,7 +72,7 @@ fn a_file_is_read_on_after_ffmpeg_was_killed() {
     let script = Script::new("frame 8 6 0\nframe 8 6 0.04\nonce $HERE/killed\nsleep 0.2\nkill\nend\nframe 8 6 0.08\n");
     let events = script.events(options());
     assert_eq!(events.len(), 4, "{events:?}");
-    assert!(events[2].starts_with("2: broke off after 2 frames (ffmpeg was killed)"), "{events:?}");
+    assert!(events[2].starts_with("2: broke off after 2 frames (ffmpeg was killed, by the system if memory ran out)"), "{events:?}");
     assert!(events[3].starts_with("2@80 "), "no frame twice, none left out: {events:?}");
 }
 
@@ -87,6 +87,9 @@ fn a_truncated_file_gives_its_frames_and_says_what_is_wrong() {
     let events = Script::new("frame 8 6 0\nsay [mov] [error] moov atom not found\nexit 1\n").events(options());
     assert!(events[0].starts_with("0@0 "), "{events:?}");
     assert_eq!(events[1..], ["1: damaged or cut short after 1 frames: moov atom not found"]);
+    let remark = "Application provided invalid, non monotonically increasing dts to muxer in stream 0: 29 >= 28";
+    let events = Script::new(&format!("frame 8 6 0\nsay [rawvideo] [error] {remark}\nframe 8 6 0\n")).events(options());
+    assert!(events.len() == 2 && events[1].starts_with("1@0 "), "a remark of the muxer is no damage: {events:?}");
     let events = Script::new("").events(options());
     assert_eq!(events, ["0: ffmpeg finds no frame in it; check that it is a video"]);
     let events = Script::new("say [fatal] Stream map '0:v:0' matches no streams.\nexit 1\n").events(options());
@@ -124,6 +127,13 @@ fn a_live_stream_that_stops_or_ends_is_connected_anew() {
     let ms = |event: &String| event.split_once('@')?.1.split_once(' ')?.0.parse().ok();
     let times: Vec<f64> = events.iter().filter_map(ms).collect();
     assert!(times.is_sorted(), "its clock was set back, as at the beginning of RTSP: {events:?}");
+}
+
+#[test]
+fn a_live_stream_whose_ffmpeg_is_killed_says_so_and_what_it_had_said_before() {
+    let script = Script::new("frame 8 6 0\nsay [h264] [error] decode_slice_header error\nsleep 0.1\nkill\n");
+    let events = words(Video::new("udp://script", options_reading(&script)).take(2), "udp://script");
+    assert!(events[1].contains("(ffmpeg was killed, by the system if memory ran out; before that it said: decode_slice_header error)"), "{events:?}");
 }
 
 #[test]

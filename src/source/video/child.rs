@@ -4,11 +4,13 @@
 
 use super::GLANCE;
 use super::units::{self, UnitDecoder};
+use crate::device::how_it_ended;
 use crate::error::Error;
 use crate::image::{ImageBuf, Picture, PixelFormat, Size};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, never, unbounded};
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,8 @@ use std::thread;
 
 /// What ffmpeg says of a connection that broke. Either it reconnects, or further messages say what became of it.
 const PREMATURE: &str = "Stream ends prematurely";
+/// What its muxer says of times that do not rise. They are those of pictures that it hands over all the same: the input is not damaged.
+const NOT_RISING: &str = "non monotonically increasing dts to muxer";
 /// Decoded frames that may wait; ffmpeg itself holds more.
 const AHEAD: usize = 2;
 /// Messages of ffmpeg that are kept: the last ones say why it ended.
@@ -43,8 +47,10 @@ pub(super) enum Decode {
 pub(super) struct End {
     /// With status 0.
     pub success: bool,
-    /// By a signal, not of its own will.
+    /// Not of its own will.
     pub killed: bool,
+    /// How, where a signal ended it; the first word is a verb.
+    pub by_signal: Option<String>,
     /// Why the GPU does not decode such a stream.
     pub refused: Option<String>,
     /// What it said was wrong, the last few.
@@ -59,11 +65,13 @@ impl End {
 
     /// In words.
     pub fn reason(&self) -> String {
-        match (self.errors.is_empty(), self.killed, self.success) {
-            (false, ..) => self.errors.join("; "),
-            (true, true, _) => "ffmpeg was killed".into(),
-            (true, false, true) => "it ended".into(),
-            (true, false, false) => "ffmpeg failed without a message".into(),
+        let said = self.errors.join("; ");
+        match (&self.by_signal, said.is_empty(), self.success) {
+            (Some(how), true, _) => format!("ffmpeg {how}"),
+            (Some(how), false, _) => format!("ffmpeg {how}; before that it said: {said}"),
+            (None, false, _) => said,
+            (None, true, true) => "it ended".into(),
+            (None, true, false) => "ffmpeg failed without a message".into(),
         }
     }
 }
@@ -165,10 +173,11 @@ impl Child {
             keep(&self.errors, "its messages cannot be read".into());
         }
         let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
-        let code = status.ok().and_then(|status| status.code());
+        let status = status.ok();
         End {
-            success: code == Some(0),
-            killed: code.is_none() && passed.is_ok(),
+            success: status.is_some_and(|status| status.success()),
+            killed: status.is_none_or(|status| status.code().is_none()) && passed.is_ok(),
+            by_signal: status.filter(|status| status.signal().is_some() && passed.is_ok()).map(how_it_ended),
             refused: passed.err().filter(|given_up| given_up.refused).map(|given_up| given_up.reason),
             errors,
         }
@@ -245,7 +254,7 @@ fn read_lines(stderr: impl Read, heads: &Sender<Head>, errors: &Mutex<VecDeque<S
         let line = String::from_utf8_lossy(&line);
         if let Some(head) = head(&line) {
             let _ = heads.send(head);
-        } else if line.contains(PREMATURE) {
+        } else if line.contains(PREMATURE) || line.contains(NOT_RISING) {
             tracing::debug!("ffmpeg: {line}");
         } else if let Some((_, how)) = line.split_once("[warning] Will reconnect") {
             tracing::warn!("ffmpeg will reconnect{how}");
