@@ -77,6 +77,22 @@ fn a_file_is_read_on_after_ffmpeg_was_killed() {
 }
 
 #[test]
+fn ffmpeg_gets_the_threads_it_is_given_and_its_time_is_counted() {
+    let script = Script::new(&"frame 8 6 0\n".repeat(300));
+    let (flags, options) = (script.0.path().join("flags"), options());
+    let ffmpeg = script.0.path().join("ffmpeg");
+    let text = format!("#!/bin/sh\necho \"$@\" > {}\nexec {} \"$@\"\n", flags.display(), options.ffmpeg.display());
+    std::fs::write(&ffmpeg, text).expect("written");
+    Command::new("chmod").arg("+x").arg(&ffmpeg).status().expect("chmod");
+    let options = VideoOptions { ffmpeg, threads: 3, ..options };
+    let time = options.ffmpeg_time.clone();
+    assert_eq!(script.events(options).len(), 300);
+    let given = std::fs::read_to_string(flags).expect("written");
+    assert!(given.contains("-filter_threads 3 -threads 3 -i "), "{given}");
+    assert!(time.total().is_some_and(|time| !time.is_zero()), "{time:?}: a shell that starts 300 programs takes some");
+}
+
+#[test]
 fn a_file_over_which_ffmpeg_always_dies_is_given_up() {
     let events = Script::new("frame 8 6 0\nsleep 0.1\nkill\n").events(options());
     assert!(events[0].starts_with("0@0 ") && events.last().is_some_and(|e| e.contains("given up after 3 attempts")), "{events:?}");
@@ -271,7 +287,7 @@ fn a_real_ffmpeg_writes_videos_whose_frames_have_their_times() {
     let (size, times) = (Size::new(63, 48), [0.0, 33.3, 100.0, 2500.0]);
     for name in ["a:b.mp4", "c.mkv", "d.mov"] {
         let path = folder.path().join(name);
-        let mut writer = VideoWriter::create(&ffmpeg, &path, size).expect("ffmpeg starts");
+        let mut writer = VideoWriter::create(&ffmpeg, 1, &path, size).expect("ffmpeg starts");
         for (level, time) in [0, 80, 160, 240].into_iter().zip(times) {
             let picture = ImageBuf::new(vec![level; 63 * 48 * 3], size, PixelFormat::Rgb).expect("a picture");
             writer.write(picture.view(), time).expect("written");
@@ -290,6 +306,6 @@ fn a_real_ffmpeg_writes_videos_whose_frames_have_their_times() {
             );
         }
     }
-    let error = VideoWriter::create(&ffmpeg, Path::new("/proc/none/f.mp4"), size).err().expect("no such folder").to_string();
+    let error = VideoWriter::create(&ffmpeg, 1, Path::new("/proc/none/f.mp4"), size).err().expect("no such folder").to_string();
     assert!(error.contains("/proc/none"), "{error}");
 }

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::image::{Frame, FrameId, Picture};
 use crate::source::video::{Video, VideoEvent, VideoOptions};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Frames of a stream, without an end.
 pub type Shown<'a> = Box<dyn Iterator<Item = Result<Frame>> + Send + 'a>;
@@ -25,16 +26,24 @@ pub enum Footage {
 }
 
 impl Footage {
-    /// Of stream number `stream`. A stream of a video has its first frame when this returns.
-    pub fn stream(&self, stream: usize) -> Shown<'_> {
+    /// Of stream number `stream`, for which an ffmpeg has so many `threads`. A stream of a video has its first frame when this returns.
+    pub fn stream(&self, stream: usize, threads: usize) -> Shown<'_> {
         match self {
             Self::Pictures(frames) => Box::new(frames.iter().cycle().skip(stream % frames.len().max(1)).cloned().map(Ok)),
             Self::Videos { files, options, gpus } => {
                 let gpu = gpus.get(stream % gpus.len().max(1)).cloned();
-                let mut frames = again_and_again(&files[stream % files.len()], VideoOptions { gpu, ..options.clone() }).peekable();
+                let mut frames = again_and_again(&files[stream % files.len()], VideoOptions { gpu, threads, ..options.clone() }).peekable();
                 frames.peek();
                 Box::new(frames)
             }
+        }
+    }
+
+    /// Processor time of the ffmpeg of all streams so far; `None` where it is not known.
+    pub fn ffmpeg_time(&self) -> Option<Duration> {
+        match self {
+            Self::Pictures(_) => Some(Duration::ZERO),
+            Self::Videos { options, .. } => options.ffmpeg_time.total(),
         }
     }
 

@@ -142,16 +142,17 @@ pub fn most(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim
 
 fn attempt(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim, streams: usize, policy: DropPolicy) -> Result<Tried> {
     let interval = Duration::from_secs_f64(1.0 / aim.fps);
-    let each = (aim.fps * aim.seconds).ceil().max(1.0) as u32;
+    let frames = (aim.fps * aim.seconds).ceil().max(1.0) as u32;
+    let each = (threads / streams).max(1);
     let shown: Vec<Shown<'_>> = thread::scope(|scope| {
-        let opened: Vec<_> = (0..streams).map(|stream| scope.spawn(move || footage.stream(stream))).collect();
+        let opened: Vec<_> = (0..streams).map(|stream| scope.spawn(move || footage.stream(stream, each))).collect();
         opened.into_iter().map(|stream| stream.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
     let start = Instant::now();
     let feeds = shown.into_iter().enumerate().map(|(stream, shown)| {
         // Cameras do not tick together.
         let phase = interval.mul_f64(stream as f64 / streams as f64);
-        let offers = (0..each).zip(shown).map(move |(n, frame)| {
+        let offers = (0..frames).zip(shown).map(move |(n, frame)| {
             let due = start + phase + interval * n;
             thread::sleep(due.saturating_duration_since(Instant::now()));
             match frame {
@@ -165,7 +166,7 @@ fn attempt(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim,
     let (gauges, stop) = (Gauges::new(streams), Stop::default());
     let (mut samples, mut dropped, mut failure) = (Vec::new(), 0, None);
     graph::run(
-        &Frames(pipeline),
+        &Frames(pipeline, footage),
         feeds.collect(),
         &Settings::latest(threads, batching).at_most(pipeline.groups_at_once()),
         &gauges,
@@ -189,7 +190,7 @@ fn attempt(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim,
 }
 
 /// A pipeline on decoded frames, whose results count only as done.
-struct Frames<'a>(&'a dyn Pipeline);
+struct Frames<'a>(&'a dyn Pipeline, &'a Footage);
 
 impl Stages for Frames<'_> {
     /// When the frame was due.
@@ -202,6 +203,10 @@ impl Stages for Frames<'_> {
 
     fn decode(&self, _: &mut Instant, frame: Frame) -> Result<Frame, Self::Out> {
         Ok(frame)
+    }
+
+    fn decoded_before(&self) -> Option<Duration> {
+        self.1.ffmpeg_time()
     }
 
     fn cost(&self, frame: &Frame) -> u64 {

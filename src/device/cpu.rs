@@ -1,8 +1,35 @@
-//! The processor: cores this process may use, and what the system says of them.
+//! The processor: cores this process may use, what the system says of them, and the time that was spent on them.
+
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 /// Processor cores this process may use: affinity and control-group limits count.
 pub fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Processor time of all threads of this process so far.
+pub fn process_time() -> Duration {
+    time_of(ClockId::ProcessCPUTime)
+}
+
+/// Processor time of the calling thread so far.
+pub fn thread_time() -> Duration {
+    time_of(ClockId::ThreadCPUTime)
+}
+
+fn time_of(clock: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(clock)).unwrap_or_default()
+}
+
+/// Processor time so far of the process `id` and of the children that it waited for; `None` where the kernel does not tell.
+pub fn time_of_process(id: u32) -> Option<Duration> {
+    /// A second, in the unit of `/proc`: the same on x86-64 and AArch64, whatever the kernel's own clock is.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name in parentheses may have any letters; utime, stime, cutime and cstime are the 14th field to the 17th.
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(4);
+    Some(Duration::from_secs_f64(fields.map(|field| field.parse::<f64>().ok()).sum::<Option<f64>>()? / TICKS))
 }
 
 /// Facts about the processor, from the system.
@@ -45,6 +72,15 @@ impl CpuInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_told_its_time_by_either_way() {
+        let busy = std::time::Instant::now();
+        while busy.elapsed() < Duration::from_secs(10) && time_of_process(std::process::id()).is_some_and(|time| time.is_zero()) {}
+        let (told, own) = (time_of_process(std::process::id()).expect("Linux tells"), process_time());
+        assert!(!told.is_zero() && told <= own + Duration::from_millis(20) && thread_time() <= own, "{told:?} {own:?}");
+        assert_eq!(time_of_process(u32::MAX), None);
+    }
 
     #[test]
     fn cpu_facts_of_a_linux_host() {

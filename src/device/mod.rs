@@ -16,7 +16,7 @@ mod queue;
 mod spec;
 mod unavailable;
 
-pub use cpu::{CpuInfo, available_threads};
+pub use cpu::{CpuInfo, available_threads, process_time, thread_time, time_of_process};
 pub use cuda::{DeviceBuffer, Gpu, Graph, Mark, Pinned, Stopwatch, Stream, sizes_up_to};
 pub(crate) use ended::{how_it_ended, is_own_fault, last_status};
 pub use images::{Image, image_for};

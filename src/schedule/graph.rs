@@ -9,6 +9,7 @@ use super::gauges::Gauges;
 use super::reorder::Reorder;
 use super::split::Split;
 use super::stop::Stop;
+use crate::device::thread_time;
 use crate::error::Result;
 use crossbeam::channel::{self, Receiver, Select, Sender};
 use std::any::Any;
@@ -35,6 +36,11 @@ pub trait Stages: Sync {
 
     /// Decode pool: makes an item ready for the workers, or finishes it here.
     fn decode(&self, tag: &mut Self::Tag, raw: Self::Raw) -> Result<Self::Ready, Self::Out>;
+
+    /// Processor time so far of what decodes items before they come here, such as programs of their own; `None` where it is not known.
+    fn decoded_before(&self) -> Option<Duration> {
+        None
+    }
 
     /// Cost of an item, in the unit of [`Batching::cost`].
     fn cost(&self, ready: &Self::Ready) -> u64;
@@ -337,8 +343,9 @@ impl<S: Stages> Graph<'_, S> {
                 return;
             };
             self.gauges.streams[ticket.stream].queued.fetch_sub(1, Relaxed);
+            let before = thread_time();
             let (decoded, span) = spanned(index, || caught(|| self.stages.decode(&mut ticket.tag, raw)));
-            self.split.decoded(length(span));
+            self.split.decoded(length(span), thread_time() - before);
             ticket.timeline.decode = span;
             match decoded {
                 Ok(Ok(item)) => {
@@ -406,7 +413,7 @@ impl<S: Stages> Graph<'_, S> {
             let (outputs, span) = spanned(index, || self.attempt(index, &mut worker, &ready));
             match outputs {
                 Ok(outputs) => {
-                    self.split.worked(length(span), outputs.len());
+                    self.split.worked(length(span), outputs.len(), || self.stages.decoded_before());
                     for ((ticket, ready), output) in tickets.into_iter().zip(ready).zip(outputs) {
                         hand_on(ticket, ready, span, Ok(output));
                     }

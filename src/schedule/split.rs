@@ -3,6 +3,7 @@
 
 use super::gauges::Gauges;
 use super::graph::Settings;
+use crate::device::process_time;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,11 +19,15 @@ pub(super) struct Split<'a> {
     decoders: usize,
     gauges: &'a Gauges,
     decoding_ns: AtomicU64,
+    /// Of that, on a core.
+    decoding_cpu_ns: AtomicU64,
     working_ns: AtomicU64,
     /// Items that the workers are done with since the last choice.
     items: AtomicU64,
     /// The first items bring engines and memory up; they tell nothing of the rest.
     is_warm: AtomicBool,
+    /// Processor time of this process, and of what decodes before it, at the last choice.
+    spent: Mutex<(Duration, Option<Duration>)>,
     over: Mutex<bool>,
     changed: Condvar,
 }
@@ -32,40 +37,42 @@ impl<'a> Split<'a> {
     pub fn new(settings: &Settings, gauges: &'a Gauges) -> Self {
         let (workers, decoders) = (settings.workers.max(1), settings.decoders.max(1));
         gauges.decoders.store(decoders, Relaxed);
-        let (decoding_ns, working_ns, items, is_warm, over, changed) = Default::default();
-        Self { workers, decoders, gauges, decoding_ns, working_ns, items, is_warm, over, changed }
+        let (decoding_ns, decoding_cpu_ns, working_ns, items, is_warm, spent, over, changed) = Default::default();
+        Self { workers, decoders, gauges, decoding_ns, decoding_cpu_ns, working_ns, items, is_warm, spent, over, changed }
     }
 
-    /// An item was decoded in `time`.
-    pub fn decoded(&self, time: Duration) {
+    /// An item was decoded in `time`, which took a core for `processor_time`.
+    pub fn decoded(&self, time: Duration, processor_time: Duration) {
         self.decoding_ns.fetch_add(nanoseconds(time), Relaxed);
+        self.decoding_cpu_ns.fetch_add(nanoseconds(processor_time), Relaxed);
     }
 
-    /// A worker took `time` for `items`; chooses anew when enough were seen.
-    pub fn worked(&self, time: Duration, items: usize) {
+    /// A worker took `time` for `items`; chooses anew when enough were seen. `before` tells the processor time so far of what decodes
+    /// before this process.
+    pub fn worked(&self, time: Duration, items: usize, before: impl FnOnce() -> Option<Duration>) {
         self.working_ns.fetch_add(nanoseconds(time), Relaxed);
         let (items, enough) = (items as u64, MEASURED * self.workers as u64);
-        let before = self.items.fetch_add(items, Relaxed);
-        if before < enough && before + items >= enough {
-            self.choose();
+        let seen = self.items.fetch_add(items, Relaxed);
+        if seen < enough && seen + items >= enough {
+            self.choose(before());
         }
     }
 
-    fn choose(&self) {
-        let [decoding, working] = [&self.decoding_ns, &self.working_ns].map(|sum| sum.swap(0, Relaxed) as f64);
+    fn choose(&self, before: Option<Duration>) {
+        let [decoding, on_core, working] = [&self.decoding_ns, &self.decoding_cpu_ns, &self.working_ns].map(|sum| sum.swap(0, Relaxed));
+        let now = (process_time(), before);
+        let last = std::mem::replace(&mut *self.spent.lock().unwrap_or_else(PoisonError::into_inner), now);
         self.items.store(0, Relaxed);
         if !self.is_warm.swap(true, Relaxed) {
             return;
         }
-        let pace = MARGIN * self.workers as f64 * decoding / working.max(1.0);
+        let pace = MARGIN * self.workers as f64 * decoding as f64 / working.max(1) as f64;
         let chosen = (pace.ceil() as usize).clamp(1, self.decoders);
         if self.gauges.decoders.swap(chosen, Relaxed) != chosen {
             self.wake();
-            let share = 100.0 * decoding / (decoding + working).max(1.0);
-            tracing::info!(
-                "decoding is {share:.1} % of the work on a frame: {chosen} of {} threads keep pace with the engines",
-                self.decoders
-            );
+            let before = now.1.zip(last.1).map(|(now, last)| now.saturating_sub(last));
+            let share = share(Duration::from_nanos(on_core), now.0.saturating_sub(last.0), before);
+            tracing::info!("{share}; here {chosen} of {} threads keep pace with the engines", self.decoders);
         }
     }
 
@@ -114,6 +121,18 @@ impl Drop for Ending<'_> {
     }
 }
 
+/// What `decoding` in this process, which took `all`, and that `before` it are of the processor time, in words.
+fn share(decoding: Duration, all: Duration, before: Option<Duration>) -> String {
+    let outside = before.unwrap_or_default();
+    let percent = |part: Duration| 100.0 * part.as_secs_f64() / (all + outside).as_secs_f64().max(1e-9);
+    let decoding = format!("decoding is {:.1} % of the processor time", percent(decoding + outside));
+    match before {
+        None => format!("{decoding} of this process, and what it is outside is not known"),
+        Some(Duration::ZERO) => decoding,
+        Some(outside) => format!("{decoding}, {:.1} % outside this process", percent(outside)),
+    }
+}
+
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -130,8 +149,8 @@ mod tests {
     /// Items that take so long, enough for a choice.
     fn see(split: &Split<'_>, decode: u64, work: u64) -> usize {
         for _ in 0..MEASURED * split.workers as u64 {
-            split.decoded(Duration::from_micros(decode));
-            split.worked(Duration::from_micros(work), 1);
+            split.decoded(Duration::from_micros(decode), Duration::from_micros(decode));
+            split.worked(Duration::from_micros(work), 1, || None);
         }
         split.gauges.decoders.load(Relaxed)
     }
@@ -145,6 +164,15 @@ mod tests {
         assert_eq!(see(&split, 1000, 1000), 8); // 12 of 8
         assert_eq!(see(&split, 250, 1000), 3); // 1.5 x 8 / 4
         assert_eq!(see(&split, 0, 0), 1);
+    }
+
+    #[test]
+    fn what_decodes_outside_is_part_of_the_share_or_told_as_unknown() {
+        let ms = Duration::from_millis;
+        assert_eq!(share(ms(5), ms(50), Some(ms(0))), "decoding is 10.0 % of the processor time");
+        assert_eq!(share(ms(5), ms(50), Some(ms(50))), "decoding is 55.0 % of the processor time, 50.0 % outside this process");
+        let unknown = "decoding is 10.0 % of the processor time of this process, and what it is outside is not known";
+        assert_eq!(share(ms(5), ms(50), None), unknown);
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
     let sha256 = inputs::digest(&files)?;
     let (mut sizes, mut decode) = (Vec::new(), "");
     // Every stream begins with the next of the inputs.
-    for first in (0..inputs.len()).filter_map(|stream| footage.stream(stream).next()) {
+    for first in (0..inputs.len()).filter_map(|stream| footage.stream(stream, plan.loader.threads).next()) {
         let first = first?;
         decode = footage.decoded_by(&first);
         let size = format!("{}x{}", first.size().width, first.size().height);

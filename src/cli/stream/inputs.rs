@@ -148,10 +148,17 @@ impl Inputs {
         self.inputs.iter().any(|(_, _, policy)| policy.when_full == WhenFull::DropOldest)
     }
 
-    /// One feed an input. Of the files that are not among those `typed`, `at_once` are read at a time.
-    pub fn feeds<'a>(self, typed: &[String], at_once: usize) -> Vec<Feed<'a, FrameStages<'a>>> {
+    /// Videos that are read at the same time, `at_once` of the files that are not among those `typed`.
+    pub fn videos_at_once(&self, typed: &[String], at_once: usize) -> usize {
+        let videos = self.inputs.iter().filter(|(_, kind, _)| matches!(kind, Kind::Video));
+        let (named, found): (Vec<_>, Vec<_>) = videos.partition(|(name, ..)| is_named(name, typed));
+        named.len() + found.len().min(at_once)
+    }
+
+    /// One feed an input. Of the files that are not among those `typed`, `at_once` are read at a time. An ffmpeg has so many `threads`.
+    pub fn feeds<'a>(self, typed: &[String], at_once: usize, threads: usize) -> Vec<Feed<'a, FrameStages<'a>>> {
         let Self { inputs, mut video, source, rate, decoding: Decoding { gpus, videos, .. } } = self;
-        video.gpu_only = videos == Decoders::GpuOnly;
+        (video.gpu_only, video.threads) = (videos == Decoders::GpuOnly, threads);
         let places = channel::bounded(at_once);
         (0..at_once).for_each(|_| drop(Place(places.0.clone())));
         let feed = |(stream, (name, kind, policy)): (usize, (String, Kind, DropPolicy))| {
@@ -170,7 +177,7 @@ impl Inputs {
             let offers: Box<dyn Iterator<Item = _> + Send> = match kind {
                 Kind::Video => {
                     let offers = Video::new(&name, VideoOptions { gpu, ..video.clone() }).map(event);
-                    match typed.contains(&name) || !Path::new(&name).is_file() {
+                    match is_named(&name, typed) {
                         true => Box::new(offers),
                         false => Box::new(in_turn(places.clone(), video.stop.clone(), offers)),
                     }
@@ -188,6 +195,11 @@ impl Inputs {
         };
         inputs.into_iter().enumerate().map(feed).collect()
     }
+}
+
+/// Whether the video `name` is one of those `typed`, and not found by a pattern.
+fn is_named(name: &String, typed: &[String]) -> bool {
+    typed.contains(name) || !Path::new(name).is_file()
 }
 
 /// Whether `name` may have JPEG files among its pictures: a folder or a pattern may, and a file that is not called something else.

@@ -31,6 +31,7 @@ use crate::schedule::graph::{self, Settings};
 use crate::schedule::stop::Stop;
 use crate::source::video::{RawFormat, RawLayout, VideoOptions};
 use crate::source::{NamedInputs, SourceOptions};
+use crate::trace::plural;
 use decoding::{DecodeArg, Decoding};
 use inputs::Inputs;
 use record::Recorder;
@@ -147,10 +148,10 @@ impl StreamArgs {
         Ok(VideoOptions { ffmpeg, stop, stall, attempts, max_pixels, ..VideoOptions::default() })
     }
 
-    fn recorder(&self, inputs: &[String], video: &VideoOptions) -> Result<Option<Recorder>> {
+    fn recorder(&self, inputs: &[String], video: &VideoOptions, threads: usize) -> Result<Option<Recorder>> {
         let Some(target) = &self.save_video else { return Ok(None) };
         video.ffmpeg_version()?;
-        Recorder::new(target, inputs, &self.ffmpeg, self.trace.as_deref()).map(Some)
+        Recorder::new(target, inputs, (&self.ffmpeg, threads), self.trace.as_deref()).map(Some)
     }
 
     fn raw(&self) -> Result<Option<RawLayout>> {
@@ -179,6 +180,18 @@ impl Drop for Over<'_> {
     }
 }
 
+/// Says which part of the threads does what.
+fn tell_threads(plan: &Plan, settings: &Settings, videos: usize, ffmpeg_threads: usize) {
+    let (threads, Settings { decoders, finishers, .. }) = (plan.loader.threads, settings);
+    let engines = match (plan.gpus().is_empty(), threads) {
+        (false, _) => "engines on the GPU".into(),
+        (true, 1) => "engines 1 stream of 1".into(),
+        (true, _) => format!("engines 1 stream of {threads} for a lone frame, else {threads} of 1"),
+    };
+    let ffmpeg = if videos > 0 { format!(", {ffmpeg_threads} in the ffmpeg of each of {}", plural(videos, "video")) } else { String::new() };
+    tracing::info!("{} in all: {engines}; decoding up to {decoders} here{ffmpeg}; finishing {finishers}", plural(threads, "thread"));
+}
+
 /// Runs the command.
 pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let plan = Plan::new(plan::required_pipeline(args.pipeline.as_deref())?, args.threads, &args.engine)?.serving_at_once(&args.engine);
@@ -200,9 +213,14 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         numbered: true,
         ..SourceOptions::default()
     };
+    let ffmpeg_time = video.ffmpeg_time.clone();
     let inputs = Inputs::new(&named, args.drop.as_deref(), video, args.raw()?, args.fps, decoding, source)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
-    let recorder = args.recorder(&named, &args.video(&stop)?)?;
+    let threads = plan.loader.threads;
+    let at_once = (threads + 1).max(LEAST_FILES);
+    let videos = inputs.videos_at_once(&args.input, at_once);
+    let ffmpeg_threads = (threads / videos.max(1)).max(1);
+    let recorder = args.recorder(&named, &args.video(&stop)?, ffmpeg_threads)?;
     let fonts = || fonts(args.font.as_deref(), &cache);
     let pipeline = plan.open(global)?;
     stop.on_signals(|| std::process::exit(SOME_FAILED.into()))?;
@@ -215,10 +233,9 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let drawing = recorder.as_ref().map(|_| fonts()).transpose()?;
     let names: Vec<_> = named.iter().map(|name| without_user(name)).collect();
     names.iter().enumerate().for_each(|(stream, name)| tracing::info!("stream {stream}: {name}"));
-    let stages = FrameStages::new(pipeline.as_ref(), &names, decoders, args.carry_over, saver, drawing);
+    let stages = FrameStages::new(pipeline.as_ref(), &names, decoders, args.carry_over, saver, drawing, ffmpeg_time);
     let delay = Duration::from_millis(args.batch_delay);
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
-    let threads = plan.loader.threads;
     let is_finite = inputs.is_finite();
     let mut settings = if inputs.drop_oldest() { Settings::latest(threads, batching) } else { Settings::new(threads + 1, batching) };
     settings = settings.at_most(pipeline.groups_at_once());
@@ -226,6 +243,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         settings.decoders = 1; // the comparison needs each stream in its order
     }
     settings.queue = args.queue.unwrap_or(settings.queue);
+    tell_threads(&plan, &settings, videos, ffmpeg_threads);
     let gauges = Gauges::new(named.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut lines = line::Lines::new(named.len(), args.schema);
@@ -234,7 +252,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     std::thread::scope(|scope| {
         scope.spawn(|| progress::show(&gauges, &over, global.quiet));
         let _over = Over(&over);
-        graph::run(&stages, inputs.feeds(&args.input, (threads + 1).max(LEAST_FILES)), &settings, &gauges, &stop, |delivery| {
+        graph::run(&stages, inputs.feeds(&args.input, at_once, ffmpeg_threads), &settings, &gauges, &stop, |delivery| {
             if let Some(trace) = &mut trace {
                 trace.add(&delivery);
             }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 /// The videos of a run.
 pub(super) struct Recorder {
     ffmpeg: PathBuf,
+    /// Threads of each ffmpeg.
+    threads: usize,
     /// No video is written over one of them.
     inputs: Vec<String>,
     streams: Vec<Recording>,
@@ -33,7 +35,7 @@ struct Recording {
 impl Recorder {
     /// Videos at `target`: one file for one stream when its suffix is that of a video, else a folder with a file a stream. Refuses to
     /// write over one of `inputs`.
-    pub fn new(target: &Path, inputs: &[String], ffmpeg: &Path, trace: Option<&Path>) -> Result<Self> {
+    pub fn new(target: &Path, inputs: &[String], (ffmpeg, threads): (&Path, usize), trace: Option<&Path>) -> Result<Self> {
         let refused = |reason: String| Error::config("--save-video", reason);
         let shown = target.display();
         let suffix = target.extension().and_then(|s| s.to_str()).map(str::to_ascii_lowercase).unwrap_or_default();
@@ -51,7 +53,7 @@ impl Recorder {
         outputs::check(&files, &inputs)?;
         let recording = |path| Recording { path, parts: 0, writer: None, last: None, until_ms: 0.0, over: false };
         let streams = paths.into_iter().map(recording).collect();
-        Ok(Self { ffmpeg: ffmpeg.to_owned(), inputs, streams, failed: false })
+        Ok(Self { ffmpeg: ffmpeg.to_owned(), threads, inputs, streams, failed: false })
     }
 
     /// Takes the next frame of a stream. A video that cannot be written is reported and ends; the run goes on.
@@ -59,7 +61,8 @@ impl Recorder {
         let recording = &mut self.streams[tag.stream];
         let added = match output {
             Output::Result(looked) => {
-                looked.drawn.take().map_or(Ok(()), |picture| recording.add(&self.ffmpeg, &self.inputs, tag.moment.timestamp_ms, picture))
+                let ffmpeg = (&*self.ffmpeg, self.threads);
+                looked.drawn.take().map_or(Ok(()), |picture| recording.add(ffmpeg, &self.inputs, tag.moment.timestamp_ms, picture))
             }
             Output::SameAs(..) => {
                 recording.until_ms = tag.moment.timestamp_ms;
@@ -87,7 +90,7 @@ impl Recorder {
 }
 
 impl Recording {
-    fn add(&mut self, ffmpeg: &Path, inputs: &[String], timestamp_ms: f64, picture: ImageBuf) -> Result<()> {
+    fn add(&mut self, (ffmpeg, threads): (&Path, usize), inputs: &[String], timestamp_ms: f64, picture: ImageBuf) -> Result<()> {
         if self.over {
             return Ok(());
         }
@@ -99,7 +102,7 @@ impl Recording {
             }
         }
         if self.writer.is_none() {
-            self.writer = Some(VideoWriter::create(ffmpeg, &self.part(), picture.size())?);
+            self.writer = Some(VideoWriter::create(ffmpeg, threads, &self.part(), picture.size())?);
         }
         self.writer.as_mut().map_or(Ok(()), |writer| writer.write(picture.view(), timestamp_ms))?;
         (self.last, self.until_ms) = (Some((timestamp_ms, picture)), timestamp_ms);

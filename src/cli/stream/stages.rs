@@ -12,11 +12,12 @@ use crate::result::render::font::Fonts;
 use crate::result::render::save::{Saver, Slot};
 use crate::schedule::graph::Stages;
 use crate::source::InputItem;
-use crate::source::video::Moment;
+use crate::source::video::{FfmpegTime, Moment};
 use crate::trace::{StageTimes, Transfers};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A frame of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +93,7 @@ pub(super) struct FrameStages<'a> {
     unsaved: AtomicBool,
     /// Draws results for the sink.
     fonts: Option<Fonts>,
+    ffmpeg_time: Arc<FfmpegTime>,
 }
 
 impl<'a> FrameStages<'a> {
@@ -103,10 +105,12 @@ impl<'a> FrameStages<'a> {
         carry_over: Option<f32>,
         saver: Option<(Saver, &'a Path)>,
         fonts: Option<Fonts>,
+        ffmpeg_time: Arc<FfmpegTime>,
     ) -> Self {
         let references = names.iter().map(|_| Mutex::default()).collect();
         let anchors = names.iter().map(|_| Mutex::default()).collect();
-        Self { pipeline, names, decoders, carry_over, references, anchors, saver, unsaved: AtomicBool::new(false), fonts }
+        let unsaved = AtomicBool::new(false);
+        Self { pipeline, names, decoders, carry_over, references, anchors, saver, unsaved, fonts, ffmpeg_time }
     }
 
     /// Whether all frames that were to be saved are.
@@ -183,6 +187,10 @@ impl Stages for FrameStages<'_> {
                 Ok(Frame { known: Some(known.into()), ..frame })
             }
         }
+    }
+
+    fn decoded_before(&self) -> Option<Duration> {
+        self.ffmpeg_time.total()
     }
 
     fn cost(&self, frame: &Frame) -> u64 {

@@ -3,8 +3,9 @@
 //! its resolution, which a header at the beginning could not tell. Where a GPU decodes, see `units`. Written for ffmpeg 5.1 and later.
 
 use super::GLANCE;
+use super::spent::FfmpegTime;
 use super::units::{self, UnitDecoder};
-use crate::device::how_it_ended;
+use crate::device::{how_it_ended, time_of_process};
 use crate::error::Error;
 use crate::image::{ImageBuf, Picture, PixelFormat, Size};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, never, unbounded};
@@ -16,6 +17,7 @@ use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// What ffmpeg says of a connection that broke. Either it reconnects, or further messages say what became of it.
 const PREMATURE: &str = "Stream ends prematurely";
@@ -92,6 +94,8 @@ pub(super) struct Child {
     /// What makes frames of its output, on a GPU or not.
     passing: Option<thread::JoinHandle<Result<(), GivenUp>>>,
     on_gpu: bool,
+    /// Its processor time that was counted, and when.
+    counted: (Duration, Instant),
     stderr: Option<thread::JoinHandle<()>>,
 }
 
@@ -103,9 +107,9 @@ struct Head {
 }
 
 impl Child {
-    /// Starts ffmpeg on `input`, its arguments up to and with the address.
-    pub fn start(program: &Path, input: &[String], decode: &Decode, max_pixels: u64) -> io::Result<Self> {
-        let mut command = command(program, input);
+    /// Starts ffmpeg with so many threads on `input`, its arguments up to and with the address.
+    pub fn start((program, threads): (&Path, usize), input: &[String], decode: &Decode, max_pixels: u64) -> io::Result<Self> {
+        let mut command = command(program, threads, input);
         let announced = match decode {
             Decode::Host => {
                 command
@@ -145,7 +149,17 @@ impl Child {
             let _ = process.kill();
             let _ = process.wait();
         })?;
-        Ok(Self { process, frames, errors, has_duration, passing: Some(passing), on_gpu, stderr: Some(stderr) })
+        let counted = (Duration::ZERO, Instant::now());
+        Ok(Self { process, frames, errors, has_duration, passing: Some(passing), on_gpu, counted, stderr: Some(stderr) })
+    }
+
+    /// Adds to `time` what it took since the last call; nothing where that was a moment ago.
+    pub fn count_time(&mut self, time: &FfmpegTime) {
+        let (counted, at) = &mut self.counted;
+        if at.elapsed() >= GLANCE {
+            time.count(counted, time_of_process(self.process.id()));
+            *at = Instant::now();
+        }
     }
 
     /// Whether the input said how long it is, as files do and live streams do not. Known when the first frame is there.
@@ -184,16 +198,17 @@ impl Child {
     }
 }
 
-fn command(program: &Path, input: &[String]) -> Command {
-    let mut command = Command::new(program);
-    command.args(["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"]).args(input).stdin(Stdio::null());
+fn command(program: &Path, threads: usize, input: &[String]) -> Command {
+    let (mut command, threads) = (Command::new(program), threads.max(1).to_string());
+    command.args(["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-filter_threads", &threads]);
+    command.args(["-threads", &threads]).args(input).stdin(Stdio::null());
     command
 }
 
 /// What ffmpeg calls the codec of the first video of `input`, and whether its pictures are to be turned; `None` when it finds none,
 /// and when `give_up` says so.
 pub(super) fn codec(program: &Path, input: &[String], give_up: impl Fn() -> bool) -> io::Result<Option<(String, bool)>> {
-    let mut process = command(program, input).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut process = command(program, 1, input).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let (found_in, found) = bounded(1);
     let stderr = process.stderr.take();
     thread::spawn(move || {

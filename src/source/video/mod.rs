@@ -4,13 +4,15 @@
 
 mod child;
 mod raw;
+mod spent;
 mod units;
 
 pub use raw::{RawFormat, RawFrames, RawLayout};
+pub use spent::FfmpegTime;
 
 use super::{Fetcher, SourceOptions};
 use crate::cache::without_user;
-use crate::device::{Gpu, NvJpeg, VideoCodec, VideoDecoder};
+use crate::device::{Gpu, NvJpeg, VideoCodec, VideoDecoder, available_threads};
 use crate::error::{Error, Result};
 use crate::image::decode::Limits;
 use crate::image::{Picture, Size};
@@ -62,6 +64,10 @@ pub enum VideoEvent {
 pub struct VideoOptions {
     /// The ffmpeg program, a name in `PATH` or a path.
     pub ffmpeg: PathBuf,
+    /// Threads that it decodes with.
+    pub threads: usize,
+    /// What its processor time is added to, every 50 ms: streams may share it.
+    pub ffmpeg_time: Arc<FfmpegTime>,
     /// Ends the stream when set.
     pub stop: Arc<AtomicBool>,
     /// A live stream without a frame for so long is reported and connected anew; before the first frame of a connection after
@@ -87,6 +93,8 @@ impl Default for VideoOptions {
     fn default() -> Self {
         Self {
             ffmpeg: "ffmpeg".into(),
+            threads: available_threads(),
+            ffmpeg_time: Arc::default(),
             stop: Arc::default(),
             stall: Duration::from_secs(10),
             attempts: 30,
@@ -270,7 +278,8 @@ impl Video {
             }
         };
         self.last_frame = Instant::now(); // looking took its time
-        let error = match Child::start(&self.options.ffmpeg, &input, &decode, self.options.max_pixels) {
+        let VideoOptions { ffmpeg, threads, max_pixels, .. } = &self.options;
+        let error = match Child::start((ffmpeg, *threads), &input, &decode, *max_pixels) {
             Ok(child) => {
                 self.state = State::Running(child);
                 self.has_started = true;
@@ -445,6 +454,7 @@ impl Iterator for Video {
                 }
                 State::Running(child) => match child.frames.recv_timeout(GLANCE) {
                     Ok(frame) => {
+                        child.count_time(&self.options.ffmpeg_time);
                         self.remote_file |= self.kind == VideoKind::Http && child.has_duration();
                         if let Some(event) = self.frame(frame) {
                             return Some(event);

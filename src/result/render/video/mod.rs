@@ -28,15 +28,16 @@ pub struct VideoWriter {
 }
 
 impl VideoWriter {
-    /// Starts `ffmpeg` on a new file at `path`, whose suffix says the container; its folder is made when absent, and a file that is there
+    /// Starts `ffmpeg` with so many `threads` on a new file at `path`, whose suffix says the container; its folder is made when absent, and a file that is there
     /// is replaced. The codec is the one this ffmpeg has for that container: H.264 where it was built with x264.
-    pub fn create(ffmpeg: &Path, path: &Path, size: Size) -> Result<Self> {
+    pub fn create(ffmpeg: &Path, threads: usize, path: &Path, size: Size) -> Result<Self> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         folder.map_or(Ok(()), std::fs::create_dir_all).map_err(Error::io("create the folder of", path))?;
         let mut file = std::ffi::OsString::from("file:"); // so that a name with a colon is a name
         file.push(path);
-        let mut command = Command::new(ffmpeg);
+        let (mut command, threads) = (Command::new(ffmpeg), threads.max(1).to_string());
         command
+            .args(["-filter_threads", &threads])
             .args(["-hide_banner", "-nostats", "-loglevel", "level+error", "-xerror", "-y", "-f", "matroska", "-i", "pipe:0"])
             .args(["-vf", FILTER, "-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-bf", "0"])
             .args([
@@ -51,6 +52,7 @@ impl VideoWriter {
                 "-color_trc",
                 "bt709",
             ])
+            .args(["-threads", &threads])
             .args(if is_mkv(path) { &[][..] } else { &FRAGMENTS })
             .arg(file)
             .process_group(0); // Ctrl-C is ours: it is to end with a whole file

@@ -1,0 +1,44 @@
+//! Processor time that ffmpeg takes for streams.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Processor time that the ffmpeg of one or more streams took.
+#[derive(Debug, Default)]
+pub struct FfmpegTime {
+    nanoseconds: AtomicU64,
+    is_unknown: AtomicBool,
+}
+
+impl FfmpegTime {
+    /// So far; `None` where the kernel did not tell.
+    pub fn total(&self) -> Option<Duration> {
+        (!self.is_unknown.load(Relaxed)).then(|| Duration::from_nanos(self.nanoseconds.load(Relaxed)))
+    }
+
+    /// A process that was counted up to `counted` has taken `now`.
+    pub(super) fn count(&self, counted: &mut Duration, now: Option<Duration>) {
+        let Some(now) = now else { return self.is_unknown.store(true, Relaxed) };
+        let more = now.saturating_sub(*counted).as_nanos();
+        self.nanoseconds.fetch_add(u64::try_from(more).unwrap_or(u64::MAX), Relaxed);
+        *counted = now.max(*counted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_add_up_and_an_unknown_one_makes_the_sum_unknown() {
+        let (time, ms) = (FfmpegTime::default(), Duration::from_millis);
+        let (mut one, mut other) = (Duration::ZERO, Duration::ZERO);
+        for (counted, now) in [(&mut one, 30), (&mut other, 10)] {
+            time.count(counted, Some(ms(now)));
+        }
+        time.count(&mut one, Some(ms(50)));
+        assert_eq!((time.total(), one), (Some(ms(60)), ms(50)));
+        time.count(&mut one, None);
+        assert_eq!(time.total(), None);
+    }
+}
