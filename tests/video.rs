@@ -3,7 +3,7 @@
 
 use hpinfer::image::{ImageBuf, PixelFormat, Size};
 use hpinfer::result::render::video::VideoWriter;
-use hpinfer::source::video::{RawFormat, RawFrames, RawLayout, Video, VideoEvent, VideoOptions};
+use hpinfer::source::video::{FrameMemory, RawFormat, RawFrames, RawLayout, Video, VideoEvent, VideoOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -90,6 +90,22 @@ fn ffmpeg_gets_the_threads_it_is_given_and_its_time_is_counted() {
     let given = std::fs::read_to_string(flags).expect("written");
     assert!(given.contains("-filter_threads 3 -threads 3 -i "), "{given}");
     assert!(time.total().is_some_and(|time| !time.is_zero()), "{time:?}: a shell that starts 300 programs takes some");
+}
+
+#[test]
+fn frames_that_are_kept_hold_up_those_that_do_not_fit_beside_them() {
+    let script = Script::new("frame 8 6 0\nframe 8 6 0.04\nframe 8 6 0.08\nframe 80 60 0.12\n");
+    let options = VideoOptions { memory: Some(FrameMemory::new(4 * 8 * 6 * 3, 1)), ..options() }.shared_by(2);
+    let name = script.path().display().to_string();
+    let mut events = Video::new(&name, options);
+    let mut kept: Vec<_> = events.by_ref().take(2).collect();
+    let rest = thread::spawn(move || words(events, &name));
+    thread::sleep(Duration::from_secs(1)); // more than the bound on silence
+    assert!(!rest.is_finished(), "the third frame has no place");
+    kept.clear();
+    let rest = rest.join().expect("no panic");
+    assert!(rest.len() == 2 && rest[0].starts_with("2@80 "), "{rest:?}");
+    assert!(rest[1].starts_with("3: given up after 3 frames: 1 frame of 80x60 at a time needs"), "{rest:?}");
 }
 
 #[test]
@@ -245,11 +261,11 @@ fn raw_frames_are_counted_and_a_broken_one_is_told() {
     let layout = |format| RawLayout { size: Size::new(4, 2), format, rate: 25.0 };
     for (format, bytes) in [(RawFormat::Bgr24, 24), (RawFormat::Rgb24, 24), (RawFormat::Gray, 8), (RawFormat::Nv12, 12)] {
         let pipe = std::io::Cursor::new(vec![7; 2 * bytes + 3]);
-        let events = words(RawFrames::new("-", pipe, layout(format), Default::default()), "-");
+        let events = words(RawFrames::new("-", pipe, layout(format), Default::default(), None), "-");
         let size = Size::new(4, 2);
         assert_eq!(events, [format!("0@0 {size}"), format!("1@40 {size}"), format!("2: broke off within frame 2: 3 of {bytes} bytes")]);
     }
-    let mut frames = RawFrames::new("-", std::io::Cursor::new([1, 2, 3].repeat(8)), layout(RawFormat::Rgb24), Default::default());
+    let mut frames = RawFrames::new("-", std::io::Cursor::new([1, 2, 3].repeat(8)), layout(RawFormat::Rgb24), Default::default(), None);
     let Some(VideoEvent::Frame(_, image)) = frames.next() else { panic!("a frame") };
     assert_eq!(image.view().pixels().unwrap().data[..3], [3, 2, 1]);
 }

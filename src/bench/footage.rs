@@ -26,13 +26,13 @@ pub enum Footage {
 }
 
 impl Footage {
-    /// Of stream number `stream`, for which an ffmpeg has so many `threads`. A stream of a video has its first frame when this returns.
-    pub fn stream(&self, stream: usize, threads: usize) -> Shown<'_> {
+    /// Of stream number `stream` of so many. A stream of a video has its first frame when this returns.
+    pub fn stream(&self, stream: usize, streams: usize) -> Shown<'_> {
         match self {
             Self::Pictures(frames) => Box::new(frames.iter().cycle().skip(stream % frames.len().max(1)).cloned().map(Ok)),
             Self::Videos { files, options, gpus } => {
                 let gpu = gpus.get(stream % gpus.len().max(1)).cloned();
-                let mut frames = again_and_again(&files[stream % files.len()], VideoOptions { gpu, threads, ..options.clone() }).peekable();
+                let mut frames = again_and_again(&files[stream % files.len()], VideoOptions { gpu, ..options.shared_by(streams) }).peekable();
                 frames.peek();
                 Box::new(frames)
             }

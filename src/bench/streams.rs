@@ -142,17 +142,16 @@ pub fn most(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim
 
 fn attempt(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim, streams: usize, policy: DropPolicy) -> Result<Tried> {
     let interval = Duration::from_secs_f64(1.0 / aim.fps);
-    let frames = (aim.fps * aim.seconds).ceil().max(1.0) as u32;
-    let each = (threads / streams).max(1);
+    let each = (aim.fps * aim.seconds).ceil().max(1.0) as u32;
     let shown: Vec<Shown<'_>> = thread::scope(|scope| {
-        let opened: Vec<_> = (0..streams).map(|stream| scope.spawn(move || footage.stream(stream, each))).collect();
+        let opened: Vec<_> = (0..streams).map(|stream| scope.spawn(move || footage.stream(stream, streams))).collect();
         opened.into_iter().map(|stream| stream.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
     let start = Instant::now();
     let feeds = shown.into_iter().enumerate().map(|(stream, shown)| {
         // Cameras do not tick together.
         let phase = interval.mul_f64(stream as f64 / streams as f64);
-        let offers = (0..frames).zip(shown).map(move |(n, frame)| {
+        let offers = (0..each).zip(shown).map(move |(n, frame)| {
             let due = start + phase + interval * n;
             thread::sleep(due.saturating_duration_since(Instant::now()));
             match frame {

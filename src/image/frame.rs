@@ -4,6 +4,7 @@ use super::geometry::{PointI, Size};
 use super::page_text::PageText;
 use super::picture::Picture;
 use crate::error::{Error, Result};
+use std::any::Any;
 use std::sync::Arc;
 
 /// How the bytes of a picture are laid out. All formats are 8 bits per sample, interleaved.
@@ -55,12 +56,22 @@ impl ImageView<'_> {
 }
 
 /// Owned pixels, rows packed without padding.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ImageBuf {
     data: Vec<u8>,
     size: Size,
     format: PixelFormat,
+    _guard: Option<Arc<dyn Any + Send + Sync>>,
 }
+
+/// Pixels are what counts, whatever goes with them.
+impl PartialEq for ImageBuf {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.data, self.size, self.format) == (&other.data, other.size, other.format)
+    }
+}
+
+impl Eq for ImageBuf {}
 
 impl ImageBuf {
     /// Wraps `data`; an error when its length does not fit size and format, or a side is zero.
@@ -70,7 +81,12 @@ impl ImageBuf {
             let needed = expected.map_or("more than there can be".into(), |bytes| bytes.to_string());
             return Err(Error::input("image", format!("{} bytes for a {size} {format:?} picture of {needed}", data.len())));
         }
-        Ok(Self { data, size, format })
+        Ok(Self { data, size, format, _guard: None })
+    }
+
+    /// The same, with something that is dropped when neither it nor a copy of it is there any more.
+    pub(crate) fn with_guard(self, guard: impl Any + Send + Sync) -> Self {
+        Self { _guard: Some(Arc::new(guard)), ..self }
     }
 
     /// A copy of rows that begin `pitch` bytes apart, as decoders of other programs leave them; bytes behind a row are left out.

@@ -55,7 +55,7 @@ impl StreamsArgs {
         }
         let max_pixels = self.subject.pictures.limits().max_pixels;
         let (ffmpeg, nvjpeg) = (self.ffmpeg.clone(), nvjpeg::installed(&cache));
-        let options = VideoOptions { ffmpeg, nvjpeg, max_pixels, ..VideoOptions::default() };
+        let options = VideoOptions { ffmpeg, nvjpeg, threads: plan.loader.threads, max_pixels, ..VideoOptions::default() };
         tracing::info!("videos are decoded by {}", options.ffmpeg_version()?);
         let files: Vec<_> = files.iter().map(|file| file.to_string_lossy().into_owned()).collect();
         Ok((files.clone(), Footage::Videos { files, options, gpus: plan.gpus() }))
@@ -77,7 +77,7 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
     let sha256 = inputs::digest(&files)?;
     let (mut sizes, mut decode) = (Vec::new(), "");
     // Every stream begins with the next of the inputs.
-    for first in (0..inputs.len()).filter_map(|stream| footage.stream(stream, plan.loader.threads).next()) {
+    for first in (0..inputs.len()).filter_map(|stream| footage.stream(stream, 1).next()) {
         let first = first?;
         decode = footage.decoded_by(&first);
         let size = format!("{}x{}", first.size().width, first.size().height);

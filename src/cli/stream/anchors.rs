@@ -8,7 +8,7 @@ use crate::trace::Transfers;
 use std::cmp::Reverse;
 
 /// Frames of a stream that lines are remembered of.
-const MOST: usize = 4;
+pub(super) const MOST: usize = 4;
 
 /// Part of the bound for whole frames that holds for lines: a digit of small print that becomes another one is worth less than a level.
 const PART: f32 = 1.0 / 8.0;

@@ -148,17 +148,21 @@ impl Inputs {
         self.inputs.iter().any(|(_, _, policy)| policy.when_full == WhenFull::DropOldest)
     }
 
-    /// Videos that are read at the same time, `at_once` of the files that are not among those `typed`.
-    pub fn videos_at_once(&self, typed: &[String], at_once: usize) -> usize {
+    /// Videos that are read at the same time, `at_once` of the files that are not among those `typed`; and what each of them, or a pipe
+    /// beside them, has to work with.
+    pub fn side_by_side(&self, typed: &[String], at_once: usize) -> (usize, VideoOptions) {
         let videos = self.inputs.iter().filter(|(_, kind, _)| matches!(kind, Kind::Video));
         let (named, found): (Vec<_>, Vec<_>) = videos.partition(|(name, ..)| is_named(name, typed));
-        named.len() + found.len().min(at_once)
+        let videos = named.len() + found.len().min(at_once);
+        let pipes = self.inputs.iter().filter(|(_, kind, _)| matches!(kind, Kind::Raw(_))).count();
+        (videos, self.video.shared_by(videos + pipes))
     }
 
-    /// One feed an input. Of the files that are not among those `typed`, `at_once` are read at a time. An ffmpeg has so many `threads`.
-    pub fn feeds<'a>(self, typed: &[String], at_once: usize, threads: usize) -> Vec<Feed<'a, FrameStages<'a>>> {
-        let Self { inputs, mut video, source, rate, decoding: Decoding { gpus, videos, .. } } = self;
-        (video.gpu_only, video.threads) = (videos == Decoders::GpuOnly, threads);
+    /// One feed an input. Of the files that are not among those `typed`, `at_once` are read at a time.
+    pub fn feeds<'a>(self, typed: &[String], at_once: usize) -> Vec<Feed<'a, FrameStages<'a>>> {
+        let (_, mut each) = self.side_by_side(typed, at_once);
+        let Self { inputs, source, rate, decoding: Decoding { gpus, videos, .. }, .. } = self;
+        each.gpu_only = videos == Decoders::GpuOnly;
         let places = channel::bounded(at_once);
         (0..at_once).for_each(|_| drop(Place(places.0.clone())));
         let feed = |(stream, (name, kind, policy)): (usize, (String, Kind, DropPolicy))| {
@@ -176,13 +180,16 @@ impl Inputs {
             let gpu = gpus.get(stream % gpus.len().max(1)).filter(|_| videos != Decoders::Host).cloned();
             let offers: Box<dyn Iterator<Item = _> + Send> = match kind {
                 Kind::Video => {
-                    let offers = Video::new(&name, VideoOptions { gpu, ..video.clone() }).map(event);
+                    let offers = Video::new(&name, VideoOptions { gpu, ..each.shared_by(1) }).map(event);
                     match is_named(&name, typed) {
                         true => Box::new(offers),
-                        false => Box::new(in_turn(places.clone(), video.stop.clone(), offers)),
+                        false => Box::new(in_turn(places.clone(), each.stop.clone(), offers)),
                     }
                 }
-                Kind::Raw(layout) => Box::new(RawFrames::new(&name, std::io::stdin(), layout, video.stop.clone()).map(event)),
+                Kind::Raw(layout) => {
+                    let VideoOptions { stop, memory, .. } = each.shared_by(1);
+                    Box::new(RawFrames::new(&name, std::io::stdin(), layout, stop, memory).map(event))
+                }
                 Kind::Pictures => {
                     Box::new((0u64..).zip(Source::new(&[&name], source.clone()).filter(pictures_of(&name))).map(move |(frame_id, item)| {
                         let moment = Moment { frame_id, timestamp_ms: frame_id as f64 * 1e3 / rate };

@@ -29,7 +29,7 @@ use crate::schedule::Batching;
 use crate::schedule::gauges::Gauges;
 use crate::schedule::graph::{self, Settings};
 use crate::schedule::stop::Stop;
-use crate::source::video::{RawFormat, RawLayout, VideoOptions};
+use crate::source::video::{FrameMemory, RawFormat, RawLayout, VideoOptions};
 use crate::source::{NamedInputs, SourceOptions};
 use crate::trace::plural;
 use decoding::{DecodeArg, Decoding};
@@ -45,6 +45,10 @@ use webhook::Webhook;
 
 /// Most pixels of the frames of a batch together, 32 of 1080p.
 const BATCH_PIXELS: u64 = 64 << 20;
+
+/// Frames of a stream that have to fit into memory with --carry-over: the one that is looked at, the one that it is compared with, and those
+/// that lines are remembered of, one more of them while it is added.
+const CARRIED: usize = 2 + anchors::MOST + 1;
 
 /// Fewest files of patterns that are read side by side.
 const LEAST_FILES: usize = 4;
@@ -148,10 +152,10 @@ impl StreamArgs {
         Ok(VideoOptions { ffmpeg, stop, stall, attempts, max_pixels, ..VideoOptions::default() })
     }
 
-    fn recorder(&self, inputs: &[String], video: &VideoOptions, threads: usize) -> Result<Option<Recorder>> {
+    fn recorder(&self, inputs: &[String], video: &VideoOptions) -> Result<Option<Recorder>> {
         let Some(target) = &self.save_video else { return Ok(None) };
         video.ffmpeg_version()?;
-        Recorder::new(target, inputs, (&self.ffmpeg, threads), self.trace.as_deref()).map(Some)
+        Recorder::new(target, inputs, (&self.ffmpeg, video.threads), self.trace.as_deref()).map(Some)
     }
 
     fn raw(&self) -> Result<Option<RawLayout>> {
@@ -181,14 +185,14 @@ impl Drop for Over<'_> {
 }
 
 /// Says which part of the threads does what.
-fn tell_threads(plan: &Plan, settings: &Settings, videos: usize, ffmpeg_threads: usize) {
+fn tell_threads(plan: &Plan, settings: &Settings, (moving, each): (usize, usize)) {
     let (threads, Settings { decoders, finishers, .. }) = (plan.loader.threads, settings);
     let engines = match (plan.gpus().is_empty(), threads) {
         (false, _) => "engines on the GPU".into(),
         (true, 1) => "engines 1 stream of 1".into(),
         (true, _) => format!("engines 1 stream of {threads} for a lone frame, else {threads} of 1"),
     };
-    let ffmpeg = if videos > 0 { format!(", {ffmpeg_threads} in the ffmpeg of each of {}", plural(videos, "video")) } else { String::new() };
+    let ffmpeg = if moving > 0 { format!(", {each} in the ffmpeg of each of {}", plural(moving, "stream")) } else { String::new() };
     tracing::info!("{} in all: {engines}; decoding up to {decoders} here{ffmpeg}; finishing {finishers}", plural(threads, "thread"));
 }
 
@@ -202,7 +206,9 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     outputs::check(&[("--trace", args.trace.as_deref())], &named)?;
     let stop = Stop::default();
     let cache = plan::cache(global)?;
-    let video = VideoOptions { nvjpeg: super::nvjpeg::installed(&cache), ..args.video(&stop)? };
+    let threads = plan.loader.threads;
+    let memory = FrameMemory::of_process(if args.carry_over.is_some() { CARRIED } else { 1 });
+    let video = VideoOptions { nvjpeg: super::nvjpeg::installed(&cache), threads, memory, ..args.video(&stop)? };
     let decoding = Decoding::new((args.decode, &args.pictures), &named, &plan, &cache)?;
     let decoders = decoding.pictures.clone();
     let limits = args.pictures.limits();
@@ -216,11 +222,9 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let ffmpeg_time = video.ffmpeg_time.clone();
     let inputs = Inputs::new(&named, args.drop.as_deref(), video, args.raw()?, args.fps, decoding, source)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
-    let threads = plan.loader.threads;
     let at_once = (threads + 1).max(LEAST_FILES);
-    let videos = inputs.videos_at_once(&args.input, at_once);
-    let ffmpeg_threads = (threads / videos.max(1)).max(1);
-    let recorder = args.recorder(&named, &args.video(&stop)?, ffmpeg_threads)?;
+    let (moving, each) = inputs.side_by_side(&args.input, at_once);
+    let recorder = args.recorder(&named, &each)?;
     let fonts = || fonts(args.font.as_deref(), &cache);
     let pipeline = plan.open(global)?;
     stop.on_signals(|| std::process::exit(SOME_FAILED.into()))?;
@@ -243,7 +247,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         settings.decoders = 1; // the comparison needs each stream in its order
     }
     settings.queue = args.queue.unwrap_or(settings.queue);
-    tell_threads(&plan, &settings, videos, ffmpeg_threads);
+    tell_threads(&plan, &settings, (moving, each.threads));
     let gauges = Gauges::new(named.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut lines = line::Lines::new(named.len(), args.schema);
@@ -252,7 +256,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     std::thread::scope(|scope| {
         scope.spawn(|| progress::show(&gauges, &over, global.quiet));
         let _over = Over(&over);
-        graph::run(&stages, inputs.feeds(&args.input, at_once, ffmpeg_threads), &settings, &gauges, &stop, |delivery| {
+        graph::run(&stages, inputs.feeds(&args.input, at_once), &settings, &gauges, &stop, |delivery| {
             if let Some(trace) = &mut trace {
                 trace.add(&delivery);
             }

@@ -2,9 +2,10 @@
 //! it was is told by the filter `showinfo` on standard error, one line before each frame: so a stream may change
 //! its resolution, which a header at the beginning could not tell. Where a GPU decodes, see `units`. Written for ffmpeg 5.1 and later.
 
-use super::GLANCE;
+use super::memory::FrameMemory;
 use super::spent::FfmpegTime;
 use super::units::{self, UnitDecoder};
+use super::{GLANCE, VideoOptions};
 use crate::device::{how_it_ended, time_of_process};
 use crate::error::Error;
 use crate::image::{ImageBuf, Picture, PixelFormat, Size};
@@ -55,6 +56,8 @@ pub(super) struct End {
     pub by_signal: Option<String>,
     /// Why the GPU does not decode such a stream.
     pub refused: Option<String>,
+    /// Because of a frame that is not taken.
+    pub given_up: bool,
     /// What it said was wrong, the last few.
     pub errors: Vec<String>,
 }
@@ -107,9 +110,9 @@ struct Head {
 }
 
 impl Child {
-    /// Starts ffmpeg with so many threads on `input`, its arguments up to and with the address.
-    pub fn start((program, threads): (&Path, usize), input: &[String], decode: &Decode, max_pixels: u64) -> io::Result<Self> {
-        let mut command = command(program, threads, input);
+    /// Starts ffmpeg on `input`, its arguments up to and with the address.
+    pub fn start(options: &VideoOptions, input: &[String], decode: &Decode) -> io::Result<Self> {
+        let mut command = command(&options.ffmpeg, options.threads, input);
         let announced = match decode {
             Decode::Host => {
                 command
@@ -133,9 +136,9 @@ impl Child {
             let _ = process.kill();
             return Err(io::Error::other("its output cannot be read"));
         };
-        let on_gpu = announced.is_some();
+        let (on_gpu, max_pixels, memory) = (announced.is_some(), options.max_pixels, options.memory.clone());
         let pass = move || match announced {
-            None => pass_frames(stdout, &heads, &frames_in, max_pixels).map_err(|reason| GivenUp { reason, refused: false }),
+            None => pass_frames(stdout, &heads, &frames_in, (max_pixels, memory)).map_err(|reason| GivenUp { reason, refused: false }),
             Some((lines, decoder)) => {
                 let refused = |error: Error| GivenUp { reason: error.to_string(), refused: matches!(error, Error::Input { .. }) };
                 units::decode(lines, stdout, (&decoder, max_pixels), &frames_in).map_err(refused)
@@ -192,6 +195,7 @@ impl Child {
             success: status.is_some_and(|status| status.success()),
             killed: status.is_none_or(|status| status.code().is_none()) && passed.is_ok(),
             by_signal: status.filter(|status| status.signal().is_some() && passed.is_ok()).map(how_it_ended),
+            given_up: passed.is_err(),
             refused: passed.err().filter(|given_up| given_up.refused).map(|given_up| given_up.reason),
             errors,
         }
@@ -246,16 +250,23 @@ impl Drop for Child {
 }
 
 /// Pixels to frames, as their heads say. Ends with the pixels, or when nobody takes frames any more.
-fn pass_frames(mut pixels: impl Read, heads: &Receiver<Head>, frames: &Sender<Decoded>, max_pixels: u64) -> Result<(), String> {
+fn pass_frames(
+    mut pixels: impl Read,
+    heads: &Receiver<Head>,
+    frames: &Sender<Decoded>,
+    (max_pixels, memory): (u64, Option<FrameMemory>),
+) -> Result<(), String> {
     for Head { size, timestamp_ms } in heads {
         if size.area() > max_pixels {
             return Err(format!("a frame of {size} is {} pixels, the limit is {max_pixels}", size.area()));
         }
-        let mut data = vec![0; size.area() as usize * PixelFormat::Bgr.bytes()];
-        if pixels.read_exact(&mut data).is_err() {
+        let place = memory.as_ref().map(|memory| memory.place(size)).transpose()?;
+        let (mut data, bytes) = (Vec::new(), size.area() as usize * PixelFormat::Bgr.bytes());
+        data.try_reserve_exact(bytes).map_err(|_| format!("there is no memory left for a frame of {size}"))?;
+        if pixels.by_ref().take(bytes as u64).read_to_end(&mut data).ok() != Some(bytes) {
             return Ok(()); // announced, but not delivered: the end of the process says why
         }
-        let image = ImageBuf::new(data, size, PixelFormat::Bgr).map_err(|e| e.to_string())?;
+        let image = ImageBuf::new(data, size, PixelFormat::Bgr).map_err(|e| e.to_string())?.with_guard(place);
         if frames.send(Decoded { timestamp_ms, picture: image.into() }).is_err() {
             return Ok(());
         }

@@ -3,10 +3,12 @@
 //! stops or ends and a change of resolution are survived; every such fault is an event in its place.
 
 mod child;
+mod memory;
 mod raw;
 mod spent;
 mod units;
 
+pub use memory::FrameMemory;
 pub use raw::{RawFormat, RawFrames, RawLayout};
 pub use spent::FfmpegTime;
 
@@ -66,6 +68,8 @@ pub struct VideoOptions {
     pub ffmpeg: PathBuf,
     /// Threads that it decodes with.
     pub threads: usize,
+    /// What its frames may take of memory; `None`: as much as there is.
+    pub memory: Option<FrameMemory>,
     /// What its processor time is added to, every 50 ms: streams may share it.
     pub ffmpeg_time: Arc<FfmpegTime>,
     /// Ends the stream when set.
@@ -94,6 +98,7 @@ impl Default for VideoOptions {
         Self {
             ffmpeg: "ffmpeg".into(),
             threads: available_threads(),
+            memory: None,
             ffmpeg_time: Arc::default(),
             stop: Arc::default(),
             stall: Duration::from_secs(10),
@@ -109,6 +114,13 @@ impl Default for VideoOptions {
 }
 
 impl VideoOptions {
+    /// The same for one of so many streams side by side: threads and memory are shared by them.
+    #[must_use]
+    pub fn shared_by(&self, streams: usize) -> Self {
+        let threads = (self.threads / streams.max(1)).max(1);
+        Self { threads, memory: self.memory.as_ref().map(|memory| memory.shared_by(streams)), ..self.clone() }
+    }
+
     /// Whether the ffmpeg program is there and starts; its first line of `-version`.
     pub fn ffmpeg_version(&self) -> Result<String> {
         let output =
@@ -278,8 +290,7 @@ impl Video {
             }
         };
         self.last_frame = Instant::now(); // looking took its time
-        let VideoOptions { ffmpeg, threads, max_pixels, .. } = &self.options;
-        let error = match Child::start((ffmpeg, *threads), &input, &decode, *max_pixels) {
+        let error = match Child::start(&self.options, &input, &decode) {
             Ok(child) => {
                 self.state = State::Running(child);
                 self.has_started = true;
@@ -297,7 +308,7 @@ impl Video {
     /// its being replaced.
     fn not_started(&mut self, error: Error) -> Option<VideoEvent> {
         if self.has_started {
-            return self.after(End { success: false, killed: true, by_signal: None, refused: None, errors: vec![error.to_string()] });
+            return self.after(End { success: false, killed: true, by_signal: None, refused: None, given_up: false, errors: vec![error.to_string()] });
         }
         self.state = State::Over;
         Some(self.failed(error))
@@ -418,6 +429,7 @@ impl Video {
                 (true, 0) => Some(self.fault("ffmpeg finds no frame in it; check that it is a video")),
                 (true, _) => None,
                 (false, 0) if end.holds_no_pictures() => Some(self.fault("it holds no video; check that it is the file you mean")),
+                (false, _) if end.given_up => Some(self.fault(format!("given up after {} frames: {}", self.frames, end.reason()))),
                 (false, _) => Some(self.fault(format!("damaged or cut short after {} frames: {}", self.frames, end.reason()))),
             };
         }
@@ -460,6 +472,10 @@ impl Iterator for Video {
                             return Some(event);
                         }
                     }
+                    // The stream is not silent, there is no room for its frame.
+                    Err(RecvTimeoutError::Timeout) if self.options.memory.as_ref().is_some_and(FrameMemory::is_short) => {
+                        self.last_frame = Instant::now();
+                    }
                     Err(RecvTimeoutError::Timeout) if self.last_frame.max(asked).elapsed() > longest_wait => {
                         let reason = format!("no frame for {:.1} s", longest_wait.as_secs_f64());
                         if self.kind == VideoKind::File {
@@ -469,7 +485,7 @@ impl Iterator for Video {
                             continue;
                         }
                         child.kill();
-                        let end = End { success: false, killed: true, by_signal: None, refused: None, errors: vec![reason] };
+                        let end = End { success: false, killed: true, by_signal: None, refused: None, given_up: false, errors: vec![reason] };
                         if let Some(event) = self.after(end) {
                             return Some(event);
                         }

@@ -1,5 +1,6 @@
 //! Frames without any header, one after the other, from a pipe: what another decoder hands over.
 
+use super::memory::{FrameMemory, Place};
 use super::{GLANCE, Moment, VideoEvent};
 use crate::error::{Error, Result};
 use crate::image::nv12::{self, Nv12View, YuvColours};
@@ -85,23 +86,33 @@ pub struct RawFrames {
     layout: RawLayout,
     stop: Arc<AtomicBool>,
     /// Bytes of frames; fewer than a frame has when the pipe broke off within one. Or why nothing more can be read.
-    bytes: Receiver<io::Result<Vec<u8>>>,
+    bytes: Receiver<io::Result<(Vec<u8>, Option<Place>)>>,
     frames: u64,
 }
 
 impl RawFrames {
-    /// Reads `pipe`, called `name`, until it ends or `stop` is set. A thread does the reading, because a pipe cannot be
-    /// asked to stop waiting.
-    pub fn new(name: &str, mut pipe: impl Read + Send + 'static, layout: RawLayout, stop: Arc<AtomicBool>) -> Self {
+    /// Reads `pipe`, called `name`, until it ends or `stop` is set; frames take up room in `memory`. A thread does the reading, because a
+    /// pipe cannot be asked to stop waiting.
+    pub fn new(
+        name: &str,
+        mut pipe: impl Read + Send + 'static,
+        layout: RawLayout,
+        stop: Arc<AtomicBool>,
+        memory: Option<FrameMemory>,
+    ) -> Self {
         let (bytes_in, bytes) = bounded(2);
         let (luma, chroma) = layout.planes();
         thread::spawn(move || {
             for number in 0.. {
+                let place = match memory.as_ref().map(|memory| memory.place(layout.size)).transpose() {
+                    Ok(place) => place,
+                    Err(reason) => return drop(bytes_in.send(Err(io::Error::other(reason)))),
+                };
                 let mut data = Vec::with_capacity(luma + chroma);
                 let read = pipe.by_ref().take((luma + chroma) as u64).read_to_end(&mut data);
                 let whole = data.len() == luma + chroma;
                 let is_over = number > 0 && data.is_empty() && read.is_ok();
-                if is_over || bytes_in.send(read.map(|_| data)).is_err() || !whole {
+                if is_over || bytes_in.send(read.map(|_| (data, place))).is_err() || !whole {
                     return;
                 }
             }
@@ -126,8 +137,8 @@ impl Iterator for RawFrames {
         };
         let moment = Moment { frame_id: self.frames, timestamp_ms: self.frames as f64 * 1e3 / self.layout.rate };
         let (luma, chroma) = self.layout.planes();
-        let data = match read {
-            Ok(data) => data,
+        let (data, place) = match read {
+            Ok(read) => read,
             Err(e) => return Some(VideoEvent::Fault(moment, Error::input(&self.name, format!("cannot be read: {e}")))),
         };
         if data.len() != luma + chroma {
@@ -136,7 +147,7 @@ impl Iterator for RawFrames {
         }
         self.frames += 1;
         Some(match self.layout.picture(data) {
-            Ok(image) => VideoEvent::Frame(moment, image.into()),
+            Ok(image) => VideoEvent::Frame(moment, image.with_guard(place).into()),
             Err(error) => VideoEvent::Fault(moment, error),
         })
     }
