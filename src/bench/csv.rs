@@ -3,6 +3,7 @@
 
 use super::cold::ColdReport;
 use super::official::OfficialReport;
+use super::ops::OpsReport;
 use super::report::{AgainstFloor, CaseReport, Latency, Report, engines};
 use super::streams::StreamsReport;
 use crate::trace::Stage;
@@ -72,6 +73,20 @@ pub fn streams(report: &StreamsReport) -> String {
         let counts = [tried.streams, tried.offered, tried.dropped].map(|count| count.to_string());
         let times = [tried.finished_per_s, l.p50_ms, l.p95_ms, l.p99_ms, l.min_ms].map(|v| v.to_string());
         [&same[..], &counts, &times, &[tried.kept_up.to_string()]].concat()
+    });
+    lines(head, rows)
+}
+
+/// A line per operation; what has no results to bring back has no `whole_us`.
+pub fn ops(report: &OpsReport) -> String {
+    let head = ["operation", "case", "device", "gpu_us", "cold_us", "whole_us", "bytes", "gb_per_s", "share_of_copy", "one_core_us"];
+    let head = [&head[..], &["differences", "compared"]].concat();
+    let rows = report.rows.iter().map(|row| {
+        let times = [Some(row.gpu_us), Some(row.cold_us), row.whole_us].map(number);
+        let rates = [row.gb_per_s, row.share_of_copy, row.cpu_us].map(|v| v.to_string());
+        let counts = [row.differences, row.compared].map(|count| count.to_string());
+        let named = [row.name.clone(), row.case.clone(), report.device.clone()];
+        [&named[..], &times, &[row.bytes.to_string()], &rates, &counts].concat()
     });
     lines(head, rows)
 }

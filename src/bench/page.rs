@@ -3,6 +3,7 @@
 use super::cold::ColdReport;
 use super::load::Load;
 use super::official::OfficialReport;
+use super::ops::{OpRow, OpsReport};
 use super::report::{CaseReport, Report};
 use super::streams::StreamsReport;
 use super::table;
@@ -80,6 +81,16 @@ pub fn streams(report: &StreamsReport) -> String {
     paragraph(&mut page, &report.outcome());
     let late: Vec<(String, f64)> = report.found.tried.iter().map(|tried| (plural(tried.streams, "stream"), tried.latency.p99_ms)).collect();
     section(&mut page, "99th percentile of the latency, ms", &bars(&late, 1));
+    page + END
+}
+
+/// The page of the kernels of a GPU.
+pub fn ops(report: &OpsReport) -> String {
+    let mut page = begin("kernels of a GPU", &report.heading());
+    section(&mut page, "Operations", &rows(table::OPS, report.rows.iter().map(table::op)));
+    let named = |row: &OpRow| file_name(&format!("{}, {}", row.name, row.case));
+    let shares: Vec<(String, f64)> = report.rows.iter().map(|row| (named(row), 100.0 * row.share_of_copy)).collect();
+    section(&mut page, "Bytes a second, in percent of those of a copy", &bars(&shares, 0));
     page + END
 }
 

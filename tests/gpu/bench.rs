@@ -52,7 +52,8 @@ fn kernels_are_measured_and_compared() {
         command.env("STUB_KERNELS", crate::library::kernels()).env("LD_PRELOAD", &counter).env("COPY_COUNTS", &counts);
         command.args(["bench", "ops", "--repeat", "1", "--launches", "1"]).args(flags).output().expect("it starts")
     };
-    let Output { status, stdout, stderr } = ops(&["--only", "crops-f16,ctc", "--json", "-"]);
+    let [csv, html] = ["ops.csv", "ops.html"].map(|name| folder.path().join(name).display().to_string());
+    let Output { status, stdout, stderr } = ops(&["--only", "crops-f16,ctc", "--json", "-", "--csv", &csv, "--html", &html]);
     assert!(status.success(), "{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     let report: Value = serde_json::from_slice(&stdout).expect("JSON");
     let rows = report["rows"].as_array().expect("a list");
@@ -64,6 +65,10 @@ fn kernels_are_measured_and_compared() {
     };
     assert!(rows.iter().all(sound), "{report}");
     assert!(report["copy_gb_per_s"].as_f64() > Some(0.0) && report["device"] == "gpu:0", "{report}");
+    let csv = std::fs::read_to_string(csv).expect("written");
+    assert!(csv.lines().count() == 3 && csv.contains("\r\n\"ctc, all kernels\",") && csv.contains(",gpu:0,"), "{csv}");
+    let page = std::fs::read_to_string(html).expect("written");
+    assert!(["gpu:0: Stub 0", "warp_resize_norm", "OF COPY", "<svg"].iter().all(|part| page.contains(part)), "{page}");
     let counted: Value = serde_json::from_slice(&std::fs::read(&counts).expect("counted")).expect("JSON");
     // The page, the scores and their tables; the results; the copy that is measured, with its warm-up.
     let (scores, page) = (32 * 40 * 6625 * 4, 1920 * 1080 * 3);

@@ -5,6 +5,7 @@ use crate::bench::machine::{Machine, utc};
 use crate::bench::stats::median;
 use crate::device::{DeviceBuffer, Facts, Gpu, Nvml, Stream, probe};
 use crate::error::{Error, Result};
+use crate::trace::plural;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -54,6 +55,17 @@ pub struct OpsReport {
     pub copy_gb_per_s: f64,
     /// The operations.
     pub rows: Vec<OpRow>,
+}
+
+impl OpsReport {
+    /// On what and how it was measured, for people.
+    pub fn heading(&self) -> String {
+        let Self { device, gpu, cuda, hpinfer, date, .. } = self;
+        let driver = self.driver.as_ref().map_or_else(|| "driver unknown".into(), |driver| format!("driver {driver}"));
+        let how = format!("{} of {}", plural(self.repeat, "sample"), plural(self.launches, "run"));
+        let copy = format!("a copy within the device moves {:.0} GB/s", self.copy_gb_per_s);
+        format!("{device}: {gpu}; {driver}, CUDA {cuda}; hpinfer {hpinfer}, {date}\n{how}; {copy}; {}", self.machine.cpu)
+    }
 }
 
 /// One operation.

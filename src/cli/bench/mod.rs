@@ -20,7 +20,7 @@ use super::{ALL_DONE, SOME_FAILED, end_with_parent};
 use crate::bench::cases::{Case, Variant};
 use crate::bench::cold::first_result;
 use crate::bench::machine::{Machine, utc};
-use crate::bench::ops::{self, Effort, OpsReport};
+use crate::bench::ops::{self, Effort};
 use crate::bench::report::{CaseReport, Inputs, Report, SCHEMA_VERSION};
 use crate::bench::run::{PipelineSource, Workload, measure};
 use crate::bench::table;
@@ -92,9 +92,8 @@ enum BenchAction {
         /// Only operations with one of these in their names: resize-1080p, crops, db, ctc, nms, classes
         #[arg(long, value_name = "TEXT,...", value_delimiter = ',')]
         only: Vec<String>,
-        /// Write the report as JSON to this file; `-`: to standard output, in place of the table
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
+        #[command(flatten)]
+        files: ReportFiles,
     },
     /// Networks alone, one picture at a time in float32, beside the times published of them, and which parts of PaddleX's test
     /// environment this machine has
@@ -155,7 +154,7 @@ struct ReportFiles {
     /// Write the whole report as JSON to this file; `-`, or no file: to standard output, in place of the tables
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
-    /// Write a line per case and picture, network, number of streams, or start as comma-separated values to this file
+    /// Write a line per case and picture, network, number of streams, start, or operation as comma-separated values to this file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Write tables and plots as one HTML page to this file
@@ -194,20 +193,11 @@ impl ReportFiles {
         match self.json.as_deref() {
             Some(path) if path == Path::new("-") => write_json(out, report)?,
             json => {
-                told(write_report(report, json, out).map(drop));
+                told(json.map_or(Ok(()), |path| crate::cache::write_json(path, report)));
                 tables(out)?;
             }
         }
         Ok(code)
-    }
-}
-
-/// Writes `report` as JSON to a file; to standard output for `-`, where the tables are not to be shown then.
-fn write_report(report: &impl Serialize, json: Option<&Path>, out: &mut impl Write) -> Result<bool> {
-    match json {
-        Some(path) if path == Path::new("-") => write_json(out, report).map(|()| false),
-        Some(path) => crate::cache::write_json(path, report).map(|()| true),
-        None => Ok(true),
     }
 }
 
@@ -261,7 +251,7 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             measured(&MeasureArgs { load, ..MeasureArgs::clone(args) }, global, out)
         }
         Some(BenchAction::Compare { before, after, threshold }) => compare::run(before, after, *threshold, out),
-        Some(BenchAction::Ops { device, repeat, launches, only, json }) => {
+        Some(BenchAction::Ops { device, repeat, launches, only, files }) => {
             let opened = Device::open_one(device)?;
             let Some(gpu) = opened.gpu() else {
                 return Err(Error::config("--device", "these are the kernels of a GPU; give gpu, or run `cargo bench --bench ops`"));
@@ -269,9 +259,13 @@ pub fn run(command: &BenchCommand, global: &GlobalArgs, out: &mut impl Write) ->
             if *repeat == 0 || *launches == 0 {
                 return Err(Error::config("--repeat, --launches", "0 runs; give 1 or more"));
             }
+            files.check::<&str>(&[], None)?;
             let report = ops::measure(gpu, &Effort { repeat: *repeat, launches: *launches, only: only.clone() })?;
-            show_ops(&report, json.as_deref(), out)?;
-            Ok(if report.rows.iter().all(|row| row.differences == 0) { ALL_DONE } else { SOME_FAILED })
+            let code = files.write(&report, csv::ops, page::ops, out, |out| {
+                write_text(out, &format!("{}\n\n", report.heading()))?;
+                write_table(out, table::OPS, &report.rows.iter().map(table::op).collect::<Vec<_>>())
+            })?;
+            Ok(if report.rows.iter().all(|row| row.differences == 0) { code } else { SOME_FAILED })
         }
         Some(BenchAction::Official(args)) => official::run(args, global, out),
         Some(BenchAction::Streams(args)) => streams::run(args, global, out),
@@ -403,29 +397,6 @@ fn pipeline_identity(pipeline: &str) -> Result<String> {
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(format!("{name}, SHA-256 {}", sha256_file(path)?))
-}
-
-fn show_ops(report: &OpsReport, json: Option<&Path>, out: &mut impl Write) -> Result<()> {
-    if !write_report(report, json, out)? {
-        return Ok(());
-    }
-    let driver = report.driver.as_ref().map_or_else(|| "driver unknown".into(), |driver| format!("driver {driver}"));
-    write_text(
-        out,
-        &format!(
-            "{}: {}; {driver}, CUDA {}; hpinfer {}, {}\n{} samples of {} runs; a copy within the device moves {:.0} GB/s; {}\n\n",
-            report.device,
-            report.gpu,
-            report.cuda,
-            report.hpinfer,
-            report.date,
-            report.repeat,
-            report.launches,
-            report.copy_gb_per_s,
-            report.machine.cpu,
-        ),
-    )?;
-    write_table(out, table::OPS, &report.rows.iter().map(table::op).collect::<Vec<_>>())
 }
 
 fn show(report: &Report, out: &mut impl Write) -> Result<()> {
