@@ -7,6 +7,7 @@ use crate::device::{self, CpuInfo};
 use crate::trace::plural;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// The processor of the published times, and the threads they used.
 const PROCESSOR: &str = "Xeon(R) Gold 5117";
@@ -79,8 +80,23 @@ impl OfficialReport {
     }
 }
 
-/// The environment here against the official one, with `threads` cores to work on.
-pub fn environment(threads: usize) -> Vec<Part> {
+/// The files that are mapped into this process: of what runs load, as long as it stays loaded.
+pub fn loaded_files() -> Vec<String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let mut files: Vec<String> = maps.lines().filter_map(|line| Some(line.rsplit_once('/')?.1.to_owned())).collect();
+    files.dedup();
+    files
+}
+
+/// Those of the `loaded` files that are cuDNN or TensorRT, whose names end with a version.
+fn nvidia(loaded: &[String]) -> String {
+    let is_one = |file: &&String| ["libcudnn.so", "libnvinfer.so", "libtensorrt_rtx.so"].iter().any(|name| file.starts_with(name));
+    let found: BTreeSet<&str> = loaded.iter().filter(is_one).map(String::as_str).collect();
+    if found.is_empty() { "not loaded by these runs".into() } else { found.into_iter().collect::<Vec<_>>().join(", ") }
+}
+
+/// The environment here against the official one, with `threads` cores to work on and these files `loaded` by the runs.
+pub fn environment(threads: usize, loaded: &[String]) -> Vec<Part> {
     let cpu = CpuInfo::read().model;
     let (gpu, cuda) = match device::probe() {
         Ok(gpus) => (gpus.devices.iter().map(|gpu| gpu.name.as_str()).collect::<Vec<_>>().join(", "), gpus.cuda.to_string()),
@@ -92,7 +108,7 @@ pub fn environment(threads: usize) -> Vec<Part> {
         part("threads", "8", threads.to_string(), threads == THREADS),
         part("graphics processor", "NVIDIA Tesla T4", gpu.clone(), gpu.contains("Tesla T4")),
         part("CUDA", "11.8", cuda, false),
-        part("cuDNN, TensorRT", "8.6, 8.5", "not used by these runs".into(), false),
+        part("cuDNN, TensorRT", "8.6, 8.5", nvidia(loaded), false),
         part("engine", "Paddle Inference", "the faster of those below".into(), false),
         part("precision", "float32", "float32".into(), true),
     ]
@@ -116,6 +132,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_runs_loaded_is_named_by_its_files() {
+        let files =
+            ["libnvinfer.so.10.8.0", "libc.so.6", "libcudnn.so.9", "libcudnn_ops.so.9", "libnvinfer.so.10.8.0", "libnvinfer_plugin.so.10"];
+        assert_eq!(nvidia(&files.map(String::from)), "libcudnn.so.9, libnvinfer.so.10.8.0");
+        assert_eq!(nvidia(&["libc.so.6".into()]), "not loaded by these runs");
+        assert!(loaded_files().iter().any(|file| file.starts_with("libc.so") || file.starts_with("libc-")), "this test has it");
+    }
+
+    #[test]
     fn only_the_published_hardware_may_be_compared() {
         let with = |cpu: bool, threads: bool| {
             let part = |part: &'static str, same| Part { part: part.into(), official: "".into(), here: String::new(), same };
@@ -124,7 +149,7 @@ mod tests {
         assert!(with(true, true).starts_with("times may be compared") && with(true, false).contains("--threads 8"));
         assert!(with(false, true).contains("another processor") && with(false, false).contains("another processor"));
         assert!(comparable(&[], "gpu:1").contains("ran on gpu:1"));
-        let threads = |count| environment(count).into_iter().find(|part| part.part == "threads").is_some_and(|part| part.same);
+        let threads = |count| environment(count, &[]).into_iter().find(|part| part.part == "threads").is_some_and(|part| part.same);
         assert!(threads(8) && !threads(3));
     }
 }

@@ -4,7 +4,7 @@ use super::ReportFiles;
 use crate::backend::select::{Libraries, Selector};
 use crate::backend::{LoadOptions, Parallelism};
 use crate::bench::machine::{Machine, utc};
-use crate::bench::official::{GPU_TIMES, OfficialReport, Row, comparable, environment};
+use crate::bench::official::{GPU_TIMES, OfficialReport, Row, comparable, environment, loaded_files};
 use crate::bench::{csv, page, table};
 use crate::cache::Cache;
 use crate::cli::SOME_FAILED;
@@ -78,7 +78,7 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
             Err(e) => left_out.push(e),
         }
     }
-    let environment = environment(threads);
+    let environment = environment(threads, &loaded_files());
     let device = device.to_string();
     let (machine, comparable) = (Machine::read(), comparable(&environment, &device));
     let hpinfer = env!("CARGO_PKG_VERSION").into();
