@@ -165,7 +165,10 @@ fn a_live_stream_that_stops_or_ends_is_connected_anew() {
 fn a_live_stream_whose_ffmpeg_is_killed_says_so_and_what_it_had_said_before() {
     let script = Script::new("frame 8 6 0\nsay [h264] [error] decode_slice_header error\nsleep 0.1\nkill\n");
     let events = words(Video::new("udp://script", options_reading(&script)).take(2), "udp://script");
-    assert!(events[1].contains("(ffmpeg was killed, by the system if memory ran out; before that it said: decode_slice_header error)"), "{events:?}");
+    assert!(
+        events[1].contains("(ffmpeg was killed, by the system if memory ran out; before that it said: decode_slice_header error)"),
+        "{events:?}"
+    );
 }
 
 #[test]

@@ -32,7 +32,8 @@ impl Footage {
             Self::Pictures(frames) => Box::new(frames.iter().cycle().skip(stream % frames.len().max(1)).cloned().map(Ok)),
             Self::Videos { files, options, gpus } => {
                 let gpu = gpus.get(stream % gpus.len().max(1)).cloned();
-                let mut frames = again_and_again(&files[stream % files.len()], VideoOptions { gpu, ..options.shared_by(streams) }).peekable();
+                let mut frames =
+                    again_and_again(&files[stream % files.len()], VideoOptions { gpu, ..options.shared_by(streams) }).peekable();
                 frames.peek();
                 Box::new(frames)
             }

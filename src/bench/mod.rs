@@ -3,7 +3,7 @@
 //! `floor`, on `inputs` decoded beforehand; `report` is what comes out, `compare` sets two of them side by side, `table` shows either.
 //! `load` raises the rate at which pictures come; `trace` says when each was worked on; `csv` and `page` write a report for spreadsheets and browsers.
 //! `streams` counts the streams that are kept up with, `cold` times starts of the program.
-//! `ops` measures the kernels of a GPU by themselves, `official` sets networks beside the times published of them. Numbers come from `resources` (time, memory) and `stats`; `machine` says where they hold.
+//! `ops` measures the kernels of a GPU by themselves, `official` sets networks beside the times published of them. Numbers come from `resources` (time, memory) and `stats`; `machine` says where they hold, `watch` what held GPUs back.
 
 pub mod cases;
 mod child;
@@ -25,3 +25,4 @@ pub mod stats;
 pub mod streams;
 pub mod table;
 mod trace;
+pub mod watch;

@@ -3,6 +3,7 @@
 //! and so what may be compared.
 
 use super::machine::Machine;
+use super::watch::{Watched, held_back};
 use crate::device::{self, CpuInfo};
 use crate::trace::plural;
 use serde::{Deserialize, Serialize};
@@ -70,9 +71,17 @@ pub struct OfficialReport {
     pub gpu_times: String,
     /// The fastest engine of each network.
     pub rows: Vec<Row>,
+    /// The GPUs of the machine, as they were right after each network; reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<Watched>,
 }
 
 impl OfficialReport {
+    /// That the GPU was held back, for people.
+    pub fn held_back(&self) -> Option<String> {
+        held_back(&self.gpus, |device| device == self.device)
+    }
+
     /// On what and where it was measured, for people.
     pub fn heading(&self) -> String {
         let what = format!("networks on {}, {}, {} each", self.device, plural(self.threads, "thread"), plural(self.repeat, "run"));

@@ -40,6 +40,7 @@ pub fn html(report: &Report) -> String {
     let rounds = format!("{} rounds after {} of warm-up", report.repeat, report.warmup);
     let mut page = begin(&report.pipeline, &format!("{what}; {rounds}; hpinfer {}, {}\n{machine}", report.hpinfer, report.date));
     section(&mut page, "Cases", &rows(table::SUMMARY, report.cases.iter().map(table::summary)));
+    report.cases.iter().filter_map(table::held_back).for_each(|how| paragraph(&mut page, &how));
     let speeds: Vec<(String, f64)> = report.cases.iter().map(|c| (c.case().to_string(), c.images_per_s)).collect();
     section(&mut page, "Pictures a second", &bars(&speeds, 2));
     section(&mut page, "Where the time goes: share of each stage, one picture at a time", &stage_bars(&report.cases));
@@ -69,6 +70,7 @@ pub fn official(report: &OfficialReport) -> String {
     paragraph(&mut page, &report.comparable);
     paragraph(&mut page, &report.gpu_times);
     section(&mut page, "Networks", &rows(table::OFFICIAL, report.rows.iter().map(table::official)));
+    report.held_back().iter().for_each(|how| paragraph(&mut page, how));
     let times: Vec<(String, f64)> = report.rows.iter().map(|row| (row.model.clone(), row.run_ms)).collect();
     section(&mut page, "Milliseconds of a run here", &bars(&times, 1));
     page + END
@@ -79,6 +81,7 @@ pub fn streams(report: &StreamsReport) -> String {
     let mut page = begin(&format!("{}, streams", report.pipeline), &report.heading());
     section(&mut page, "Streams", &rows(table::STREAMS, report.found.tried.iter().map(table::streams)));
     paragraph(&mut page, &report.outcome());
+    report.held_back().iter().for_each(|how| paragraph(&mut page, how));
     let late: Vec<(String, f64)> = report.found.tried.iter().map(|tried| (plural(tried.streams, "stream"), tried.latency.p99_ms)).collect();
     section(&mut page, "99th percentile of the latency, ms", &bars(&late, 1));
     page + END

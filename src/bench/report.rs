@@ -5,6 +5,7 @@ use super::cases::{Case, Variant};
 use super::load::Load;
 use super::machine::Machine;
 use super::stats::{geometric_mean, median, percentile};
+use super::watch::{Watched, held_back};
 use crate::cache::sha256;
 use crate::result::RunRecord;
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,9 @@ pub struct CaseReport {
     pub pictures: Vec<PictureReport>,
     /// Inputs that could not be decoded.
     pub failed: Vec<FailedInput>,
+    /// The GPUs of the machine, as they were right after the last of the calls that were timed; reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<Watched>,
 }
 
 /// Summary of latencies.
@@ -276,6 +280,11 @@ impl CaseReport {
     /// What was measured.
     pub fn case(&self) -> Case {
         Case { variant: self.variant, threads: self.threads }
+    }
+
+    /// That a GPU on which it ran was held back, for people.
+    pub fn held_back(&self) -> Option<String> {
+        held_back(&self.gpus, |device| self.models.iter().any(|run| run.device == device))
     }
 }
 

@@ -9,6 +9,7 @@ use super::report::{CaseReport, FailedInput, Floor, Latency, PictureReport};
 use super::resources::{milliseconds, peak_memory_mib};
 use super::stats::median;
 use super::trace::{Calls, Part};
+use super::watch::Watch;
 use crate::backend::record::Recording;
 use crate::cache::Cache;
 use crate::device::Device;
@@ -96,10 +97,14 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
         pictures.iter().try_for_each(|p| process_one(pipeline.as_ref(), &p.frame).map(drop))?;
     }
     let calls = Calls::new(workload.trace.is_some());
+    let mut watch = Watch::new();
     let samples = latencies(pipeline.as_ref(), &pictures, workload.repeat, &calls)?;
+    watch.look();
     let images_per_s = throughput(pipeline.as_ref(), &pictures, case.threads, workload.repeat, &calls)?;
+    watch.look();
     let offered = |seconds| load::sweep(pipeline.as_ref(), &pictures, case.threads, images_per_s, seconds, &calls);
     let load = workload.load_seconds.map(offered).transpose()?;
+    load.iter().for_each(|_| watch.look());
     let (models, peak_memory_mib) = (pipeline.run_records().to_vec(), peak_memory_mib());
     if let Some(path) = &workload.trace {
         calls.write(path, &case.to_string(), started, &pictures, pipeline.stages())?;
@@ -126,6 +131,7 @@ pub fn measure(case: Case, source: PipelineSource, workload: Workload, started: 
         floor: Floor::of(&reports, floor_models),
         pictures: reports,
         failed,
+        gpus: watch.seen(),
     })
 }
 

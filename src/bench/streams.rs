@@ -5,6 +5,7 @@ use super::footage::{Footage, Shown};
 use super::machine::Machine;
 use super::report::Latency;
 use super::resources::milliseconds;
+use super::watch::{Watch, Watched, held_back};
 use crate::error::{Error, Result};
 use crate::image::Frame;
 use crate::pipeline::Pipeline;
@@ -58,6 +59,9 @@ pub struct Found {
     pub most: usize,
     /// All that were tried, in turn.
     pub tried: Vec<Tried>,
+    /// The GPUs of the machine, as they were right after each try; reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<Watched>,
 }
 
 /// What was measured, and where.
@@ -106,6 +110,11 @@ impl StreamsReport {
         format!("{what}; {how}\nhpinfer {}, {}\n{}", self.hpinfer, self.date, self.machine)
     }
 
+    /// That a GPU on which models ran was held back, for people.
+    pub fn held_back(&self) -> Option<String> {
+        held_back(&self.found.gpus, |device| self.models.iter().any(|run| run.device == device))
+    }
+
     /// How many there may be, for people.
     pub fn outcome(&self) -> String {
         let more = if self.found.most == MOST { " and maybe more" } else { "" };
@@ -126,10 +135,11 @@ pub fn most(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim
     // Sessions and buffers of all workers are there before anything counts.
     let warm_up = Aim { fps: 1e3, seconds: 4e-3 * threads as f64, ..aim };
     attempt(pipeline, footage, threads, warm_up, 1, DropPolicy::BLOCK)?;
-    let (mut kept, mut over, mut tried) = (0, MOST + 1, Vec::new());
+    let (mut kept, mut over, mut tried, mut watch) = (0, MOST + 1, Vec::new(), Watch::new());
     while over - kept > 1 {
         let streams = if over > MOST { (2 * kept).clamp(1, MOST) } else { kept.midpoint(over) };
         let outcome = attempt(pipeline, footage, threads, aim, streams, DropPolicy::LATEST)?;
+        watch.look();
         if outcome.kept_up {
             kept = streams;
         } else {
@@ -137,7 +147,7 @@ pub fn most(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim
         }
         tried.push(outcome);
     }
-    Ok(Found { most: kept, tried })
+    Ok(Found { most: kept, tried, gpus: watch.seen() })
 }
 
 fn attempt(pipeline: &dyn Pipeline, footage: &Footage, threads: usize, aim: Aim, streams: usize, policy: DropPolicy) -> Result<Tried> {

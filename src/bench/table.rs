@@ -46,6 +46,11 @@ pub fn summary(c: &CaseReport) -> [String; 10] {
     [c.case().to_string(), engines(&c.models), open, first, p50, p95, p99, geomean, images, if_known(c.peak_memory_mib, number)]
 }
 
+/// Of a case whose GPU was held back, that it was.
+pub fn held_back(c: &CaseReport) -> Option<String> {
+    c.held_back().map(|how| format!("{}: {how}", c.case()))
+}
+
 /// Headings and rows of the time per stage, over all pictures: a column for each stage that a case has.
 pub fn stages(cases: &[CaseReport]) -> (Vec<String>, Vec<Vec<String>>) {
     let there = |stage: &&str| cases.iter().any(|c| c.stages_ms.contains_key(*stage));

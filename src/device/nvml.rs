@@ -29,6 +29,26 @@ pub struct Facts {
     pub throttled_by: Option<Vec<Cow<'static, str>>>,
 }
 
+impl Facts {
+    /// The same with what was worse `before`: the lower clock of the multiprocessors, the higher temperature, and all that held it back.
+    #[must_use]
+    pub fn worst(self, before: &Self) -> Self {
+        let by = [&self.throttled_by, &before.throttled_by].into_iter().flatten().flatten();
+        let mut throttled_by: Vec<Cow<'static, str>> = Vec::new();
+        by.for_each(|by| {
+            if !throttled_by.contains(by) {
+                throttled_by.push(by.clone());
+            }
+        });
+        Self {
+            sm_clock_mhz: [self.sm_clock_mhz, before.sm_clock_mhz].into_iter().flatten().min(),
+            temperature_c: self.temperature_c.max(before.temperature_c),
+            throttled_by: (self.throttled_by.is_some() || before.throttled_by.is_some()).then_some(throttled_by),
+            ..self
+        }
+    }
+}
+
 impl Nvml {
     /// Opens it. It comes with the driver, but may be missing in a container.
     ///

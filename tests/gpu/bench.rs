@@ -45,10 +45,14 @@ fn copies_of_every_form_are_counted() {
 fn kernels_are_measured_and_compared() {
     let folder = stub::folder(&[]);
     let counter = counter(folder.path());
+    std::os::unix::fs::symlink(stub::library("gpu/nvml.cpp", &[]), folder.path().join("libnvidia-ml.so.1")).expect("linked");
     let counts = folder.path().join("counts.json");
     let ops = |flags: &[&str]| {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer"));
-        command.env_remove("CUDA_VISIBLE_DEVICES").env("LD_LIBRARY_PATH", folder.path()).env("STUB_CUDA", "devices=9.0 memory=268435456");
+        command
+            .env_remove("CUDA_VISIBLE_DEVICES")
+            .env("LD_LIBRARY_PATH", folder.path())
+            .env("STUB_CUDA", "devices=9.0,9.0 memory=268435456");
         command.env("STUB_KERNELS", crate::library::kernels()).env("LD_PRELOAD", &counter).env("COPY_COUNTS", &counts);
         command.args(["bench", "ops", "--repeat", "1", "--launches", "1"]).args(flags).output().expect("it starts")
     };
@@ -97,6 +101,11 @@ fn kernels_are_measured_and_compared() {
     let batches = ["resize-batch-f32", "crops-f32", "db-batch-640", "nms-batch", "ctc"].map(str::to_owned);
     let missing: Vec<String> = sizes.chain(batches).filter(|name| !known.contains(name.as_str())).collect();
     assert!(missing.is_empty(), "{missing:?}: {known}");
+
+    let Output { stdout, .. } = ops(&["--only", "ctc", "--device", "gpu:1"]);
+    let text = String::from_utf8_lossy(&stdout);
+    assert!(text.contains("right after operations: clock 1200 of 1980 MHz") && text.contains("held back by heat"), "{text}");
+
     for (flags, says) in [
         (&["--only", "bogus"][..], "no operation has one of these in its name; known: resize-640-linear-f32, "),
         (&["--device", "cpu"], "these are the kernels of a GPU"),
@@ -132,6 +141,9 @@ fn a_report_has_the_graphics_processors_of_its_machine() {
     for text in [String::from_utf8_lossy(&stdout).into_owned(), std::fs::read_to_string(&html).expect("a page")] {
         assert!(text.contains(said), "{text}");
     }
+    let watched = &report["cases"][0]["gpus"][0];
+    assert_eq!([&watched["device"], &watched["state"]["throttled_by"][0]], ["gpu:1", "heat"], "right after its calls: {report}");
+    assert!(!String::from_utf8_lossy(&stdout).contains("THROTTLED"), "no network ran on it");
     let compare = Command::new(assert_cmd::cargo::cargo_bin!("hpinfer")).args(["bench", "compare"]).args([&json, &json]).status();
     assert!(compare.expect("it starts").success(), "it reads its own report");
 }

@@ -33,6 +33,9 @@ impl Comparable for Report {
         terms.settings = self.settings.as_ref();
         for case in &self.cases {
             terms.models(&format!(" of {}", case.case()), &case.models);
+            if !case.gpus.is_empty() {
+                terms.noted(format!("GPUs of {}", case.case()), case.held_back().unwrap_or_else(|| "not held back".into()));
+            }
             // It moves from one tried rate to the next, by a tenth and more.
             if let Some(load) = &case.load {
                 terms.noted(format!("load of {}", case.case()), load.knee());
@@ -56,6 +59,9 @@ mod tests {
     use crate::bench::load::Load;
     use crate::bench::machine::{Machine, MachineGpu};
     use crate::bench::report::{Cost, Floor, FloorSum, Inputs, Latency, SCHEMA_VERSION};
+    use crate::bench::watch::Watched;
+    use crate::bench::{page, table};
+    use crate::device::Facts;
     use crate::result::RunRecord;
     use std::collections::BTreeMap;
 
@@ -90,6 +96,7 @@ mod tests {
             floor: Floor { models: vec![model], all: sum, several_lines: sum },
             pictures: Vec::new(),
             failed: Vec::new(),
+            gpus: Vec::new(),
         }
     }
 
@@ -204,6 +211,23 @@ mod tests {
         assert_eq!(notes, ["driver of gpu:0: 535 before, 580 after"]);
         let idle = |name| Report { cases: report().cases, ..on(name, "535") };
         assert_eq!(compare(&idle("T4"), &idle("H100"), 5.0).expect("comparable").notes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_case_whose_gpu_was_held_back_is_told_from_a_good_one() {
+        let watched = |by: &'static str| {
+            let mut report = on("T4", "535");
+            let throttled_by = Some(Some(by).filter(|by| !by.is_empty()).into_iter().map(Into::into).collect());
+            let state = Facts { sm_clock_mhz: Some([585, 1590]), throttled_by, ..Facts::default() };
+            report.cases[0].gpus = vec![Watched { device: "gpu:0".into(), state }];
+            report
+        };
+        let (good, hot) = (watched(""), watched("heat"));
+        let said = "THROTTLED: gpu:0 was held back to 585 of 1590 MHz by heat: it is slower than it can be";
+        assert_eq!(table::held_back(&hot.cases[0]), Some(format!("default, 1 thread: {said}")));
+        assert!(page::html(&hot).contains(said) && !page::html(&good).contains("THROTTLED"));
+        let notes = compare(&good, &hot, 5.0).expect("comparable").notes;
+        assert_eq!(notes, [format!("GPUs of default, 1 thread: not held back before, {said} after")]);
     }
 
     #[test]

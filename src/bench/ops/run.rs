@@ -43,7 +43,7 @@ pub struct OpsReport {
     pub driver: Option<String>,
     /// The newest CUDA it serves.
     pub cuda: String,
-    /// State of the device before and after.
+    /// State of the device before, and at its worst right after operations were timed.
     pub state: [Option<Facts>; 2],
     /// Samples of each operation.
     pub repeat: usize,
@@ -64,7 +64,8 @@ impl OpsReport {
         let driver = self.driver.as_ref().map_or_else(|| "driver unknown".into(), |driver| format!("driver {driver}"));
         let how = format!("{} of {}", plural(self.repeat, "sample"), plural(self.launches, "run"));
         let copy = format!("a copy within the device moves {:.0} GB/s", self.copy_gb_per_s);
-        format!("{device}: {gpu}; {driver}, CUDA {cuda}; hpinfer {hpinfer}, {date}\n{how}; {copy}; {}", self.machine.cpu)
+        let state = self.state[1].as_ref().map_or(String::new(), |state| format!("\nright after operations: {state}"));
+        format!("{device}: {gpu}; {driver}, CUDA {cuda}; hpinfer {hpinfer}, {date}\n{how}; {copy}; {}{state}", self.machine.cpu)
     }
 }
 
@@ -113,7 +114,12 @@ pub fn measure(gpu: &Arc<Gpu>, effort: &Effort) -> Result<OpsReport> {
     let mut copy = Copy::new(&stream)?;
     let copy_gb_per_s = copy.gb_per_s(&stream, effort)?;
     let event_us = copy.cold_us(&stream, effort, || Ok(()))?;
-    let measured = |(_, make): Recipe| row(make(&stream)?.as_mut(), &stream, effort, (&mut copy, copy_gb_per_s, event_us));
+    let mut after: Option<Facts> = None;
+    let measured = |(_, make): Recipe| {
+        row(make(&stream)?.as_mut(), &stream, effort, (&mut copy, copy_gb_per_s, event_us), || {
+            after = state().map(|now| after.as_ref().map_or(now.clone(), |before| now.worst(before)));
+        })
+    };
     let rows = wanted.into_iter().map(measured).collect::<Result<_>>()?;
     Ok(OpsReport {
         schema_version: 1,
@@ -124,7 +130,7 @@ pub fn measure(gpu: &Arc<Gpu>, effort: &Effort) -> Result<OpsReport> {
         gpu: gpu.info().to_string(),
         driver: nvml.as_ref().and_then(Nvml::driver_version),
         cuda: probe().map_or_else(|_| String::new(), |gpus| gpus.cuda.to_string()),
-        state: [before, state()],
+        state: [before, after],
         repeat: effort.repeat,
         launches: effort.launches,
         event_us,
@@ -183,9 +189,17 @@ impl Copy {
     }
 }
 
-fn row(op: &mut dyn Op, stream: &Stream, effort: &Effort, (copy, copy_gb_per_s, event_us): (&mut Copy, f64, f64)) -> Result<OpRow> {
+/// Calls `look` right after the device was busy for long.
+fn row(
+    op: &mut dyn Op,
+    stream: &Stream,
+    effort: &Effort,
+    (copy, copy_gb_per_s, event_us): (&mut Copy, f64, f64),
+    look: impl FnOnce(),
+) -> Result<OpRow> {
     let gpu_us = time_us(stream, effort, || op.on_gpu(stream))?;
     let cold_us = copy.cold_us(stream, effort, || op.on_gpu(stream))?;
+    look();
     let mut wholes = Vec::new();
     for sample in 0..=effort.repeat {
         stream.wait()?;

@@ -414,6 +414,7 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
         ),
     )?;
     write_table(out, table::SUMMARY, &report.cases.iter().map(table::summary).collect::<Vec<_>>())?;
+    report.cases.iter().filter_map(table::held_back).try_for_each(|how| write_text(out, &format!("{how}\n")))?;
     write_text(out, "\nStages, ms over all pictures, one at a time:\n")?;
     let (headings, rows) = table::stages(&report.cases);
     write_table(out, headings, &rows)?;

@@ -5,6 +5,7 @@ use crate::backend::select::{Libraries, Selector};
 use crate::backend::{LoadOptions, Parallelism};
 use crate::bench::machine::{Machine, utc};
 use crate::bench::official::{GPU_TIMES, OfficialReport, Row, comparable, environment, loaded_files};
+use crate::bench::watch::Watch;
 use crate::bench::{csv, page, table};
 use crate::cache::Cache;
 use crate::cli::SOME_FAILED;
@@ -68,7 +69,7 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
     }
     let selector = Selector::on(device.clone(), cache.clone(), Libraries::default());
     let networks = Networks { selector, store: &store, cache: &cache, device: &device, threads, repeat: args.repeat };
-    let (mut rows, mut left_out) = (Vec::new(), Vec::new());
+    let (mut rows, mut left_out, mut watch) = (Vec::new(), Vec::new(), Watch::new());
     for model in models {
         if !global.quiet {
             say(format_args!("hpinfer: measuring {}", model.name));
@@ -77,13 +78,15 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
             Ok(row) => rows.push(row),
             Err(e) => left_out.push(e),
         }
+        watch.look();
     }
     let environment = environment(threads, &loaded_files());
     let device = device.to_string();
     let (machine, comparable) = (Machine::read(), comparable(&environment, &device));
     let hpinfer = env!("CARGO_PKG_VERSION").into();
     let (repeat, gpu_times) = (args.repeat, GPU_TIMES.into());
-    let report = OfficialReport { hpinfer, date, machine, device, threads, repeat, environment, comparable, gpu_times, rows };
+    let gpus = watch.seen();
+    let report = OfficialReport { hpinfer, date, machine, device, threads, repeat, environment, comparable, gpu_times, rows, gpus };
     let code = args.files.write(&report, csv::official, page::official, out, |out| show(&report, out))?;
     for error in &left_out {
         tracing::error!("left out: {error}");
@@ -132,5 +135,6 @@ fn show(report: &OfficialReport, out: &mut impl Write) -> Result<()> {
     write_text(out, &format!("{}\n\n", report.heading()))?;
     write_table(out, table::ENVIRONMENT, &report.environment.iter().map(table::part).collect::<Vec<_>>())?;
     write_text(out, &format!("\n{}\n{}\n\n", report.comparable, report.gpu_times))?;
-    write_table(out, table::OFFICIAL, &report.rows.iter().map(table::official).collect::<Vec<_>>())
+    write_table(out, table::OFFICIAL, &report.rows.iter().map(table::official).collect::<Vec<_>>())?;
+    report.held_back().iter().try_for_each(|how| write_text(out, &format!("{how}\n")))
 }

@@ -106,6 +106,7 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
     args.files.write(&report, csv::streams, page::streams, out, |out| {
         write_text(out, &format!("{}\n\n", report.heading()))?;
         write_table(out, table::STREAMS, &report.found.tried.iter().map(table::streams).collect::<Vec<_>>())?;
+        report.held_back().iter().try_for_each(|how| write_text(out, &format!("{how}\n")))?;
         write_text(out, &format!("\n{}\n", report.outcome()))
     })
 }

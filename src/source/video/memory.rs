@@ -83,7 +83,9 @@ impl FrameMemory {
             let (frames, all) = (plural(self.least as usize, "frame"), mb(bytes.saturating_mul(self.least)));
             let need = if self.least == 1 { "needs" } else { "need" };
             let of = format!("{} of {}", mb(self.bytes), plural(self.streams, "stream"));
-            return Err(format!("{frames} of {size} at a time {need} {all}, and the memory for frames is {of}; give fewer streams or more memory"));
+            return Err(format!(
+                "{frames} of {size} at a time {need} {all}, and the memory for frames is {of}; give fewer streams or more memory"
+            ));
         }
         let mut taken = self.taken.bytes();
         if *taken + bytes > self.bytes && !self.told.swap(true, Relaxed) {
@@ -123,6 +125,9 @@ mod tests {
         drop(second);
         assert!(other.place(size).is_ok());
         let refused = memory.place(Size::new(11, 10)).expect_err("two of 330 bytes in 625");
-        assert_eq!(refused, "2 frames of 11x10 at a time need 0.0 MB, and the memory for frames is 0.0 MB of 4 streams; give fewer streams or more memory");
+        assert_eq!(
+            refused,
+            "2 frames of 11x10 at a time need 0.0 MB, and the memory for frames is 0.0 MB of 4 streams; give fewer streams or more memory"
+        );
     }
 }

@@ -308,7 +308,14 @@ impl Video {
     /// its being replaced.
     fn not_started(&mut self, error: Error) -> Option<VideoEvent> {
         if self.has_started {
-            return self.after(End { success: false, killed: true, by_signal: None, refused: None, given_up: false, errors: vec![error.to_string()] });
+            return self.after(End {
+                success: false,
+                killed: true,
+                by_signal: None,
+                refused: None,
+                given_up: false,
+                errors: vec![error.to_string()],
+            });
         }
         self.state = State::Over;
         Some(self.failed(error))
@@ -485,7 +492,8 @@ impl Iterator for Video {
                             continue;
                         }
                         child.kill();
-                        let end = End { success: false, killed: true, by_signal: None, refused: None, given_up: false, errors: vec![reason] };
+                        let end =
+                            End { success: false, killed: true, by_signal: None, refused: None, given_up: false, errors: vec![reason] };
                         if let Some(event) = self.after(end) {
                             return Some(event);
                         }
