@@ -10,6 +10,7 @@ use crate::schedule::{DropPolicy, WhenFull};
 use crate::source::video::{Moment, RawFrames, RawLayout, Video, VideoEvent, VideoKind, VideoOptions, has_video_suffix, names_video};
 use crate::source::{InputItem, InputKind, STANDARD_INPUT, Source, SourceOptions, has_picture_suffix, matched};
 use crossbeam::channel::{self, Receiver, Sender};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,7 +84,7 @@ fn in_turn<'a, T: 'a>(
             let _held = &place;
         }))
     };
-    std::iter::once_with(begun).flatten().flatten()
+    iter::once_with(begun).flatten().flatten()
 }
 
 enum Kind {
@@ -198,7 +199,8 @@ impl Inputs {
                     }))
                 }
             };
-            Feed { offers, policy }
+            let end = Tag { stream, moment: Moment::default(), page_index: None, decode: None };
+            Feed { offers: Box::new(offers.chain(iter::once_with(move || Offer::Output(end, Output::Ended)))), policy }
         };
         inputs.into_iter().enumerate().map(feed).collect()
     }

@@ -20,8 +20,9 @@ impl Lines {
         Self { schema, last: vec![None; streams] }
     }
 
-    /// The line of a frame, without a line feed, and what is to be told of it. The frames of a stream must come in their order.
-    pub fn line(&mut self, tag: &Tag, output: Output) -> (String, Option<String>) {
+    /// The line of a frame, without a line feed, and what is to be told of it; an end has none. The frames of a stream must come in their
+    /// order.
+    pub fn line(&mut self, tag: &Tag, output: Output) -> Option<(String, Option<String>)> {
         let stream = tag.stream;
         let (mut carried, mut told) = (String::new(), None);
         let mut error_body = |name: &str, error: &Error| {
@@ -42,11 +43,12 @@ impl Lines {
                     _ => error_body(&name, &Error::internal("carry-over", format!("frame {frame_id} got no result"))),
                 }
             }
+            Output::Ended => return None,
         };
         let decode = tag.decode.map_or(String::new(), |by| format!(r#""decode":"{}","#, by.name()));
         let (moment, rest) = (tag.moment, body.strip_prefix('{').unwrap_or("}"));
         let Moment { frame_id, timestamp_ms } = moment;
-        (format!(r#"{{"stream":{stream},"frame_id":{frame_id},"timestamp_ms":{timestamp_ms},{decode}{carried}{rest}"#), told)
+        Some((format!(r#"{{"stream":{stream},"frame_id":{frame_id},"timestamp_ms":{timestamp_ms},{decode}{carried}{rest}"#), told))
     }
 }
 
@@ -64,7 +66,7 @@ mod tests {
         let mut lines = Lines::new(1, Schema::default());
         let mut line = |frame_id, page_index, output| -> Value {
             let moment = Moment { frame_id, timestamp_ms: 0.0 };
-            let (line, _) = lines.line(&Tag { stream: 0, moment, page_index, decode: None }, output);
+            let (line, _) = lines.line(&Tag { stream: 0, moment, page_index, decode: None }, output).expect("of a frame");
             serde_json::from_str(&line).expect("JSON")
         };
         let result = OcrResult { rec_text: vec!["text".into()], ..OcrResult::default() }.into();

@@ -265,7 +265,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
             if let Some(recorder) = &mut recorder {
                 recorder.add(&delivery.tag, &mut output);
             }
-            let (line, told) = lines.line(&delivery.tag, output);
+            let Some((line, told)) = lines.line(&delivery.tag, output) else { return };
             if let Some(webhook) = &webhook {
                 webhook.send(&line);
             }

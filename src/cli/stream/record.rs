@@ -56,7 +56,7 @@ impl Recorder {
         Ok(Self { ffmpeg: ffmpeg.to_owned(), threads, inputs, streams, failed: false })
     }
 
-    /// Takes the next frame of a stream. A video that cannot be written is reported and ends; the run goes on.
+    /// Takes the next frame of a stream, or its end, with which its video ends. A video that cannot be written is reported and ends; the run goes on.
     pub fn add(&mut self, tag: &Tag, output: &mut Output) {
         let recording = &mut self.streams[tag.stream];
         let added = match output {
@@ -69,6 +69,7 @@ impl Recorder {
                 Ok(())
             }
             Output::Failed(..) => Ok(()), // the last picture stays
+            Output::Ended => recording.end(),
         };
         if let Err(error) = added {
             self.failed = true;
@@ -125,5 +126,34 @@ impl Recording {
             writer.write(picture.view(), self.until_ms)?;
         }
         writer.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::stream::stages::Looked;
+    use crate::image::{PixelFormat, Size};
+    use crate::result::OcrResult;
+    use crate::source::video::Moment;
+    use crate::trace::StageTimes;
+
+    #[test]
+    fn a_video_ends_with_its_stream_while_others_go_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stream/ffmpeg");
+        let inputs = ["a.mp4", "b.mp4"].map(String::from);
+        let mut recorder = Recorder::new(&folder.path().join("videos"), &inputs, (&stand_in, 1), None).expect("a folder for two");
+        for stream in [0, 1] {
+            let drawn = ImageBuf::new(vec![0; 3 * 8 * 6], Size::new(8, 6), PixelFormat::Rgb).expect("a picture");
+            let looked = Looked { result: OcrResult::default().into(), times: StageTimes::default(), drawn: Some(drawn) };
+            let tag = Tag { stream, moment: Moment::default(), page_index: None, decode: None };
+            recorder.add(&tag, &mut Output::Result(looked.into()));
+        }
+        let tag = Tag { stream: 0, moment: Moment::default(), page_index: None, decode: None };
+        recorder.add(&tag, &mut Output::Ended);
+        assert_eq!(recorder.streams.iter().map(|video| video.writer.is_some()).collect::<Vec<_>>(), [false, true]);
+        assert!(std::fs::metadata(folder.path().join("videos/0.mp4")).is_ok_and(|file| file.len() > 3 * 8 * 6));
+        assert!(recorder.finish());
     }
 }

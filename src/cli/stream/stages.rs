@@ -65,6 +65,8 @@ pub(super) enum Output {
     SameAs(String, u64),
     /// The picture of this name has no result.
     Failed(String, Error),
+    /// Its stream has no more frames.
+    Ended,
 }
 
 /// What a look at a frame gave.

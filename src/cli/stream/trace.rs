@@ -39,13 +39,16 @@ impl Trace {
             self.file.put(&json!({"ph": "i", "s": "t", "name": format!("{name} dropped"), "pid": STREAMS, "tid": stream, "ts": arrived}));
             return;
         };
+        if matches!(output, Output::Ended) {
+            return;
+        }
         for (phase, ts) in [("b", arrived), ("e", arrived + us(delivery.latency))] {
             let id = format!("{stream}.{frame_id}");
             self.file.put(&json!({"ph": phase, "cat": "frame", "id": id, "name": name, "pid": STREAMS, "tid": stream, "ts": ts}));
         }
         let of_stages = match output {
             Output::Result(looked) => stage_args(&looked.times, self.stages),
-            Output::SameAs(..) | Output::Failed(..) => Map::new(),
+            Output::SameAs(..) | Output::Failed(..) | Output::Ended => Map::new(),
         };
         let parts = [(timeline.decode, Map::new()), (timeline.work, of_stages), (timeline.finish, Map::new())];
         for (group, (span, args)) in (STREAMS + 1..).zip(parts) {
