@@ -131,14 +131,20 @@ if all(head.startswith(b"\x89PNG") for head in heads):
 PY
 fi
 
-# How much of the time a kernel runs, over the middle of a long run.
+# How much of the time a kernel runs, over the middle of a long run of pictures, and of videos side by side.
 if command -v nvidia-smi > /dev/null; then
     many=()
     for _ in $(seq 40); do many+=("${eight[@]}"); done
-    step idle_run 120 bash -c 'nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits -i "$2" -lms 100 > "$1/utilization.txt" & watch=$!
-        "${@:3}" > "$1/idle.jsonl"; code=$?; kill "$watch"; exit "$code"' \
-        _ "$out" "${device##*:}" "$binary" "${flags[@]}" --pipeline OCR --device "$device" --format jsonl --input "${many[@]}"
-    step idle 10 python3 - "$out/utilization.txt" << 'PY'
+    video=(ffmpeg -v error -y -loop 1 -framerate 25 -t 20 -i "${pictures[0]}" -vf 'scale=1280:-2' -c:v libx264 -pix_fmt yuv420p "$out/idle.mp4")
+    idle=(idle)
+    step idle_make 60 "${video[@]}" && idle+=(idle_stream)
+    for name in "${idle[@]}"; do
+        run=("$binary" "${flags[@]}" --pipeline OCR --device "$device" --format jsonl --input "${many[@]}")
+        [ "$name" = idle ] || run=("$binary" stream "${flags[@]}" --pipeline OCR --device "$device" --input "$out/idle.mp4")
+        [ "$name" = idle ] || for _ in 1 2 3; do run+=(--input "$out/idle.mp4"); done
+        step "${name}_run" 120 bash -c 'nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits -i "$2" -lms 100 > "$1.txt" & watch=$!
+            "${@:3}" > "$1.jsonl"; code=$?; kill "$watch"; exit "$code"' _ "$out/$name" "${device##*:}" "${run[@]}"
+        step "$name" 10 python3 - "$out/$name.txt" << 'PY'
 import sys
 busy = [int(line) for line in open(sys.argv[1]) if line.strip().isdigit()]
 busy = busy[len(busy) // 3:len(busy) * 9 // 10]
@@ -148,6 +154,7 @@ share = sum(busy) / len(busy)
 print(f"busy {share:.0f} % of the time, {len(busy)} samples")
 sys.exit(share < 90)
 PY
+    done
 else
     absent idle nvidia-smi
 fi
