@@ -1,5 +1,5 @@
 //! Videos and streams through an ffmpeg child: what it says and what it dies of. A script stands in for ffmpeg, so that
-//! every fault happens where the test wants it; `HPINFER_FFMPEG`, where set, names a real one for the last test.
+//! every fault happens where the test wants it; the last ones want a real one.
 
 use hpinfer::image::{ImageBuf, PixelFormat, Size};
 use hpinfer::result::render::video::VideoWriter;
@@ -10,6 +10,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
+
+/// The ffmpeg that `HPINFER_FFMPEG` names, else that of the system. Without one what wants it is skipped, visibly.
+fn real_ffmpeg() -> Option<PathBuf> {
+    let ffmpeg = std::env::var_os("HPINFER_FFMPEG").map_or("ffmpeg".into(), PathBuf::from);
+    match (VideoOptions { ffmpeg: ffmpeg.clone(), ..VideoOptions::default() }).ffmpeg_version() {
+        Ok(_) => Some(ffmpeg),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "skipped: {error}"); // what is printed otherwise is kept from who runs the tests
+            None
+        }
+    }
+}
 
 fn options() -> VideoOptions {
     VideoOptions {
@@ -229,10 +241,7 @@ fn serve(body: Vec<u8>, says_length: bool) -> String {
 
 #[test]
 fn a_live_stream_by_http_is_connected_anew_and_a_file_without_a_duration_is_not() {
-    let Some(ffmpeg) = std::env::var_os("HPINFER_FFMPEG").map(PathBuf::from) else {
-        eprintln!("skipped: HPINFER_FFMPEG names no ffmpeg");
-        return;
-    };
+    let Some(ffmpeg) = real_ffmpeg() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let part = folder.path().join("part.ts");
     let made = Command::new(&ffmpeg).args(["-loglevel", "error", "-f", "lavfi", "-i", "testsrc=s=320x240:r=25:d=1"]).arg(&part).status();
@@ -275,10 +284,7 @@ fn raw_frames_are_counted_and_a_broken_one_is_told() {
 
 #[test]
 fn a_real_ffmpeg_changes_resolution_without_a_fault() {
-    let Some(ffmpeg) = std::env::var_os("HPINFER_FFMPEG").map(PathBuf::from) else {
-        eprintln!("skipped: HPINFER_FFMPEG names no ffmpeg");
-        return;
-    };
+    let Some(ffmpeg) = real_ffmpeg() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let mut stream = Vec::new();
     for size in ["320x240", "160x120"] {
@@ -298,10 +304,7 @@ fn a_real_ffmpeg_changes_resolution_without_a_fault() {
 
 #[test]
 fn a_real_ffmpeg_writes_videos_whose_frames_have_their_times() {
-    let Some(ffmpeg) = std::env::var_os("HPINFER_FFMPEG").map(PathBuf::from) else {
-        eprintln!("skipped: HPINFER_FFMPEG names no ffmpeg");
-        return;
-    };
+    let Some(ffmpeg) = real_ffmpeg() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let (size, times) = (Size::new(63, 48), [0.0, 33.3, 100.0, 2500.0]);
     for name in ["a:b.mp4", "c.mkv", "d.mov"] {
