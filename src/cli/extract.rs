@@ -292,7 +292,9 @@ fn visual(pipeline: &PipelineArg, read: &ReadArgs, global: &GlobalArgs) -> Resul
         Ok(_) => {}
         Err(e) => {
             failed += 1;
-            tracing::error!("{}: {e}", super::listing::printable(&outcome.name));
+            // Errors of inputs name them.
+            let named = if let Error::Input { .. } = e { e.to_string() } else { format!("{}: {e}", outcome.name) };
+            tracing::error!("{}", super::listing::printable(&named));
             last = Some(e);
         }
     });

@@ -187,4 +187,5 @@ fn a_page_that_cannot_be_read_is_no_success_of_extraction() {
     let ran = run(command.args(["--input", "nowhere.png"]).arg(&white));
     let found: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!((ran.code, &found["table_text"]), (Some(1), &serde_json::json!([""])), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("nowhere.png").count(), 1, "{}", ran.stderr);
 }
