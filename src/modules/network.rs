@@ -195,11 +195,13 @@ impl<S: Default> Network<S> {
                 let _ = host::settle(&mut *worker.session);
             });
             worker.held.clear();
-            let model = format!("model {}", self.info().model);
-            done.map_err(|error| match worker.fed {
-                _ if error.to_string().contains(&model) => error,
-                Some(shape) => error.during(|| format!("{model}, {shape}")),
-                None => error.during(|| model),
+            done.map_err(|error| {
+                let model = format!("model {}", self.info().model);
+                match worker.fed {
+                    _ if error.to_string().contains(&model) => error,
+                    Some(shape) => error.during(|| format!("{model}, {shape}")),
+                    None => error.during(|| model),
+                }
             })
         };
         match (share, &self.one_core) {

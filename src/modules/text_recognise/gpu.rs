@@ -15,9 +15,12 @@ use std::sync::Arc;
 impl TextRecognise {
     /// Has sessions on a GPU begin with the memory for [`USUAL_LINES`] lines, and for fewer.
     pub(super) fn reserve(&self) {
+        if self.info().device == "cpu" {
+            return;
+        }
         let width = if let WidthRule::Fixed(width) = self.rule { width } else { self.spec.image_shape[2] };
         let input = self.input_shape(self.together(USUAL_LINES, width), width);
-        if self.info().device == "cpu" || !self.network.runs_itself(input) {
+        if !self.network.runs_itself(input) {
             return;
         }
         self.network.reserve(move |session| {

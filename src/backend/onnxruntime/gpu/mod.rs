@@ -32,7 +32,7 @@ pub(super) struct Target {
     pub gpu: Arc<Gpu>,
     /// Libraries of CUDA that the provider finds only once they are loaded.
     pub before: Vec<PathBuf>,
-    /// Its memory is that of the host, and the library's provider for processors works on it.
+    /// Whether that is an emulation in the memory of the host, on which the library's provider for processors works.
     pub emulated: bool,
 }
 
