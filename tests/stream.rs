@@ -66,11 +66,11 @@ fn two_streams_keep_their_order_and_a_fault_of_one_stays_its_own() {
     assert!(stderr.contains("latency p50") && stderr.contains("waiting 0+0, decoded 0, to finish 0"), "{stderr}");
 }
 
-/// A run of as many streams of large frames as there are `names`, with 400 MB of memory.
+/// A run, told with -v, of as many streams of large frames as there are `names`, with 400 MB of memory.
 fn run_in_little_memory(names: &[&Path]) -> (Option<i32>, Vec<Value>, String) {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -d 400000; exec \"$@\"", "sh"]).arg(assert_cmd::cargo::cargo_bin!("hpinfer"));
-    command.args(["stream", "--pipeline", "image_classification", "--model"]);
+    command.args(["stream", "-v", "--pipeline", "image_classification", "--model"]);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/miniatures/classify"));
     command.args(["--backend", "onnx_runtime", "--threads", "2", "--ffmpeg", STAND_IN]);
     command.args(names.iter().flat_map(|name| [Path::new("--input"), name]));
@@ -85,6 +85,11 @@ fn memory_bounds_the_frames_of_many_streams() {
     let (code, lines, stderr) = run_in_little_memory(&[&*script; 8]);
     assert_eq!((code, lines.len()), (Some(0), 8 * 12), "{stderr}");
     assert_eq!(stderr.matches("of each of 8 streams 2 frames of 1920x1080 fit at a time").count(), 1, "{stderr}");
+    let shares = "2 threads in all: engines 1 stream of 2 for a lone frame, else 2 of 1; decoding up to 3 here, 1 in the ffmpeg of each of 8 streams; \
+        finishing 3";
+    assert_eq!(stderr.matches(shares).count(), 1, "{stderr}");
+    let decoding = stderr.lines().find_map(|line| line.split_once("% of the processor time, ")?.1.split_once(" % outside this process"));
+    assert!(decoding.is_some_and(|(share, _)| share.parse::<f64>().is_ok_and(|share| share > 0.0)), "{stderr}");
     let (code, lines, stderr) = run_in_little_memory(&[&*script; 24]);
     assert_eq!((code, lines.len()), (Some(1), 24), "{stderr}");
     let refused = |line: &Value| line["error"]["message"].as_str().is_some_and(|said| said.contains("give fewer streams or more memory"));

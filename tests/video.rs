@@ -11,13 +11,15 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-/// The ffmpeg that `HPINFER_FFMPEG` names, else that of the system. Without one what wants it is skipped, visibly.
+/// The ffmpeg that `HPINFER_FFMPEG` names, else that of the system. Without one of 5.1 or later what wants it is skipped, visibly.
 fn real_ffmpeg() -> Option<PathBuf> {
     let ffmpeg = std::env::var_os("HPINFER_FFMPEG").map_or("ffmpeg".into(), PathBuf::from);
-    match (VideoOptions { ffmpeg: ffmpeg.clone(), ..VideoOptions::default() }).ffmpeg_version() {
+    let version = VideoOptions { ffmpeg: ffmpeg.clone(), ..VideoOptions::default() }.ffmpeg_version().map_err(|e| e.to_string());
+    let is_old = |version: &String| ["2.", "3.", "4.", "5.0"].iter().any(|old| version.starts_with(&format!("ffmpeg version {old}")));
+    match version.and_then(|version| if is_old(&version) { Err(version) } else { Ok(version) }) {
         Ok(_) => Some(ffmpeg),
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "skipped: {error}"); // what is printed otherwise is kept from who runs the tests
+        Err(reason) => {
+            let _ = writeln!(io::stderr(), "skipped: {reason}"); // what is printed otherwise is kept from who runs the tests
             None
         }
     }

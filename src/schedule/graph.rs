@@ -221,7 +221,7 @@ pub fn run<S: Stages>(
     let share = settings.window.max(1);
     let places = share + usize::from(feeds.len() > 1);
     let in_window = feeds.iter().map(|_| AtomicUsize::new(0)).collect();
-    let graph = Graph { stages, settings, gauges, stop, split: Split::new(settings, gauges), in_window, share };
+    let graph = Graph { stages, settings, gauges, stop, split: Split::new(settings, gauges, stages.decoded_before()), in_window, share };
     let graph = &graph;
     let (free_in, free) = channel::bounded::<()>(places);
     for _ in 0..places {
@@ -345,7 +345,7 @@ impl<S: Stages> Graph<'_, S> {
             self.gauges.streams[ticket.stream].queued.fetch_sub(1, Relaxed);
             let before = thread_time();
             let (decoded, span) = spanned(index, || caught(|| self.stages.decode(&mut ticket.tag, raw)));
-            self.split.decoded(length(span), thread_time() - before);
+            self.split.decoded(length(span), thread_time().saturating_sub(before));
             ticket.timeline.decode = span;
             match decoded {
                 Ok(Ok(item)) => {

@@ -19,26 +19,27 @@ pub(super) struct Split<'a> {
     decoders: usize,
     gauges: &'a Gauges,
     decoding_ns: AtomicU64,
-    /// Of that, on a core.
+    /// Of all items so far, on a core.
     decoding_cpu_ns: AtomicU64,
     working_ns: AtomicU64,
     /// Items that the workers are done with since the last choice.
     items: AtomicU64,
     /// The first items bring engines and memory up; they tell nothing of the rest.
     is_warm: AtomicBool,
-    /// Processor time of this process, and of what decodes before it, at the last choice.
-    spent: Mutex<(Duration, Option<Duration>)>,
+    /// Processor time of this process, and of what decodes before it, at the beginning.
+    began: (Duration, Option<Duration>),
     over: Mutex<bool>,
     changed: Condvar,
 }
 
 impl<'a> Split<'a> {
-    /// All decoders of `settings` work until something was measured.
-    pub fn new(settings: &Settings, gauges: &'a Gauges) -> Self {
+    /// All decoders of `settings` work until something was measured. What decodes before this process has taken `before` already.
+    pub fn new(settings: &Settings, gauges: &'a Gauges, before: Option<Duration>) -> Self {
         let (workers, decoders) = (settings.workers.max(1), settings.decoders.max(1));
         gauges.decoders.store(decoders, Relaxed);
-        let (decoding_ns, decoding_cpu_ns, working_ns, items, is_warm, spent, over, changed) = Default::default();
-        Self { workers, decoders, gauges, decoding_ns, decoding_cpu_ns, working_ns, items, is_warm, spent, over, changed }
+        let began = (process_time(), before);
+        let (decoding_ns, decoding_cpu_ns, working_ns, items, is_warm, over, changed) = Default::default();
+        Self { workers, decoders, gauges, decoding_ns, decoding_cpu_ns, working_ns, items, is_warm, began, over, changed }
     }
 
     /// An item was decoded in `time`, which took a core for `processor_time`.
@@ -59,19 +60,18 @@ impl<'a> Split<'a> {
     }
 
     fn choose(&self, before: Option<Duration>) {
-        let [decoding, on_core, working] = [&self.decoding_ns, &self.decoding_cpu_ns, &self.working_ns].map(|sum| sum.swap(0, Relaxed));
-        let now = (process_time(), before);
-        let last = std::mem::replace(&mut *self.spent.lock().unwrap_or_else(PoisonError::into_inner), now);
+        let [decoding, working] = [&self.decoding_ns, &self.working_ns].map(|sum| sum.swap(0, Relaxed) as f64);
         self.items.store(0, Relaxed);
         if !self.is_warm.swap(true, Relaxed) {
             return;
         }
-        let pace = MARGIN * self.workers as f64 * decoding as f64 / working.max(1) as f64;
+        let pace = MARGIN * self.workers as f64 * decoding / working.max(1.0);
         let chosen = (pace.ceil() as usize).clamp(1, self.decoders);
         if self.gauges.decoders.swap(chosen, Relaxed) != chosen {
             self.wake();
-            let before = now.1.zip(last.1).map(|(now, last)| now.saturating_sub(last));
-            let share = share(Duration::from_nanos(on_core), now.0.saturating_sub(last.0), before);
+            let before = before.zip(self.began.1).map(|(now, began)| now.saturating_sub(began));
+            let on_core = Duration::from_nanos(self.decoding_cpu_ns.load(Relaxed));
+            let share = share(on_core, process_time().saturating_sub(self.began.0), before);
             tracing::info!("{share}; here {chosen} of {} threads keep pace with the engines", self.decoders);
         }
     }
@@ -143,7 +143,7 @@ mod tests {
     use crate::schedule::Batching;
 
     fn split(threads: usize, gauges: &Gauges) -> Split<'_> {
-        Split::new(&Settings::new(threads, Batching::default()), gauges)
+        Split::new(&Settings::new(threads, Batching::default()), gauges, None)
     }
 
     /// Items that take so long, enough for a choice.

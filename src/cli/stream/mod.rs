@@ -77,7 +77,7 @@ pub struct StreamArgs {
     /// server knows whether it is live]
     #[arg(long, value_name = "POLICY")]
     drop: Option<String>,
-    /// Frames of a stream that may wait [default: 1 where a stream drops its oldest, else 4]
+    /// Frames of a stream that may wait, where memory has room for them [default: 1 where a stream drops its oldest, else 4]
     #[arg(long, value_name = "N", value_parser = super::args::one_or_more())]
     queue: Option<usize>,
     /// How long a frame may wait for others to share its batch, in milliseconds
@@ -126,7 +126,7 @@ pub struct StreamArgs {
     /// Frames a second of raw frames and picture sequences, for their timestamps
     #[arg(long, value_name = "N", default_value_t = 25.0)]
     fps: f64,
-    /// Cores to work on, over all pools [default: all this process may use]
+    /// Cores to work on, over all pools and the ffmpeg of each stream [default: all this process may use]
     #[arg(long, value_name = "N", env = "HPINFER_THREADS", value_parser = counted())]
     threads: Option<usize>,
     /// Font for the texts in saved frames and videos [default: the system's, else one is installed]

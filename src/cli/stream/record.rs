@@ -56,7 +56,8 @@ impl Recorder {
         Ok(Self { ffmpeg: ffmpeg.to_owned(), threads, inputs, streams, failed: false })
     }
 
-    /// Takes the next frame of a stream, or its end, with which its video ends. A video that cannot be written is reported and ends; the run goes on.
+    /// Takes the next frame of a stream, or its end, with which its video ends. A video that cannot be written is reported and ends; the
+    /// run goes on.
     pub fn add(&mut self, tag: &Tag, output: &mut Output) {
         let recording = &mut self.streams[tag.stream];
         let added = match output {

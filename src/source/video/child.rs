@@ -98,7 +98,7 @@ pub(super) struct Child {
     passing: Option<thread::JoinHandle<Result<(), GivenUp>>>,
     on_gpu: bool,
     /// Its processor time that was counted, and when.
-    counted: (Duration, Instant),
+    counted: (Duration, Option<Instant>),
     stderr: Option<thread::JoinHandle<()>>,
 }
 
@@ -152,16 +152,16 @@ impl Child {
             let _ = process.kill();
             let _ = process.wait();
         })?;
-        let counted = (Duration::ZERO, Instant::now());
+        let counted = (Duration::ZERO, None);
         Ok(Self { process, frames, errors, has_duration, passing: Some(passing), on_gpu, counted, stderr: Some(stderr) })
     }
 
     /// Adds to `time` what it took since the last call; nothing where that was a moment ago.
     pub fn count_time(&mut self, time: &FfmpegTime) {
         let (counted, at) = &mut self.counted;
-        if at.elapsed() >= GLANCE {
+        if at.is_none_or(|at| at.elapsed() >= GLANCE) {
             time.count(counted, time_of_process(self.process.id()));
-            *at = Instant::now();
+            *at = Some(Instant::now());
         }
     }
 

@@ -7,17 +7,22 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct FfmpegTime {
     nanoseconds: AtomicU64,
+    /// Some process was counted.
+    has_run: AtomicBool,
     is_unknown: AtomicBool,
 }
 
 impl FfmpegTime {
-    /// So far; `None` where the kernel did not tell.
+    /// So far; `None` where the kernel did not tell, or one ran for less than it counts.
     pub fn total(&self) -> Option<Duration> {
-        (!self.is_unknown.load(Relaxed)).then(|| Duration::from_nanos(self.nanoseconds.load(Relaxed)))
+        let total = Duration::from_nanos(self.nanoseconds.load(Relaxed));
+        let is_told = !self.is_unknown.load(Relaxed) && (!total.is_zero() || !self.has_run.load(Relaxed));
+        is_told.then_some(total)
     }
 
     /// A process that was counted up to `counted` has taken `now`.
     pub(super) fn count(&self, counted: &mut Duration, now: Option<Duration>) {
+        self.has_run.store(true, Relaxed);
         let Some(now) = now else { return self.is_unknown.store(true, Relaxed) };
         let more = now.saturating_sub(*counted).as_nanos();
         self.nanoseconds.fetch_add(u64::try_from(more).unwrap_or(u64::MAX), Relaxed);
@@ -33,6 +38,9 @@ mod tests {
     fn processes_add_up_and_an_unknown_one_makes_the_sum_unknown() {
         let (time, ms) = (FfmpegTime::default(), Duration::from_millis);
         let (mut one, mut other) = (Duration::ZERO, Duration::ZERO);
+        assert_eq!(time.total(), Some(ms(0)));
+        time.count(&mut one, Some(ms(0)));
+        assert_eq!(time.total(), None, "less than a tick is not nothing");
         for (counted, now) in [(&mut one, 30), (&mut other, 10)] {
             time.count(counted, Some(ms(now)));
         }
