@@ -14,6 +14,7 @@ use hpinfer::backend::fake::{FakeEngine, Input, Output};
 use hpinfer::image::page_text::{Glyph, TextUse};
 use hpinfer::image::{Frame, ImageBuf, PageText, PixelFormat, PointF, Size};
 use hpinfer::model::{BoxType, CellScale, DetResize, LimitType, TableSpec, TextDetectionSpec, TextRecognitionSpec, UnwarpingSpec};
+use hpinfer::modules::batch::BatchLimits;
 use hpinfer::modules::network::Share;
 use hpinfer::modules::text_detect::DetectionOverrides;
 use hpinfer::modules::text_recognise::{Line, WidthRule};
@@ -33,7 +34,6 @@ use hpinfer::trace::StageTimes;
 use orientation::orientation;
 use serde_json::Value;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Sides are multiples of 32, which text detection leaves as they are.
@@ -95,13 +95,13 @@ fn recogniser() -> TextRecognise {
     counting_recogniser(Arc::default())
 }
 
-/// The same; counts the lines it reads.
-fn counting_recogniser(count: Arc<AtomicUsize>) -> TextRecognise {
+/// The same; tells how many lines each of its runs has.
+fn counting_recogniser(runs: Arc<Mutex<Vec<usize>>>) -> TextRecognise {
     let classes = INKS.len() + 2;
     let network = move |inputs: &[Input]| {
         let (shape, data) = &inputs[0];
         let &[lines, 3, height, width] = shape.dims() else { panic!("{shape}") };
-        count.fetch_add(lines, Ordering::SeqCst);
+        runs.lock().expect("runs").push(lines);
         let plane = height * width;
         let mut out = vec![0.0; lines * 2 * classes];
         for (line, out) in data.chunks_exact(3 * plane).zip(out.chunks_exact_mut(2 * classes)) {
@@ -218,33 +218,34 @@ fn a_result_names_the_networks_that_ran_for_it() {
 }
 
 #[test]
-fn no_line_of_a_page_is_read_twice() {
+fn no_line_of_a_page_is_read_twice_and_all_share_runs() {
     let frame = page(&[(32, 16, 80, 20, 80), (110, 72, 80, 20, 40), (70, 124, 60, 20, 0), (180, 124, 60, 20, 80)]);
     let table = [1.0, 64.0, 64.0, 256.0, 160.0];
-    let lines = Arc::<AtomicUsize>::default();
-    let config = DocumentConfig::new(DocumentTask::Tables);
-    let recogniser = counting_recogniser(lines.clone());
+    let runs = Arc::<Mutex<Vec<usize>>>::default();
+    let config = |task| {
+        let mut config = DocumentConfig::new(task);
+        config.text.batch = Some(BatchLimits { items: 8, cost: 8 * 320 });
+        config
+    };
+    let recogniser = counting_recogniser(runs.clone());
+    let tables = config(DocumentTask::Tables);
     let pipeline =
-        TableRecognition::new(DocPreprocessor::default(), layout(&[table]), structure(), detector(BoxType::Quad), recogniser, &config, 2)
+        TableRecognition::new(DocPreprocessor::default(), layout(&[table]), structure(), detector(BoxType::Quad), recogniser, &tables, 2)
             .expect("a pipeline");
     let result = pipeline.predict(std::slice::from_ref(&frame)).pop().expect("one").expect("a result");
-    assert_eq!(
-        (result.ocr.rec_text.len(), lines.load(Ordering::SeqCst)),
-        (4, 4),
-        "the reference reads those of the table with the page too"
-    );
-    let lines = Arc::<AtomicUsize>::default();
+    let taken = || std::mem::take(&mut *runs.lock().expect("runs"));
+    assert_eq!((result.ocr.rec_text.len(), taken()), (4, vec![4]), "the reference reads those of the table with the page too");
     let modules = PageModules {
         preprocessor: DocPreprocessor::default(),
         layout: layout(&[table, [3.0, 20.0, 4.0, 400.0, 44.0]]),
         structure: Some(structure()),
         text: detector(BoxType::Quad),
         seals: None,
-        recognise: counting_recogniser(lines.clone()),
+        recognise: counting_recogniser(runs.clone()),
     };
-    let pipeline = Pages::new(modules, &DocumentConfig::new(DocumentTask::Pages), 2).expect("a pipeline");
+    let pipeline = Pages::new(modules, &config(DocumentTask::Pages), 2).expect("a pipeline");
     let result = pipeline.predict(&[frame]).pop().expect("one").expect("a result");
-    assert_eq!((result.blocks.len(), lines.load(Ordering::SeqCst)), (2, 4), "the reference reads those of a figure twice");
+    assert_eq!((result.blocks.len(), taken()), (2, vec![4]), "the reference reads those of a figure twice");
 }
 
 #[test]

@@ -128,3 +128,8 @@ pub(super) fn parts(layouts: &mut [Layout], label: &str) -> Vec<Part> {
     }
     parts
 }
+
+/// The pictures of `parts`.
+pub(super) fn pictures(parts: &[Part]) -> Vec<Frame> {
+    parts.iter().map(|part| part.picture.clone()).collect()
+}

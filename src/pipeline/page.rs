@@ -124,32 +124,30 @@ impl PageSteps {
         }
     }
 
-    fn read_seals(&self, pages: &mut [Result<Page>], parts: &[Part], turn: Turn) {
+    /// Seals, the text outside of regions, and tables: the lines of all share the recognition batches.
+    fn read_others(&self, pages: &mut [Result<Page>], seals: &[Part], tables: &[Part], turn: Turn) {
+        let structures = self.structure.iter().flat_map(|structure| tables::structures(turn, structure, tables));
+        let structures: Vec<_> = structures.collect();
+        let rests = rests(pages);
         // Seals are pictures, whatever the document says of the page around them.
-        let pictures: Vec<Frame> = parts.iter().map(|part| Frame { text: None, ..part.picture.clone() }).collect();
-        let reader = self.seal_reader.as_ref().unwrap_or(&self.reader);
-        for (part, read) in parts.iter().zip(reader.read(turn, &pictures, |_, _| true)) {
+        let of_seals: Vec<Frame> = seals.iter().map(|part| Frame { text: None, ..part.picture.clone() }).collect();
+        let outside: Vec<Frame> = rests.iter().map(|(_, rest)| rest.clone()).collect();
+        let of_tables = layout::pictures(tables);
+        let all = |_: usize, _: &[PointI]| true;
+        let mut seen = self.seal_reader.as_ref().unwrap_or(&self.reader).find(turn, &of_seals, all);
+        seen.extend(self.reader.find(turn, &outside, all));
+        seen.extend(self.reader.find(turn, &of_tables, all));
+        let mut texts = self.reader.texts(turn, seen).into_iter();
+
+        for (part, read) in seals.iter().zip(texts.by_ref()) {
             put(pages, part.frame, read, |page, (text, spent)| {
                 page.times.add_share(&spent, 1.0);
                 page.blocks.push(block(part.coordinate, BlockContent::Seal(text.rec_text.concat())));
                 page.seals.push(Seal { bbox: part.bbox, text });
             });
         }
-    }
-
-    /// The text outside of regions.
-    fn read_rest(&self, pages: &mut [Result<Page>], turn: Turn) {
-        let mut rests = Vec::with_capacity(pages.len());
-        for index in 0..pages.len() {
-            match pages[index].as_mut().map(Page::rest) {
-                Ok(Ok(rest)) => rests.push((index, rest)),
-                Ok(Err(error)) => put(pages, index, Err::<(), _>(error), |_, ()| {}),
-                Err(_) => {}
-            }
-        }
-        let frames: Vec<Frame> = rests.iter().map(|(_, rest)| rest.clone()).collect();
-        for ((index, _), read) in rests.into_iter().zip(self.reader.read(turn, &frames, |_, _| true)) {
-            put(pages, index, read, |page, (loose, spent)| {
+        for ((index, _), read) in rests.iter().zip(texts.by_ref()) {
+            put(pages, *index, read, |page, (loose, spent)| {
                 page.times.add_share(&spent, 1.0);
                 let lines = loose.dt_polys.iter().zip(&loose.rec_text);
                 page.blocks.extend(lines.map(|(polygon, text)| block(bounds(polygon), BlockContent::Line(text.clone()))));
@@ -157,12 +155,8 @@ impl PageSteps {
                 page.ocr.extend(of_regions);
             });
         }
-    }
-
-    fn read_tables(&self, pages: &mut [Result<Page>], parts: &[Part], turn: Turn) {
-        let read = self.structure.iter().flat_map(|structure| tables::read(turn, structure, &self.reader, parts));
-        for (part, found) in parts.iter().zip(read) {
-            put(pages, part.frame, found, |page, Found { table, text, times }| {
+        for ((part, structure), text) in tables.iter().zip(structures).zip(texts) {
+            put(pages, part.frame, tables::table(part, structure, text), |page, Found { table, text, times }| {
                 page.times.add_share(&times, 1.0);
                 if table.texts.is_empty() && !text.rec_text.is_empty() {
                     // No cell could hold them.
@@ -176,6 +170,19 @@ impl PageSteps {
             });
         }
     }
+}
+
+/// The pages without their regions, of which each has its number.
+fn rests(pages: &mut [Result<Page>]) -> Vec<(usize, Frame)> {
+    let mut rests = Vec::with_capacity(pages.len());
+    for index in 0..pages.len() {
+        match pages[index].as_mut().map(Page::rest) {
+            Ok(Ok(rest)) => rests.push((index, rest)),
+            Ok(Err(error)) => put(pages, index, Err::<(), _>(error), |_, ()| {}),
+            Err(_) => {}
+        }
+    }
+    rests
 }
 
 impl Steps for PageSteps {
@@ -194,9 +201,7 @@ impl Steps for PageSteps {
         let tables = if self.structure.is_some() { layout::parts(&mut layouts, TABLE) } else { Vec::new() };
         let mut pages: Vec<Result<Page>> = layouts.into_iter().map(|layout| layout.map(Page::new)).collect();
         self.read_regions(&mut pages, turn);
-        self.read_seals(&mut pages, &seals, turn);
-        self.read_rest(&mut pages, turn);
-        self.read_tables(&mut pages, &tables, turn);
+        self.read_others(&mut pages, &seals, &tables, turn);
         frames.iter().zip(pages).map(|(frame, page)| page.map(|page| result(frame, page, runs))).collect()
     }
 

@@ -52,6 +52,12 @@ struct Found {
     times: StageTimes,
 }
 
+/// A frame, and what was found in it.
+pub(super) struct Seen<'a> {
+    frame: &'a Frame,
+    found: Result<Found>,
+}
+
 /// A frame, and where it lies on the GPU.
 type Placed<'a> = (&'a Frame, Option<&'a Arc<Resident>>);
 
@@ -67,6 +73,12 @@ impl Found {
         let lines = text_layer::lines(&text.glyphs).into_iter().filter(|line| keep(&line.quad));
         let (boxes, known) = lines.map(|line| (TextPolygon { points: line.quad.to_vec(), score: 1.0 }, Some(stated(line.text)))).unzip();
         Self { boxes, known, ..Self::default() }
+    }
+}
+
+impl Seen<'_> {
+    fn placed(&self) -> Placed<'_> {
+        (self.frame, self.found.as_ref().ok().and_then(|found| found.resident.as_ref()))
     }
 }
 
@@ -109,37 +121,52 @@ impl TextReader {
         if on_gpu(&self.recognise) { GPU_FRAMES } else { 1 }
     }
 
-    /// The text of each of `frames` (BGR), with the time each spent in each stage; headers say nothing of what ran. Only
-    /// regions for which `keep`, told the number of the frame and the outline, says so are recognised and returned.
+    /// The text of each of `frames` (BGR), see [`find`](Self::find) and [`texts`](Self::texts).
     pub fn read(
         &self,
         turn: Turn,
         frames: &[Frame],
         keep: impl Fn(usize, &[PointI]) -> bool + Sync,
     ) -> Vec<Result<(OcrResult, StageTimes)>> {
+        self.texts(turn, self.find(turn, frames, keep))
+    }
+
+    /// The text regions of each of `frames` (BGR). Only those are returned for which `keep`, told the number of the frame and the
+    /// outline, says so.
+    pub fn find<'a>(&self, turn: Turn, frames: &'a [Frame], keep: impl Fn(usize, &[PointI]) -> bool + Sync) -> Vec<Seen<'a>> {
         let (stated, seen): (Vec<usize>, Vec<usize>) = (0..frames.len()).partition(|&index| stated_lines(&frames[index]).is_some());
         let mut groups = self.detect.groups(seen.iter().map(|&index| frames[index].size()));
         groups.iter_mut().flatten().for_each(|place| *place = seen[*place]);
-        let found = turn.each(&groups, |group, share| self.find(frames, group, share, &keep));
+        let found = turn.each(&groups, |group, share| self.find_together(frames, group, share, &keep));
         let mut detected: Vec<(usize, Result<Found>)> = groups.into_iter().flatten().zip(found.into_iter().flatten()).collect();
         let lines = |index: usize| stated_lines(&frames[index]).map(|text| (index, Ok(Found::stated(text, |line| keep(index, line)))));
         detected.extend(stated.into_iter().filter_map(lines));
         detected.sort_by_key(|(index, _)| *index);
-        let detected: Vec<Result<Found>> = detected.into_iter().map(|(_, found)| found).collect();
-        let crops = |(frame, found): (usize, &Result<Found>)| {
-            let crops = found.as_ref().map_or(&[][..], |f| &f.crops);
+        detected.into_iter().map(|(index, found)| Seen { frame: &frames[index], found }).collect()
+    }
+
+    /// What the regions say that this reader, or another with the same recogniser, found: for each frame its text, with the time it
+    /// spent in each stage. Regions of all frames share the batches; headers say nothing of what ran.
+    pub fn texts(&self, turn: Turn, seen: Vec<Seen>) -> Vec<Result<(OcrResult, StageTimes)>> {
+        let crops = |(frame, seen): (usize, &Seen)| {
+            let crops = seen.found.as_ref().map_or(&[][..], |f| &f.crops);
             crops.iter().map(move |crop| Region { frame, crop: crop.clone() }).collect::<Vec<_>>()
         };
-        let regions: Vec<Region> = detected.iter().enumerate().flat_map(crops).collect();
-        let resident = |frame: usize| detected[frame].as_ref().ok().and_then(|found| found.resident.as_ref());
-        let placed: Vec<Placed> = frames.iter().enumerate().map(|(index, frame)| (frame, resident(index))).collect();
+        let regions: Vec<Region> = seen.iter().enumerate().flat_map(crops).collect();
+        let placed: Vec<Placed> = seen.iter().map(Seen::placed).collect();
         let texts = self.recognise_all(turn, &placed, &regions);
         drop(placed);
-        self.assemble(frames, detected, &regions, texts)
+        self.assemble(seen, &regions, texts)
     }
 
     /// What detection finds in each of the `group` of `frames`; where it fails for some of them together, in each alone.
-    fn find(&self, frames: &[Frame], group: &[usize], share: Share, keep: &impl Fn(usize, &[PointI]) -> bool) -> Vec<Result<Found>> {
+    fn find_together(
+        &self,
+        frames: &[Frame],
+        group: &[usize],
+        share: Share,
+        keep: &impl Fn(usize, &[PointI]) -> bool,
+    ) -> Vec<Result<Found>> {
         let mut times = StageTimes::default();
         let images: Vec<PictureRef> = group.iter().map(|&index| frames[index].image.view()).collect();
         let detected = match self.detect.detect(&images, share, &mut times) {
@@ -147,7 +174,7 @@ impl TextReader {
             Err(error) if group.len() == 1 => return vec![Err(error.of_input(frames[group[0]].id.input_path.as_deref()))],
             Err(error) => {
                 tracing::debug!("{} pictures together: {error}; now one by one", group.len());
-                return group.iter().flat_map(|&index| self.find(frames, &[index], share, keep)).collect();
+                return group.iter().flat_map(|&index| self.find_together(frames, &[index], share, keep)).collect();
             }
         };
         let mut part = StageTimes::default();
@@ -232,17 +259,16 @@ impl TextReader {
 
     fn assemble(
         &self,
-        frames: &[Frame],
-        detected: Vec<Result<Found>>,
+        seen: Vec<Seen>,
         regions: &[Region],
         texts: Vec<Result<(Text, StageTimes)>>,
     ) -> Vec<Result<(OcrResult, StageTimes)>> {
         let mut texts = regions.iter().zip(texts).peekable();
-        let one = |(index, (frame, found)): (usize, (&Frame, Result<Found>))| {
+        let one = |(index, Seen { frame, found }): (usize, Seen)| {
             let of_frame = from_fn(|| texts.next_if(|(region, _)| region.frame == index)).map(|(_, text)| text).collect();
             found.and_then(|found| self.result(frame, found, of_frame))
         };
-        frames.iter().zip(detected).enumerate().map(one).collect()
+        seen.into_iter().enumerate().map(one).collect()
     }
 
     fn result(&self, frame: &Frame, found: Found, texts: Vec<Result<(Text, StageTimes)>>) -> Result<(OcrResult, StageTimes)> {

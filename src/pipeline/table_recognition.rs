@@ -73,10 +73,16 @@ impl Steps for TableSteps {
         let parts = layout::parts(&mut layouts, TABLE);
         // The reference reads all of the page, and then throws the lines away that lie on a table.
         let outside = |frame: usize, outline: &[_]| !parts.iter().any(|p| p.frame == frame && tables::overlaps(outline, p.bbox));
-        let pages = self.reader.read(turn, &layout::pages(frames, &layouts), outside);
-        let mut found = parts.iter().zip(tables::read(turn, &self.structure, &self.reader, &parts)).peekable();
+        let (pages, pictures) = (layout::pages(frames, &layouts), layout::pictures(&parts));
+        let structures = tables::structures(turn, &self.structure, &parts);
+        let mut seen = self.reader.find(turn, &pages, outside);
+        seen.extend(self.reader.find(turn, &pictures, |_, _| true));
+        let mut texts = self.reader.texts(turn, seen).into_iter();
+        let pages: Vec<_> = texts.by_ref().take(frames.len()).collect();
+        let mut found = parts.iter().zip(structures).zip(texts).peekable();
         let one = |(index, ((frame, layout), page))| {
-            let of_frame = from_fn(|| found.next_if(|(part, _)| part.frame == index)).map(|(_, table)| table).collect();
+            let of_frame = from_fn(|| found.next_if(|((part, _), _)| part.frame == index));
+            let of_frame = of_frame.map(|((part, structure), text)| tables::table(part, structure, text)).collect();
             result(frame, layout, page, of_frame, runs)
         };
         frames.iter().zip(layouts).zip(pages).enumerate().map(one).collect()

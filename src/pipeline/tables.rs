@@ -2,9 +2,8 @@
 
 use super::crew::Turn;
 use super::layout::Part;
-use super::reader::TextReader;
 use crate::error::Result;
-use crate::image::{Frame, PointF, PointI};
+use crate::image::{PointF, PointI};
 use crate::modules::TableStructure;
 use crate::ops::table::{Structure, cell_texts, nearest_cells};
 use crate::result::OcrResult;
@@ -19,16 +18,17 @@ pub(super) struct Found {
     pub times: StageTimes,
 }
 
-/// The tables that fill `parts`, in their order. The texts of all share the recognition batches.
-pub(super) fn read(turn: Turn, structure: &TableStructure, reader: &TextReader, parts: &[Part]) -> Vec<Result<Found>> {
-    let pictures: Vec<Frame> = parts.iter().map(|part| part.picture.clone()).collect();
-    let structures: Vec<Result<(Structure, StageTimes)>> = turn.each(&pictures, |picture, share| {
+/// The structures of the tables that fill `parts`, in their order.
+pub(super) fn structures(turn: Turn, structure: &TableStructure, parts: &[Part]) -> Vec<Result<(Structure, StageTimes)>> {
+    turn.each(parts, |part, share| {
         let mut times = StageTimes::default();
-        structure.recognise(picture.image.view(), share, &mut times).map(|found| (found, times))
-    });
-    let texts = reader.read(turn, &pictures, |_, _| true);
-    let found = parts.iter().zip(structures).zip(texts);
-    found.map(|((part, structure), text)| Ok(filled(part, structure?, text?))).collect()
+        structure.recognise(part.picture.image.view(), share, &mut times).map(|found| (found, times))
+    })
+}
+
+/// A table of its structure and the text of its part.
+pub(super) fn table(part: &Part, structure: Result<(Structure, StageTimes)>, text: Result<(OcrResult, StageTimes)>) -> Result<Found> {
+    Ok(filled(part, structure?, text?))
 }
 
 fn filled(part: &Part, (structure, mut times): (Structure, StageTimes), (mut text, spent): (OcrResult, StageTimes)) -> Found {
