@@ -16,7 +16,12 @@
 //! ```
 //!
 //! what OpenVINO makes of those that are there as `.pdmodel` by the same with `pdmodels` in place of `paddle_forms`. What the
-//! builder of TensorRT-RTX makes of them is compared with `engines/tensorrt-support.csv`, or written, by the first two with `engines`.
+//! builder of TensorRT-RTX makes of them is compared with `engines/tensorrt-support.csv`, or written, by the first two with `engines`. How long networks that
+//! decode in a Loop take whole and step by step is printed by
+//!
+//! ```sh
+//! cargo test --release --test zoo -- --ignored decoders --nocapture
+//! ```
 
 mod zoo {
     pub mod check;
@@ -24,6 +29,7 @@ mod zoo {
     pub mod graph;
     pub mod paddle;
     pub mod pdmodel;
+    pub mod steps;
     pub mod store;
     pub mod table;
     pub mod tensorrt;
@@ -204,6 +210,16 @@ fn engines() {
         }
     }
     assert!(faults.is_empty(), "not as engines/{SUPPORT} has it:\n{}", faults.join("\n"));
+}
+
+/// Not a test: see above.
+#[test]
+#[ignore = "a measurement"]
+fn decoders() {
+    let zoo = Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo");
+    for name in ["SLANet", "SLANet_plus"] {
+        zoo::steps::measure(&zoo, name, &cache());
+    }
 }
 
 #[test]
