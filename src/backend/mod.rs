@@ -199,6 +199,9 @@ pub struct RunInfo {
     pub precision: Precision,
     /// What the engine read.
     pub format: Format,
+    /// `tight` where lines of text were read on inputs of other widths than the reference's, as `--fast` does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub widths: Option<&'static str>,
     /// Names of TensorRT's engines, as `hpinfer engine` takes them.
     pub engines: Vec<String>,
     /// What inputs these are made for.
@@ -221,6 +224,7 @@ impl RunInfo {
             device: device.to_string(),
             precision: Precision::Float32,
             format: Format::Onnx,
+            widths: None,
             engines: Vec::new(),
             profiles: Vec::new(),
             stand_in: None,

@@ -8,8 +8,9 @@ pub(super) fn listing(name: &str, result: &PipelineResult) -> String {
     let Header { run, timings_ms, transfers, .. } = result.header();
     let mut out = format!("{}\n", printable(name));
     for run in run {
-        let format = run.format.as_ref().map_or(String::new(), |format| format!(", from {format}"));
-        out += &format!("  {} on {} ({} {}, {}{format})\n", printable(&run.model), run.device, run.backend, run.version, run.precision);
+        let widths = run.widths.iter().map(|widths| format!(", {widths} widths"));
+        let more: String = run.format.iter().map(|format| format!(", from {format}")).chain(widths).collect();
+        out += &format!("  {} on {} ({} {}, {}{more})\n", printable(&run.model), run.device, run.backend, run.version, run.precision);
     }
     out += &match result {
         PipelineResult::Ocr(result) => texts(result),

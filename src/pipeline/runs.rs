@@ -35,7 +35,8 @@ impl Runs {
         let one = |(built, (_, stand_in)): (&RunRecord, &(_, Option<Box<StandIn>>))| match stand_in {
             None => vec![built.clone()],
             Some(stand_in) => {
-                let other = stand_in.info.get().filter(|_| times.ran.has(stand_in.own)).map(record);
+                let other = stand_in.info.get().filter(|_| times.ran.has(stand_in.own));
+                let other = other.map(|info| RunRecord { widths: built.widths.clone(), ..record(info) });
                 let built = times.ran.has(stand_in.built).then(|| in_profiles(built, stand_in, times.ran));
                 other.into_iter().chain(built).collect()
             }
@@ -63,6 +64,7 @@ fn record(info: &RunInfo) -> RunRecord {
         device: info.device.clone(),
         precision: info.precision.to_string(),
         format: Some(info.format).filter(|format| *format != Format::Onnx).map(|format| format.to_string()),
+        widths: info.widths.map(str::to_owned),
         engines: info.engines.clone(),
         profiles: info.profiles.clone(),
     }

@@ -66,6 +66,9 @@ pub struct RunRecord {
     /// Format of the network that was read, where it was not ONNX: `pdmodel`, `pir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
+    /// `tight` where lines of text were read on inputs of other widths than the reference's, as `--fast` does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub widths: Option<String>,
     /// Names of the engines of TensorRT, as `hpinfer engine list` has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub engines: Vec<String>,

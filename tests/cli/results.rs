@@ -37,6 +37,19 @@ fn both_engines_read_the_same() {
     }
 }
 
+/// Whatever the engine and its precision.
+#[test]
+fn lines_read_with_other_widths_than_the_references_are_named() {
+    let args = ["--pipeline", "OCR", "--backend", "onnx_runtime", "--input", DEMO];
+    for (fast, expected) in [(None, None), (Some("--fast"), Some("tight"))] {
+        let line = run(hpinfer().args(args).args(fast)).lines().remove(0);
+        let widths: Vec<_> = line["run"].as_array().expect("a list").iter().map(|run| run["widths"].as_str()).collect();
+        assert_eq!(widths, [None, expected], "{line}");
+    }
+    let text = run(hpinfer().args(args).args(["--fast", "--format", "text"])).stdout;
+    assert_eq!(text.matches(", tight widths)").count(), 1, "{text}");
+}
+
 #[test]
 fn the_later_schema_has_the_later_names() {
     let line = run(crate::ocr().args(["--input", DEMO, "--schema", "3.x"])).lines().remove(0);

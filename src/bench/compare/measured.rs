@@ -73,6 +73,7 @@ mod tests {
             device: "cpu".into(),
             precision: "float32".into(),
             format: None,
+            widths: None,
             engines: Vec::new(),
             profiles: Vec::new(),
         };

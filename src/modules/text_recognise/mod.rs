@@ -49,6 +49,11 @@ impl WidthRule {
         }
     }
 
+    /// What results call widths that a user chose in place of the reference's.
+    fn name(self) -> Option<&'static str> {
+        matches!(self, Self::Tight(_) | Self::Narrower(_)).then_some("tight")
+    }
+
     /// Width of the input for a crop of this size, for a model of the shape `[channels, height, least width]`.
     fn width(self, shape: [u32; 3], crop: Size) -> u32 {
         let [_, height, least] = shape.map(f64::from);
@@ -96,6 +101,7 @@ pub struct TextRecognise {
     spec: TextRecognitionSpec,
     rule: WidthRule,
     network: Network<Scratch>,
+    info: RunInfo,
     ending: Ending,
     odd_scores: OddScores,
 }
@@ -129,14 +135,16 @@ impl TextRecognise {
             OutputKind::Logits => Ending::Decode(ScoreKind::Logits),
             OutputKind::Features(classifier) => Ending::Head(Head::new(&classifier.weights, &classifier.bias)),
         };
-        let recognise = Self { spec, rule, network: Network::new(engine), ending, odd_scores: OddScores::default() };
+        let network = Network::new(engine);
+        let info = RunInfo { widths: rule.name(), ..network.info().clone() };
+        let recognise = Self { spec, rule, network, info, ending, odd_scores: OddScores::default() };
         recognise.reserve();
         recognise
     }
 
     /// What runs.
     pub fn info(&self) -> &RunInfo {
-        self.network.info()
+        &self.info
     }
 
     /// Width of the network input for a crop of this size.
