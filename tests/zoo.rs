@@ -140,12 +140,12 @@ fn made_by(test: &str, name: &str) -> Row {
     }
 }
 
-/// Fresh rows of these models against the committed ones.
-fn compare_with_the_table(names: &[&str]) {
+/// Fresh cells of these models, as `test` makes them, against the committed ones.
+fn compare_with_the_table(test: &str, names: &[&str]) {
     let table = Table::read(STATUS);
     let mut faults = Vec::new();
     for name in names {
-        let fresh = made_by("one_model", name);
+        let fresh = made_by(test, name);
         let row = table.row(name).cloned().unwrap_or_default();
         faults.extend(differences(&row, &fresh).into_iter().map(|fault| format!("{name}: {fault}")));
     }
@@ -161,8 +161,15 @@ fn one_model_of_each_family_is_as_the_table_says() {
     let there = zoo.names();
     let names: Vec<&str> = FAMILIES.into_iter().filter(|name| there.iter().any(|t| t == name)).collect();
     assert!(names.len() >= LEAST, "the zoo holds {} of the {} families", names.len(), FAMILIES.len());
-    compare_with_the_table(&names);
+    compare_with_the_table("one_model", &names);
     say(&format!("zoo: {} models ran on every engine", names.len()));
+}
+
+/// One of a network that is converted and read by OpenVINO as it is, and one of a detector that OpenVINO is kept from.
+#[test]
+fn models_in_paddles_formats_are_as_the_table_says() {
+    let Some(_) = Zoo::find() else { return say("zoo: SKIPPED, no model graphs at $HPINFER_ZOO or ../shared/zoo; Paddle ran nothing") };
+    ["one_paddle_form", "one_pdmodel"].iter().for_each(|test| compare_with_the_table(test, &["ResNet18", "PicoDet-S"]));
 }
 
 #[test]
@@ -172,7 +179,7 @@ fn every_model() {
         return write_rows("one_model");
     }
     let names = wanted(&Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo"));
-    compare_with_the_table(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    compare_with_the_table("one_model", &names.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]

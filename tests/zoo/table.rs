@@ -24,10 +24,11 @@ pub const PADDLE_COLUMNS: [&str; 4] = ["paddle_infer", "converter", "converter_e
 pub const PDMODEL_COLUMNS: [&str; 3] = ["openvino_pdmodel", "openvino_pdmodel_error", "pdmodel_reason"];
 
 /// Columns of which a machine's arithmetic changes nothing.
-const CERTAIN: [&str; 5] = ["module", "inference_yml", "onnx_runtime", "rewritten", "openvino"];
+const CERTAIN: [&str; 8] =
+    ["module", "inference_yml", "onnx_runtime", "rewritten", "openvino", "paddle_infer", "converter", "openvino_pdmodel"];
 
 /// Error columns, in which another processor changes the last digits.
-const ERRORS: [&str; 3] = ["onnx_runtime_error", "rewritten_error", "openvino_error"];
+const ERRORS: [&str; 5] = ["onnx_runtime_error", "rewritten_error", "openvino_error", "converter_error", "openvino_pdmodel_error"];
 
 /// Errors grow by no more than this factor, or to [`SMALL`].
 const GROWTH: f64 = 10.0;
@@ -78,7 +79,7 @@ impl Table {
     }
 }
 
-/// How a fresh row differs from the committed one, beyond what another processor explains.
+/// How the cells of a fresh row differ from the committed ones, beyond what another processor explains.
 pub fn differences(committed: &Row, fresh: &Row) -> Vec<String> {
     let cell = |row: &Row, column: &str| row.get(column).cloned().unwrap_or_default();
     let changed = |column: &&str| {
@@ -92,7 +93,8 @@ pub fn differences(committed: &Row, fresh: &Row) -> Vec<String> {
         let (a, b) = (numbers(&old), numbers(&new));
         (a.len() != b.len() || a.iter().zip(&b).any(more)).then(|| format!("{column}: was {old}, is {new}"))
     };
-    CERTAIN.iter().filter_map(changed).chain(ERRORS.iter().filter_map(grown)).collect()
+    let is_fresh = |column: &&&str| fresh.contains_key(**column);
+    CERTAIN.iter().filter(is_fresh).filter_map(changed).chain(ERRORS.iter().filter(is_fresh).filter_map(grown)).collect()
 }
 
 /// The number that a cell starts with; 0 for what counts rows, which the verdict judges.
