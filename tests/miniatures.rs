@@ -1,5 +1,8 @@
-//! Every kind of network of the pipelines with one network, on the real engines: miniatures whose outputs are known by
-//! heart (`fixtures/miniatures/make.py`), from a picture file to the results, the JSON file and the drawn picture.
+//! Every kind of network of the pipelines with one network, and those of text, on the real engines: miniatures whose outputs are known
+//! by heart (`fixtures/miniatures/make.py`), from a picture file to the results, the JSON file and the drawn picture.
+
+#[path = "miniatures/text.rs"]
+mod text;
 
 use hpinfer::onnx::Model;
 use hpinfer::onnx::proto::{tensor_shape_proto::dimension, type_proto};
