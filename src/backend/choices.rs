@@ -1,10 +1,16 @@
 //! Choices between backends that were measured, as they are kept in the cache: one file for all that a measurement depends on.
 
-use super::BackendName;
+use super::opened::Libraries;
+use super::{BackendName, Precision};
 use crate::cache::rooms::CHOICES;
-use crate::cache::{Cache, warn_not_kept, write_json};
+use crate::cache::{Cache, sha256, warn_not_kept, write_json};
+use crate::device::{CpuInfo, Device};
+use crate::error::Result;
+use crate::onnx::REWRITE_VERSION;
+use crate::runtime::{self, Library, Origin};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::DirEntry;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,15 +58,45 @@ impl Measured {
     }
 }
 
-/// The measurements kept in `cache`: model, chosen backend, milliseconds of each candidate and what they were measured for.
-pub fn measured_choices(cache: &Cache) -> Vec<(String, BackendName, String)> {
+/// A measurement that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasuredChoice {
+    /// Name of the model.
+    pub model: String,
+    /// What was chosen.
+    pub backend: BackendName,
+    /// Milliseconds of each candidate, and what they were measured for.
+    pub times: String,
+    /// Whether a run goes by it; else it is of other libraries, threads or devices, or has to be made again.
+    pub counts: bool,
+}
+
+/// The measurements kept in `cache`. Those count that a run in float32 with `threads` threads on one of `devices` goes by.
+pub fn measured_choices(cache: &Cache, devices: &[Device], threads: usize) -> Vec<MeasuredChoice> {
+    let now = |device| circumstances(device, cache, &Libraries::default(), threads, Precision::Float32).ok();
+    let now: Vec<String> = devices.iter().filter_map(now).collect();
     let files = std::fs::read_dir(cache.root().join(CHOICES)).into_iter().flatten().filter_map(|e| e.ok());
-    let read = files.filter_map(|f| serde_json::from_slice::<Measured>(&std::fs::read(f.path()).ok()?).ok());
-    let times = |m: &Measured| {
+    let read = |file: DirEntry| {
+        let m: Measured = serde_json::from_slice(&std::fs::read(file.path()).ok()?).ok()?;
         let times = m.milliseconds.iter().map(|(name, ms)| format!("{name} {ms}")).collect::<Vec<_>>().join(", ");
-        if m.measured_for.is_empty() { format!("{times} ms") } else { format!("{times} ms on {}", m.measured_for) }
+        let times = if m.measured_for.is_empty() { format!("{times} ms") } else { format!("{times} ms on {}", m.measured_for) };
+        let counts = now.iter().any(|now| file.file_name().to_string_lossy().starts_with(now)) && Measured::read(&file.path()).is_some();
+        Some(MeasuredChoice { model: m.model, backend: m.backend, times, counts })
     };
-    let mut choices: Vec<_> = read.map(|m| (m.model.clone(), m.backend, times(&m))).collect();
-    choices.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
+    let mut choices: Vec<_> = files.filter_map(read).collect();
+    choices.sort_by(|a, b| (&a.model, &a.times).cmp(&(&b.model, &b.times)));
     choices
+}
+
+/// What a measurement holds for besides the network, 16 hexadecimal digits: device and processor, this program, the libraries, which are
+/// looked for and not opened, threads in all, and arithmetic.
+pub(super) fn circumstances(device: &Device, cache: &Cache, libraries: &Libraries, threads: usize, precision: Precision) -> Result<String> {
+    let key = (device.identity(), CpuInfo::read().model, env!("CARGO_PKG_VERSION"), REWRITE_VERSION, threads, precision.to_string());
+    let mut parts = format!("{key:?}");
+    for library in [Library::OnnxRuntime, Library::OpenVino] {
+        let found = runtime::locate(library, cache, libraries.named(library))?;
+        // One of the cache is the same wherever that lies.
+        parts.push_str(&format!("{:?}", found.map(|f| (f.version, Some(f.path).filter(|_| f.origin != Origin::Cache)))));
+    }
+    Ok(sha256(parts.as_bytes())[..16].to_owned())
 }

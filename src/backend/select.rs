@@ -2,7 +2,7 @@
 //! once and kept; of nearly equal ones the one that the makers of the model chose, else the more frugal. A choice that was asked for and cannot be honoured is an error; a candidate of a
 //! measurement that cannot run is left out with a warning.
 
-use super::choices::Measured;
+use super::choices::{Measured, circumstances};
 use super::opened::Backends;
 use super::paddle::convert::{Converted, to_onnx};
 use super::probe::{Answer, run_time_ms};
@@ -13,16 +13,15 @@ use super::tensorrt::session::Prepared;
 use super::{BackendName, Engine, EngineBuild, LoadOptions, Onnx, PaddleProgram, Precision};
 use crate::cache::rooms::CHOICES;
 use crate::cache::{Cache, sha256};
-use crate::device::{CpuInfo, Device};
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::onnx::{Cut, REWRITE_VERSION};
-use crate::runtime::{self, Library, Origin};
+use crate::onnx::Cut;
 use crate::trace::plural;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use super::choices::measured_choices;
+pub use super::choices::{MeasuredChoice, measured_choices};
 pub use super::opened::Libraries;
 pub use super::probe::Probe;
 pub use super::wanted::{Adjustment, Wanted};
@@ -283,26 +282,16 @@ impl Selector {
         }
     }
 
-    /// Where the measurement is kept. The name holds all it depends on: model, candidates, arithmetic, threads,
-    /// processor, libraries, and the engine of TensorRT. Locating a library is a look at the file system; nothing is opened.
+    /// Where the measurement is kept. The name holds all it depends on: the circumstances, then model, candidates, arithmetic,
+    /// threads, and the engine of TensorRT.
     fn file(&self, Choice { wanted, options, names, built }: &Choice<'_>) -> Result<PathBuf> {
+        let Backends { device, cache, libraries, .. } = &*self.backends;
+        let super::Parallelism { streams, threads_per_stream } = options.parallelism;
+        let circumstances = circumstances(device, cache, libraries, streams * threads_per_stream, options.precision)?;
         let threads: Vec<_> = names.iter().map(|&name| wanted.adjusted(name, options).parallelism).collect();
-        let key = (
-            &options.model_sha256,
-            names,
-            options.cut,
-            options.precision.to_string(),
-            threads,
-            (self.backends.device.identity(), CpuInfo::read().model),
-            (env!("CARGO_PKG_VERSION"), REWRITE_VERSION),
-        );
-        let mut parts = format!("{key:?}{}", built.as_ref().map_or("", |(_, filed)| filed));
-        for library in [Library::OnnxRuntime, Library::OpenVino] {
-            let found = runtime::locate(library, &self.backends.cache, self.backends.libraries.named(library))?;
-            // One of the cache is the same wherever that lies.
-            parts.push_str(&format!("{:?}", found.map(|f| (f.version, Some(f.path).filter(|_| f.origin != Origin::Cache)))));
-        }
-        Ok(self.backends.cache.root().join(CHOICES).join(format!("{}.json", &sha256(parts.as_bytes())[..32])))
+        let key = (&options.model_sha256, names, options.cut, threads, built.as_ref().map(|(_, filed)| filed));
+        let network = sha256(format!("{key:?}").as_bytes());
+        Ok(cache.root().join(CHOICES).join(format!("{circumstances}-{}.json", &network[..16])))
     }
 }
 
@@ -378,6 +367,24 @@ mod tests {
                 assert_eq!(double.loads.swap(0, Ordering::SeqCst), expected, "{way:?}");
             }
         }
+    }
+
+    #[test]
+    fn measurements_that_a_run_goes_by_are_told_from_others() {
+        let (home, double) = (tempfile::tempdir().unwrap(), Arc::<Double>::default());
+        let count = |devices: &[Device], threads| {
+            let choices = measured_choices(&Cache::open(Some(home.path())).unwrap(), devices, threads);
+            (choices.len(), choices.iter().filter(|choice| choice.counts).count())
+        };
+        assert_eq!(count(&[Device::Cpu], 1), (0, 0));
+        double.is_short.store(true, Ordering::SeqCst);
+        load(home.path(), &double).unwrap();
+        assert_eq!((count(&[Device::Cpu], 1), count(&[Device::Cpu], 2), count(&[], 1)), ((1, 1), (1, 0), (1, 0)));
+        let kept = home.path().join(CHOICES).read_dir().unwrap().next().unwrap().unwrap().path();
+        File::options().append(true).open(kept).unwrap().set_modified(SystemTime::now() - TRY_AGAIN).unwrap();
+        assert_eq!(count(&[Device::Cpu], 1), (1, 0), "it is to be made again");
+        load_with(home.path(), &double, &LoadOptions { precision: Precision::Bfloat16, ..LoadOptions::new("m") }).unwrap();
+        assert_eq!(count(&[Device::Cpu], 1), (2, 0));
     }
 
     #[test]

@@ -167,6 +167,9 @@ pub struct DoctorArgs {
     /// The device in question
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
+    /// Threads of the runs in question [default: every core this process may use]
+    #[arg(long, value_name = "N", env = "HPINFER_THREADS", value_parser = counted())]
+    pub threads: Option<usize>,
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,

@@ -9,10 +9,10 @@ use super::ALL_DONE;
 use super::args::{DoctorArgs, GlobalArgs};
 use super::plan;
 use super::table::write_text;
-use crate::backend::select::measured_choices;
+use crate::backend::select::{MeasuredChoice, measured_choices};
 use crate::cache::Cache;
 use crate::cache::rooms::ROOMS;
-use crate::device::{self, CpuInfo, DeviceSpec};
+use crate::device::{self, CpuInfo, Device, DeviceSpec};
 use crate::error::Result;
 use crate::model::Store;
 use crate::runtime::{self, PaddlePart};
@@ -75,14 +75,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     let found = font.map_or_else(|| "not in the cache; installed when a saved picture needs it".into(), |path| path.display().to_string());
     // Only for saved pictures, and only where the system has none with the glyphs.
     findings.push(Finding::new("font", "Noto Sans SC", true, found));
-    let choices = measured_choices(&cache);
-    if choices.is_empty() {
-        let found = "the first run of a model measures which engine is faster here, and keeps it";
-        findings.push(Finding::new("choice", "none yet", true, found));
-    }
-    for (model, backend, times) in choices {
-        findings.push(Finding::new("choice", model, true, format!("{backend}, measured {times}")));
-    }
+    findings.extend(choices(&asked, &cache, plan::cores(args.threads)?, global.verbose > 0));
     findings.push(match std::fs::create_dir_all(cache.root()).and_then(|()| tempfile::tempfile_in(cache.root())) {
         Ok(_) => Finding::new("cache", "folder", true, occupied(&cache)),
         Err(error) => {
@@ -112,6 +105,23 @@ fn processor() -> Vec<Finding> {
         Finding::new("cpu", "features", !features.is_empty(), features.join(" ")),
         Finding::new("cpu", "bfloat16", true, bf16),
     ]
+}
+
+/// The measured choices that a run goes by; with `all` of them also others.
+fn choices(asked: &DeviceSpec, cache: &Cache, threads: usize, all: bool) -> Vec<Finding> {
+    // One that cannot be used is told of elsewhere.
+    let devices = Device::open(asked).unwrap_or_default();
+    let (counting, others): (Vec<_>, Vec<_>) = measured_choices(cache, &devices, threads).into_iter().partition(|choice| choice.counts);
+    let none = counting.is_empty().then(|| {
+        let found = "the first run of a model measures which engine is faster here, and keeps it";
+        Finding::new("choice", "none yet", true, found)
+    });
+    let finding = |choice: MeasuredChoice| {
+        let why = if choice.counts { "" } else { ", which counts under other circumstances only" };
+        Finding::new("choice", choice.model, true, format!("{}, measured {}{why}", choice.backend, choice.times))
+    };
+    let others = others.into_iter().filter(|_| all);
+    none.into_iter().chain(counting.into_iter().chain(others).map(finding)).collect()
 }
 
 /// Paddle's own libraries: nothing is wrong while no model needs them.

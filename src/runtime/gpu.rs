@@ -312,11 +312,16 @@ impl CudaRelease {
         for part in cuda.iter().chain([library]) {
             part.install(cache)?;
         }
-        let version = library.wheel.version;
-        Ok(GpuRuntime {
-            library: Found { path: library.first(cache), version: Some(version.to_owned()), origin: Origin::Cache },
+        Ok(self.in_cache(cache))
+    }
+
+    /// The same once it is there.
+    fn in_cache(self, cache: &Cache) -> GpuRuntime {
+        let (library, cuda, _) = self.parts();
+        GpuRuntime {
+            library: Found { path: library.first(cache), version: Some(library.wheel.version.to_owned()), origin: Origin::Cache },
             before: cuda.iter().flat_map(|part| part.in_cache(cache)).collect(),
-        })
+        }
     }
 }
 
@@ -325,14 +330,28 @@ impl CudaRelease {
 /// # Errors
 /// [`Error::Config`] when the user names a library without CUDA provider; those of [`CudaRelease::install`].
 pub fn ensure(release: CudaRelease, cache: &Cache, explicit: Option<&Path>) -> Result<GpuRuntime> {
+    of_the_user(cache, explicit)?.map_or_else(|| release.install(cache), Ok)
+}
+
+/// The same where all of it is on this machine.
+///
+/// # Errors
+/// [`Error::Config`] when the user names a library without CUDA provider.
+pub fn find(release: CudaRelease, cache: &Cache) -> Result<Option<GpuRuntime>> {
+    let installed = Some(release.in_cache(cache)).filter(|all| all.before.iter().chain([&all.library.path]).all(|path| path.is_file()));
+    Ok(of_the_user(cache, None)?.or(installed))
+}
+
+/// The library that the user has.
+fn of_the_user(cache: &Cache, explicit: Option<&Path>) -> Result<Option<GpuRuntime>> {
     match locate(Library::OnnxRuntime, cache, explicit)? {
-        Some(library) if library.path.with_file_name(PROVIDER).exists() => Ok(GpuRuntime { library, before: Vec::new() }),
+        Some(library) if library.path.with_file_name(PROVIDER).exists() => Ok(Some(GpuRuntime { library, before: Vec::new() })),
         Some(Found { path, origin: origin @ (Origin::Explicit | Origin::Environment), .. }) => {
             let place = if origin == Origin::Explicit { Library::OnnxRuntime.name() } else { Library::OnnxRuntime.variable() };
             let reason = format!("{} has no {PROVIDER} beside it, and the device is a GPU; name one that has, or none", path.display());
             Err(Error::config(place, reason))
         }
-        _ => release.install(cache),
+        _ => Ok(None),
     }
 }
 

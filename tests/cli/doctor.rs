@@ -51,6 +51,36 @@ fn a_library_that_never_opens_is_given_up_and_so_is_a_doctor_that_waits() {
     assert!(began && wait_for(0), "{} left", tries());
 }
 
+/// Of a cache that has seen several circumstances it tells what counts now.
+#[test]
+fn choices_are_those_that_a_run_goes_by() {
+    let (home, library) = (tempfile::tempdir().expect("a folder"), installed("onnx_runtime"));
+    installed("openvino");
+    symlink(Path::new(env!("CARGO_TARGET_TMPDIR")).join("home/runtime"), home.path().join("runtime")).expect("a link");
+    let (_folder, elsewhere) = spoilt(&library, "none", None);
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify");
+    let choices = |library: Option<&Path>, threads: &str, more: &[&str]| {
+        let mut command = hpinfer();
+        command.args(["--offline", "doctor", "--json"]).args(more).env("HPINFER_HOME", home.path()).env("HPINFER_THREADS", threads);
+        let ran = run(command.envs(library.map(|path| ("ORT_DYLIB_PATH", path))));
+        let report: Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+        let findings = report["findings"].as_array().expect("a list").iter();
+        findings.filter(|finding| finding["topic"] == "choice").map(|finding| finding["found"].to_string()).collect::<Vec<_>>()
+    };
+    for (library, threads) in [(None, "1"), (None, "2"), (Some(&*elsewhere), "1")] {
+        assert!(choices(library, threads, &[])[0].contains("the first run of a model measures"));
+        let mut command = hpinfer();
+        command.args(["--offline", "--pipeline", "image_classification", "--threads", threads, "--input", DEMO, "--model"]).arg(&model);
+        let ran = run(command.env("HPINFER_HOME", home.path()).envs(library.map(|path| ("ORT_DYLIB_PATH", path))));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let found = choices(library, threads, &[]);
+        let stated = format!("on cpu, 1 stream of {threads} thread");
+        assert!(found.len() == 1 && found[0].contains(&stated) && !found[0].contains("other circumstances"), "{found:?}");
+    }
+    let all = choices(None, "1", &["-v"]);
+    assert_eq!((all.len(), all.iter().filter(|found| found.contains("under other circumstances only")).count()), (3, 2), "{all:?}");
+}
+
 /// Where the cache has `library`.
 fn installed(library: &str) -> PathBuf {
     let ran = run(hpinfer().args(["runtime", "install", library]));

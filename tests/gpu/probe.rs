@@ -81,10 +81,20 @@ fn devices_are_named_with_what_they_are() {
         doctor(command.args(["doctor", "--json", "--device", device]))
     };
     let found = ask("gpu:1", None);
-    let [(cuda, true, driver), (zero, false, old), (one, true, hopper), (_, true, newer), (_, true, videos), (_, true, jpeg)] = &found[..]
+    let [
+        (cuda, true, driver),
+        (zero, false, old),
+        (one, true, hopper),
+        (runs, true, provider),
+        (_, true, newer),
+        _,
+        (_, true, videos),
+        (_, true, jpeg),
+    ] = &found[..]
     else {
         panic!("{found:?}")
     };
+    assert!(runs == "gpu:1 backend" && provider.starts_with("onnx_runtime with its CUDA provider ("), "{found:?}");
     assert!(jpeg.contains("libnvjpeg.so.12: cannot open shared object file") && jpeg.contains("runtime install gpu"), "{jpeg}");
     assert!(videos.contains("libnvcuvid.so.1: cannot open shared object file") && videos.contains("--decode host"), "{videos}");
     assert!(cuda == "cuda" && driver.contains("for CUDA 12.2 and older"), "{driver}");
@@ -92,14 +102,29 @@ fn devices_are_named_with_what_they_are() {
     assert!(one == "gpu:1" && hopper.contains("machine code; its state is unknown: "), "{hopper}");
     assert!(newer.contains("compiled by the driver"), "{newer}");
 
-    std::os::unix::fs::symlink(nvml, folder.path().join("libnvidia-ml.so.1")).expect("linked");
+    std::os::unix::fs::symlink(&nvml, folder.path().join("libnvidia-ml.so.1")).expect("linked");
     let found = ask("gpu:GPU-a1", None);
     assert!(found[0].2.contains("driver 535.183.01, for CUDA 12.2"), "{found:?}");
     assert!(found[2].2.contains("clock 1200 of 1980 MHz, memory 2619 of 2619 MHz, 88 °C, held back by heat"), "{found:?}");
 
+    let library = folder.path().join("libonnxruntime.so");
+    std::fs::copy(&nvml, &library).expect("copied"); // a shared library
+    let provider = |is_named: bool| {
+        let mut command = hpinfer(folder.path(), "devices=9.0");
+        command.env("HPINFER_HOME", folder.path().join("empty")).envs(is_named.then_some(("ORT_DYLIB_PATH", &library)));
+        doctor(command.args(["doctor", "--json", "--device", "gpu:0"])).swap_remove(2)
+    };
+    let (name, ok, said) = provider(false);
+    assert!(name == "gpu:0 backend" && ok && said.contains("not in the cache") && said.contains("`hpinfer runtime install gpu`"), "{said}");
+    let (_, ok, said) = provider(true);
+    assert!(!ok && said.contains("has no libonnxruntime_providers_cuda.so beside it"), "{said}");
+    std::fs::write(folder.path().join("libonnxruntime_providers_cuda.so"), "").expect("written");
+    let (_, ok, said) = provider(true);
+    assert!(ok && said.contains(&format!(", {})", library.display())), "{said}");
+
     // Numbers count what is visible; the state of the device follows it.
     let found = ask("gpu:0", Some("1"));
-    assert!(found.len() == 4 && found[1].0 == "gpu:0" && found[1].2.contains("Stub 1") && found[1].2.contains("88 °C"), "{found:?}");
+    assert!(found.len() == 5 && found[1].0 == "gpu:0" && found[1].2.contains("Stub 1") && found[1].2.contains("88 °C"), "{found:?}");
     for (device, visible, says) in [
         ("gpu:1", "1", "there is no GPU 1; there is 0 Stub 1 (GPU-a1000000"),
         ("gpu:1", "1", "CUDA_VISIBLE_DEVICES is `1`"),

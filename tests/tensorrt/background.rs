@@ -144,7 +144,7 @@ fn without_a_choice_an_engine_that_is_there_is_measured_too() {
         let libraries = Libraries { openvino: Some(openvino.clone()), ..libraries(&double) };
         let probe = [1, 2, 8, 9, 3].map(|rows| Probe::only(Shape::new(&[rows, 4])));
         let engine = Selector::on(Device::Cpu, cache.clone(), libraries).load(None, &sample_options(), &probe).unwrap();
-        let times: Vec<_> = measured_choices(&cache).into_iter().map(|(_, _, times)| times).collect();
+        let times: Vec<_> = measured_choices(&cache, &[], 1).into_iter().map(|choice| choice.times).collect();
         (engine.info().backend, times)
     };
     let with_tensorrt = |times: &[String]| times.iter().filter(|times| times.contains("tensorrt")).count();

@@ -4,6 +4,9 @@ use super::Finding;
 use crate::cache::Cache;
 use crate::cli::nvjpeg;
 use crate::device::{self, Device, DeviceSpec, GpuInfo, Image, Nvml, VideoDecoder, image_for};
+use crate::error::Result;
+use crate::runtime::gpu::{CudaRelease, GpuRuntime};
+use crate::runtime::{self, Found};
 
 /// The driver and its devices, or why there are none. Only what was asked for can be wrong.
 pub(super) fn findings(asked: &DeviceSpec, cache: &Cache) -> Vec<Finding> {
@@ -35,6 +38,11 @@ pub(super) fn findings(asked: &DeviceSpec, cache: &Cache) -> Vec<Finding> {
         let refusal = gpu.refusal();
         let (ok, state) = (refusal.is_none(), state(gpu, &nvml));
         findings.push(finding(&format!("gpu:{}", gpu.number), ok, format!("{gpu}; {}", refusal.unwrap_or(state))));
+        if ok {
+            let backend = backend(gpus.cuda.major(), cache);
+            let (ok, name) = (ids.is_none() || backend.is_ok(), format!("gpu:{} backend", gpu.number));
+            findings.push(finding(&name, ok, backend.unwrap_or_else(|e| e.to_string())));
+        }
     }
     if ids.is_some() {
         let found = VideoDecoder::available().map_or_else(|e| e.to_string(), |()| "libnvcuvid.so.1, for h264 and hevc".into());
@@ -47,6 +55,17 @@ pub(super) fn findings(asked: &DeviceSpec, cache: &Cache) -> Vec<Finding> {
         findings.push(finding(&asked.to_string(), false, e.to_string()));
     }
     findings
+}
+
+/// What runs models on GPUs of a driver for this major version of CUDA.
+fn backend(cuda: i32, cache: &Cache) -> Result<String> {
+    let provider = match runtime::gpu::find(CudaRelease::for_driver(cuda), cache)? {
+        Some(GpuRuntime { library: Found { path, version, .. }, .. }) => {
+            format!("{}, {}", version.as_deref().unwrap_or("of unknown version"), path.display())
+        }
+        None => "not in the cache; installed when a model needs it, or by `hpinfer runtime install gpu`".into(),
+    };
+    Ok(format!("onnx_runtime with its CUDA provider ({provider}); tensorrt where an engine of the model is kept and faster"))
 }
 
 /// The kernels for `gpu`, and what it is doing.
