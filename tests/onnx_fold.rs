@@ -10,5 +10,6 @@ mod onnx_fold {
     mod faults;
     mod lacking;
     mod mend;
+    mod original;
     mod rewrites;
 }
