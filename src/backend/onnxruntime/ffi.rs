@@ -14,6 +14,7 @@ use ort::value::{DynValue, TensorRef};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 use rustix::param::page_size;
 use std::ffi::{CString, c_char, c_void};
+use std::mem::transmute;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,9 +25,12 @@ struct Heap {
     /// What the library sees; first, so that the address of one is that of the other.
     allocator: OrtAllocator,
     info: MemoryInfo<'static>,
-    /// Where the span begins, of which pages take memory once they are written.
+    /// The span that blocks lie in. Of its pages those take memory that were written.
     base: NonNull<u8>,
+    span: usize,
     blocks: Mutex<(Blocks, usize)>,
+    /// The library's own allocator, for what does not fit: it also knows how to tell that there is no memory, which null does not.
+    other: NonNull<OrtAllocator>,
 }
 
 /// After how many blocks memory is given back that none of them lay in: some hundred runs, so that what comes now and then is not made anew
@@ -36,27 +40,34 @@ const PATIENCE: usize = 1 << 16;
 /// What blocks are aligned to, in bytes; each has so many before it, which hold its length.
 const ALIGNMENT: usize = 64;
 
+type Alloc = unsafe extern "system-unwind" fn(this: *mut OrtAllocator, size: usize) -> *mut c_void;
+
 impl Heap {
-    /// A heap for the rest of the process; `None` where the process may not map as many addresses as it may use memory.
-    fn new() -> Result<Option<&'static Self>, String> {
-        // More than there is, for what goes to the disk.
-        let span = device::available_memory().map_or(1 << 36, |bytes| 4 * bytes as usize);
+    /// A heap of `span` bytes for the rest of the process; `None` where the process may not map so many addresses.
+    fn new(span: usize, other: NonNull<OrtAllocator>) -> Result<Option<&'static Self>, String> {
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
         // SAFETY: a new mapping at an address of the kernel's choice.
         let Ok(base) = (unsafe { mmap_anonymous(ptr::null_mut(), span, protection, flags) }) else {
             return Ok(None);
         };
+        // A file of what a crash leaves would be as long as the machine's memory.
+        // SAFETY: the mapping made above.
+        let _ = unsafe { madvise(base, span, Advice::LinuxDontDump) };
         let info = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default).map_err(|e| e.to_string())?;
+        let alloc: Alloc = Self::alloc;
         let allocator = OrtAllocator {
-            Alloc: Some(Self::alloc),
+            // SAFETY: the types of fields but for how exceptions pass, which the library's calls let through.
+            Alloc: Some(unsafe { transmute::<Alloc, unsafe extern "system" fn(*mut OrtAllocator, usize) -> *mut c_void>(alloc) }),
             Free: Some(Self::free),
             Info: Some(Self::info),
-            Reserve: Some(Self::reserve),
+            // SAFETY: as above; nothing is changed but within a lock.
+            Reserve: Some(unsafe { transmute::<Alloc, unsafe extern "system" fn(*const OrtAllocator, usize) -> *mut c_void>(alloc) }),
             // SAFETY: plain values.
             ..unsafe { OrtAllocator::default() }
         };
         let base = NonNull::new(base.cast()).ok_or("a mapping without an address")?;
-        Ok(Some(Box::leak(Box::new(Self { allocator, info, base, blocks: Mutex::new((Blocks::new(span), 0)) }))))
+        let blocks = Mutex::new((Blocks::new(span), 0));
+        Ok(Some(Box::leak(Box::new(Self { allocator, info, base, span, blocks, other }))))
     }
 
     fn blocks(&self) -> MutexGuard<'_, (Blocks, usize)> {
@@ -79,11 +90,21 @@ impl Heap {
         blocks.take(whole)
     }
 
-    /// A block of at least `size` bytes; null for none or where the span is full, which the library tells as memory that lacks.
-    fn block(&self, size: usize) -> *mut c_void {
-        let whole = size.checked_next_multiple_of(ALIGNMENT).and_then(|size| size.checked_add(ALIGNMENT)).filter(|_| size > 0);
-        let Some((at, whole)) = whole.and_then(|whole| Some((self.take(whole)?, whole))) else {
+    /// A block of at least `size` bytes, of this heap or, where it is full, of the other.
+    ///
+    /// # Safety
+    /// The caller is the library, which an exception of its own allocator may leave.
+    unsafe fn block(&self, size: usize) -> *mut c_void {
+        if size == 0 {
             return ptr::null_mut();
+        }
+        let whole = size.checked_next_multiple_of(ALIGNMENT).and_then(|size| size.checked_add(ALIGNMENT));
+        let Some((at, whole)) = whole.and_then(|whole| Some((self.take(whole)?, whole))) else {
+            // SAFETY: the library's allocator stays for good and has this function, which is typed here for what it does.
+            return unsafe {
+                let alloc: Option<Alloc> = transmute(self.other.as_ref().Alloc);
+                alloc.map_or(ptr::null_mut(), |alloc| alloc(self.other.as_ptr(), size))
+            };
         };
         // SAFETY: the block, which is nobody else's, lies within the mapping, on a multiple of the alignment.
         unsafe {
@@ -95,35 +116,46 @@ impl Heap {
 
     // The library calls these with the address it was given, which is that of a heap that is never freed; so each may take it for one.
 
-    unsafe extern "system" fn alloc(this: *mut OrtAllocator, size: usize) -> *mut c_void {
+    unsafe extern "system-unwind" fn alloc(this: *mut OrtAllocator, size: usize) -> *mut c_void {
         // SAFETY: see above.
-        unsafe { &*this.cast::<Self>() }.block(size)
-    }
-
-    unsafe extern "system" fn reserve(this: *const OrtAllocator, size: usize) -> *mut c_void {
-        // SAFETY: see above.
-        unsafe { &*this.cast::<Self>() }.block(size)
+        unsafe { (*this.cast::<Self>()).block(size) }
     }
 
     unsafe extern "system" fn free(this: *mut OrtAllocator, block: *mut c_void) {
-        let Some(block) = NonNull::new(block.cast::<u8>()) else { return };
-        // SAFETY: see above; the block comes from `block`, which wrote its length before it.
-        let (heap, start) = unsafe { (&*this.cast::<Self>(), block.sub(ALIGNMENT)) };
-        // SAFETY: the same.
-        let whole = unsafe { start.cast::<usize>().read() };
-        heap.blocks().0.give_back(start.as_ptr() as usize - heap.base.as_ptr() as usize, whole);
+        // SAFETY: see above.
+        let heap = unsafe { &*this.cast::<Self>() };
+        let at = (block as usize).wrapping_sub(heap.base.as_ptr() as usize);
+        if at >= heap.span {
+            // SAFETY: what does not lie in the span came from the other allocator, or is null, which that takes too.
+            unsafe { heap.other.as_ref().Free.map(|free| free(heap.other.as_ptr(), block)) };
+            return;
+        }
+        // SAFETY: the block comes from `block`, which wrote its length before it.
+        let whole = unsafe { block.cast::<u8>().sub(ALIGNMENT).cast::<usize>().read() };
+        heap.blocks().0.give_back(at - ALIGNMENT, whole);
     }
 
     unsafe extern "system" fn info(this: *const OrtAllocator) -> *const OrtMemoryInfo {
         // SAFETY: see above.
-        unsafe { &*this.cast::<Self>() }.info.ptr()
+        unsafe { (*this.cast::<Self>()).info.ptr() }
     }
+}
+
+/// The library's allocator without an arena.
+fn default_allocator() -> Result<NonNull<OrtAllocator>, String> {
+    let mut allocator = ptr::null_mut();
+    // SAFETY: the library writes the address of an allocator of its own, which stays as long as it.
+    let status = unsafe { (ort::api().GetAllocatorWithDefaultOptions)(&mut allocator) };
+    // SAFETY: the status comes from the call above and is consumed once.
+    unsafe { ort::Error::result_from_status(status) }.map_err(|e| e.to_string())?;
+    NonNull::new(allocator).ok_or_else(|| "it has no default allocator".into())
 }
 
 /// Gives `environment` memory that sessions with `session.use_env_allocators` share: a [`Heap`], or the library's own arena.
 pub fn share_memory(environment: &Environment) -> Result<(), String> {
     let environment = environment.ptr().cast_mut();
-    let status = match Heap::new()? {
+    let span = device::available_memory().map_or(1 << 36, |bytes| bytes as usize);
+    let status = match Heap::new(span, default_allocator()?)? {
         // SAFETY: both stay for good. The library registers an allocator under a lock of its own, so an environment that is shared may get one.
         Some(heap) => unsafe { (ort::api().RegisterAllocator)(environment, ptr::from_ref(&heap.allocator).cast_mut()) },
         None => {

@@ -216,6 +216,11 @@ impl Stages for FrameStages<'_> {
             let image = |frame: &Frame| frame.image.on_host(&mut Transfers::default());
             let draw = |fonts| draw_one(image(&frame)?.view(), &result, fonts);
             let drawn = self.fonts.as_ref().map(draw).transpose()?;
+            // As long as its picture waits for an encoder, a frame keeps its place in the memory for frames.
+            let drawn = match (drawn, frame.image.clone()) {
+                (Some(drawn), Pixels::Host(place)) => Some(drawn.with_guard(place)),
+                (drawn, _) => drawn,
+            };
             Ok(Looked { result, times, drawn })
         });
         match looked {

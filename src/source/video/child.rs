@@ -203,7 +203,8 @@ impl Child {
 }
 
 fn command(program: &Path, threads: usize, input: &[String]) -> Command {
-    let (mut command, threads) = (Command::new(program), threads.max(1).to_string());
+    // ffmpeg takes no more by itself either: each thread holds back a frame.
+    let (mut command, threads) = (Command::new(program), threads.clamp(1, 16).to_string());
     command.args(["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-filter_threads", &threads]);
     command.args(["-threads", &threads]).args(input).stdin(Stdio::null());
     command

@@ -90,7 +90,10 @@ impl FrameMemory {
         let mut taken = self.taken.bytes();
         if *taken + bytes > self.bytes && !self.told.swap(true, Relaxed) {
             let (fit, streams) = (plural((self.bytes / bytes) as usize, "frame"), plural(self.streams, "stream"));
-            tracing::warn!("memory bounds the queues: of each of {streams} {fit} of {size} fit at a time, {}", mb(self.bytes));
+            tracing::warn!(
+                "memory bounds the queues: of each of {streams} {fit} of {size} fit at a time, {}; live ones may fall behind",
+                mb(self.bytes)
+            );
         }
         while *taken + bytes > self.bytes {
             self.taken.is_short.store(true, Relaxed);

@@ -428,7 +428,7 @@ impl Video {
             VideoKind::File => end.killed,
             VideoKind::Http if self.frames == 0 && end.holds_no_pictures() => false,
             VideoKind::Http => !end.success || (self.frames > 0 && !self.remote_file && !self.is_file_after_all()),
-            VideoKind::Live | VideoKind::Camera => true,
+            VideoKind::Live | VideoKind::Camera => !end.given_up,
         };
         if !again {
             self.state = State::Over;
