@@ -77,8 +77,9 @@ mod tests {
     fn a_process_is_told_its_time_by_either_way() {
         let busy = std::time::Instant::now();
         while busy.elapsed() < Duration::from_secs(10) && time_of_process(std::process::id()).is_some_and(|time| time.is_zero()) {}
-        let (told, own) = (time_of_process(std::process::id()).expect("Linux tells"), process_time());
-        assert!(!told.is_zero() && told <= own + Duration::from_millis(20) && thread_time() <= own, "{told:?} {own:?}");
+        // Other tests take time besides, and so do their children.
+        let (thread, own, told) = (thread_time(), process_time(), time_of_process(std::process::id()).expect("Linux tells"));
+        assert!(!told.is_zero() && thread <= own && thread <= told + Duration::from_millis(20), "{thread:?} {own:?} {told:?}");
         assert_eq!(time_of_process(u32::MAX), None);
     }
 
