@@ -85,7 +85,7 @@ fn memory_bounds_the_frames_of_many_streams() {
     let (code, lines, stderr) = run_in_little_memory(&[&*script; 8]);
     assert_eq!((code, lines.len()), (Some(0), 8 * 12), "{stderr}");
     assert_eq!(stderr.matches("of each of 8 streams 2 frames of 1920x1080 fit at a time").count(), 1, "{stderr}");
-    let shares = "2 threads in all: engines 1 stream of 2 for a lone frame, else 2 of 1; decoding up to 3 here, 1 in the ffmpeg of each of 8 streams; \
+    let shares = "the work of 2 cores, each part at most: engines 1 stream of 2 for a lone frame, else 2 of 1; decoding 3 here, 1 in the ffmpeg of each of 8 streams; \
         finishing 3";
     assert_eq!(stderr.matches(shares).count(), 1, "{stderr}");
     let decoding = stderr.lines().find_map(|line| line.split_once("% of the processor time, ")?.1.split_once(" % outside this process"));

@@ -157,8 +157,9 @@ pub fn share_memory(environment: &Environment) -> Result<(), String> {
     let span = device::available_memory().map_or(1 << 36, |bytes| bytes as usize);
     let status = match Heap::new(span, default_allocator()?)? {
         // SAFETY: both stay for good. The library registers an allocator under a lock of its own, so an environment that is shared may get one.
-        Some(heap) => unsafe { (ort::api().RegisterAllocator)(environment, ptr::from_ref(&heap.allocator).cast_mut()) },
+        Some(heap) => unsafe { (ort::api().RegisterAllocator)(environment, ptr::from_ref(heap).cast_mut().cast()) },
         None => {
+            tracing::debug!("ONNX Runtime keeps tensors in an arena of its own: {span} bytes of addresses are not to be had");
             let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default).map_err(|e| e.to_string())?;
             // SAFETY: as above; both are live for the call, and no arena configuration asks for the library's own one.
             unsafe { (ort::api().CreateAndRegisterAllocator)(environment, memory.ptr(), ptr::null()) }

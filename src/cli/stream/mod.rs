@@ -193,7 +193,10 @@ fn tell_threads(plan: &Plan, settings: &Settings, (moving, each): (usize, usize)
         (true, _) => format!("engines 1 stream of {threads} for a lone frame, else {threads} of 1"),
     };
     let ffmpeg = if moving > 0 { format!(", {each} in the ffmpeg of each of {}", plural(moving, "stream")) } else { String::new() };
-    tracing::info!("{} in all: {engines}; decoding up to {decoders} here{ffmpeg}; finishing {finishers}", plural(threads, "thread"));
+    tracing::info!(
+        "the work of {}, each part at most: {engines}; decoding {decoders} here{ffmpeg}; finishing {finishers}",
+        plural(threads, "core")
+    );
 }
 
 /// Runs the command.
