@@ -29,6 +29,11 @@ const COVERED: f32 = 0.25;
 /// An outline around a line is at most this high.
 const MAX_HEIGHT: f32 = 3.0;
 
+/// Whether the standard keeps `c` from ever being a character; HTML may not hold it.
+fn is_no_character(c: char) -> bool {
+    matches!(c as u32 & 0xffff, 0xfffe | 0xffff) || matches!(c, '\u{fdd0}'..='\u{fdef}')
+}
+
 /// A line of text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextLine {
@@ -271,7 +276,7 @@ impl<'a> Row<'a> {
             if !is_blank(glyph.text) {
                 // What stands for one glyph may be anything; a line has no ends of lines in it.
                 for c in glyph.text.chars() {
-                    match c.is_whitespace() || c.is_control() {
+                    match c.is_whitespace() || c.is_control() || is_no_character(c) {
                         false => text.push(c),
                         true if text.ends_with(' ') => {}
                         true => text.push(' '),
@@ -351,7 +356,7 @@ mod tests {
     #[test]
     fn a_line_holds_no_ends_of_lines() {
         let mut glyphs = written("abc", 0.0);
-        glyphs[1].text = "\n\n\u{1b}[".into();
+        glyphs[1].text = "\n\n\u{1b}\u{fffe}[".into();
         assert_eq!(lines(&glyphs)[0].text, "a [c");
         let outline = [(500, 500), (530, 500), (530, 520), (500, 520)].map(|(x, y)| PointI::new(x, y));
         assert_eq!(within(&written("abc", 0.0), &outline).as_deref(), Some("abc"));
