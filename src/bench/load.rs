@@ -49,7 +49,7 @@ pub struct Load {
 impl Load {
     /// The knee in words.
     pub fn knee(&self) -> String {
-        self.knee_per_s.map_or("kept up with at no rate".into(), |knee| format!("knee at {knee:.2} pictures a second"))
+        self.knee_per_s.map_or("no rate was kept up with".into(), |knee| format!("knee at {knee:.2} pictures a second"))
     }
 }
 

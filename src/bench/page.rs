@@ -11,20 +11,25 @@ use crate::result::render::html::escaped;
 use crate::trace::{Stage, plural};
 use std::fmt::Write;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:78rem;margin:2rem auto;padding:0 1rem;color:#1d2433;background:#fff}\
+const STYLE: &str = ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:78rem;margin:2rem auto;padding:0 1rem;color:#1d2433;background:#fff}\
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
 td,th{padding:.2rem .6rem .2rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #ccd2dd;white-space:nowrap}\
 .number{text-align:right}.words{white-space:normal;min-width:12rem}.scroll{overflow-x:auto}\
-svg{max-width:100%;min-width:42rem;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}.key{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 1em}\
+svg{max-width:100%;min-width:42rem;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}.key{white-space:nowrap;margin-left:1em}\
+.key i{display:inline-block;width:.8em;height:.8em;margin-right:.35em}\
+@media print{.scroll{overflow:visible}td,th{white-space:normal}h2{break-after:avoid}svg{min-width:0}}\
 @media(prefers-color-scheme:dark){body{color:#e3e7ef;background:#151922}td,th{border-color:#39414f}}";
 
 /// Colours that stay apart for colour-blind readers (Okabe and Ito, then Tol).
 const COLOURS: [&str; 12] =
     ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999", "#332288", "#117733", "#882255", "#661100"];
 
-/// Width of the drawings, and of the names at their left.
+/// Width of the drawings, of the names at their left, and the most of it.
 const WIDTH: f64 = 900.0;
 const NAMES: f64 = 230.0;
+const MOST_NAMES: f64 = 450.0;
+/// Width of a letter there.
+const LETTER: f64 = 7.0;
 /// Width of a rate below a plot.
 const RATE_WIDTH: f64 = 55.0;
 /// Letters that fit there; others, as Chinese ones, count twice.
@@ -82,7 +87,9 @@ pub fn streams(report: &StreamsReport) -> String {
     section(&mut page, "Streams", &rows(table::STREAMS, report.found.tried.iter().map(table::streams)));
     paragraph(&mut page, &report.outcome());
     report.held_back().iter().for_each(|how| paragraph(&mut page, how));
-    let late: Vec<(String, f64)> = report.found.tried.iter().map(|tried| (plural(tried.streams, "stream"), tried.latency.p99_ms)).collect();
+    let mut tried: Vec<_> = report.found.tried.iter().collect();
+    tried.sort_by_key(|tried| tried.streams);
+    let late: Vec<(String, f64)> = tried.iter().map(|tried| (plural(tried.streams, "stream"), tried.latency.p99_ms)).collect();
     section(&mut page, "99th percentile of the latency, ms", &bars(&late, 1));
     page + END
 }
@@ -91,9 +98,9 @@ pub fn streams(report: &StreamsReport) -> String {
 pub fn ops(report: &OpsReport) -> String {
     let mut page = begin("kernels of a GPU", &report.heading());
     section(&mut page, "Operations", &rows(table::OPS, report.rows.iter().map(table::op)));
-    let named = |row: &OpRow| file_name(&format!("{}, {}", row.name, row.case));
+    let named = |row: &OpRow| format!("{}, {}", row.name, row.case);
     let shares: Vec<(String, f64)> = report.rows.iter().map(|row| (named(row), 100.0 * row.share_of_copy)).collect();
-    section(&mut page, "Bytes a second, in percent of those of a copy", &bars(&shares, 0));
+    section(&mut page, "Bytes a second, in percent of those of a copy", &bars(&shares, 1));
     page + END
 }
 
@@ -128,7 +135,11 @@ fn section(page: &mut String, title: &str, body: &str) {
 
 fn rows<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = rows.into_iter().collect();
-    let is_number = |cell: &str| cell.split('(').next().is_some_and(|c| c.trim().parse::<f64>().is_ok()) || cell == "-";
+    // As "12 (3)", "4 of 5" and "6 %" are.
+    let is_number = |cell: &str| {
+        let first = cell.split('(').next().unwrap_or_default().trim().trim_end_matches(" %");
+        first.split(" of ").all(|number| number.parse::<f64>().is_ok()) || cell == "-"
+    };
     let class = |column: usize| {
         let mut cells = rows.iter().map(|row| row[column].as_str());
         if cells.clone().all(is_number) {
@@ -183,12 +194,14 @@ fn bar(x: f64, y: f64, width: f64, colour: &str, title: &str) -> String {
 /// One bar a row, from zero.
 fn bars(values: &[(String, f64)], decimals: usize) -> String {
     let most = values.iter().map(|v| v.1).fold(f64::MIN_POSITIVE, f64::max);
+    let longest = values.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let names = (longest as f64 * LETTER + 8.0).clamp(NAMES, MOST_NAMES);
     let mut body = String::new();
     for (n, (name, value)) in values.iter().enumerate() {
-        let (y, width) = (n as f64 * ROW + 4.0, value / most * (WIDTH - NAMES - 80.0));
-        body += &label(NAMES - 8.0, y + 12.0, "end", name);
-        body += &bar(NAMES, y, width, COLOURS[0], &format!("{name}: {value:.3}"));
-        body += &label(NAMES + width + 6.0, y + 12.0, "start", &format!("{value:.decimals$}"));
+        let (y, width) = (n as f64 * ROW + 4.0, value / most * (WIDTH - names - 80.0));
+        body += &label(names - 8.0, y + 12.0, "end", name);
+        body += &bar(names, y, width, COLOURS[0], &format!("{name}: {value:.3}"));
+        body += &label(names + width + 6.0, y + 12.0, "start", &format!("{value:.decimals$}"));
     }
     drawing(values.len() as f64 * ROW + 8.0, &body)
 }
@@ -210,8 +223,11 @@ fn stage_bars(cases: &[CaseReport]) -> String {
             x += width;
         }
     }
-    let keys: String =
-        used.iter().enumerate().map(|(n, s)| format!("<span class=\"key\" style=\"background:{}\"></span>{s}", colour(n))).collect();
+    let keys: String = used
+        .iter()
+        .enumerate()
+        .map(|(n, s)| format!("<span class=\"key\"><i style=\"background:{}\"></i>{s}</span> ", colour(n)))
+        .collect();
     format!("<p>{keys}</p>{}", drawing(cases.len() as f64 * ROW + 8.0, &body))
 }
 
@@ -224,16 +240,20 @@ fn load_plot(load: &Load) -> String {
     let x = |per_s: f64| left + per_s / most * (right - left);
     let y = |ms: f64| bottom - (ms.max(1e-3).log10() - low) / (high - low).max(1.0) * (bottom - top);
     let mut body = String::new();
-    for power in low as i32..=high as i32 {
-        let at = y(10f64.powi(power));
+    // A line a decade, and two between where there is no more than one.
+    let steps: &[f64] = if high - low > 1.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let lines = (low as i32..=high as i32).flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)));
+    for ms in lines.filter(|ms| ms.log10() <= high + 1e-9) {
+        let at = y(ms);
         let _ = write!(body, "<path d=\"M{left} {at:.1}H{right}\" stroke=\"#999\" stroke-width=\".5\"/>");
-        body += &label(left - 8.0, at + 4.0, "end", &format!("{} ms", 10f64.powi(power)));
+        body += &label(left - 8.0, at + 4.0, "end", &format!("{ms} ms"));
     }
     let mut free_from = f64::MIN;
     for rate in &load.rates {
         let at = x(rate.offered_per_s);
         if at >= free_from {
-            body += &label(at, bottom + 18.0, "middle", &format!("{:.2}/s", rate.offered_per_s));
+            let (at, anchor) = if at + RATE_WIDTH / 2.0 > WIDTH { (WIDTH, "end") } else { (at, "middle") };
+            body += &label(at, bottom + 18.0, anchor, &format!("{:.2}/s", rate.offered_per_s));
             free_from = at + RATE_WIDTH;
         }
     }
@@ -242,9 +262,48 @@ fn load_plot(load: &Load) -> String {
     {
         let points: Vec<String> = load.rates.iter().map(|r| format!("{:.1},{:.1}", x(r.offered_per_s), y(pick(&r.latency)))).collect();
         let _ = write!(body, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\"/>", points.join(" "));
+        for (point, rate) in points.iter().zip(&load.rates) {
+            let (x, y) = point.split_once(',').unwrap_or_default();
+            let title = format!("{name} at {:.2}/s: {:.1} ms", rate.offered_per_s, pick(&rate.latency));
+            let _ = write!(body, "<circle cx=\"{x}\" cy=\"{y}\" r=\"4\" fill=\"{colour}\"><title>{title}</title></circle>");
+        }
         if let Some(last) = load.rates.last() {
             body += &label(x(last.offered_per_s), y(pick(&last.latency)) - above, "end", name);
         }
     }
     format!("{}<p>{}</p>", drawing(310.0, &body), load.knee())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::Offered;
+    use super::super::report::Latency;
+    use super::*;
+
+    #[test]
+    fn numbers_stand_at_the_right() {
+        let table = rows(["A", "B", "C"], [["1.5 (2)", "3 of 4", "x"], ["-", "12 %", "2"]].map(|row| row.map(String::from)));
+        assert_eq!(table.matches("<td class=\"number\">").count(), 4, "{table}");
+        assert!(table.contains("<td>x</td>") && table.contains("<td>2</td>"), "{table}");
+    }
+
+    #[test]
+    fn names_of_operations_are_whole() {
+        let name = "resize, linear, normalise: 32 unlike crops of 1920x1080";
+        let drawn = bars(&[(name.into(), 0.34), ("copy".into(), 100.0)], 1);
+        assert!(drawn.contains(&format!(">{name}</text>")) && drawn.contains(&format!("<title>{name}: 0.340</title>")), "{drawn}");
+        assert!(drawn.contains(">0.3</text>"), "{drawn}");
+    }
+
+    #[test]
+    fn what_lies_within_a_decade_has_lines_between() {
+        let latency = |ms| Latency { p50_ms: ms, p99_ms: 2.0 * ms, ..Latency::default() };
+        let offered = |offered_per_s, ms| Offered { part: 1.0, offered_per_s, finished_per_s: offered_per_s, latency: latency(ms) };
+        let plot = |last| load_plot(&Load { rates: vec![offered(50.0, 12.0), offered(535.89, last)], knee_per_s: None });
+        let near = plot(40.0);
+        assert!(["10 ms", "20 ms", "50 ms", "100 ms"].iter().all(|line| near.contains(&format!(">{line}</text>"))), "{near}");
+        assert!(near.contains(&format!("x=\"{WIDTH:.1}\" y=\"298.0\" text-anchor=\"end\">535.89/s<")), "{near}");
+        assert!(near.contains("<title>p99 at 535.89/s: 80.0 ms</title>"), "{near}");
+        assert!(!plot(4000.0).contains(">20 ms<"));
+    }
 }

@@ -31,7 +31,7 @@ pub const STARTS: [&str; 5] = ["IN THE CACHE", "FIRST RESULT ms", "OPENING ms", 
 pub const CHANGES: [&str; 6] = ["CASE", "NUMBER", "BEFORE", "AFTER", "CHANGE", ""];
 
 fn number(value: f64) -> String {
-    format!("{value:.1}")
+    if value.abs() < 1.0 { format!("{value:.3}") } else { format!("{value:.1}") }
 }
 
 fn if_known(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
