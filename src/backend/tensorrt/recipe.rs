@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// How the engines of a kind of module are built.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
+    precision: Vec<Precision>,
     profiles: Vec<Shapes>,
     workspace_mib: u64,
     level: Option<i32>,
@@ -65,6 +66,7 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Defaults {
+    precision: Vec<Precision>,
     workspace_mib: u64,
     float16_error: f32,
 }
@@ -73,6 +75,7 @@ struct Defaults {
 #[serde(deny_unknown_fields)]
 struct Entry {
     modules: Vec<String>,
+    precision: Option<Vec<Precision>>,
     profiles: Vec<Shapes>,
     workspace_mib: Option<u64>,
     level: Option<i32>,
@@ -122,6 +125,7 @@ impl Recipe {
             Error::config("tensorrt", format!("there is no recipe for the module `{module}`; known: see engines/tensorrt.yaml"))
         })?;
         Ok(Self {
+            precision: entry.precision.unwrap_or(file.defaults.precision),
             profiles: entry.profiles,
             workspace_mib: entry.workspace_mib.unwrap_or(file.defaults.workspace_mib),
             level: entry.level,
@@ -134,13 +138,15 @@ impl Recipe {
     /// How an engine of `precision` calculates.
     ///
     /// # Errors
-    /// [`Error::Backend`] for one that the library does not have.
+    /// [`Error::Backend`] for one that is not the recipe's.
     pub fn arithmetic(&self, precision: Precision) -> Result<Arithmetic> {
         match precision {
-            Precision::Float32 | Precision::HalfProducts => Ok(Arithmetic::Float32),
-            Precision::Float16 => Ok(Arithmetic::Float16(self.half.clone())),
-            Precision::Bfloat16 => {
-                Err(Error::backend("tensorrt", format!("{precision} is not to be had from TensorRT here"), "leave the precision out"))
+            Precision::Float32 if self.precision.contains(&precision) => Ok(Arithmetic::Float32),
+            Precision::Float16 if self.precision.contains(&precision) => Ok(Arithmetic::Float16(self.half.clone())),
+            _ => {
+                let known: Vec<_> = self.precision.iter().map(Precision::to_string).collect();
+                let reason = format!("engines of this kind of module calculate in {}, not in {precision}", known.join(" or "));
+                Err(Error::backend("tensorrt", reason, "leave the precision out"))
             }
         }
     }
@@ -250,12 +256,25 @@ mod tests {
 
     #[test]
     fn a_recipe_may_ask_for_engines_of_more_machines() {
-        let text = "defaults: {workspace_mib: 1, float16_error: 0.1}\nrecipes:\n- {modules: [a], profiles: [], version_compatible: true}\n\
+        let text = "defaults: {precision: [float32], workspace_mib: 1, float16_error: 0.1}\nrecipes:\n- {modules: [a], profiles: [], version_compatible: true}\n\
                     - {modules: [b], profiles: [], ampere_plus: true}\n- {modules: [c], profiles: []}\n";
         for (module, expected) in [("a", (true, false)), ("b", (false, true)), ("c", (false, false))] {
             let made = Recipe::of(text, module).unwrap().options(&[input("x", &[-1, 3])], FixedSize::default()).unwrap();
             assert_eq!((made.version_compatible, made.ampere_plus), expected, "{module}");
         }
+    }
+
+    #[test]
+    fn a_precision_that_is_not_the_recipes_is_refused() {
+        let text = "defaults: {precision: [float32, float16], workspace_mib: 1, float16_error: 0.1}\nrecipes:\n\
+                    - {modules: [a], profiles: []}\n- {modules: [b], precision: [float32], profiles: []}\n";
+        let precision = |module: &str, wanted| Recipe::of(text, module).unwrap().arithmetic(wanted).map(|made| made.precision());
+        for (module, wanted) in [("a", Precision::Float32), ("a", Precision::Float16), ("b", Precision::Float32)] {
+            assert_eq!(precision(module, wanted).unwrap(), wanted, "{module}");
+        }
+        let refused = precision("b", Precision::Float16).unwrap_err().to_string();
+        assert!(refused.contains("calculate in float32, not in float16"), "{refused}");
+        assert!(precision("a", Precision::Bfloat16).unwrap_err().to_string().contains("float32 or float16, not in bfloat16"));
     }
 
     #[test]
