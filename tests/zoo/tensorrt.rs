@@ -16,10 +16,20 @@ use std::process::Command;
 use std::sync::Arc;
 
 /// Compute capabilities.
-const TARGETS: [&str; 2] = ["sm75", "sm86"];
+pub const TARGETS: [&str; 2] = ["sm75", "sm86"];
 
-/// Builds a model for each target with the libraries: whether its graph is accepted as it is, and whether with what is changed in it.
-pub fn check(zoo: &Zoo, name: &str, [library, parser]: &[PathBuf; 2]) -> Row {
+/// How much of a row is made.
+#[derive(Clone, Copy)]
+pub enum Extent {
+    /// All.
+    Whole,
+    /// For one of the targets whether the model is built with what is changed in its graph, not what the graph is refused for as it is.
+    Built(usize),
+}
+
+/// Builds a model for the targets with the libraries: whether it is built with what is changed in its graph, and whether the graph is
+/// accepted without.
+pub fn check(zoo: &Zoo, name: &str, [library, parser]: &[PathBuf; 2], extent: Extent) -> Row {
     let folder = tempfile::tempdir().expect("a folder");
     let model = folder.path().join(name);
     std::fs::create_dir(&model).expect("a folder");
@@ -32,21 +42,29 @@ pub fn check(zoo: &Zoo, name: &str, [library, parser]: &[PathBuf; 2]) -> Row {
     let builder = format!("TensorRT-RTX {}", opened.versions().to_string().trim_start_matches("rtx-"));
     let mut row = Row::from([("model".to_owned(), name.to_owned()), ("builder".to_owned(), builder)]);
     let mut reasons = Vec::new();
-    for target in TARGETS {
+    let targets = match extent {
+        Extent::Whole => &TARGETS[..],
+        Extent::Built(target) => &TARGETS[target..=target],
+    };
+    for &target in targets {
         let (built, log) = build(&model, target, library, folder.path());
         let changes = changes(&log);
-        let unchanged_is_built = built && changes.is_empty();
-        let refused = if unchanged_is_built { None } else { refusal(&opened, (&onnx, &network), &options(&model, &network, target)) };
         let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-        row.insert(format!("{target}_accepted"), yes(refused.is_none()));
+        if matches!(extent, Extent::Whole) {
+            let unchanged_is_built = built && changes.is_empty();
+            let refused = if unchanged_is_built { None } else { refusal(&opened, (&onnx, &network), &options(&model, &network, target)) };
+            row.insert(format!("{target}_accepted"), yes(refused.is_none()));
+            row.insert(format!("{target}_refused_by"), refused.unwrap_or_default());
+        }
         row.insert(target.to_owned(), yes(built));
         row.insert(format!("{target}_changes"), changes.join(";"));
         if !built {
             reasons.push(format!("{target}: {}", one_line(log.lines().last().unwrap_or_default())));
         }
-        row.insert(format!("{target}_refused_by"), refused.unwrap_or_default());
     }
-    row.insert("reason".to_owned(), reasons.join("; "));
+    if matches!(extent, Extent::Whole) {
+        row.insert("reason".to_owned(), reasons.join("; "));
+    }
     row
 }
 
