@@ -247,8 +247,8 @@ fn compare_engines(zoo: &Zoo, names: &[String], libraries: &[PathBuf; 2], extent
 #[ignore = "a measurement"]
 fn decoders() {
     let zoo = Zoo::find().expect("a zoo at $HPINFER_ZOO or ../shared/zoo");
-    for name in ["SLANet", "SLANet_plus"] {
-        zoo::steps::measure(&zoo, name, &cache());
+    for (threads, steps) in [(1, 501), (1, 101), (2, 501)] {
+        ["SLANet", "SLANet_plus"].iter().for_each(|name| zoo::steps::measure(&zoo, name, threads, steps, &cache()));
     }
 }
 

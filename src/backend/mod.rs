@@ -2,13 +2,15 @@
 //! workers share; each worker takes a [`Session`] of its own from it. No image appears here: a session
 //! has named inputs and outputs, lends the buffers of its inputs, runs, and shows its outputs in place,
 //! so that no tensor is copied between an operation and the engine. `select` chooses the backend of a model, `stand_in` runs one until the
-//! engine of another is built and for shapes that it does not take, `rewrite` keeps the form of its graph that an engine runs fastest. Modules stand
+//! engine of another is built and for shapes that it does not take, `rewrite` keeps the form of its graph that an engine runs fastest, `joined`
+//! runs the two parts of one that decodes step by step. Modules stand
 //! above, [`crate::onnx`] and [`crate::runtime`] below; operations are unknown here.
 
 mod choices;
 pub mod fake;
 pub mod host;
 mod io;
+pub mod joined;
 pub mod onnxruntime;
 mod opened;
 pub mod openvino;
@@ -418,6 +420,7 @@ pub trait Engine: Send + Sync {
 }
 
 /// Exclusive use of a network. Call [`input`](Self::input) for every input, then [`run`](Self::run), then [`output`](Self::output).
+/// An input that is not lent again holds what it held.
 pub trait Session: Send {
     /// Lends the buffer of float input `index`, made `shape`; what it holds is left over from earlier runs.
     fn input(&mut self, index: usize, shape: Shape) -> Result<&mut [f32]>;

@@ -5,7 +5,7 @@
 
 use super::paddle::trial::Trials;
 use super::reference::outputs_by_batch;
-use super::rewrite::{self, Graph};
+use super::rewrite::{self, Graph, Loops};
 use super::{
     Backend, BackendName, Engine, EngineSpec, Format, IoSpec, LoadOptions, Onnx, OpenReference, PaddleProgram, Precision, RunInfo, Session,
     TensorSpec,
@@ -227,7 +227,7 @@ impl Backend for OpenVino {
             return self.engine(options, network);
         }
         let run = |graph: &ModelProto| outputs_by_batch(&options.model, graph, &*(self.reference)()?);
-        rewrite::load(options, Target::OpenVino, &run, |graph| self.engine(options, Network::Onnx(graph)))
+        rewrite::load(options, Target::OpenVino, Loops::Whole, &run, |graph| self.engine(options, Network::Onnx(graph)))
     }
 }
 

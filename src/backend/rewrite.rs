@@ -1,11 +1,16 @@
 //! Rewritten forms of a model: of a file, made once and kept in the cache folder under the model's content hash; else, and where that
 //! folder takes nothing, in memory.
 
-use super::{BackendName, IoSpec, LoadOptions, Onnx};
-use crate::cache::{safe_name, sha256, warn_not_kept, write_atomic};
+use super::joined::Joined;
+use super::reference::Feed;
+use super::{BackendName, Engine, IoSpec, LoadOptions, Onnx, sample};
+use crate::cache::{safe_name, sha256, warn_not_kept, write_atomic, write_json};
 use crate::error::{Error, Result};
+use crate::onnx::surgery::decoder::{self, Decoder, Rules};
+use crate::onnx::surgery::same_in_all_steps::move_products;
 use crate::onnx::surgery::{self, Run, Surgery};
-use crate::onnx::{Classifier, Model, OutputKind, REWRITE_VERSION, Target};
+use crate::onnx::{Classifier, Cut, Model, OutputKind, REWRITE_VERSION, Target};
+use crate::tensor::Shape;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,11 +23,50 @@ pub struct Graph {
     pub output: OutputKind,
     /// Whether what it makes of an item depends on the others of the run, which is then to have no others.
     alone: bool,
+    /// Where this is the encoder of a network that decodes in a Loop, the other part.
+    steps: Option<Steps>,
+}
+
+/// How a network that decodes in a Loop runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loops {
+    /// As one graph.
+    Whole,
+    /// As an encoder and a step, which take less time on the processor (`benches/results/2026-11-30-slanet-cpu-avx512.md`).
+    InSteps,
+}
+
+/// What follows an encoder.
+#[derive(Clone, Debug)]
+struct Steps {
+    step: Onnx,
+    rules: Rules,
+    /// The network that both parts are made of, as long as they were not compared with it.
+    untried: Option<Onnx>,
 }
 
 impl Graph {
     fn new(onnx: Onnx, output: OutputKind) -> Self {
-        Self { onnx, output, alone: false }
+        Self { onnx, output, alone: false, steps: None }
+    }
+
+    /// What `load` makes of it, or of both parts as one.
+    ///
+    /// # Errors
+    /// Those of `load`; [`Error::Backend`] for parts that give something else than the whole.
+    pub fn engine(mut self, load: impl Fn(Self) -> Result<Arc<dyn Engine>>) -> Result<Arc<dyn Engine>> {
+        let Some(Steps { step, rules, untried }) = self.steps.take() else { return load(self) };
+        let (encoder, step) = (load(self)?, load(Self::new(step, OutputKind::Original))?);
+        let info = encoder.info().clone();
+        let joined = Joined::new(encoder, step, &rules, info)?;
+        if let Some(whole) = untried {
+            let whole = load(Self::new(whole, OutputKind::Original))?;
+            if let Some(what) = joined.differs_from(&*whole, &some_input(&*whole)?)? {
+                let info = whole.info();
+                return Err(Error::backend(info.backend.as_str(), format!("model {}: {what}", info.model), "report this"));
+            }
+        }
+        Ok(Arc::new(joined))
     }
 
     /// What modules are to know of the inputs and outputs `found`.
@@ -31,21 +75,33 @@ impl Graph {
     }
 }
 
+/// Noise for every input: two items, and small pictures.
+fn some_input(engine: &dyn Engine) -> Result<Feed> {
+    let mut noise = sample::noise();
+    let inputs = engine.io().inputs.iter().map(|input| {
+        let dims: Vec<usize> = input.dims.iter().enumerate().map(|(axis, d)| d.unwrap_or(if axis == 0 { 2 } else { 64 })).collect();
+        let shape = Shape::try_from_slice(&dims)?;
+        Ok((input.name.clone(), shape, (0..shape.elements()).map(|_| noise()).collect()))
+    });
+    inputs.collect()
+}
+
 /// What `load` makes of the form of the model that `target` runs fastest: the original where no rewrite is wanted, or where the graph
 /// cannot be rewritten or does not load then, which is slower, not wrong. A kept form that does not load is made again, once. `run`
-/// runs graphs where a change asks for values.
+/// runs graphs where a change asks for values. By `loops`, two graphs of a network that decodes in a Loop, which [`Graph::engine`] compares
+/// with the whole when they are new.
 ///
 /// # Errors
 /// Those of `load`, and of `run` where a graph has to be changed to load; [`Error::Input`](crate::Error::Input) for a file that holds no
 /// graph, or one that lacks a tensor.
-pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl Fn(Graph) -> Result<T>) -> Result<T> {
+pub fn load<T>(options: &LoadOptions, target: Target, loops: Loops, run: Run<'_>, load: impl Fn(Graph) -> Result<T>) -> Result<T> {
     let onnx = options.require_onnx(target.into())?;
     let original = Graph::new(onnx.clone(), OutputKind::Original);
     if !options.rewrite {
         return load(original);
     }
     let kept = match (onnx, &options.cache_dir) {
-        (Onnx::File(_), Some(folder)) => Some(Kept::new(options, target, folder)),
+        (Onnx::File(_), Some(folder)) => Some(Kept::new(options, target, loops, folder)),
         _ => None,
     };
     if let Some(graph) = kept.as_ref().and_then(Kept::find) {
@@ -82,6 +138,14 @@ pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl F
             return loaded.inspect(|_| as_it_is(&e)).map_err(|_| e);
         }
     }
+    if loops == Loops::InSteps && decoder::has_loop(&model.proto) {
+        let parts = decoder::cut(&model.proto);
+        match parts.map(|decoder| in_steps(decoder, onnx, options, target, kept.as_ref(), &load)) {
+            None => tracing::info!("{}: its Loop is none that writes a row of each output in a step: it runs as one graph", options.model),
+            Some(Err(e)) => tracing::warn!("{}: it decodes as one graph, which takes longer: {e}", options.model),
+            Some(loaded) => return loaded,
+        }
+    }
     let (bytes, report) = model.prepare(target, options.cut)?;
     tracing::debug!("{}: {:?}", options.model, report.counts);
     let keep = |kept: &Kept| kept.keep(&report.output, &bytes).inspect_err(|e| warn_not_kept(kept.folder(), e)).ok();
@@ -93,6 +157,33 @@ pub fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl F
         tracing::warn!("{}: the graph is used as it is, its faster form does not load: {refused}", options.model);
         Ok(loaded)
     })
+}
+
+/// What `load` makes of the two parts of the network in `onnx`, which are kept once they were compared with it.
+fn in_steps<T>(
+    mut decoder: Decoder,
+    onnx: &Onnx,
+    options: &LoadOptions,
+    target: Target,
+    kept: Option<&Kept>,
+    load: impl Fn(Graph) -> Result<T>,
+) -> Result<T> {
+    let moved = move_products(&mut decoder);
+    let Decoder { encoder, step, rules } = decoder;
+    tracing::info!("{}: as an encoder and a step, {moved} products of each step made once", options.model);
+    let prepare = |proto| Ok(Model::from_proto(proto, &options.model).prepare(target, Cut::Nothing)?.0);
+    let parts = [prepare(encoder)?, prepare(step)?];
+    let keep = |kept: &Kept| kept.keep_parts(&parts).inspect_err(|e| warn_not_kept(kept.folder(), e)).ok();
+    let files = kept.and_then(keep);
+    let kept = kept.filter(|_| files.is_some());
+    let [encoder, step] = files.unwrap_or_else(|| parts.map(|bytes| Onnx::Bytes(Arc::new(bytes))));
+    let steps = Steps { step, rules: rules.clone(), untried: Some(onnx.clone()) };
+    let loaded = load(Graph { steps: Some(steps), ..Graph::new(encoder, OutputKind::Original) });
+    match &loaded {
+        Ok(_) => kept.iter().for_each(|kept| kept.keep_rules(&rules)),
+        Err(_) => kept.iter().for_each(|kept| kept.remove()),
+    }
+    loaded
 }
 
 /// The graph in a file; one that is pinned has to be what it ought to be.
@@ -123,10 +214,10 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(options: &LoadOptions, target: Target, folder: &Path) -> Self {
+    fn new(options: &LoadOptions, target: Target, loops: Loops, folder: &Path) -> Self {
         let key = options.model_sha256.get(..16).unwrap_or(&options.model_sha256);
         let before_version = format!("{}-{key}-{target:?}", safe_name(&options.model));
-        Self { stem: folder.join(format!("{before_version}{REWRITE_VERSION}-{:?}", options.cut)), before_version }
+        Self { stem: folder.join(format!("{before_version}{REWRITE_VERSION}-{:?}-{loops:?}", options.cut)), before_version }
     }
 
     fn folder(&self) -> &Path {
@@ -152,7 +243,27 @@ impl Kept {
         self.path("-classifier.onnx")
     }
 
+    /// The parts of a network that decodes in a Loop.
+    fn parts(&self) -> [PathBuf; 2] {
+        ["-encoder.onnx", "-step.onnx"].map(|kind| self.path(kind))
+    }
+
+    /// How they are run; only there where they give what the whole gives.
+    fn rules(&self) -> PathBuf {
+        self.path("-rules.json")
+    }
+
+    fn find_parts(&self) -> Option<Graph> {
+        let rules = serde_json::from_slice(&std::fs::read(self.rules()).ok()?).ok()?;
+        let [encoder, step] = self.parts().map(Onnx::File);
+        let steps = Steps { step, rules, untried: None };
+        Some(Graph { steps: Some(steps), ..Graph::new(encoder, OutputKind::Original) })
+    }
+
     fn find(&self) -> Option<Graph> {
+        if let Some(parts) = self.find_parts() {
+            return Some(parts);
+        }
         let there = |graph: &Graph| matches!(&graph.onnx, Onnx::File(path) if path.is_file());
         let known = [OutputKind::Logits, OutputKind::Original].map(|kind| self.graph(kind));
         known.into_iter().find(there).or_else(|| {
@@ -173,8 +284,23 @@ impl Kept {
         Ok(graph)
     }
 
+    fn keep_parts(&self, parts: &[Vec<u8>; 2]) -> Result<[Onnx; 2]> {
+        let paths = self.parts();
+        for (path, bytes) in paths.iter().zip(parts) {
+            write_atomic(path, bytes)?;
+        }
+        self.remove_earlier();
+        Ok(paths.map(Onnx::File))
+    }
+
+    fn keep_rules(&self, rules: &Rules) {
+        if let Err(e) = write_json(&self.rules(), rules) {
+            warn_not_kept(self.folder(), e);
+        }
+    }
+
     fn remove(&self) {
-        let names = ["-whole.onnx", "-logits.onnx", "-features.onnx", "-classifier.onnx"];
+        let names = ["-whole.onnx", "-logits.onnx", "-features.onnx", "-classifier.onnx", "-encoder.onnx", "-step.onnx", "-rules.json"];
         names.into_iter().for_each(|kind| drop(std::fs::remove_file(self.path(kind))));
     }
 
@@ -200,6 +326,10 @@ mod tests {
     use crate::onnx::surgery::no_run;
     use crate::tensor::DType;
     use std::cell::Cell;
+
+    fn load<T>(options: &LoadOptions, target: Target, run: Run<'_>, load: impl Fn(Graph) -> Result<T>) -> Result<T> {
+        super::load(options, target, Loops::InSteps, run, load)
+    }
 
     #[test]
     fn a_kept_form_that_does_not_load_is_made_again() {
@@ -273,7 +403,7 @@ mod tests {
     fn what_earlier_versions_made_of_the_same_model_goes() {
         let folder = tempfile::tempdir().unwrap();
         let options = LoadOptions { model_sha256: "0123456789abcdef".into(), ..LoadOptions::new("sample") };
-        let kept = Kept::new(&options, Target::OnnxRuntime, folder.path());
+        let kept = Kept::new(&options, Target::OnnxRuntime, Loops::InSteps, folder.path());
         let name = |start: &str, version: u32| folder.path().join(format!("{start}{version}-Softmax-classifier.onnx"));
         let of_others = ["sample-0123456789abcdef-OpenVino", "sample-ffff456789abcdef-OnnxRuntime"].map(|start| name(start, 1));
         let [earlier, later] = [1, REWRITE_VERSION + 1].map(|version| name("sample-0123456789abcdef-OnnxRuntime", version));

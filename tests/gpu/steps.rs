@@ -4,7 +4,7 @@ use super::emulated::Emulated;
 use super::stub::Loaded;
 use hpinfer::backend::Engine;
 use hpinfer::backend::fake::{FakeEngine, Output};
-use hpinfer::backend::tensorrt::joined::Joined;
+use hpinfer::backend::joined::Joined;
 use hpinfer::device::Gpu;
 use hpinfer::onnx::surgery::decoder::Rules;
 use hpinfer::tensor::Shape;

@@ -6,16 +6,18 @@ use super::surgery::{apply, floats, int, integers, ints, model, node, run, value
 use crate::random::Random;
 use hpinfer::backend::onnxruntime::OnnxRuntime;
 use hpinfer::backend::tensorrt::session::TensorRt;
-use hpinfer::backend::{Backend, Engine, LoadOptions, NetworkKind, Onnx};
+use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, NetworkKind, Onnx};
 use hpinfer::cache::sha256;
 use hpinfer::onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataType,
 };
 use hpinfer::onnx::surgery::Surgery;
 use hpinfer::onnx::surgery::decoder::{Rules, cut};
+use hpinfer::onnx::surgery::same_in_all_steps::move_products;
 use hpinfer::tensor::Shape;
 use prost::Message;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// Sums in float32 of some steps, relative to the greatest output.
@@ -260,6 +262,102 @@ fn steps_like_the_whole(random: &mut Random, original: &ModelProto, end: i64, la
         }
     }
     rows
+}
+
+/// `recurrent`, of which every step multiplies the features with a constant first.
+fn attending(random: &mut Random, late: bool) -> ModelProto {
+    let mut model = recurrent(random, 9, late);
+    let graph = model.graph.as_mut().unwrap();
+    let at = graph.node.iter().position(|n| n.op_type() == "Loop").unwrap();
+    let looped = body(graph, at);
+    looped.node[0].input[0] = "projected".into();
+    looped.node.insert(0, node("MatMul", &["features", "g"], &["projected"], vec![]));
+    graph.initializer.push(floats("g", &[3, 3], random.floats(9)));
+    model
+}
+
+/// A model in a file, and a folder for forms of it.
+fn in_file(folder: &Path, model: &ModelProto) -> LoadOptions {
+    let (file, bytes) = (folder.join("inference.onnx"), model.encode_to_vec());
+    std::fs::write(&file, &bytes).unwrap();
+    let cache_dir = Some(folder.join("compiled"));
+    LoadOptions { model_sha256: sha256(&bytes), onnx: Some(Onnx::File(file)), cache_dir, ..sample_options() }
+}
+
+/// Names of the forms in a folder, by their ends.
+fn kept(options: &LoadOptions) -> Vec<String> {
+    let files = std::fs::read_dir(options.cache_dir.as_ref().unwrap()).unwrap();
+    let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names.iter().map(|name| name.rsplit('-').next().unwrap().to_owned()).collect()
+}
+
+fn outputs_like(engine: &dyn Engine, original: &ModelProto, x: &(Vec<usize>, Vec<f32>)) {
+    let (dims, x) = (&x.0[..], &x.1[..]);
+    let mut session = engine.session().unwrap();
+    for _ in 0..2 {
+        session.input(0, Shape::new(dims)).unwrap().copy_from_slice(x);
+        session.run().unwrap();
+        for (index, (name, shape, expected)) in run(original, &[("x", dims, x)]).iter().enumerate() {
+            let found = session.output(index).unwrap();
+            let spec = &engine.io().outputs[index];
+            assert_eq!((&spec.name, spec.dims[2], found.shape.dims()), (name, Some(shape[2]), shape.as_slice()));
+            let worst = expected.iter().zip(found.as_f32().unwrap()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst <= STEPS, "{name}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn onnx_runtime_runs_the_loop_step_by_step_on_the_processor() {
+    let mut random = Random::fresh("decoder on the processor");
+    for late in [true, false] {
+        let original = attending(&mut random, late);
+        let mut decoder = cut(&original).unwrap();
+        assert_eq!((move_products(&mut decoder), decoder.rules.features), (1, 2));
+        let products = |model: &ModelProto| model.graph.as_ref().unwrap().node.iter().filter(|n| n.op_type() == "MatMul").count();
+        assert_eq!((products(&decoder.encoder), products(&decoder.step)), (1, 4));
+
+        let folder = tempfile::tempdir().unwrap();
+        let options = in_file(folder.path(), &original);
+        let backend = OnnxRuntime::on_processor(&onnx_runtime()).unwrap();
+        let inputs: Vec<_> =
+            [(3, 33, 32), (2, 32, 48), (1, 32, 40), (4, 8, 8)].map(|(n, h, w)| (vec![n, 3, h, w], random.floats(n * 3 * h * w))).into();
+        let check = |engine: &dyn Engine| {
+            assert_eq!(engine.info().backend, BackendName::OnnxRuntime);
+            std::thread::scope(|scope| inputs.iter().for_each(|x| drop(scope.spawn(|| outputs_like(engine, &original, x)))));
+        };
+        check(&*backend.load(&options).unwrap());
+        assert_eq!(kept(&options), ["encoder.onnx", "rules.json", "step.onnx"]);
+        // The next start looks at the parts only.
+        std::fs::write(folder.path().join("inference.onnx"), b"no network").unwrap();
+        check(&*backend.load(&options).unwrap());
+        // What is damaged is made again.
+        let options = in_file(folder.path(), &original);
+        let mut files = std::fs::read_dir(options.cache_dir.as_ref().unwrap()).unwrap().map(|file| file.unwrap().path());
+        std::fs::write(files.find(|path| path.to_string_lossy().ends_with("-step.onnx")).unwrap(), b"x").unwrap();
+        check(&*backend.load(&options).unwrap());
+        let in_memory = LoadOptions { onnx: Some(Onnx::Bytes(Arc::new(original.encode_to_vec()))), cache_dir: None, ..options };
+        check(&*backend.load(&in_memory).unwrap());
+    }
+}
+
+/// Its rows begin at the second: the parts know nothing of that.
+#[test]
+fn a_loop_that_its_parts_do_not_stand_for_runs_as_one_graph() {
+    let mut random = Random::fresh("a loop that stays");
+    let mut original = attending(&mut random, true);
+    let start = original.graph.as_mut().unwrap().initializer.iter_mut().find(|t| t.name() == "counter_0").unwrap();
+    start.int64_data = vec![1];
+    assert!(cut(&original).is_some());
+    let folder = tempfile::tempdir().unwrap();
+    let options = in_file(folder.path(), &original);
+    let backend = OnnxRuntime::on_processor(&onnx_runtime()).unwrap();
+    for _ in 0..2 {
+        let engine = backend.load(&options).unwrap();
+        assert_eq!(kept(&options), ["whole.onnx"]);
+        outputs_like(&*engine, &original, &(vec![2, 3, 8, 8], random.floats(2 * 3 * 8 * 8)));
+    }
 }
 
 #[test]

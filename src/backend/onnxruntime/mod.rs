@@ -6,7 +6,7 @@ mod blocks;
 mod ffi;
 mod gpu;
 
-use super::rewrite::{self, Graph};
+use super::rewrite::{self, Graph, Loops};
 use super::{Backend, BackendName, Engine, EngineSpec, IoSpec, LoadOptions, Onnx, Precision, RunInfo, Session, TensorSpec};
 use crate::device::{Gpu, loader_says, without_path};
 use crate::error::{Error, Result};
@@ -118,7 +118,8 @@ impl Backend for OnnxRuntime {
             let next_step = "leave the precision out, or choose openvino";
             return Err(Error::backend("onnx_runtime", format!("it runs float32 only, not {}", options.precision), next_step));
         }
-        rewrite::load(options, Target::OnnxRuntime, &no_run, |graph| self.engine(options, graph))
+        let loops = if self.gpu.is_some() { Loops::Whole } else { Loops::InSteps };
+        rewrite::load(options, Target::OnnxRuntime, loops, &no_run, |graph| graph.engine(|graph| self.engine(options, graph)))
     }
 }
 

@@ -14,7 +14,6 @@ pub mod fit;
 mod gpu_session;
 mod graphs;
 mod half;
-pub mod joined;
 pub mod memory;
 pub mod outside;
 pub mod parts;

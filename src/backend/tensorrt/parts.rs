@@ -2,19 +2,16 @@
 
 use super::builder::Source;
 use super::ffi::{BuildOptions, Range};
-use super::joined::Joined;
 use super::recipe;
+use crate::backend::joined::Joined;
 use crate::backend::reference::{self, Feed};
-use crate::backend::{Backend, Engine, Onnx, sample};
+use crate::backend::{Backend, Onnx, sample};
 use crate::cache::sha256;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::surgery::decoder::{self, Decoder, Rules};
-use crate::tensor::{Shape, TensorRef};
+use crate::tensor::TensorRef;
 use std::sync::Arc;
-
-/// Greatest difference between the two parts and the whole in float32, relative to the greatest output: steps add up.
-const SAME: f32 = 1e-4;
 
 /// One engine to build.
 pub struct Part {
@@ -90,21 +87,8 @@ fn compare(name: &str, whole: &Model, parts: [&Model; 2], rules: &Rules, options
     let mut noise = sample::noise();
     let mut feed = reference::zeros(parts[0], options, 0, reference::ENDS[0])?;
     feed.iter_mut().flat_map(|(_, _, values)| values).for_each(|v| *v = noise());
-    let run = |engine: &dyn Engine| {
-        let read = |name: &str, tensor: TensorRef<'_>| Ok((name.to_owned(), tensor.shape, tensor.as_f32()?.to_vec()));
-        let outputs = reference::outputs(engine, std::slice::from_ref(&feed), read)?;
-        outputs.into_iter().flatten().collect::<Result<Vec<(String, Shape, Vec<f32>)>>>()
-    };
-    let (expected, found) = (run(&*whole)?, run(&joined)?);
-    let differs = expected.iter().zip(&found).find(|((_, shape, a), (_, other, b))| {
-        let greatest = a.iter().fold(f32::MIN_POSITIVE, |most, v| most.max(v.abs()));
-        shape != other || !a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SAME * greatest)
-    });
-    match differs {
+    match joined.differs_from(&*whole, &feed)? {
         None => Ok(()),
-        Some(((output, shape, _), (_, other, _))) => {
-            let reason = format!("model {name}: cut at its Loop, output `{output}` ({shape}) is another one ({other})");
-            Err(Error::backend("tensorrt", reason, "choose onnx_runtime for this model"))
-        }
+        Some(what) => Err(Error::backend("tensorrt", format!("model {name}: {what}"), "choose onnx_runtime for this model")),
     }
 }

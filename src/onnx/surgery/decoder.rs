@@ -7,7 +7,8 @@
 use super::loop_body::{Body, whole_number};
 use super::prune;
 use crate::onnx::graph::{Graph, attribute, cast, int_attribute, new_node, reads};
-use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType, type_proto};
+use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, ValueInfoProto};
+use crate::onnx::proto::{tensor_proto::DataType, tensor_shape_proto::Dimension, tensor_shape_proto::dimension::Value, type_proto};
 use crate::onnx::rewrite::constant::constants;
 use crate::onnx::tensor::integers;
 use serde::{Deserialize, Serialize};
@@ -41,9 +42,14 @@ pub struct Rules {
     pub more_rows: usize,
 }
 
+/// Whether there is a Loop in `model`, outside of bodies.
+pub fn has_loop(model: &ModelProto) -> bool {
+    model.graph.iter().any(|graph| graph.node.iter().any(|node| node.op_type() == "Loop"))
+}
+
 /// The parts of `model`, or `None` where it is not such a network.
 pub fn cut(model: &ModelProto) -> Option<Decoder> {
-    if !model.graph.as_ref()?.node.iter().any(|node| node.op_type() == "Loop") {
+    if !has_loop(model) {
         return None;
     }
     let mut whole = model.clone();
@@ -76,7 +82,10 @@ pub fn cut(model: &ModelProto) -> Option<Decoder> {
         more_rows,
     };
     let carried: Vec<usize> = features.iter().chain(&state).copied().collect();
-    let (encoder, step) = (encoder(graph, &node, &body, &carried)?, step(&body, &carried, &made, &state, stored)?);
+    let (encoder, mut step) = (encoder(graph, &node, &body, &carried)?, step(&body, &carried, &made, &state, stored)?);
+    for (output, (result, _)) in step.output.iter_mut().zip(&results) {
+        *output = row(output.name(), result.width);
+    }
     let with = |graph: GraphProto| ModelProto { graph: Some(graph), ..model.clone() };
     Some(Decoder { encoder: with(encoder), step: with(step), rules })
 }
@@ -126,6 +135,7 @@ struct ResultOf<'a> {
     written: &'a str,
     softmax: bool,
     most: usize,
+    width: usize,
     more_rows: usize,
 }
 
@@ -161,7 +171,8 @@ fn result_of<'a>(graph: &GraphProto, looped: &NodeProto, body: &'a Body<'_>, out
     }
     let index = looped.output.iter().position(|o| o == data)?;
     let (buffer, written) = body.buffer(index)?;
-    Some(ResultOf { written, softmax, most: body.rows(buffer)?, more_rows: usize::try_from(more_rows).ok()? })
+    let [most, width] = [body.side(buffer, 1)?, body.side(buffer, 2)?];
+    Some(ResultOf { written, softmax, most, width, more_rows: usize::try_from(more_rows).ok()? })
 }
 
 /// One step, out of the Loop's body.
@@ -210,6 +221,12 @@ fn float_output(nodes: &mut Vec<NodeProto>, value: &str, name: &str) -> ValueInf
     let name = format!("{name}_out");
     nodes.push(cast(value, &name, DataType::Float));
     super::float_value(&name, None)
+}
+
+/// A row of each item as an output, `[N, width]`.
+fn row(name: &str, width: usize) -> ValueInfoProto {
+    let width = Dimension { value: Some(Value::DimValue(width as i64)), ..Default::default() };
+    super::float_value(name, Some(TensorShapeProto { dim: vec![Dimension::default(), width] }))
 }
 
 fn with_constants(proto: &mut GraphProto) -> &mut GraphProto {

@@ -92,11 +92,11 @@ impl<'a> Body<'a> {
         Some((self.carried(into)?, self.root(written)))
     }
 
-    /// Rows of a buffer.
-    pub(super) fn rows(&self, index: usize) -> Option<usize> {
+    /// Rows of a buffer `[N, rows, width]`, by `axis` 1, or their width, by 2.
+    pub(super) fn side(&self, index: usize, axis: usize) -> Option<usize> {
         let type_proto::Value::TensorType(tensor) = self.input(index).r#type.as_ref()?.value.as_ref()? else { return None };
-        match tensor.shape.as_ref()?.dim.get(1)?.value.as_ref()? {
-            Value::DimValue(rows) => usize::try_from(*rows).ok(),
+        match tensor.shape.as_ref()?.dim.get(axis)?.value.as_ref()? {
+            Value::DimValue(side) => usize::try_from(*side).ok(),
             Value::DimParam(_) => None,
         }
     }

@@ -2,7 +2,7 @@
 //! outside of the graph, and what is done in less than float32 is chosen on purpose. Each is found by what stands in the
 //! graph, applies wherever its pattern stands, and says how often it did.
 //!
-//! [`decoder`] cuts a graph in two that no change within it helps.
+//! [`decoder`] cuts a graph in two that no change within it helps; [`same_in_all_steps`] spares the second of the two work.
 //!
 //! The blockers were measured on TensorRT-RTX 1.7.1: sequences and Loops over several values are refused; `NonMaxSuppression` and `DeformConv` have no
 //! implementation there; products of float32 matrices have none on Turing (compute capability 7.5).
@@ -14,6 +14,7 @@ mod gemm_half;
 mod loop_body;
 mod mask_resize;
 pub mod nms_tail;
+pub mod same_in_all_steps;
 mod sequences;
 
 use super::graph::{Graph, bodies, opset};

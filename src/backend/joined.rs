@@ -2,13 +2,17 @@
 //! step until every sequence has ended. On a GPU inputs and outputs are in host memory all the same: what a step gives decides on the host
 //! whether there is another.
 
-use crate::backend::{Engine, EngineSpec, IoSpec, RunInfo, Session, TensorSpec, host};
+use super::reference::{self, Feed};
+use super::{Engine, EngineSpec, IoSpec, RunInfo, Session, TensorSpec, host};
 use crate::error::{Error, Result};
 use crate::onnx::OutputKind;
 use crate::onnx::surgery::decoder::Rules;
 use crate::tensor::{DType, Data, Shape, TensorRef};
 use crate::trace::Transfers;
 use std::sync::Arc;
+
+/// Greatest difference between the two parts and the whole in float32, relative to the greatest output: steps add up.
+const SAME: f32 = 1e-4;
 
 /// See the module's description.
 pub struct Joined {
@@ -37,6 +41,25 @@ impl Joined {
         let outputs = rules.outputs.iter().zip(&step.io().outputs).map(output).collect();
         let io = IoSpec { inputs: encoder.io().inputs.clone(), outputs };
         Ok(Self { encoder, step, rules: Arc::new(rules.clone()), spec: EngineSpec { io, info, output: OutputKind::Original } })
+    }
+
+    /// What it makes otherwise of `feed` than the `whole` does, in words.
+    ///
+    /// # Errors
+    /// What the libraries say.
+    pub fn differs_from(&self, whole: &dyn Engine, feed: &Feed) -> Result<Option<String>> {
+        let run = |engine: &dyn Engine| {
+            let read = |name: &str, tensor: TensorRef<'_>| Ok((name.to_owned(), tensor.shape, tensor.as_f32()?.to_vec()));
+            let outputs = reference::outputs(engine, std::slice::from_ref(feed), read)?;
+            outputs.into_iter().flatten().collect::<Result<Vec<(String, Shape, Vec<f32>)>>>()
+        };
+        let (expected, found) = (run(whole)?, run(self)?);
+        let differs = expected.iter().zip(&found).find(|((_, shape, a), (_, other, b))| {
+            let greatest = a.iter().fold(f32::MIN_POSITIVE, |most, v| most.max(v.abs()));
+            shape != other || !a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SAME * greatest)
+        });
+        Ok(differs
+            .map(|((output, shape, _), (_, other, _))| format!("cut at its Loop, output `{output}` ({shape}) is another one ({other})")))
     }
 }
 
@@ -84,27 +107,36 @@ struct Steps {
 impl Steps {
     /// The results of all steps, by output.
     fn rows(&mut self) -> Result<Vec<Rows>> {
-        let rules = self.rules.clone();
-        let mut values = owned(&mut *self.encoder, self.read)?;
+        let Self { encoder, step, rules, read, .. } = self;
+        let feed = |step: &mut dyn Session, index, (shape, elements): (Shape, &[f32])| {
+            host::feed(step, index, shape, elements, &mut Transfers::default())
+        };
+        for (index, value) in host::outputs(&mut **encoder, *read, &mut Transfers::default())?.iter().enumerate() {
+            feed(&mut **step, index, floats(value)?)?;
+        }
         let mut rows: Vec<Rows> = vec![Vec::new(); rules.outputs.len()];
         let mut ended: Vec<bool> = Vec::new();
         for done in 1..=rules.most {
-            for (index, (shape, elements)) in values.iter().enumerate() {
-                host::feed(&mut *self.step, index, *shape, elements, &mut Transfers::default())?;
+            step.run()?;
+            // Results, the token, what the next step reads; the features stay where they are.
+            let count = rules.outputs.len() + 1 + *read - rules.features;
+            let found = host::outputs(&mut **step, count, &mut Transfers::default())?;
+            let mut made = found.iter().map(floats);
+            for (rows, row) in rows.iter_mut().zip(&mut made) {
+                rows.push(owned(row?));
             }
-            self.step.run()?;
-            // Results, the token, what the next step reads.
-            let mut made = owned(&mut *self.step, rules.outputs.len() + 1 + self.read - rules.features)?.into_iter();
-            rows.iter_mut().zip(&mut made).for_each(|(rows, row)| rows.push(row));
-            let Some((_, tokens)) = made.next() else { return Err(Error::internal("step by step", "a step gives no token")) };
+            let Some((_, tokens)) = made.next().transpose()? else { return Err(Error::internal("step by step", "a step gives no token")) };
             ended.resize(tokens.len(), false);
             let seen_before = ended.iter().all(|ended| *ended);
-            ended.iter_mut().zip(&tokens).for_each(|(ended, token)| *ended |= *token as i64 == rules.end);
+            ended.iter_mut().zip(tokens).for_each(|(ended, token)| *ended |= *token as i64 == rules.end);
             if done == rules.most || if rules.late { seen_before } else { ended.iter().all(|ended| *ended) } {
                 break;
             }
-            values.truncate(rules.features);
-            values.extend(made);
+            let state = made.map(|value| value.map(owned)).collect::<Result<Vec<Tensor>>>()?;
+            drop(found);
+            for (index, (shape, elements)) in state.iter().enumerate() {
+                feed(&mut **step, rules.features + index, (*shape, elements))?;
+            }
         }
         Ok(rows)
     }
@@ -158,13 +190,16 @@ impl Session for Steps {
     }
 }
 
-/// The first outputs of the last run, which are floats.
-fn owned(session: &mut dyn Session, count: usize) -> Result<Vec<Tensor>> {
-    let one = |output: &host::Output<'_>| match output.tensor()? {
-        TensorRef { shape, data: Data::F32(values) } => Ok((shape, values.to_vec())),
+/// An output of a part, which is floats.
+fn floats<'a>(output: &'a host::Output<'_>) -> Result<(Shape, &'a [f32])> {
+    match output.tensor()? {
+        TensorRef { shape, data: Data::F32(values) } => Ok((shape, values)),
         _ => Err(Error::internal("step by step", "an output of a part is no float")),
-    };
-    host::outputs(session, count, &mut Transfers::default())?.iter().map(one).collect()
+    }
+}
+
+fn owned((shape, values): (Shape, &[f32])) -> Tensor {
+    (shape, values.to_vec())
 }
 
 /// Softmax.
