@@ -46,6 +46,7 @@ fn main() -> hpinfer::Result<()> {
     let inputs: Vec<String> = std::env::args().skip(1).collect();
     let offer = |event| match event {
         VideoEvent::Frame(moment, image) => Offer::Item(moment.timestamp_ms, Frame::from_image(image)),
+        VideoEvent::Dropped(moment) => Offer::Dropped(moment.timestamp_ms),
         VideoEvent::Fault(moment, error) => Offer::Output(moment.timestamp_ms, Err(error)),
     };
     let video = |input: &String| Video::new(input, VideoOptions { stop: stop.flag(), ..VideoOptions::default() }).map(offer);

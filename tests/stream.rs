@@ -67,12 +67,12 @@ fn two_streams_keep_their_order_and_a_fault_of_one_stays_its_own() {
 }
 
 /// A run, told with -v, of as many streams of large frames as there are `names`, with 400 MB of memory.
-fn run_in_little_memory(names: &[&Path]) -> (Option<i32>, Vec<Value>, String) {
+fn run_in_little_memory(names: &[&Path], more: &[&str]) -> (Option<i32>, Vec<Value>, String) {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -d 400000; exec \"$@\"", "sh"]).arg(assert_cmd::cargo::cargo_bin!("hpinfer"));
     command.args(["stream", "-v", "--pipeline", "image_classification", "--model"]);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/miniatures/classify"));
-    command.args(["--backend", "onnx_runtime", "--threads", "2", "--ffmpeg", STAND_IN]);
+    command.args(["--backend", "onnx_runtime", "--threads", "2", "--ffmpeg", STAND_IN]).args(more);
     command.args(names.iter().flat_map(|name| [Path::new("--input"), name]));
     run(command.env("HPINFER_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")).env_remove("ORT_DYLIB_PATH"))
 }
@@ -82,7 +82,7 @@ fn memory_bounds_the_frames_of_many_streams() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("video.mp4");
     std::fs::write(&script, "frame 1920 1080 0\n".repeat(12)).expect("written");
-    let (code, lines, stderr) = run_in_little_memory(&[&*script; 8]);
+    let (code, lines, stderr) = run_in_little_memory(&[&*script; 8], &[]);
     assert_eq!((code, lines.len()), (Some(0), 8 * 12), "{stderr}");
     assert_eq!(stderr.matches("of each of 8 streams 2 frames of 1920x1080 fit at a time").count(), 1, "{stderr}");
     let shares = "the work of 2 cores, each part at most: engines 1 stream of 2 for a lone frame, else 2 of 1; decoding 3 here, 1 in the ffmpeg of each of 8 streams; \
@@ -90,10 +90,14 @@ fn memory_bounds_the_frames_of_many_streams() {
     assert_eq!(stderr.matches(shares).count(), 1, "{stderr}");
     let decoding = stderr.lines().find_map(|line| line.split_once("% of the processor time, ")?.1.split_once(" % outside this process"));
     assert!(decoding.is_some_and(|(share, _)| share.parse::<f64>().is_ok_and(|share| share > 0.0)), "{stderr}");
-    let (code, lines, stderr) = run_in_little_memory(&[&*script; 24]);
+    let (code, lines, stderr) = run_in_little_memory(&[&*script; 24], &[]);
     assert_eq!((code, lines.len()), (Some(1), 24), "{stderr}");
     let refused = |line: &Value| line["error"]["message"].as_str().is_some_and(|said| said.contains("give fewer streams or more memory"));
     assert!(lines.iter().all(refused), "{lines:?}");
+    let (code, lines, stderr) = run_in_little_memory(&[&*script; 16], &["--drop", "latest"]);
+    assert!(stderr.contains("1 frame of 1920x1080 fit at a time"), "{stderr}");
+    let dropped = stderr.rsplit_once(", dropped ").and_then(|(_, count)| count.trim().parse::<usize>().ok());
+    assert_eq!((code, dropped.map(|dropped| lines.len() + dropped)), (Some(0), Some(16 * 12)), "{stderr}");
 }
 
 /// A page on which a mark blinks, and in the last picture there is a speck on a line.

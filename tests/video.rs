@@ -68,6 +68,7 @@ impl Script {
 fn words(events: impl Iterator<Item = VideoEvent>, name: &str) -> Vec<String> {
     let word = |event| match event {
         VideoEvent::Frame(moment, image) => format!("{}@{} {}", moment.frame_id, moment.timestamp_ms, image.size()),
+        VideoEvent::Dropped(moment) => format!("{}: dropped", moment.frame_id),
         VideoEvent::Fault(moment, error) => format!("{}: {}", moment.frame_id, error.to_string().replace(&format!("{name}: "), "")),
     };
     events.map(word).collect()
@@ -120,6 +121,28 @@ fn frames_that_are_kept_hold_up_those_that_do_not_fit_beside_them() {
     let rest = rest.join().expect("no panic");
     assert!(rest.len() == 2 && rest[0].starts_with("2@80 "), "{rest:?}");
     assert!(rest[1].starts_with("3: given up after 3 frames: 1 frame of 80x60 at a time needs"), "{rest:?}");
+}
+
+#[test]
+fn frames_of_a_stream_that_goes_on_are_dropped_where_they_do_not_fit_and_keep_their_numbers() {
+    let memory = || Some(FrameMemory::new(8 * 6 * 3, 1).dropping());
+    let script = Script::new(&"frame 8 6 0\n".repeat(40));
+    let video = Video::new(&script.path().display().to_string(), VideoOptions { memory: memory(), ..options() });
+    let layout = RawLayout { size: Size::new(8, 6), format: RawFormat::Bgr24, rate: 25.0 };
+    let pipe = io::Cursor::new(vec![0; 40 * 8 * 6 * 3 + 1]);
+    let raw = RawFrames::new("-", pipe, layout, Default::default(), memory());
+    let both: [(Box<dyn Iterator<Item = VideoEvent>>, _); 2] = [(Box::new(video), 40), (Box::new(raw), 41)];
+    for (mut events, count) in both {
+        let kept = events.next();
+        assert!(matches!(kept, Some(VideoEvent::Frame(..))), "{kept:?}");
+        let mut seen = words(events.by_ref().take(20), "-");
+        assert!(seen.iter().all(|event| event.ends_with(": dropped")), "{seen:?}");
+        drop(kept);
+        seen.extend(words(events, "-"));
+        assert!(seen.iter().any(|event| event.contains('@')), "there is a place again: {seen:?}");
+        let ids: Vec<_> = seen.iter().filter_map(|event| event.split([':', '@']).next()?.parse::<u64>().ok()).collect();
+        assert_eq!(ids, (1..count).collect::<Vec<_>>(), "{seen:?}");
+    }
 }
 
 #[test]

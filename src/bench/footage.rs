@@ -69,6 +69,7 @@ fn again_and_again(file: &str, options: VideoOptions) -> impl Iterator<Item = Re
         loop {
             match video.next() {
                 Some(VideoEvent::Frame(_, image)) => return Some(Ok(Frame::new(id.clone(), image))),
+                Some(VideoEvent::Dropped(_)) => continue,
                 // Whether it could not be wound back or is damaged shows when it is read to its end.
                 Some(VideoEvent::Fault(moment, _)) if repeat && moment.frame_id > 0 => repeat = false,
                 Some(VideoEvent::Fault(_, error)) => return Some(Err(error)),

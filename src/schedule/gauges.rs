@@ -11,7 +11,7 @@ pub struct StreamGauges {
     pub offered: AtomicU64,
     /// Items that came out at the sink, failed ones included.
     pub delivered: AtomicU64,
-    /// Items dropped because its queue was full.
+    /// Items dropped because its queue was full, or its source had no room.
     pub dropped: AtomicU64,
     /// Items left out by design.
     pub skipped: AtomicU64,
@@ -48,7 +48,7 @@ pub struct Totals {
     pub offered: u64,
     /// Items that came out at the sink.
     pub delivered: u64,
-    /// Items dropped because a queue was full.
+    /// Items dropped because a queue was full, or a source had no room.
     pub dropped: u64,
     /// Items left out by design.
     pub skipped: u64,

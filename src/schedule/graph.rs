@@ -14,7 +14,7 @@ use crate::error::Result;
 use crossbeam::channel::{self, Receiver, Select, Sender};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,6 +62,8 @@ pub trait Stages: Sync {
 pub enum Offer<S: Stages + ?Sized> {
     /// An item for the stages.
     Item(S::Tag, S::Raw),
+    /// An item that its source had no room for: it is dropped as the policy drops others.
+    Dropped(S::Tag),
     /// An output that needs no stage and is never dropped; it comes to the sink in its turn.
     Output(S::Tag, S::Out),
 }
@@ -299,26 +301,32 @@ impl<S: Stages> Graph<'_, S> {
             }
             let _ = arrivals.send(Arrival { ticket, output, in_window: false });
         };
+        let leave_out = |ticket, count: &AtomicU64| {
+            count.fetch_add(1, Relaxed);
+            arrive(ticket, None);
+        };
+        let mut take = |ticket, raw: Option<S::Raw>| {
+            gauges.offered.fetch_add(1, Relaxed);
+            match raw {
+                _ if policy.skips(items.next().unwrap_or_default()) => leave_out(ticket, &gauges.skipped),
+                None => leave_out(ticket, &gauges.dropped),
+                Some(raw) => {
+                    gauges.queued.fetch_add(1, Relaxed);
+                    inbox.put((ticket, raw), |(ticket, _)| {
+                        gauges.queued.fetch_sub(1, Relaxed);
+                        leave_out(ticket, &gauges.dropped);
+                    });
+                }
+            }
+        };
         for offer in offers {
             let timeline = Timeline { arrived: Instant::now(), decode: None, work: None, finish: None };
             let ticket = |tag, number| Ticket { stream, number, timeline, tag };
             let number = numbers.next().unwrap_or_default();
             match offer {
                 Offer::Output(tag, output) => arrive(ticket(tag, number), Some(output)),
-                Offer::Item(tag, raw) => {
-                    gauges.offered.fetch_add(1, Relaxed);
-                    if policy.skips(items.next().unwrap_or_default()) {
-                        gauges.skipped.fetch_add(1, Relaxed);
-                        arrive(ticket(tag, number), None);
-                    } else {
-                        gauges.queued.fetch_add(1, Relaxed);
-                        inbox.put((ticket(tag, number), raw), |(ticket, _)| {
-                            gauges.queued.fetch_sub(1, Relaxed);
-                            gauges.dropped.fetch_add(1, Relaxed);
-                            arrive(ticket, None);
-                        });
-                    }
-                }
+                Offer::Item(tag, raw) => take(ticket(tag, number), Some(raw)),
+                Offer::Dropped(tag) => take(ticket(tag, number), None),
             }
             if self.stop.is_set() {
                 return;

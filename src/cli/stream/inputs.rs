@@ -173,24 +173,24 @@ impl Inputs {
             let source_name = without_user(&name);
             let event = move |event| match event {
                 VideoEvent::Frame(moment, image) => Offer::Item(tag(moment), Picture::Pixels(image)),
+                VideoEvent::Dropped(moment) => Offer::Dropped(tag(moment)),
                 VideoEvent::Fault(moment, error) => {
                     Offer::Output(Tag { stream, moment, page_index: None, decode: None }, Output::Failed(source_name.clone(), error))
                 }
             };
             // Streams are dealt out to the GPUs, and each frame is worked on where it was decoded.
             let gpu = gpus.get(stream % gpus.len().max(1)).filter(|_| videos != Decoders::Host).cloned();
+            let VideoOptions { memory, .. } = each.shared_by(1);
+            let memory = memory.map(|memory| if policy.when_full == WhenFull::DropOldest { memory.dropping() } else { memory });
             let offers: Box<dyn Iterator<Item = _> + Send> = match kind {
                 Kind::Video => {
-                    let offers = Video::new(&name, VideoOptions { gpu, ..each.shared_by(1) }).map(event);
+                    let offers = Video::new(&name, VideoOptions { gpu, memory, ..each.clone() }).map(event);
                     match is_named(&name, typed) {
                         true => Box::new(offers),
                         false => Box::new(in_turn(places.clone(), each.stop.clone(), offers)),
                     }
                 }
-                Kind::Raw(layout) => {
-                    let VideoOptions { stop, memory, .. } = each.shared_by(1);
-                    Box::new(RawFrames::new(&name, std::io::stdin(), layout, stop, memory).map(event))
-                }
+                Kind::Raw(layout) => Box::new(RawFrames::new(&name, std::io::stdin(), layout, each.stop.clone(), memory).map(event)),
                 Kind::Pictures => {
                     Box::new((0u64..).zip(Source::new(&[&name], source.clone()).filter(pictures_of(&name))).map(move |(frame_id, item)| {
                         let moment = Moment { frame_id, timestamp_ms: frame_id as f64 * 1e3 / rate };

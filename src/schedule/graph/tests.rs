@@ -162,6 +162,17 @@ fn outputs_of_a_source_pass_between_its_items() {
 }
 
 #[test]
+fn what_a_source_had_no_room_for_is_dropped_in_its_place() {
+    let offers = (20..29).map(|i| if i % 3 == 1 { Offer::Dropped(i) } else { Offer::Item(i, i) });
+    let policy = DropPolicy { every: NonZeroU64::new(2).expect("not 0"), when_full: WhenFull::Wait };
+    let (seen, gauges) = run_all(&Doubling::default(), vec![Feed { offers: Box::new(offers), policy }], settings(2, 1));
+    let expected: Vec<_> = (20..29).map(|i| (i, (i % 2 == 0 && i % 3 != 1).then_some(Ok(2 * i)))).collect();
+    assert_eq!(seen[0], expected);
+    let totals = gauges.totals();
+    assert_eq!((totals.dropped, totals.skipped), (2, 4), "22 and 28; each second one by design");
+}
+
+#[test]
 fn a_worker_that_dies_is_replaced_and_its_items_are_tried_once_more() {
     let stages = Doubling { poison: [17].into(), shock: Some(25), ..Doubling::default() };
     let (seen, gauges) = run_all(&stages, vec![feed(14..40, DropPolicy::BLOCK)], settings(2, 4));

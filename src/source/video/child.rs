@@ -2,7 +2,7 @@
 //! it was is told by the filter `showinfo` on standard error, one line before each frame: so a stream may change
 //! its resolution, which a header at the beginning could not tell. Where a GPU decodes, see `units`. Written for ffmpeg 5.1 and later.
 
-use super::memory::FrameMemory;
+use super::memory::{FrameMemory, read_away};
 use super::spent::FfmpegTime;
 use super::units::{self, UnitDecoder};
 use super::{GLANCE, VideoOptions};
@@ -33,8 +33,8 @@ const MESSAGES: usize = 4;
 pub(super) struct Decoded {
     /// Its presentation time, where it has one.
     pub timestamp_ms: Option<f64>,
-    /// The pixels: BGR where ffmpeg decoded.
-    pub picture: Picture,
+    /// The pixels: BGR where ffmpeg decoded; `None` where they found no place in memory and are not waited for.
+    pub picture: Option<Picture>,
 }
 
 /// Who decodes.
@@ -261,14 +261,23 @@ fn pass_frames(
         if size.area() > max_pixels {
             return Err(format!("a frame of {size} is {} pixels, the limit is {max_pixels}", size.area()));
         }
-        let place = memory.as_ref().map(|memory| memory.place(size)).transpose()?;
         let (mut data, bytes) = (Vec::new(), size.area() as usize * PixelFormat::Bgr.bytes());
+        let place = match memory.as_ref().map(|memory| memory.place(size)).transpose()? {
+            Some(None) => {
+                let is_whole = read_away(&mut pixels, bytes).ok() == Some(bytes);
+                if !is_whole || frames.send(Decoded { timestamp_ms, picture: None }).is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
+            place => place.flatten(),
+        };
         data.try_reserve_exact(bytes).map_err(|_| format!("there is no memory left for a frame of {size}"))?;
         if pixels.by_ref().take(bytes as u64).read_to_end(&mut data).ok() != Some(bytes) {
             return Ok(()); // announced, but not delivered: the end of the process says why
         }
         let image = ImageBuf::new(data, size, PixelFormat::Bgr).map_err(|e| e.to_string())?.with_guard(place);
-        if frames.send(Decoded { timestamp_ms, picture: image.into() }).is_err() {
+        if frames.send(Decoded { timestamp_ms, picture: Some(image.into()) }).is_err() {
             return Ok(());
         }
     }

@@ -3,6 +3,7 @@
 use crate::device::available_memory;
 use crate::image::{PixelFormat, Size};
 use crate::trace::plural;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 const PART: u64 = 3;
 
 /// Memory for the frames of streams on the host, each from when it is read until nothing holds it any more. A frame that does not fit
-/// waits, and what it is read from with it.
+/// waits, and what it is read from with it, or is dropped.
 #[derive(Clone, Debug)]
 pub struct FrameMemory {
     bytes: u64,
@@ -18,6 +19,7 @@ pub struct FrameMemory {
     least: u64,
     /// Those that share it.
     streams: usize,
+    drops: bool,
     taken: Arc<Taken>,
     told: Arc<AtomicBool>,
 }
@@ -52,7 +54,7 @@ impl Drop for Place {
 impl FrameMemory {
     /// So many bytes, for streams of which something may keep all but one of `least` frames.
     pub fn new(bytes: u64, least: usize) -> Self {
-        Self { bytes, least: least.max(1) as u64, streams: 1, taken: Arc::default(), told: Arc::default() }
+        Self { bytes, least: least.max(1) as u64, streams: 1, drops: false, taken: Arc::default(), told: Arc::default() }
     }
 
     /// A third of what this process may use; `None` where nothing tells that.
@@ -67,16 +69,22 @@ impl FrameMemory {
         Self { bytes, streams, taken: Arc::default(), ..self.clone() }
     }
 
+    /// The same for streams that go on while a frame waits: one that does not fit is dropped.
+    #[must_use]
+    pub fn dropping(self) -> Self {
+        Self { drops: true, ..self }
+    }
+
     /// Whether a frame waits for its place.
     pub(super) fn is_short(&self) -> bool {
         self.taken.is_short.load(Relaxed)
     }
 
-    /// A place for a frame of `size`, once there is one.
+    /// A place for a frame of `size`, once there is one; `None` where the frame is to be dropped.
     ///
     /// # Errors
     /// In words, that there never is.
-    pub(super) fn place(&self, size: Size) -> Result<Place, String> {
+    pub(super) fn place(&self, size: Size) -> Result<Option<Place>, String> {
         let bytes = size.area().saturating_mul(PixelFormat::Bgr.bytes() as u64);
         let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         if bytes.saturating_mul(self.least) > self.bytes {
@@ -91,18 +99,26 @@ impl FrameMemory {
         if *taken + bytes > self.bytes && !self.told.swap(true, Relaxed) {
             let (fit, streams) = (plural((self.bytes / bytes) as usize, "frame"), plural(self.streams, "stream"));
             tracing::warn!(
-                "memory bounds the queues: of each of {streams} {fit} of {size} fit at a time, {}; live ones may fall behind",
+                "memory bounds the queues: of each of {streams} {fit} of {size} fit at a time, {}; others wait, or are dropped where --drop says so",
                 mb(self.bytes)
             );
         }
         while *taken + bytes > self.bytes {
+            if self.drops {
+                return Ok(None);
+            }
             self.taken.is_short.store(true, Relaxed);
             taken = self.taken.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
         }
         self.taken.is_short.store(false, Relaxed);
         *taken += bytes;
-        Ok(Place { bytes, taken: self.taken.clone() })
+        Ok(Some(Place { bytes, taken: self.taken.clone() }))
     }
+}
+
+/// Reads the `bytes` of a frame that is dropped; how many there were.
+pub(super) fn read_away(pipe: impl Read, bytes: usize) -> io::Result<usize> {
+    Ok(io::copy(&mut pipe.take(bytes as u64), &mut io::sink())? as usize)
 }
 
 #[cfg(test)]
@@ -126,7 +142,7 @@ mod tests {
         assert!(!memory.is_short());
         let other = memory.clone();
         drop(second);
-        assert!(other.place(size).is_ok());
+        assert!(other.place(size).is_ok_and(|place| place.is_some()));
         let refused = memory.place(Size::new(11, 10)).expect_err("two of 330 bytes in 625");
         assert_eq!(
             refused,

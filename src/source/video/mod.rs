@@ -57,6 +57,8 @@ pub struct Moment {
 pub enum VideoEvent {
     /// A picture: BGR in host memory, or where the decoders of a GPU left it.
     Frame(Moment, Picture),
+    /// A frame for which [`VideoOptions::memory`] has no place and which is not waited for.
+    Dropped(Moment),
     /// Something that went wrong. The stream goes on where it can.
     Fault(Moment, Error),
 }
@@ -388,8 +390,9 @@ impl Video {
             return None;
         }
         self.attempts = 0;
-        let size = frame.picture.size();
-        if self.size.replace(size).is_some_and(|last| last != size) {
+        if let Some(size) = frame.picture.as_ref().map(Picture::size)
+            && self.size.replace(size).is_some_and(|last| last != size)
+        {
             tracing::warn!("{}: frames are {size} from frame {} on", self.shown, self.frames);
         }
         let timestamp_ms = if self.is_file() {
@@ -404,7 +407,7 @@ impl Video {
         self.last_ms = (timestamp_ms * 1e3).round() / 1e3;
         let moment = Moment { frame_id: self.frames, timestamp_ms: self.last_ms };
         self.frames += 1;
-        Some(VideoEvent::Frame(moment, frame.picture))
+        Some(frame.picture.map_or(VideoEvent::Dropped(moment), |picture| VideoEvent::Frame(moment, picture)))
     }
 
     /// After the end of a child: the event that says so, if it is worth one, and what comes next.

@@ -1,6 +1,6 @@
 //! Frames without any header, one after the other, from a pipe: what another decoder hands over.
 
-use super::memory::{FrameMemory, Place};
+use super::memory::{FrameMemory, Place, read_away};
 use super::{GLANCE, Moment, VideoEvent};
 use crate::error::{Error, Result};
 use crate::image::nv12::{self, Nv12View, YuvColours};
@@ -80,13 +80,21 @@ impl RawLayout {
     }
 }
 
+/// What was read of a frame.
+struct Piece {
+    /// How many bytes; fewer than a frame has when the pipe broke off within it.
+    length: usize,
+    /// They, and their place; `None` where they found none and are not waited for.
+    kept: Option<(Vec<u8>, Option<Place>)>,
+}
+
 /// Frames of a pipe.
 pub struct RawFrames {
     name: String,
     layout: RawLayout,
     stop: Arc<AtomicBool>,
-    /// Bytes of frames; fewer than a frame has when the pipe broke off within one. Or why nothing more can be read.
-    bytes: Receiver<io::Result<(Vec<u8>, Option<Place>)>>,
+    /// What was read of a frame, or why nothing more can be.
+    bytes: Receiver<io::Result<Piece>>,
     frames: u64,
 }
 
@@ -102,17 +110,23 @@ impl RawFrames {
     ) -> Self {
         let (bytes_in, bytes) = bounded(2);
         let (luma, chroma) = layout.planes();
+        let all = luma + chroma;
         thread::spawn(move || {
             for number in 0.. {
                 let place = match memory.as_ref().map(|memory| memory.place(layout.size)).transpose() {
                     Ok(place) => place,
                     Err(reason) => return drop(bytes_in.send(Err(io::Error::other(reason)))),
                 };
-                let mut data = Vec::with_capacity(luma + chroma);
-                let read = pipe.by_ref().take((luma + chroma) as u64).read_to_end(&mut data);
-                let whole = data.len() == luma + chroma;
-                let is_over = number > 0 && data.is_empty() && read.is_ok();
-                if is_over || bytes_in.send(read.map(|_| (data, place))).is_err() || !whole {
+                let (read, kept) = match place {
+                    Some(None) => (read_away(&mut pipe, all), None),
+                    place => {
+                        let mut data = Vec::with_capacity(all);
+                        (pipe.by_ref().take(all as u64).read_to_end(&mut data), Some((data, place.flatten())))
+                    }
+                };
+                let length = *read.as_ref().unwrap_or(&0);
+                let is_over = number > 0 && length == 0 && read.is_ok();
+                if is_over || bytes_in.send(read.map(|length| Piece { length, kept })).is_err() || length < all {
                     return;
                 }
             }
@@ -137,15 +151,16 @@ impl Iterator for RawFrames {
         };
         let moment = Moment { frame_id: self.frames, timestamp_ms: self.frames as f64 * 1e3 / self.layout.rate };
         let (luma, chroma) = self.layout.planes();
-        let (data, place) = match read {
-            Ok(read) => read,
+        let Piece { length, kept } = match read {
+            Ok(piece) => piece,
             Err(e) => return Some(VideoEvent::Fault(moment, Error::input(&self.name, format!("cannot be read: {e}")))),
         };
-        if data.len() != luma + chroma {
-            let reason = format!("broke off within frame {}: {} of {} bytes", self.frames, data.len(), luma + chroma);
+        if length != luma + chroma {
+            let reason = format!("broke off within frame {}: {length} of {} bytes", self.frames, luma + chroma);
             return Some(VideoEvent::Fault(moment, Error::input(&self.name, reason)));
         }
         self.frames += 1;
+        let Some((data, place)) = kept else { return Some(VideoEvent::Dropped(moment)) };
         Some(match self.layout.picture(data) {
             Ok(image) => VideoEvent::Frame(moment, image.with_guard(place).into()),
             Err(error) => VideoEvent::Fault(moment, error),

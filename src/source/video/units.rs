@@ -118,7 +118,7 @@ fn decode_files(mut units: Units<impl BufRead, impl Read>, nvjpeg: &Arc<NvJpeg>,
         };
         failures = 0;
         let timestamp_ms = unit.time.map(|time| time as f64 * units.seconds * 1e3);
-        if frames.send(Decoded { timestamp_ms, picture }).is_err() {
+        if frames.send(Decoded { timestamp_ms, picture: Some(picture) }).is_err() {
             return Ok(());
         }
     }
@@ -159,7 +159,7 @@ fn hand_on(decoder: &mut VideoDecoder, hidden: &mut BTreeSet<i64>, seconds: f64,
         }
         let timestamp_ms = Some(picture.timestamp as f64 * seconds * 1e3);
         let picture = resident(decoder, picture)?.into();
-        if frames.send(Decoded { timestamp_ms, picture }).is_err() {
+        if frames.send(Decoded { timestamp_ms, picture: Some(picture) }).is_err() {
             return Ok(false);
         }
     }
