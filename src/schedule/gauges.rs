@@ -32,6 +32,8 @@ pub struct Gauges {
     pub replaced: AtomicU64,
     /// Threads that decode ahead: as many as the times of the items so far call for.
     pub decoders: AtomicUsize,
+    /// Threads that finish, chosen likewise.
+    pub finishers: AtomicUsize,
     latencies: Mutex<Latencies>,
 }
 
@@ -65,6 +67,7 @@ impl Gauges {
             done: AtomicUsize::new(0),
             replaced: AtomicU64::new(0),
             decoders: AtomicUsize::new(0),
+            finishers: AtomicUsize::new(0),
             latencies: Mutex::default(),
         }
     }

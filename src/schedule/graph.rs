@@ -7,7 +7,7 @@ use super::batcher::{Batcher, Batching};
 use super::drops::{DropPolicy, Inbox};
 use super::gauges::Gauges;
 use super::reorder::Reorder;
-use super::split::Split;
+use super::split::{Pool, Split};
 use super::stop::Stop;
 use crate::device::thread_time;
 use crate::error::Result;
@@ -84,7 +84,8 @@ pub struct Settings {
     pub decoders: usize,
     /// Workers.
     pub workers: usize,
-    /// Threads of the finishing pool.
+    /// Threads of the finishing pool; those that are not needed to keep pace with the workers wait while these have work and no more items
+    /// wait than the others take up next.
     pub finishers: usize,
     /// Items a source may be ahead of the decode pool.
     pub queue: usize,
@@ -166,6 +167,14 @@ fn spanned<T>(thread: usize, call: impl FnOnce() -> T) -> (T, Option<Span>) {
     let from = Instant::now();
     let value = call();
     (value, Some(Span { thread, from, to: Instant::now() }))
+}
+
+/// As [`spanned`], for an item of `pool`, with the message of a panic.
+fn measured<T>(pool: &Pool, thread: usize, call: impl FnOnce() -> T) -> (Result<T, String>, Option<Span>) {
+    let before = thread_time();
+    let (value, span) = spanned(thread, || caught(call));
+    pool.took(length(span), thread_time().saturating_sub(before));
+    (value, span)
 }
 
 fn length(span: Option<Span>) -> Duration {
@@ -344,16 +353,15 @@ impl<S: Stages> Graph<'_, S> {
         ready: &Sender<Ticketed<S, S::Ready>>,
         arrivals: &Sender<Arrival<S>>,
     ) {
-        let _ending = self.split.ending();
-        while self.split.wait(index) && free.recv().is_ok() {
+        let _ending = self.split.decoding.ending();
+        let is_needed = |_| self.gauges.ready.load(Relaxed) == 0;
+        while self.split.decoding.wait(index, is_needed) && free.recv().is_ok() {
             let Some((mut ticket, raw)) = self.next(inboxes, moved) else {
                 let _ = free_in.try_send(()); // for another one that waits for it
                 return;
             };
             self.gauges.streams[ticket.stream].queued.fetch_sub(1, Relaxed);
-            let before = thread_time();
-            let (decoded, span) = spanned(index, || caught(|| self.stages.decode(&mut ticket.tag, raw)));
-            self.split.decoded(length(span), thread_time().saturating_sub(before));
+            let (decoded, span) = measured(&self.split.decoding, index, || self.stages.decode(&mut ticket.tag, raw));
             ticket.timeline.decode = span;
             match decoded {
                 Ok(Ok(item)) => {
@@ -399,6 +407,7 @@ impl<S: Stages> Graph<'_, S> {
     /// The thread of a worker. When it dies over a batch, a new one tries each item of it once more, alone: one of them may be
     /// what it died of, the others are not to suffer for it.
     fn work(&self, index: usize, batcher: &Mutex<Batcher<Ticketed<S, S::Ready>>>, done: &Sender<Worked<S>>, arrivals: &Sender<Arrival<S>>) {
+        let _ending = self.split.finishing.ending();
         let mut worker = None;
         loop {
             let batch = batcher.lock().unwrap_or_else(PoisonError::into_inner);
@@ -407,7 +416,8 @@ impl<S: Stages> Graph<'_, S> {
                 return;
             }
             if self.gauges.ready.fetch_sub(batch.len(), Relaxed) == batch.len() {
-                self.split.starved();
+                self.split.decoding.look(|_| true);
+                self.split.finishing.look(|chosen| self.is_behind(chosen));
             }
             let (tickets, ready): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             let hand_on = |mut ticket: Ticket<S::Tag>, ready, span, outcome: Result<S::Done, String>| match outcome {
@@ -415,6 +425,7 @@ impl<S: Stages> Graph<'_, S> {
                     ticket.timeline.work = span;
                     self.gauges.done.fetch_add(1, Relaxed);
                     let _ = done.send(((ticket, ready), output));
+                    self.split.finishing.look(|chosen| self.is_behind(chosen));
                 }
                 Err(reason) => self.fail(arrivals, ticket, reason),
             };
@@ -457,11 +468,19 @@ impl<S: Stages> Graph<'_, S> {
         outcome
     }
 
+    /// Whether more items are to be finished than `chosen` threads take up next, or any while the workers have nothing waiting.
+    fn is_behind(&self, chosen: usize) -> bool {
+        let waiting = self.gauges.done.load(Relaxed);
+        waiting > chosen || (waiting > 0 && self.gauges.ready.load(Relaxed) == 0)
+    }
+
     /// A thread of the finishing pool.
     fn finish(&self, index: usize, done: &Receiver<Worked<S>>, arrivals: &Sender<Arrival<S>>) {
-        for ((mut ticket, ready), output) in done {
+        loop {
+            self.split.finishing.wait(index, |chosen| self.is_behind(chosen)); // at the end all finish what is left
+            let Ok(((mut ticket, ready), output)) = done.recv() else { return };
             self.gauges.done.fetch_sub(1, Relaxed);
-            let (finished, span) = spanned(index, || caught(|| self.stages.finish(&ticket.tag, ready, output)));
+            let (finished, span) = measured(&self.split.finishing, index, || self.stages.finish(&ticket.tag, ready, output));
             ticket.timeline.finish = span;
             match finished {
                 Ok(output) => arrive(arrivals, ticket, Some(output)),

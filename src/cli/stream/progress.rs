@@ -42,9 +42,9 @@ fn figures(gauges: &Gauges, frames: u64, time: Duration, latency: &Histogram) ->
     let waiting: Vec<usize> = gauges.streams.iter().map(|stream| stream.queued.load(Relaxed)).collect();
     let (decoded, to_finish) = (gauges.ready.load(Relaxed), gauges.done.load(Relaxed));
     let queues = format!("waiting {}, decoded {decoded}, to finish {to_finish}", of_streams(&waiting));
-    let decoders = gauges.decoders.load(Relaxed);
-    let mut text =
-        format!("{:.1} fps, latency p50 {} p99 {}, {queues}, decoders {decoders}", frames as f64 / time.as_secs_f64(), ms(50.0), ms(99.0));
+    let (decoders, finishers) = (gauges.decoders.load(Relaxed), gauges.finishers.load(Relaxed));
+    let pools = format!("decoders {decoders}, finishers {finishers}");
+    let mut text = format!("{:.1} fps, latency p50 {} p99 {}, {queues}, {pools}", frames as f64 / time.as_secs_f64(), ms(50.0), ms(99.0));
     let counts = [("dropped", totals.dropped), ("skipped", totals.skipped), ("workers replaced", gauges.replaced.load(Relaxed))];
     for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         text += &format!(", {what} {count}");
@@ -88,7 +88,8 @@ mod tests {
         gauges.streams[1].queued.store(3, Relaxed);
         gauges.ready.store(2, Relaxed);
         gauges.decoders.store(1, Relaxed);
+        gauges.finishers.store(2, Relaxed);
         let text = figures(&gauges, 5, Duration::from_secs(2), &gauges.latency());
-        assert_eq!(text, "2.5 fps, latency p50 - p99 -, waiting 0+3, decoded 2, to finish 0, decoders 1");
+        assert_eq!(text, "2.5 fps, latency p50 - p99 -, waiting 0+3, decoded 2, to finish 0, decoders 1, finishers 2");
     }
 }

@@ -19,10 +19,25 @@ struct Doubling {
     work_time: Duration,
     /// This one is decoded when it is released, or late.
     held: Option<u64>,
+    /// This one is finished then.
+    held_behind: Option<u64>,
     released: AtomicBool,
     late: AtomicBool,
     /// No cost and no fault of this one can be told.
     untold: Option<u64>,
+}
+
+impl Doubling {
+    fn hold(&self, is_held: bool) {
+        let start = Instant::now();
+        while is_held && !self.released.load(Relaxed) {
+            thread::sleep(Duration::from_millis(1));
+            if start.elapsed() > Duration::from_secs(20) {
+                self.late.store(true, Relaxed);
+                break;
+            }
+        }
+    }
 }
 
 impl Stages for Doubling {
@@ -34,14 +49,7 @@ impl Stages for Doubling {
     type Worker = ();
 
     fn decode(&self, _: &mut u64, raw: u64) -> Result<u64, Self::Out> {
-        let start = Instant::now();
-        while self.held == Some(raw) && !self.released.load(Relaxed) {
-            thread::sleep(Duration::from_millis(1));
-            if start.elapsed() > Duration::from_secs(20) {
-                self.late.store(true, Relaxed);
-                break;
-            }
-        }
+        self.hold(self.held == Some(raw));
         if raw == 13 { Err(Err("unlucky".into())) } else { Ok(raw) }
     }
 
@@ -69,6 +77,7 @@ impl Stages for Doubling {
 
     fn finish(&self, tag: &u64, ready: u64, done: u64) -> Self::Out {
         assert_eq!((*tag, 2 * ready), (ready, done));
+        self.hold(self.held_behind == Some(ready));
         Ok(done)
     }
 
@@ -233,21 +242,23 @@ fn after_the_wish_to_stop_what_was_taken_is_finished() {
 
 #[test]
 fn a_slow_item_holds_up_no_other_stream() {
-    let (held, count) = (1_000_100, 300);
-    let stages = Doubling { work_time: Duration::from_millis(1), held: Some(held), ..Doubling::default() };
-    let whole = DropPolicy { every: NonZeroU64::MIN, when_full: WhenFull::Wait };
-    let feeds = vec![feed(1_000_000..1_000_200, whole), feed(20..20 + count, whole)];
-    let (gauges, mut seen) = (Gauges::new(2), vec![Vec::new(), Vec::new()]);
-    run(&stages, feeds, &Settings::latest(4, Batching::default()), &gauges, &Stop::default(), |d| {
-        seen[d.stream].push(d.output.and_then(Result::ok));
-        if seen[1].len() == count as usize {
-            stages.released.store(true, Relaxed);
-        }
-    });
-    assert!(!stages.late.load(Relaxed), "the other stream went on meanwhile");
-    assert_eq!(seen[0], (1_000_000..1_000_200).map(|n| Some(2 * n)).collect::<Vec<_>>());
-    assert_eq!(seen[1], (20..20 + count).map(|n| Some(2 * n)).collect::<Vec<_>>());
-    assert!(gauges.decoders.load(Relaxed) <= 4, "{:?}", gauges.decoders);
+    let (held, count) = (Some(1_000_100), 300);
+    for (held, held_behind) in [(held, None), (None, held)] {
+        let stages = Doubling { work_time: Duration::from_millis(1), held, held_behind, ..Doubling::default() };
+        let whole = DropPolicy { every: NonZeroU64::MIN, when_full: WhenFull::Wait };
+        let feeds = vec![feed(1_000_000..1_000_200, whole), feed(20..20 + count, whole)];
+        let (gauges, mut seen) = (Gauges::new(2), vec![Vec::new(), Vec::new()]);
+        run(&stages, feeds, &Settings::latest(4, Batching::default()), &gauges, &Stop::default(), |d| {
+            seen[d.stream].push(d.output.and_then(Result::ok));
+            if seen[1].len() == count as usize {
+                stages.released.store(true, Relaxed);
+            }
+        });
+        assert!(!stages.late.load(Relaxed), "the other stream went on meanwhile");
+        assert_eq!(seen[0], (1_000_000..1_000_200).map(|n| Some(2 * n)).collect::<Vec<_>>());
+        assert_eq!(seen[1], (20..20 + count).map(|n| Some(2 * n)).collect::<Vec<_>>());
+        assert!([&gauges.decoders, &gauges.finishers].iter().all(|threads| threads.load(Relaxed) <= 4), "{gauges:?}");
+    }
 }
 
 /// Streams of any length that pause at any moment, in small windows: every run ends, with all items in order.
