@@ -200,6 +200,7 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup, fonts:
     let mut pixels = Pixmap::new(columns, rows);
     let target = RasterizerSettings { target_init: TargetInit::Clear(WHITE), ..RasterizerSettings::default() };
     context.render_with(&mut pixels, &mut Resources::default(), target);
+    drop(context); // with the pictures in it, before there is a copy of the page
 
     let rgba = pixels.data_as_u8_slice();
     // The renderer leaves out what it cannot decode. A page that shows something else may do without; a blank one may not.
