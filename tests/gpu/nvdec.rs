@@ -131,6 +131,7 @@ fn decoded_pictures_are_read_without_a_frame_on_the_host() {
         .into_iter()
         .map(|event| match event {
             VideoEvent::Frame(_, picture) => Frame::from_image(picture),
+            VideoEvent::Dropped(moment) => panic!("{moment:?} is dropped"),
             VideoEvent::Fault(_, error) => panic!("{error}"),
         })
         .collect();
