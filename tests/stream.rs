@@ -82,10 +82,11 @@ fn memory_bounds_the_frames_of_many_streams() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("video.mp4");
     std::fs::write(&script, "frame 1920 1080 0\n".repeat(12)).expect("written");
-    let (code, lines, stderr) = run_in_little_memory(&[&*script; 8], &[]);
-    assert_eq!((code, lines.len()), (Some(0), 8 * 12), "{stderr}");
-    assert_eq!(stderr.matches("of each of 8 streams 2 frames of 1920x1080 fit at a time").count(), 1, "{stderr}");
-    let shares = "the work of 2 cores, each part at most: engines 1 stream of 2 for a lone frame, else 2 of 1; decoding 3 here, 1 in the ffmpeg of each of 8 streams; \
+    // Of two at a time a fast machine might never read a third before one is done.
+    let (code, lines, stderr) = run_in_little_memory(&[&*script; 16], &[]);
+    assert_eq!((code, lines.len()), (Some(0), 16 * 12), "{stderr}");
+    assert_eq!(stderr.matches("of each of 16 streams 1 frame of 1920x1080 fit at a time").count(), 1, "{stderr}");
+    let shares = "the work of 2 cores, each part at most: engines 1 stream of 2 for a lone frame, else 2 of 1; decoding 3 here, 1 in the ffmpeg of each of 16 streams; \
         finishing 3";
     assert_eq!(stderr.matches(shares).count(), 1, "{stderr}");
     let decoding = stderr.lines().find_map(|line| line.split_once("% of the processor time, ")?.1.split_once(" % outside this process"));
