@@ -30,10 +30,10 @@ const NAMES: f64 = 230.0;
 const MOST_NAMES: f64 = 450.0;
 /// Width of a letter there.
 const LETTER: f64 = 7.0;
+/// Letters of a file's name there; others, as Chinese ones, count twice.
+const NAME_WIDTH: i32 = 32;
 /// Width of a rate below a plot.
 const RATE_WIDTH: f64 = 55.0;
-/// Letters that fit there; others, as Chinese ones, count twice.
-const NAME_WIDTH: i32 = 32;
 /// Cells of more bytes may be broken into lines.
 const LONG: usize = 40;
 const ROW: f64 = 24.0;
@@ -260,12 +260,12 @@ fn load_plot(load: &Load) -> String {
     for (name, colour, above, pick) in
         [("p50", COLOURS[0], -16.0, (|l| l.p50_ms) as fn(&super::report::Latency) -> f64), ("p99", COLOURS[5], 8.0, |l| l.p99_ms)]
     {
-        let points: Vec<String> = load.rates.iter().map(|r| format!("{:.1},{:.1}", x(r.offered_per_s), y(pick(&r.latency)))).collect();
-        let _ = write!(body, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\"/>", points.join(" "));
-        for (point, rate) in points.iter().zip(&load.rates) {
-            let (x, y) = point.split_once(',').unwrap_or_default();
-            let title = format!("{name} at {:.2}/s: {:.1} ms", rate.offered_per_s, pick(&rate.latency));
-            let _ = write!(body, "<circle cx=\"{x}\" cy=\"{y}\" r=\"4\" fill=\"{colour}\"><title>{title}</title></circle>");
+        let line: Vec<String> = load.rates.iter().map(|r| format!("{:.1},{:.1}", x(r.offered_per_s), y(pick(&r.latency)))).collect();
+        let _ = write!(body, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\"/>", line.join(" "));
+        for rate in &load.rates {
+            let (per_s, ms) = (rate.offered_per_s, pick(&rate.latency));
+            let (x, y, title) = (x(per_s), y(ms), format!("{name} at {per_s:.2}/s: {ms:.1} ms"));
+            let _ = write!(body, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"><title>{title}</title></circle>");
         }
         if let Some(last) = load.rates.last() {
             body += &label(x(last.offered_per_s), y(pick(&last.latency)) - above, "end", name);

@@ -64,7 +64,7 @@ impl GpuSession for OnGpu {
     }
 }
 
-/// The host's side of the seam: this session has none.
+/// The host's side of the seam, which is not to be had on a GPU.
 impl Session for OnGpu {
     fn input(&mut self, _index: usize, _shape: Shape) -> Result<&mut [f32]> {
         Err(Error::internal("tensorrt input", "inputs are in device memory, not in host memory"))

@@ -215,7 +215,7 @@ impl GpuSession for CudaSession {
     }
 }
 
-/// The host's side of the seam: this session has none.
+/// The host's side of the seam, which is not to be had on a GPU.
 impl Session for CudaSession {
     fn input(&mut self, _index: usize, _shape: Shape) -> Result<&mut [f32]> {
         Err(self.fault("its inputs are in device memory, not in host memory"))
