@@ -5,15 +5,17 @@ use super::session::backend;
 use super::surgery::{apply, floats, int, integers, ints, model, node, run, value};
 use crate::random::Random;
 use hpinfer::backend::onnxruntime::OnnxRuntime;
+use hpinfer::backend::openvino::OpenVino;
 use hpinfer::backend::tensorrt::session::TensorRt;
-use hpinfer::backend::{Backend, BackendName, Engine, LoadOptions, NetworkKind, Onnx};
-use hpinfer::cache::sha256;
+use hpinfer::backend::{Backend, Engine, LoadOptions, NetworkKind, Onnx};
+use hpinfer::cache::{Cache, sha256};
 use hpinfer::onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataType,
 };
 use hpinfer::onnx::surgery::Surgery;
 use hpinfer::onnx::surgery::decoder::{Rules, cut};
 use hpinfer::onnx::surgery::same_in_all_steps::move_products;
+use hpinfer::runtime;
 use hpinfer::tensor::Shape;
 use prost::Message;
 use std::collections::HashMap;
@@ -287,7 +289,8 @@ fn in_file(folder: &Path, model: &ModelProto) -> LoadOptions {
 /// Names of the forms in a folder, by their ends.
 fn kept(options: &LoadOptions) -> Vec<String> {
     let files = std::fs::read_dir(options.cache_dir.as_ref().unwrap()).unwrap();
-    let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let files = files.map(Result::unwrap).filter(|entry| entry.file_type().unwrap().is_file()); // OpenVINO has folders there
+    let mut names: Vec<String> = files.map(|file| file.file_name().into_string().unwrap()).collect();
     names.sort();
     names.iter().map(|name| name.rsplit('-').next().unwrap().to_owned()).collect()
 }
@@ -308,10 +311,18 @@ fn outputs_like(engine: &dyn Engine, original: &ModelProto, x: &(Vec<usize>, Vec
     }
 }
 
+/// OpenVINO, as this process has it.
+fn openvino() -> OpenVino {
+    let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).unwrap();
+    let found = runtime::ensure(runtime::Library::OpenVino, &cache, None).unwrap();
+    OpenVino::open(found, &cache, Arc::new(|| OnnxRuntime::on_processor(&onnx_runtime()))).unwrap()
+}
+
 #[test]
-fn onnx_runtime_runs_the_loop_step_by_step_on_the_processor() {
+fn a_loop_runs_step_by_step_on_the_processor() {
     let mut random = Random::fresh("decoder on the processor");
-    for late in [true, false] {
+    let backends: [Box<dyn Backend>; 2] = [Box::new(OnnxRuntime::open(&onnx_runtime().path, None).unwrap()), Box::new(openvino())];
+    for (backend, late) in backends.iter().flat_map(|backend| [true, false].map(|late| (backend, late))) {
         let original = attending(&mut random, late);
         let mut decoder = cut(&original).unwrap();
         assert_eq!((move_products(&mut decoder), decoder.rules.features), (1, 2));
@@ -320,11 +331,10 @@ fn onnx_runtime_runs_the_loop_step_by_step_on_the_processor() {
 
         let folder = tempfile::tempdir().unwrap();
         let options = in_file(folder.path(), &original);
-        let backend = OnnxRuntime::on_processor(&onnx_runtime()).unwrap();
         let inputs: Vec<_> =
             [(3, 33, 32), (2, 32, 48), (1, 32, 40), (4, 8, 8)].map(|(n, h, w)| (vec![n, 3, h, w], random.floats(n * 3 * h * w))).into();
         let check = |engine: &dyn Engine| {
-            assert_eq!(engine.info().backend, BackendName::OnnxRuntime);
+            assert_eq!(engine.info().backend, backend.name());
             std::thread::scope(|scope| inputs.iter().for_each(|x| drop(scope.spawn(|| outputs_like(engine, &original, x)))));
         };
         check(&*backend.load(&options).unwrap());
