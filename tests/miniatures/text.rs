@@ -76,3 +76,21 @@ fn words_of_a_table_lie_in_its_cells() {
         super::near(&table["bbox"][0], &[128.0, 0.0, 192.0, 0.0, 192.0, 128.0, 128.0, 128.0]);
     });
 }
+
+#[test]
+fn pages_are_made_upright_and_flat_before_they_are_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // White is as much red as it is green or blue.
+    let turned = mixed(folder.path(), "turned", ["classify"; 2], ["red, green, blue, dark", "'180', '180', '180', '0'"]);
+    let [layout, unwarp, detector, reader] = ["detect_nothing", "unwarp", "text_detect", "text_recognise"].map(model);
+    let upright = written(folder.path(), (128, 160), &[(20, 22, "rgb"), (40, 80, "gb")]);
+    let overturned = folder.path().join("overturned.png");
+    image::imageops::rotate180(&image::open(&upright).expect("a picture")).save(&overturned).expect("a picture");
+    let (turn, flatten) = (("--doc-image-ori-cls-model", &*turned), ("--doc-image-unwarp-model", &*unwarp));
+    for (input, steps) in [(&overturned, &[turn][..]), (&overturned, &[flatten]), (&upright, &[turn, flatten])] {
+        let text = [("--layout-model", &*layout), ("--text-det-model", &*detector), ("--text-rec-model", &*reader)];
+        on_each_backend("PP-ChatOCRv3-doc", &[&text, steps].concat(), input, |line| {
+            assert!(line.to_string().contains(r#""rec_text":["rgb","gb"]"#), "{line}");
+        });
+    }
+}
