@@ -43,23 +43,14 @@ impl Joined {
         Ok(Self { encoder, step, rules: Arc::new(rules.clone()), spec: EngineSpec { io, info, output: OutputKind::Original } })
     }
 
-    /// What it makes otherwise of `feed` than the `whole` does, in words.
+    /// In words, how far what it makes of `feed` is from what the `whole` makes, where that is too far.
     ///
     /// # Errors
     /// What the libraries say.
     pub fn differs_from(&self, whole: &dyn Engine, feed: &Feed) -> Result<Option<String>> {
-        let run = |engine: &dyn Engine| {
-            let read = |name: &str, tensor: TensorRef<'_>| Ok((name.to_owned(), tensor.shape, tensor.as_f32()?.to_vec()));
-            let outputs = reference::outputs(engine, std::slice::from_ref(feed), read)?;
-            outputs.into_iter().flatten().collect::<Result<Vec<(String, Shape, Vec<f32>)>>>()
-        };
-        let (expected, found) = (run(whole)?, run(self)?);
-        let differs = expected.iter().zip(&found).find(|((_, shape, a), (_, other, b))| {
-            let greatest = a.iter().fold(f32::MIN_POSITIVE, |most, v| most.max(v.abs()));
-            shape != other || !a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SAME * greatest)
-        });
-        Ok(differs
-            .map(|((output, shape, _), (_, other, _))| format!("cut at its Loop, output `{output}` ({shape}) is another one ({other})")))
+        let run = |engine: &dyn Engine| reference::outputs(engine, std::slice::from_ref(feed), |_, output| reference::elements(output));
+        let difference = reference::difference(&run(whole)?, &run(self)?);
+        Ok((difference > SAME).then(|| format!("cut at its Loop, its outputs differ by {difference:.1e} of the greatest of them")))
     }
 }
 
