@@ -247,6 +247,21 @@ fn what_is_read_by_http_goes_on_where_it_broke_when_it_is_a_file() {
     }
 }
 
+#[test]
+fn an_address_where_nothing_is_or_no_video_is_asked_once() {
+    for said in ["[http @ 0x1] [error] HTTP error 404 Not Found\nsay [error] Server returned 404 Not Found", "[error] Invalid data found"] {
+        let script = Script::new(&format!("say {said}\nexit 1\n"));
+        let events = words(Video::new("http://127.0.0.1:1/x", options_reading(&script)), "http://127.0.0.1:1/x");
+        assert!(events.len() == 1 && events[0].starts_with("0: it cannot be read: "), "{events:?}");
+    }
+    // A server that is busy, and one whose stream was there before.
+    for (before, said) in [("", "Server returned 503"), ("frame 8 6 0\n", "Server returned 404 Not Found")] {
+        let script = Script::new(&format!("{before}say [error] {said}\nexit 1\n"));
+        let events = words(Video::new("http://127.0.0.1:1/x", options_reading(&script)).take(6), "http://127.0.0.1:1/x");
+        assert!(events.iter().filter(|event| event.contains("next attempt")).count() >= 2, "{events:?}");
+    }
+}
+
 /// An address that sends `body` to whoever asks, in a chunk whose end never comes, or with its length.
 fn serve(body: Vec<u8>, says_length: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -4,7 +4,7 @@ mod output;
 
 use super::args::{GlobalArgs, ReadArgs};
 use super::plan::{self, Plan};
-use super::predict::{Reading, end_on_signals};
+use super::predict::{Outcome, Reading, end_on_signals};
 use super::{ALL_DONE, SOME_FAILED};
 use crate::error::{Error, Result};
 use crate::extract::{
@@ -284,16 +284,15 @@ fn visual(pipeline: &PipelineArg, read: &ReadArgs, global: &GlobalArgs) -> Resul
         keep(&read_so_far.lock().unwrap_or_else(PoisonError::into_inner), "some pages were read");
     })?;
     let (mut pages, mut failed, mut last) = (0, 0, None);
-    reading.run(|outcome| match outcome.result {
-        Ok(PipelineResult::Page(page)) => {
+    reading.run(|Outcome { name, result, unsaved, .. }| {
+        if let Ok(PipelineResult::Page(page)) = &result {
             pages += 1;
-            info.lock().unwrap_or_else(PoisonError::into_inner).add(&page);
+            info.lock().unwrap_or_else(PoisonError::into_inner).add(page);
         }
-        Ok(_) => {}
-        Err(e) => {
+        if let Some(e) = result.err().or(unsaved) {
             failed += 1;
             // Errors of inputs name them.
-            let named = if let Error::Input { .. } = e { e.to_string() } else { format!("{}: {e}", outcome.name) };
+            let named = if let Error::Input { .. } = e { e.to_string() } else { format!("{name}: {e}") };
             tracing::error!("{}", super::listing::printable(&named));
             last = Some(e);
         }

@@ -45,6 +45,8 @@ pub struct Outcome {
     pub page_index: Option<u32>,
     /// Result or error.
     pub result: Result<PipelineResult>,
+    /// Why the result was not saved that was to be.
+    pub unsaved: Option<Error>,
 }
 
 /// `hpinfer --pipeline … --input …`, and the other top-level flags.
@@ -74,7 +76,7 @@ pub fn run(args: &PredictArgs, global: &GlobalArgs) -> Result<u8> {
     let under_way = reading.under_way.clone();
     end_on_signals(under_way.clone(), global.quiet, || {})?;
     reading.run(|outcome| {
-        failed.fetch_or(outcome.result.is_err(), Ordering::Relaxed);
+        failed.fetch_or(outcome.result.is_err() || outcome.unsaved.is_some(), Ordering::Relaxed);
         if let Err(e) = report.show(&outcome) {
             // Nobody reads any further: a closed pipe is a reader that has what it wanted.
             report.clear();
@@ -288,7 +290,7 @@ impl Reading {
             let outcomes = ran.unwrap_or_else(|_| {
                 let lost = |item: InputItem| {
                     let error = Error::internal("pipeline", format!("a panic while {} was worked on", item.name));
-                    Outcome { page_index: item.page_index(), name: item.name, result: Err(error) }
+                    Outcome { page_index: item.page_index(), name: item.name, result: Err(error), unsaved: None }
                 };
                 items.into_iter().map(lost).collect()
             });
@@ -328,13 +330,11 @@ fn run_jobs(pipeline: &dyn Pipeline, jobs: Vec<Job>, decoder: &Decoder, saver: O
         finished.push((job, result));
     }
     let save = |(job, result): (Job, Result<(PipelineResult, Frame)>)| {
-        let result = result.and_then(|(result, frame)| {
-            if let (Some(saver), Some(slot)) = (saver, &job.slot) {
-                saver.write(slot, &result, frame.image.view())?;
-            }
-            Ok(result)
-        });
-        Outcome { page_index: job.item.page_index(), name: job.item.name, result }
+        let unsaved = match (&result, saver, &job.slot) {
+            (Ok((result, frame)), Some(saver), Some(slot)) => saver.write(slot, result, frame.image.view()).err(),
+            _ => None,
+        };
+        Outcome { page_index: job.item.page_index(), name: job.item.name, result: result.map(|(result, _)| result), unsaved }
     };
     pipeline.workers().install(|| finished.into_par_iter().with_max_len(1).map(save).collect())
 }

@@ -43,6 +43,9 @@ impl Report {
         if let (OutputForm::Jsonl, Err(e)) = (self.form, &outcome.result) {
             tracing::error!("{}", printable(&e.to_string()));
         }
+        if let Some(e) = &outcome.unsaved {
+            tracing::error!("{}: it is not saved: {}", printable(&outcome.name), printable(&e.to_string()));
+        }
         self.progress.inc(1);
         Ok(())
     }
@@ -64,7 +67,7 @@ mod tests {
         let name = "a\u{1b}[31m\r.png";
         let report = Report::new(OutputForm::Text, Schema::default(), true);
         for result in [Ok(OcrResult::default().into()), Err(Error::input(name, "no such file"))] {
-            let text = report.text(&Outcome { name: name.into(), page_index: None, result });
+            let text = report.text(&Outcome { name: name.into(), page_index: None, result, unsaved: None });
             assert!(text.starts_with("a\\u{1b}[31m\\r.png") && !text.contains(['\u{1b}', '\r']), "{text:?}");
         }
     }

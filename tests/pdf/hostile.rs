@@ -3,7 +3,7 @@
 use super::write::{BLACK, Writer, document, document_with, slow_then_black};
 use super::{fixture, load, load_bytes, load_bytes_with, only_error, processes};
 use hpinfer::image::decode::Limits;
-use hpinfer::source::pdf::Isolation;
+use hpinfer::source::pdf::{Document, Isolation};
 use hpinfer::source::{PdfOptions, SourceOptions};
 use std::fs;
 use std::io::Write;
@@ -179,6 +179,38 @@ fn a_picture_that_is_lost_is_no_blank_page() {
     let bytes = String::from_utf8_lossy(&bytes).replace("/Length 18", "/Filter /ASCIIHexDecode /Length 18").into_bytes();
     let message = only_error(load_bytes(&bytes, &PdfOptions::default()));
     assert!(message.contains("page 1: its content is damaged"), "{message}");
+}
+
+#[test]
+fn a_picture_that_is_cut_off_or_packed_in_an_unknown_way_is_told() {
+    let grey = image::GrayImage::from_fn(64, 64, |x, y| image::Luma([(x * y) as u8]));
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new(&mut jpeg).encode_image(&grey).unwrap();
+    // A page of white, and the head of a region that is not there any more.
+    let jbig2 =
+        [&[0, 0, 0, 0, 0x30, 0, 1, 0, 0, 0, 19, 0, 0, 0, 64, 0, 0, 0, 64][..], &[0; 11], &[0, 0, 0, 1, 0x26, 0, 1, 0, 0, 1, 0, 9, 9]]
+            .concat();
+    let lost = |filter: &str, data: &[u8], drawn: &str| {
+        let content = format!("{BLACK} {drawn}");
+        let bytes = document_with(&[&content], "/MediaBox [0 0 100 50]", |writer| {
+            let entries = format!("/Subtype /Image /Width 64 /Height 64 /BitsPerComponent 8 /ColorSpace /DeviceGray /Filter {filter}");
+            format!("/XObject << /I {} 0 R >>", writer.stream(&entries, data))
+        });
+        Document::open(bytes, &PdfOptions::default(), &Limits::default()).unwrap().render(0).unwrap().lost
+    };
+    let draw = "q 50 0 0 50 0 0 cm /I Do Q";
+    assert!(lost("/DCTDecode", &jpeg, draw).is_empty());
+    let cut = &jpeg[..jpeg.len() * 2 / 3];
+    for (filter, data) in [("/DCTDecode", cut), ("/JBIG2Decode", &jbig2), ("[/FlateDecode /Unheard]", &deflate(&[0; 4096]))] {
+        assert!(lost(filter, data, draw).iter().any(|what| what.contains("picture")), "{filter}");
+        assert!(lost(filter, data, "").is_empty(), "{filter}: it is not on the page");
+    }
+    let blank = document_with(&[draw], "/MediaBox [0 0 100 50]", |writer| {
+        let entries = "/Subtype /Image /Width 64 /Height 64 /BitsPerComponent 1 /ColorSpace /DeviceGray /Filter /JBIG2Decode";
+        format!("/XObject << /I {} 0 R >>", writer.stream(entries, &jbig2))
+    });
+    let message = only_error(load_bytes(&blank, &PdfOptions::default()));
+    assert!(message.contains("page 1: the picture on it is damaged"), "{message}");
 }
 
 #[test]

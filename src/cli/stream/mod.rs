@@ -36,7 +36,7 @@ use decoding::{DecodeArg, Decoding};
 use inputs::Inputs;
 use record::Recorder;
 use stages::{FrameStages, Output};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stdout::StandardOutput;
@@ -231,12 +231,14 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let fonts = || fonts(args.font.as_deref(), &cache);
     let pipeline = plan.open(global)?;
     stop.on_signals(|| std::process::exit(SOME_FAILED.into()))?;
-    let saver = |folder| {
+    let saver = |folder: &Path| {
         let inputs = NamedInputs::new(&named);
-        let saver = Saver::new(folder, fonts()?, args.schema, PICTURE_SUFFIX)?.sparing(move |path| inputs.contains(path));
-        Ok::<_, Error>((saver, folder))
+        if folder.exists() && !folder.is_dir() {
+            return Err(Error::config("--save-frames", format!("{} is a file; give a folder", folder.display())));
+        }
+        Ok(Saver::new(folder, fonts()?, args.schema, PICTURE_SUFFIX)?.sparing(move |path| inputs.contains(path)))
     };
-    let saver = args.save_frames.as_deref().map(saver).transpose()?;
+    let saver = args.save_frames.as_deref().map(|folder| Ok::<_, Error>((saver(folder)?, folder))).transpose()?;
     let drawing = recorder.as_ref().map(|_| fonts()).transpose()?;
     let names: Vec<_> = named.iter().map(|name| without_user(name)).collect();
     names.iter().enumerate().for_each(|(stream, name)| tracing::info!("stream {stream}: {name}"));

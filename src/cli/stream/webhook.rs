@@ -1,10 +1,13 @@
 //! Result lines to an address, in their order, from a thread of its own. Lines that wait go together. What the address does not take is
-//! tried again; while it is slow the sink waits, and so do sources that drop nothing. Once the end is asked for, nothing is tried again.
+//! tried again; while it is slow the sink waits, and so do sources that drop nothing. Once lines were lost all the same, nobody waits for it
+//! any more, until it takes a request again. Once the end is asked for, nothing is tried again.
 
 use crate::error::{Error, Result};
 use crate::extract::{Retries, agent, has_wrong_port, is_this_machine, retry_after};
 use crate::schedule::stop::Stop;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 use ureq::Agent;
@@ -26,8 +29,18 @@ pub(super) struct Webhook {
     lines: Sender<String>,
     /// Comes when all lines are sent or lost.
     sent: Receiver<Sent>,
+    health: Arc<Health>,
     /// Without what may be secret in it.
     shown: String,
+}
+
+/// Of an address.
+#[derive(Default)]
+struct Health {
+    /// Whether the last request was given up.
+    is_losing: AtomicBool,
+    /// Lines that found no room since.
+    left_out: AtomicUsize,
 }
 
 /// What became of the lines.
@@ -71,14 +84,20 @@ impl Webhook {
         let (lines, waiting) = channel::bounded(QUEUE);
         let (sent_in, sent) = channel::bounded(1);
         let (agent, address, stop) = (Agent::from(config), address.to_owned(), stop.clone());
-        let name = shown.clone();
-        thread::spawn(move || sent_in.send(send(&name, &waiting, &retries, &stop, |body| post(&agent, &address, body))));
-        Ok(Self { lines, sent, shown })
+        let (name, health) = (shown.clone(), Arc::<Health>::default());
+        let known = health.clone();
+        thread::spawn(move || sent_in.send(send(&name, &waiting, &retries, &stop, &known, |body| post(&agent, &address, body))));
+        Ok(Self { lines, sent, health, shown })
     }
 
     /// Hands a line over.
     pub fn send(&self, line: &str) {
-        let _ = self.lines.send(line.to_owned()); // the thread goes when this end does, not before
+        let line = line.to_owned();
+        if !self.health.is_losing.load(Relaxed) {
+            let _ = self.lines.send(line); // the thread goes when this end does, not before
+        } else if self.lines.try_send(line).is_err() {
+            self.health.left_out.fetch_add(1, Relaxed);
+        }
     }
 
     /// Waits for the lines under way; whether all were taken.
@@ -93,6 +112,7 @@ impl Webhook {
             tracing::error!("{}: the thread that sent to it died", self.shown);
             return false;
         };
+        let lost = lost + self.health.left_out.load(Relaxed);
         if let Some(reason) = reason {
             tracing::error!("{}: {lost} of {} result lines were not taken: {reason}", self.shown, lost + taken);
         }
@@ -106,11 +126,11 @@ fn send(
     waiting: &Receiver<String>,
     retries: &Retries,
     stop: &Stop,
+    health: &Health,
     post: impl Fn(&str) -> std::result::Result<(), Fault>,
 ) -> Sent {
     let mut sent = Sent::default();
     let mut next: Option<String> = None;
-    let mut is_losing = false;
     while let Some(first) = next.take().or_else(|| waiting.recv().ok()) {
         let (mut body, mut lines) = (first + "\n", 1);
         while lines < LINES
@@ -124,15 +144,17 @@ fn send(
             body.push('\n');
             lines += 1;
         }
-        match with_retries(retries, stop, || post(&body)) {
+        let most = if health.is_losing.load(Relaxed) { 0 } else { retries.most };
+        match with_retries(&Retries { most, ..*retries }, stop, || post(&body)) {
             Ok(()) => {
                 sent.taken += lines;
-                is_losing = false;
+                health.is_losing.store(false, Relaxed);
             }
             Err(reason) => {
                 sent.lost += lines;
-                if !std::mem::replace(&mut is_losing, true) {
-                    tracing::warn!("{shown}: result lines are lost: {reason}");
+                match health.is_losing.swap(true, Relaxed) {
+                    false => tracing::warn!("{shown}: result lines are lost: {reason}"),
+                    true => drop(pause(retries.first_wait, stop)),
                 }
                 sent.reason.get_or_insert(reason);
                 if stop.is_set() {
@@ -211,7 +233,7 @@ mod tests {
         lines.iter().for_each(|line| lines_in.send(line.clone()).expect("room"));
         drop(lines_in);
         let bodies = RefCell::new(Vec::new());
-        let sent = send("here", &waiting, retries, stop, |body| {
+        let sent = send("here", &waiting, retries, stop, &Health::default(), |body| {
             bodies.borrow_mut().push(body.to_owned());
             answer(bodies.borrow().len() - 1)
         });
@@ -280,6 +302,29 @@ mod tests {
             posted_until(&Stop::default(), &short, &line, |_| Err(Fault::Passing("later".into(), Some(Duration::from_secs(600)))));
         assert_eq!((bodies.len(), sent.lost), (2, 1));
         assert!(began.elapsed() >= short.longest_wait, "it asks for more time than it gets");
+    }
+
+    #[test]
+    fn who_loses_lines_is_waited_for_no_longer_until_it_takes_some() {
+        let lines: Vec<String> = (0..5 * LINES).map(|n| n.to_string()).collect();
+        // Three attempts for the first, one for the next; the third is taken, the fourth lost after three again.
+        let (bodies, sent) = posted(&lines, |attempt| match attempt {
+            4 | 8 => Ok(()),
+            _ => Err(Fault::Passing("down".into(), None)),
+        });
+        let firsts: Vec<usize> =
+            bodies.iter().map(|body| body.lines().next().expect("a line").parse::<usize>().expect("a number") / LINES).collect();
+        assert_eq!(firsts, [0, 0, 0, 1, 2, 3, 3, 3, 4]);
+        assert_eq!((sent.taken, sent.lost), (2 * LINES, 3 * LINES));
+
+        let (lines, waiting) = channel::bounded(1);
+        let health = Arc::new(Health { is_losing: true.into(), left_out: 0.into() });
+        let (sent_in, sent) = channel::bounded(1);
+        let webhook = Webhook { lines, sent, health, shown: "here".into() };
+        (0..3).for_each(|_| webhook.send("a line that finds no room does not wait"));
+        assert_eq!((waiting.len(), webhook.health.left_out.load(Relaxed)), (1, 2));
+        sent_in.send(Sent { taken: 1, ..Sent::default() }).expect("room");
+        assert!(!webhook.finish());
     }
 
     #[test]

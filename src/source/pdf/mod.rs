@@ -4,6 +4,7 @@
 //! the one part of reading where a hostile file can loop, exhaust memory or break the renderer, so it happens in
 //! a worker that is watched: a process of its own where the program can start itself again, else a thread.
 
+mod damage;
 mod glyphs;
 mod ranges;
 mod render;
@@ -244,7 +245,7 @@ impl Document {
         let Drawn { image, layer, lost: Lost { letters, images, fields } } = drawn;
         let lost = [
             (letters && !self.0.told.swap(true, Ordering::Relaxed), LOST_LETTERS),
-            (images, "a picture on it is damaged, and left out as far as it is"),
+            (images, "a picture on it is damaged or packed in an unknown way, and what of it cannot be read is left out"),
             (fields, "values of form fields that say nothing of how they look are left out"),
         ];
         let lost = lost.into_iter().filter_map(|(is_lost, what)| is_lost.then_some(what)).collect();

@@ -1,13 +1,14 @@
-//! One document, its pages rendered on demand: with `glyphs` the only files that know the renderer.
+//! One document, its pages rendered on demand: with `glyphs` and `damage` the only files that know the renderer.
 
+use super::damage::{content_is_lost, holds_damaged_image};
 use super::glyphs;
 use super::text::Layer;
 use crate::image::{ImageBuf, PixelFormat, Size};
 use hayro::hayro_interpret::font::{FontData, FontQuery};
 use hayro::hayro_interpret::util::TransformExt;
 use hayro::hayro_interpret::{InterpreterSettings, InterpreterWarning};
-use hayro::hayro_syntax::object::dict::keys::{ANNOTS, AP, CONTENTS, COUNT, F, FT, PAGES, PARENT, RECT, SUBTYPE, USER_UNIT, V};
-use hayro::hayro_syntax::object::{self, Array, Dict, Name, Object, Rect, Stream};
+use hayro::hayro_syntax::object::dict::keys::{ANNOTS, AP, COUNT, F, FT, PAGES, PARENT, RECT, USER_UNIT, V};
+use hayro::hayro_syntax::object::{self, Array, Dict, Name, Rect};
 use hayro::hayro_syntax::page::Page;
 use hayro::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use hayro::kurbo::Affine;
@@ -24,9 +25,6 @@ use std::sync::{Arc, OnceLock};
 const POINTS: f64 = 72.0;
 /// Parts of a pixel that do not make another one; what MuPDF allows for the rounding of coordinates.
 const SLACK: f64 = 0.001;
-
-/// Bytes of a stream that packs nothing.
-const EMPTY_STREAM: usize = 8;
 
 /// What a renderer must know of a document besides its bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -205,8 +203,8 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup, fonts:
     let rgba = pixels.data_as_u8_slice();
     // The renderer leaves out what it cannot decode. A page that shows something else may do without; a blank one may not.
     let is_blank = rgba.iter().all(|&v| v == u8::MAX);
-    let images = image_lost.load(Ordering::Relaxed);
-    if is_blank && (images || holds_empty_image(page)) {
+    let images = image_lost.load(Ordering::Relaxed) || holds_damaged_image(page, is_blank);
+    if is_blank && images {
         return Err("the picture on it is damaged, and there is nothing else".into());
     }
     // The page is opaque, hence the samples are not scaled by alpha.
@@ -231,30 +229,6 @@ fn holds_unseen_field(page: &Page<'_>) -> bool {
         !field.contains_key(AP) && field.get::<u32>(F).unwrap_or(0) & UNSEEN == 0 && is_written && has_value && has_area
     };
     page.raw().get::<Array<'_>>(ANNOTS).is_some_and(|annotations| annotations.iter::<Dict<'_>>().any(|field| is_unseen(&field)))
-}
-
-/// Whether the page's content is not there, or there are bytes for it and nothing comes out of them.
-fn content_is_lost(page: &Page<'_>) -> bool {
-    let is_written = |stream: Stream<'_>| stream.raw_data().len() > EMPTY_STREAM;
-    let written = match (page.raw().get::<Stream<'_>>(CONTENTS), page.raw().get::<Array<'_>>(CONTENTS)) {
-        (Some(stream), _) => is_written(stream),
-        // Parts that are taken out of a page are no damage, as long as there are others.
-        (None, Some(parts)) => match parts.iter::<Stream<'_>>().next() {
-            None => return parts.iter::<Object<'_>>().count() < parts.raw_iter().count(),
-            Some(_) => parts.iter::<Stream<'_>>().any(is_written),
-        },
-        (None, None) => return page.raw().get_ref(CONTENTS).is_some() && page.raw().get::<Object<'_>>(CONTENTS).is_none(),
-    };
-    written && page.page_stream().is_none_or(|content| content.trim_ascii().is_empty())
-}
-
-/// Whether a picture among the page's resources has bytes, and nothing comes out of them.
-fn holds_empty_image(page: &Page<'_>) -> bool {
-    let objects = &page.resources().x_objects;
-    let images = objects.keys().filter_map(|name| objects.get::<Stream<'_>>(name));
-    images
-        .filter(|object| object.dict().get::<Name<'_>>(SUBTYPE).is_some_and(|kind| &*kind == b"Image"))
-        .any(|image| image.raw_data().len() > EMPTY_STREAM && image.decoded_data().is_ok_and(|samples| samples.is_empty()))
 }
 
 fn size_in_pixels(width: f64, height: f64, setup: &Setup) -> Result<Size, String> {

@@ -68,6 +68,12 @@ impl End {
         self.errors.iter().any(|message| message.contains("matches no streams"))
     }
 
+    /// Whether a server said that the address is wrong, or what it gives is no video of any kind.
+    pub fn has_no_such_thing(&self) -> bool {
+        const LASTING: [&str; 5] = ["returned 400", "returned 401", "returned 403", "returned 404", "Invalid data found"];
+        self.errors.iter().any(|message| LASTING.iter().any(|lasting| message.contains(lasting)))
+    }
+
     /// In words.
     pub fn reason(&self) -> String {
         let said = self.errors.join("; ");

@@ -43,6 +43,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How much longer than a program an ffmpeg waits for a silent RTSP source.
 const LEFT_ALONE: Duration = Duration::from_secs(30);
 
+/// The oldest ffmpeg that is known to understand what it is asked for.
+const OLDEST_FFMPEG: (u32, u32) = (5, 1);
+
+/// The release in the first line of `ffmpeg -version`; `None` for builds between releases.
+fn release(line: &str) -> Option<(u32, u32)> {
+    let mut numbers = line.strip_prefix("ffmpeg version ")?.trim_start_matches('n').split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)))
+}
+
 /// When a frame was.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moment {
@@ -123,14 +132,24 @@ impl VideoOptions {
         Self { threads, memory: self.memory.as_ref().map(|memory| memory.shared_by(streams)), ..self.clone() }
     }
 
-    /// Whether the ffmpeg program is there and starts; its first line of `-version`.
+    /// The first line of the ffmpeg program's `-version`.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when it is not there, does not start, or says that it is older than 5.1.
     pub fn ffmpeg_version(&self) -> Result<String> {
         let output =
             Command::new(&self.ffmpeg).arg("-version").stdin(Stdio::null()).output().map_err(|e| self.no_ffmpeg(&e.to_string()))?;
         if !output.status.success() {
             return Err(self.no_ffmpeg(&format!("`-version` ends with {}", output.status)));
         }
-        Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned())
+        let line = String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned();
+        match release(&line) {
+            Some(version) if version < OLDEST_FFMPEG => {
+                let (major, minor) = OLDEST_FFMPEG;
+                Err(self.no_ffmpeg(&format!("`{line}` is too old, {major}.{minor} is needed")))
+            }
+            _ => Ok(line),
+        }
     }
 
     fn no_ffmpeg(&self, reason: &str) -> Error {
@@ -429,7 +448,7 @@ impl Video {
         let again = match self.kind {
             // A file does not change: only what happened to the child may turn out otherwise.
             VideoKind::File => end.killed,
-            VideoKind::Http if self.frames == 0 && end.holds_no_pictures() => false,
+            VideoKind::Http if self.frames == 0 && (end.holds_no_pictures() || end.has_no_such_thing()) => false,
             VideoKind::Http => !end.success || (self.frames > 0 && !self.remote_file && !self.is_file_after_all()),
             VideoKind::Live | VideoKind::Camera => !end.given_up,
         };
@@ -439,6 +458,7 @@ impl Video {
                 (true, 0) => Some(self.fault("ffmpeg finds no frame in it; check that it is a video")),
                 (true, _) => None,
                 (false, 0) if end.holds_no_pictures() => Some(self.fault("it holds no video; check that it is the file you mean")),
+                (false, 0) if self.kind == VideoKind::Http => Some(self.fault(format!("it cannot be read: {}", end.reason()))),
                 (false, _) if end.given_up => Some(self.fault(format!("given up after {} frames: {}", self.frames, end.reason()))),
                 (false, _) => Some(self.fault(format!("damaged or cut short after {} frames: {}", self.frames, end.reason()))),
             };
@@ -522,4 +542,24 @@ pub fn names_video(path: &Path) -> bool {
 /// Whether `path` is no folder and has the suffix of a video.
 pub fn has_video_suffix(path: &Path) -> bool {
     path.extension().is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known))) && !path.is_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_told_from_builds_between_them() {
+        for (line, expected) in [
+            ("ffmpeg version 4.4.2-0ubuntu0.22.04.1 Copyright (c) 2000-2021 the FFmpeg developers", Some((4, 4))),
+            ("ffmpeg version n7.1 Copyright (c) 2000-2024 the FFmpeg developers", Some((7, 1))),
+            ("ffmpeg version 6 Copyright", Some((6, 0))),
+            ("ffmpeg version N-118047-gc0eb5ad4bb-20241225 Copyright", None),
+            ("ffmpeg version git-2024-01-01-abc", None),
+            ("", None),
+        ] {
+            assert_eq!(release(line), expected, "{line}");
+        }
+        assert!((4, 4) < OLDEST_FFMPEG && (5, 0) < OLDEST_FFMPEG && (5, 1) >= OLDEST_FFMPEG && (10, 0) > OLDEST_FFMPEG);
+    }
 }
