@@ -1,6 +1,7 @@
 //! Videos and streams through an ffmpeg child: what it says and what it dies of. A script stands in for ffmpeg, so that
 //! every fault happens where the test wants it; the last ones want a real one.
 
+use hpinfer::device::ProgramTime;
 use hpinfer::image::{ImageBuf, PixelFormat, Size};
 use hpinfer::result::render::video::VideoWriter;
 use hpinfer::source::video::{FrameMemory, RawFormat, RawFrames, RawLayout, Video, VideoEvent, VideoOptions};
@@ -9,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The ffmpeg that `HPINFER_FFMPEG` names, else that of the system. Without one of 5.1 or later what wants it is skipped, visibly.
 fn real_ffmpeg() -> Option<PathBuf> {
@@ -105,6 +106,22 @@ fn ffmpeg_gets_the_threads_it_is_given_and_its_time_is_counted() {
     let given = std::fs::read_to_string(flags).expect("written");
     assert!(given.contains("-filter_threads 3 -threads 3 -i "), "{given}");
     assert!(time.total().is_some_and(|time| !time.is_zero()), "{time:?}: a shell that starts 300 programs takes some");
+}
+
+#[test]
+fn the_time_of_an_ffmpeg_that_encodes_is_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let busy = folder.path().join("ffmpeg");
+    std::fs::write(&busy, "#!/bin/sh\ni=0\nwhile [ $i -lt 300000 ]; do i=$((i + 1)); done\nexec cat > /dev/null\n").expect("written");
+    Command::new("chmod").arg("+x").arg(&busy).status().expect("chmod");
+    let mut writer = VideoWriter::create(&busy, 1, &folder.path().join("a.mp4"), Size::new(8, 6)).expect("it starts");
+    let (time, start) = (ProgramTime::default(), Instant::now());
+    while time.total().is_none_or(|time| time.is_zero()) {
+        assert!(start.elapsed() < Duration::from_secs(20), "a shell that counts takes some");
+        writer.count_time(&time);
+        thread::sleep(Duration::from_millis(1));
+    }
+    writer.finish().expect("it ends well");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the program runs on: the device a user asked for, the processor cores it may use, the graphics processors that are
-//! there, and the seam through which operations reach one; and how processes came to their end.
+//! there, and the seam through which operations reach one; and what processes that were started took, and how they came to
+//! their end.
 
 mod cpu;
 mod cuda;
@@ -14,9 +15,10 @@ mod place;
 mod probe;
 mod queue;
 mod spec;
+mod spent;
 mod unavailable;
 
-pub use cpu::{CpuInfo, available_threads, process_time, thread_time, time_of_process};
+pub use cpu::{CpuInfo, available_threads, process_time, thread_time};
 pub use cuda::{DeviceBuffer, Gpu, Graph, Mark, Pinned, Stopwatch, Stream, sizes_up_to};
 pub(crate) use ended::{how_it_ended, is_own_fault, last_status};
 pub use images::{Image, image_for};
@@ -29,6 +31,8 @@ pub use place::Device;
 pub use probe::{Capability, CudaVersion, GpuInfo, Gpus, Uuid, probe};
 pub use queue::{DeviceSlice, DeviceSliceMut, FloatsMut, Launch, Queue, tiles};
 pub use spec::{DeviceSpec, GpuId};
+pub(crate) use spent::Meter;
+pub use spent::ProgramTime;
 pub use unavailable::Unavailable;
 
 use std::path::Path;

@@ -7,7 +7,7 @@ use super::batcher::{Batcher, Batching};
 use super::drops::{DropPolicy, Inbox};
 use super::gauges::Gauges;
 use super::reorder::Reorder;
-use super::split::{Pool, Split};
+use super::split::{Outside, Pool, Split};
 use super::stop::Stop;
 use crate::device::thread_time;
 use crate::error::Result;
@@ -39,6 +39,11 @@ pub trait Stages: Sync {
 
     /// Processor time so far of what decodes items before they come here, such as programs of their own; `None` where it is not known.
     fn decoded_before(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The same of what finishes items behind [`finish`](Self::finish).
+    fn finished_behind(&self) -> Option<Duration> {
         None
     }
 
@@ -232,7 +237,7 @@ pub fn run<S: Stages>(
     let share = settings.window.max(1);
     let places = share + usize::from(feeds.len() > 1);
     let in_window = feeds.iter().map(|_| AtomicUsize::new(0)).collect();
-    let graph = Graph { stages, settings, gauges, stop, split: Split::new(settings, gauges, stages.decoded_before()), in_window, share };
+    let graph = Graph { stages, settings, gauges, stop, split: Split::new(settings, gauges, outside(stages)), in_window, share };
     let graph = &graph;
     let (free_in, free) = channel::bounded::<()>(places);
     for _ in 0..places {
@@ -432,7 +437,7 @@ impl<S: Stages> Graph<'_, S> {
             let (outputs, span) = spanned(index, || self.attempt(index, &mut worker, &ready));
             match outputs {
                 Ok(outputs) => {
-                    self.split.worked(length(span), outputs.len(), || self.stages.decoded_before());
+                    self.split.worked(length(span), outputs.len(), || outside(self.stages));
                     for ((ticket, ready), output) in tickets.into_iter().zip(ready).zip(outputs) {
                         hand_on(ticket, ready, span, Ok(output));
                     }
@@ -504,6 +509,10 @@ impl<S: Stages> Graph<'_, S> {
         }
         Delivery { stream: ticket.stream, tag: ticket.tag, output, latency, timeline: ticket.timeline }
     }
+}
+
+fn outside(stages: &impl Stages) -> Outside {
+    [stages.decoded_before(), stages.finished_behind()]
 }
 
 /// Hands the output of an item in the window to the sink.

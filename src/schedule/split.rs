@@ -24,31 +24,33 @@ pub(super) struct Split<'a> {
     items: AtomicU64,
     /// The first items bring engines and memory up; they tell nothing of the rest.
     is_warm: AtomicBool,
-    /// Processor time of this process, and of what decodes before it, at the beginning.
-    began: (Duration, Option<Duration>),
+    /// Processor time of this process, and outside of it, at the beginning.
+    began: (Duration, Outside),
 }
 
+/// Processor time so far of what decodes before this process, and of what finishes behind it; `None` where it is not known.
+pub(super) type Outside = [Option<Duration>; 2];
+
 impl<'a> Split<'a> {
-    /// All threads of `settings` work until something was measured. What decodes before this process has taken `before` already.
-    pub fn new(settings: &Settings, gauges: &'a Gauges, before: Option<Duration>) -> Self {
+    /// All threads of `settings` work until something was measured.
+    pub fn new(settings: &Settings, gauges: &'a Gauges, outside: Outside) -> Self {
         let decoding = Pool::new(settings.decoders, &gauges.decoders);
         let finishing = Pool::new(settings.finishers, &gauges.finishers);
         let (working_ns, items, is_warm) = Default::default();
-        Self { workers: settings.workers.max(1), decoding, finishing, working_ns, items, is_warm, began: (process_time(), before) }
+        Self { workers: settings.workers.max(1), decoding, finishing, working_ns, items, is_warm, began: (process_time(), outside) }
     }
 
-    /// A worker took `time` for `items`; chooses anew when enough were seen. `before` tells the processor time so far of what decodes
-    /// before this process.
-    pub fn worked(&self, time: Duration, items: usize, before: impl FnOnce() -> Option<Duration>) {
+    /// A worker took `time` for `items`; chooses anew when enough were seen.
+    pub fn worked(&self, time: Duration, items: usize, outside: impl FnOnce() -> Outside) {
         self.working_ns.fetch_add(nanoseconds(time), Relaxed);
         let (items, enough) = (items as u64, MEASURED * self.workers as u64);
         let seen = self.items.fetch_add(items, Relaxed);
         if seen < enough && seen + items >= enough {
-            self.choose(before());
+            self.choose(outside());
         }
     }
 
-    fn choose(&self, before: Option<Duration>) {
+    fn choose(&self, outside: Outside) {
         let pools = [&self.decoding, &self.finishing];
         let [decoding, finishing] = pools.map(|pool| pool.time_ns.swap(0, Relaxed) as f64);
         let working = self.working_ns.swap(0, Relaxed) as f64 / self.workers as f64;
@@ -59,9 +61,10 @@ impl<'a> Split<'a> {
         let threads = |time: f64| (MARGIN * time / working.max(1.0)).ceil() as usize;
         let changed = [self.decoding.choose(threads(decoding)), self.finishing.choose(threads(finishing))];
         if changed.contains(&true) {
-            let before = before.zip(self.began.1).map(|(now, began)| now.saturating_sub(began));
+            let (began, outside_then) = self.began;
+            let outside = [0, 1].map(|i| outside[i].zip(outside_then[i]).map(|(now, began)| now.saturating_sub(began)));
             let on_core = pools.map(|pool| Duration::from_nanos(pool.processor_ns.load(Relaxed)));
-            let shares = shares(on_core, process_time().saturating_sub(self.began.0), before);
+            let shares = shares(on_core, process_time().saturating_sub(began), outside);
             let [decode, finish] = pools.map(|pool| format!("{} of {}", pool.chosen.load(Relaxed), pool.threads));
             tracing::info!("{shares}; here {decode} threads keep pace with the engines, and {finish} behind them");
         }
@@ -156,17 +159,17 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// What decoding and finishing in this process, which took `all`, and what decodes `before` it are of the processor time, in words.
-fn shares([decoding, finishing]: [Duration; 2], all: Duration, before: Option<Duration>) -> String {
-    let outside = before.unwrap_or_default();
-    let percent = |part: Duration| 100.0 * part.as_secs_f64() / (all + outside).as_secs_f64().max(1e-9);
-    let decoding = format!("decoding is {:.1} % of the processor time", percent(decoding + outside));
-    let finishing = format!("finishing {:.1} %", percent(finishing));
-    match before {
-        None => format!("{decoding} of this process, and what it is outside is not known; {finishing}"),
-        Some(Duration::ZERO) => format!("{decoding}; {finishing}"),
-        Some(outside) => format!("{decoding}, {:.1} % outside this process; {finishing}", percent(outside)),
-    }
+/// What decoding and finishing are of the processor time, in words: `inside` this process, which took `all`, and `outside`.
+fn shares(inside: [Duration; 2], all: Duration, outside: Outside) -> String {
+    let total = all + outside.iter().flatten().sum::<Duration>();
+    let percent = |part: Duration| format!("{:.1} %", 100.0 * part.as_secs_f64() / total.as_secs_f64().max(1e-9));
+    let [decoding, finishing] = [0, 1].map(|i| match outside[i] {
+        None => format!("{} and an unknown part outside this process", percent(inside[i])),
+        Some(Duration::ZERO) => percent(inside[i]),
+        Some(outside) => format!("{} ({} outside this process)", percent(inside[i] + outside), percent(outside)),
+    });
+    let known = if outside.contains(&None) { " that is known" } else { "" };
+    format!("of the processor time{known} decoding is {decoding}, finishing {finishing}")
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -179,7 +182,7 @@ mod tests {
     use crate::schedule::Batching;
 
     fn split(threads: usize, gauges: &Gauges) -> Split<'_> {
-        Split::new(&Settings::new(threads, Batching::default()), gauges, None)
+        Split::new(&Settings::new(threads, Batching::default()), gauges, [None; 2])
     }
 
     /// Items that take so long, enough for a choice; how many threads decode and finish then.
@@ -188,7 +191,7 @@ mod tests {
         for _ in 0..MEASURED * split.workers as u64 {
             split.decoding.took(us(decode), us(decode));
             split.finishing.took(us(finish), us(finish));
-            split.worked(us(work), 1, || None);
+            split.worked(us(work), 1, || [None; 2]);
         }
         [&split.decoding, &split.finishing].map(|pool| pool.chosen.load(Relaxed))
     }
@@ -205,13 +208,16 @@ mod tests {
     }
 
     #[test]
-    fn what_decodes_outside_is_part_of_the_share_or_told_as_unknown() {
+    fn what_works_outside_is_part_of_the_shares_or_told_as_unknown() {
         let ms = Duration::from_millis;
-        let told = |before| shares([ms(5), ms(10)], ms(50), before);
-        assert_eq!(told(Some(ms(0))), "decoding is 10.0 % of the processor time; finishing 20.0 %");
-        assert_eq!(told(Some(ms(50))), "decoding is 55.0 % of the processor time, 50.0 % outside this process; finishing 10.0 %");
-        let unknown = "decoding is 10.0 % of the processor time of this process, and what it is outside is not known; finishing 20.0 %";
-        assert_eq!(told(None), unknown);
+        let told = |outside: [Option<u64>; 2]| shares([ms(5), ms(10)], ms(50), outside.map(|part| part.map(ms)));
+        assert_eq!(told([Some(0); 2]), "of the processor time decoding is 10.0 %, finishing 20.0 %");
+        let decoded = "of the processor time decoding is 55.0 % (50.0 % outside this process), finishing 10.0 %";
+        assert_eq!(told([Some(50), Some(0)]), decoded);
+        let encoded = "of the processor time decoding is 5.0 %, finishing 60.0 % (50.0 % outside this process)";
+        assert_eq!(told([Some(0), Some(50)]), encoded);
+        let unknown = "of the processor time that is known decoding is 10.0 % and an unknown part outside this process, finishing 20.0 %";
+        assert_eq!(told([None, Some(0)]), unknown);
     }
 
     #[test]

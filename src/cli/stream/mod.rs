@@ -222,7 +222,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         numbered: true,
         ..SourceOptions::default()
     };
-    let ffmpeg_time = video.ffmpeg_time.clone();
+    let decoding_time = video.ffmpeg_time.clone();
     let inputs = Inputs::new(&named, args.drop.as_deref(), video, args.raw()?, args.fps, decoding, source)?;
     let webhook = args.webhook.as_deref().map(|address| Webhook::open(address, Retries::default(), global.offline, &stop)).transpose()?;
     let at_once = (threads + 1).max(LEAST_FILES);
@@ -242,7 +242,8 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     let drawing = recorder.as_ref().map(|_| fonts()).transpose()?;
     let names: Vec<_> = named.iter().map(|name| without_user(name)).collect();
     names.iter().enumerate().for_each(|(stream, name)| tracing::info!("stream {stream}: {name}"));
-    let stages = FrameStages::new(pipeline.as_ref(), &names, decoders, args.carry_over, saver, drawing, ffmpeg_time);
+    let ffmpeg_times = [decoding_time, recorder.as_ref().map(Recorder::ffmpeg_time).unwrap_or_default()];
+    let stages = FrameStages::new(pipeline.as_ref(), &names, decoders, args.carry_over, saver, drawing, ffmpeg_times);
     let delay = Duration::from_millis(args.batch_delay);
     let batching = Batching { items: pipeline.batch_size(), cost: BATCH_PIXELS, delay };
     let is_finite = inputs.is_finite();

@@ -2,16 +2,20 @@
 
 use super::stages::{Output, Tag};
 use crate::cli::outputs;
+use crate::device::ProgramTime;
 use crate::error::{Error, Result};
 use crate::image::ImageBuf;
 use crate::result::render::video::{VIDEO_SUFFIXES, VideoWriter};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The videos of a run.
 pub(super) struct Recorder {
     ffmpeg: PathBuf,
     /// Threads of each ffmpeg.
     threads: usize,
+    /// Of all of them.
+    ffmpeg_time: Arc<ProgramTime>,
     /// No video is written over one of them.
     inputs: Vec<String>,
     streams: Vec<Recording>,
@@ -53,7 +57,12 @@ impl Recorder {
         outputs::check(&files, &inputs)?;
         let recording = |path| Recording { path, parts: 0, writer: None, last: None, until_ms: 0.0, over: false };
         let streams = paths.into_iter().map(recording).collect();
-        Ok(Self { ffmpeg: ffmpeg.to_owned(), threads, inputs, streams, failed: false })
+        Ok(Self { ffmpeg: ffmpeg.to_owned(), threads, ffmpeg_time: Arc::default(), inputs, streams, failed: false })
+    }
+
+    /// Processor time that ffmpeg takes for all videos.
+    pub fn ffmpeg_time(&self) -> Arc<ProgramTime> {
+        self.ffmpeg_time.clone()
     }
 
     /// Takes the next frame of a stream, or its end, with which its video ends. A video that cannot be written is reported and ends; the
@@ -72,6 +81,9 @@ impl Recorder {
             Output::Failed(..) => Ok(()), // the last picture stays
             Output::Ended => recording.end(),
         };
+        if let Some(writer) = &mut recording.writer {
+            writer.count_time(&self.ffmpeg_time);
+        }
         if let Err(error) = added {
             self.failed = true;
             (recording.over, recording.writer) = (true, None);
@@ -138,6 +150,7 @@ mod tests {
     use crate::result::OcrResult;
     use crate::source::video::Moment;
     use crate::trace::StageTimes;
+    use std::time::Duration;
 
     #[test]
     fn a_video_ends_with_its_stream_while_others_go_on() {
@@ -153,6 +166,7 @@ mod tests {
         }
         let tag = Tag { stream: 0, moment: Moment::default(), page_index: None, decode: None };
         recorder.add(&tag, &mut Output::Ended);
+        assert_ne!(recorder.ffmpeg_time().total(), Some(Duration::ZERO), "counted, be it for less than the kernel counts");
         assert_eq!(recorder.streams.iter().map(|video| video.writer.is_some()).collect::<Vec<_>>(), [false, true]);
         assert!(std::fs::metadata(folder.path().join("videos/0.mp4")).is_ok_and(|file| file.len() > 3 * 8 * 6));
         assert!(recorder.finish());

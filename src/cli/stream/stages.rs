@@ -1,6 +1,7 @@
 //! The work on a frame.
 
 use super::anchors::Anchors;
+use crate::device::ProgramTime;
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
 use crate::image::{Frame, FrameId, ImageBuf, Picture as Pixels};
@@ -12,7 +13,7 @@ use crate::result::render::font::Fonts;
 use crate::result::render::save::{Saver, Slot};
 use crate::schedule::graph::Stages;
 use crate::source::InputItem;
-use crate::source::video::{FfmpegTime, Moment};
+use crate::source::video::Moment;
 use crate::trace::{StageTimes, Transfers};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,11 +96,12 @@ pub(super) struct FrameStages<'a> {
     unsaved: AtomicBool,
     /// Draws results for the sink.
     fonts: Option<Fonts>,
-    ffmpeg_time: Arc<FfmpegTime>,
+    ffmpeg_times: [Arc<ProgramTime>; 2],
 }
 
 impl<'a> FrameStages<'a> {
     /// Frames are drawn where `fonts` are given; pictures of a stream are decoded by the one of `decoders` that comes to it in turn.
+    /// `ffmpeg_times` are of those that decode and those that encode.
     pub fn new(
         pipeline: &'a dyn Pipeline,
         names: &'a [String],
@@ -107,12 +109,12 @@ impl<'a> FrameStages<'a> {
         carry_over: Option<f32>,
         saver: Option<(Saver, &'a Path)>,
         fonts: Option<Fonts>,
-        ffmpeg_time: Arc<FfmpegTime>,
+        ffmpeg_times: [Arc<ProgramTime>; 2],
     ) -> Self {
         let references = names.iter().map(|_| Mutex::default()).collect();
         let anchors = names.iter().map(|_| Mutex::default()).collect();
         let unsaved = AtomicBool::new(false);
-        Self { pipeline, names, decoders, carry_over, references, anchors, saver, unsaved, fonts, ffmpeg_time }
+        Self { pipeline, names, decoders, carry_over, references, anchors, saver, unsaved, fonts, ffmpeg_times }
     }
 
     /// Whether all frames that were to be saved are.
@@ -192,7 +194,11 @@ impl Stages for FrameStages<'_> {
     }
 
     fn decoded_before(&self) -> Option<Duration> {
-        self.ffmpeg_time.total()
+        self.ffmpeg_times[0].total()
+    }
+
+    fn finished_behind(&self) -> Option<Duration> {
+        self.ffmpeg_times[1].total()
     }
 
     fn cost(&self, frame: &Frame) -> u64 {

@@ -3,10 +3,9 @@
 //! its resolution, which a header at the beginning could not tell. Where a GPU decodes, see `units`. Written for ffmpeg 5.1 and later.
 
 use super::memory::{FrameMemory, read_away};
-use super::spent::FfmpegTime;
 use super::units::{self, UnitDecoder};
 use super::{GLANCE, VideoOptions};
-use crate::device::{how_it_ended, time_of_process};
+use crate::device::{Meter, ProgramTime, how_it_ended};
 use crate::error::Error;
 use crate::image::{ImageBuf, Picture, PixelFormat, Size};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, never, unbounded};
@@ -18,7 +17,6 @@ use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// What ffmpeg says of a connection that broke. Either it reconnects, or further messages say what became of it.
 const PREMATURE: &str = "Stream ends prematurely";
@@ -103,8 +101,7 @@ pub(super) struct Child {
     /// What makes frames of its output, on a GPU or not.
     passing: Option<thread::JoinHandle<Result<(), GivenUp>>>,
     on_gpu: bool,
-    /// Its processor time that was counted, and when.
-    counted: (Duration, Option<Instant>),
+    meter: Meter,
     stderr: Option<thread::JoinHandle<()>>,
 }
 
@@ -158,17 +155,13 @@ impl Child {
             let _ = process.kill();
             let _ = process.wait();
         })?;
-        let counted = (Duration::ZERO, None);
-        Ok(Self { process, frames, errors, has_duration, passing: Some(passing), on_gpu, counted, stderr: Some(stderr) })
+        let meter = Meter::new(process.id());
+        Ok(Self { process, frames, errors, has_duration, passing: Some(passing), on_gpu, meter, stderr: Some(stderr) })
     }
 
-    /// Adds to `time` what it took since the last call; nothing where that was a moment ago.
-    pub fn count_time(&mut self, time: &FfmpegTime) {
-        let (counted, at) = &mut self.counted;
-        if at.is_none_or(|at| at.elapsed() >= GLANCE) {
-            time.count(counted, time_of_process(self.process.id()));
-            *at = Some(Instant::now());
-        }
+    /// Adds to `time` what it took so far.
+    pub fn count_time(&mut self, time: &ProgramTime) {
+        self.meter.count(time);
     }
 
     /// Whether the input said how long it is, as files do and live streams do not. Known when the first frame is there.

@@ -5,16 +5,14 @@
 mod child;
 mod memory;
 mod raw;
-mod spent;
 mod units;
 
 pub use memory::FrameMemory;
 pub use raw::{RawFormat, RawFrames, RawLayout};
-pub use spent::FfmpegTime;
 
 use super::{Fetcher, SourceOptions};
 use crate::cache::without_user;
-use crate::device::{Gpu, NvJpeg, VideoCodec, VideoDecoder, available_threads};
+use crate::device::{Gpu, NvJpeg, ProgramTime, VideoCodec, VideoDecoder, available_threads};
 use crate::error::{Error, Result};
 use crate::image::decode::Limits;
 use crate::image::{Picture, Size};
@@ -82,7 +80,7 @@ pub struct VideoOptions {
     /// What its frames may take of memory; `None`: as much as there is.
     pub memory: Option<FrameMemory>,
     /// What its processor time is added to, every 50 ms: streams may share it.
-    pub ffmpeg_time: Arc<FfmpegTime>,
+    pub ffmpeg_time: Arc<ProgramTime>,
     /// Ends the stream when set.
     pub stop: Arc<AtomicBool>,
     /// A live stream without a frame for so long is reported and connected anew; before the first frame of a connection after

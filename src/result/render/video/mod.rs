@@ -2,6 +2,7 @@
 
 mod matroska;
 
+use crate::device::{Meter, ProgramTime};
 use crate::error::{Error, Result};
 use crate::image::{ImageView, PixelFormat, Size};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -23,6 +24,7 @@ pub struct VideoWriter {
     path: PathBuf,
     size: Size,
     child: Child,
+    meter: Meter,
     stdin: Option<ChildStdin>,
     last_message: Option<thread::JoinHandle<String>>,
 }
@@ -64,7 +66,8 @@ impl VideoWriter {
             .map_err(|e| Error::io("start ffmpeg for", path)(e))?;
         let stdin = child.stdin.take();
         let last_message = child.stderr.take().map(|stderr| thread::spawn(move || last_line(stderr)));
-        let mut writer = Self { path: path.to_owned(), size, child, stdin, last_message };
+        let meter = Meter::new(child.id());
+        let mut writer = Self { path: path.to_owned(), size, child, meter, stdin, last_message };
         writer.put(&matroska::head(size))?;
         Ok(writer)
     }
@@ -86,6 +89,11 @@ impl VideoWriter {
         }
         self.put(&matroska::picture_head(timestamp_ms, picture.data.len() as u64))?;
         self.put(picture.data)
+    }
+
+    /// Adds to `time` the processor time that ffmpeg took so far. What it takes to end the file is not counted.
+    pub fn count_time(&mut self, time: &ProgramTime) {
+        self.meter.count(time);
     }
 
     /// Waits until the file is whole.
