@@ -92,6 +92,7 @@ fn memory_bounds_the_frames_of_many_streams() {
     let told =
         stderr.lines().find_map(|line| line.split_once("of the processor time decoding is ")?.1.split_once(" % outside this process"));
     let decoding = told.and_then(|(shares, _)| shares.split_once(" % ("));
+    assert!(stderr.contains("; engines: 2 of 2 streams; "), "{stderr}");
     assert!(decoding.is_some_and(|(_, share)| share.parse::<f64>().is_ok_and(|share| share > 0.0)), "{stderr}");
     let (code, lines, stderr) = run_in_little_memory(&[&*script; 24], &[]);
     assert_eq!((code, lines.len()), (Some(1), 24), "{stderr}");

@@ -8,7 +8,7 @@ use super::resources::milliseconds;
 use super::watch::{Watch, Watched, held_back};
 use crate::error::{Error, Result};
 use crate::image::Frame;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{EngineStreams, Pipeline};
 use crate::result::RunRecord;
 use crate::schedule::gauges::Gauges;
 use crate::schedule::graph::{self, Feed, Offer, Settings, Stages};
@@ -216,6 +216,10 @@ impl Stages for Frames<'_> {
 
     fn decoded_before(&self) -> Option<Duration> {
         self.1.ffmpeg_time()
+    }
+
+    fn engine_streams(&self) -> Option<&EngineStreams> {
+        self.0.engine_streams()
     }
 
     fn cost(&self, frame: &Frame) -> u64 {

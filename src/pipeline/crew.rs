@@ -1,5 +1,6 @@
 //! The workers of a pipeline, in which order they take work, and how much of the machine a call gets.
 
+use super::engine_streams::EngineStreams;
 use crate::error::{Error, Result};
 use crate::modules::network::Share;
 use std::panic::resume_unwind;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A pool of workers that knows how many frames are under way.
 pub(super) struct Crew {
     workers: rayon::ThreadPool,
+    streams: EngineStreams,
     /// Frames under way, over all calls.
     under_way: AtomicUsize,
 }
@@ -24,7 +26,7 @@ impl Crew {
     pub fn new(threads: usize) -> Result<Self> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("worker-{i}")).build();
         let workers = pool.map_err(|e| Error::internal("worker threads", e.to_string()))?;
-        Ok(Self { workers, under_way: AtomicUsize::new(0) })
+        Ok(Self { workers, streams: EngineStreams::new(threads), under_way: AtomicUsize::new(0) })
     }
 
     /// Runs `work` on `frames` frames, in the calling thread: a lone frame that nothing else is under way beside gets all cores.
@@ -38,6 +40,11 @@ impl Crew {
     /// The pool.
     pub fn workers(&self) -> &rayon::ThreadPool {
         &self.workers
+    }
+
+    /// What the workers take for each item.
+    pub fn streams(&self) -> &EngineStreams {
+        &self.streams
     }
 }
 
@@ -60,11 +67,14 @@ impl Turn<'_> {
     pub fn each<I: Sync, R: Send>(self, items: &[I], work: impl Fn(&I, Share) -> R + Sync) -> Vec<R> {
         let share = if items.len() == 1 { self.share } else { Share::OneCore };
         let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
-        let (workers, work, places) = (&self.crew.workers, &work, results.iter_mut());
+        let (Crew { workers, streams, .. }, work, places) = (self.crew, &work, results.iter_mut());
         let all = move || {
             workers.in_place_scope_fifo(|scope| {
                 for (item, result) in items.iter().zip(places) {
-                    scope.spawn_fifo(move |_| *result = Some(work(item, share)));
+                    scope.spawn_fifo(move |_| {
+                        let _taken = streams.take();
+                        *result = Some(work(item, share));
+                    });
                 }
             });
         };
@@ -127,6 +137,20 @@ mod tests {
             }
         });
         assert_eq!(deepest.into_inner(), 1);
+    }
+
+    #[test]
+    fn calls_come_out_whole_whatever_number_of_streams_works_meanwhile() {
+        let crew = Crew::new(4).expect("threads");
+        let items: Vec<u64> = (0..200).collect();
+        let call = || crew.run(2, |turn| turn.each(&items, |&item, _| item * 2));
+        crew.streams().set(1);
+        std::thread::scope(|scope| {
+            let calls: Vec<_> = (0..3).map(|_| scope.spawn(call)).collect();
+            (0..1000).for_each(|n| crew.streams().set(n % 5));
+            let doubled: Vec<u64> = (0..200).map(|item| item * 2).collect();
+            calls.into_iter().for_each(|call| assert_eq!(call.join().expect("no panic"), doubled));
+        });
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Pipelines by PaddleX name: a struct of modules and straight-line steps over a batch of frames, run on one
 //! pool of workers. [`Pipeline`] is what they have in common, `config` reads pipeline files. There is one file per pipeline;
 //! those with one network share `picture`, `divided` is any of them on several devices; those for documents share `doc_preprocessor` (pages),
-//! `layout` (regions), `reader` (text) and `tables`. All are `staffed`: they work through a `crew`, and `runs` says which engines made a result.
+//! `layout` (regions), `reader` (text) and `tables`. All are `staffed`: they work through a `crew` on `engine_streams`, and `runs` says which
+//! engines made a result.
 
 pub mod config;
 mod crew;
 mod divided;
 mod doc_preprocessor;
+mod engine_streams;
 mod image_classification;
 mod instance_segmentation;
 mod layout;
@@ -26,6 +28,7 @@ mod tables;
 pub use config::{DocumentConfig, OcrConfig, PictureConfig, PipelineConfig};
 pub use divided::Divided;
 pub use doc_preprocessor::DocPreprocessor;
+pub use engine_streams::EngineStreams;
 pub use image_classification::ImageClassification;
 pub use instance_segmentation::InstanceSegmentation;
 pub use name::{DocumentTask, PipelineName, Task};
@@ -54,6 +57,11 @@ pub trait Pipeline: Send + Sync {
 
     /// The pool that does this pipeline's work; decode on it to keep within one thread count.
     fn workers(&self) -> &rayon::ThreadPool;
+
+    /// The streams of its engines, where they are on the host's cores.
+    fn engine_streams(&self) -> Option<&EngineStreams> {
+        None
+    }
 
     /// The stages it times, in the order in which they run.
     fn stages(&self) -> &'static [Stage];

@@ -1,8 +1,8 @@
 //! What pipelines have in common: steps over a batch of frames, and a crew that does them.
 
-use super::Pipeline;
 use super::crew::{Crew, Turn};
 use super::runs::Runs;
+use super::{EngineStreams, Pipeline};
 use crate::backend::RunInfo;
 use crate::error::Result;
 use crate::image::Frame;
@@ -62,6 +62,10 @@ impl<S: Steps> Staffed<S> {
     pub fn predict_timed(&self, frames: &[Frame]) -> Vec<Result<(S::Result, StageTimes)>> {
         self.crew.run(frames.len(), |turn| self.steps.results(frames, turn, &self.runs))
     }
+
+    fn is_on_cores(&self) -> bool {
+        self.steps.infos().iter().all(|info| info.device == "cpu")
+    }
 }
 
 impl<S: Steps> Pipeline for Staffed<S> {
@@ -77,6 +81,10 @@ impl<S: Steps> Pipeline for Staffed<S> {
         self.crew.workers()
     }
 
+    fn engine_streams(&self) -> Option<&EngineStreams> {
+        self.is_on_cores().then(|| self.crew.streams())
+    }
+
     fn stages(&self) -> &'static [Stage] {
         S::STAGES
     }
@@ -86,7 +94,7 @@ impl<S: Steps> Pipeline for Staffed<S> {
     }
 
     fn groups_at_once(&self) -> usize {
-        match self.steps.infos().iter().all(|info| info.device == "cpu") {
+        match self.is_on_cores() {
             true => usize::MAX,
             false => GPU_FRAMES.div_ceil(self.batch_size().max(1)).max(GPU_GROUPS),
         }

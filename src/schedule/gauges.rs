@@ -34,6 +34,10 @@ pub struct Gauges {
     pub decoders: AtomicUsize,
     /// Threads that finish, chosen likewise.
     pub finishers: AtomicUsize,
+    /// Streams of the engines that work, chosen by what was measured; 0 where they are on a device, here and below.
+    pub engine_streams: AtomicUsize,
+    /// All that there are.
+    pub all_engine_streams: AtomicUsize,
     latencies: Mutex<Latencies>,
 }
 
@@ -68,6 +72,8 @@ impl Gauges {
             replaced: AtomicU64::new(0),
             decoders: AtomicUsize::new(0),
             finishers: AtomicUsize::new(0),
+            engine_streams: AtomicUsize::new(0),
+            all_engine_streams: AtomicUsize::new(0),
             latencies: Mutex::default(),
         }
     }
@@ -81,6 +87,12 @@ impl Gauges {
             skipped: t.skipped + s.skipped.load(Relaxed),
             queued: t.queued + s.queued.load(Relaxed),
         })
+    }
+
+    /// Streams of the engines that work, in words: `1 of 2`; `None` where they are on a device.
+    pub fn engine_streams(&self) -> Option<String> {
+        let [streams, all] = [&self.engine_streams, &self.all_engine_streams].map(|streams| streams.load(Relaxed));
+        (all > 0).then(|| format!("{streams} of {all}"))
     }
 
     pub(super) fn add_latency(&self, latency: Duration) {

@@ -4,13 +4,14 @@
 //! comes to the sink, as an output or as dropped.
 
 use super::batcher::{Batcher, Batching};
-use super::drops::{DropPolicy, Inbox};
+use super::drops::{DropPolicy, Inbox, WhenFull};
 use super::gauges::Gauges;
 use super::reorder::Reorder;
 use super::split::{Outside, Pool, Split};
 use super::stop::Stop;
 use crate::device::thread_time;
 use crate::error::Result;
+use crate::pipeline::EngineStreams;
 use crossbeam::channel::{self, Receiver, Select, Sender};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -44,6 +45,11 @@ pub trait Stages: Sync {
 
     /// The same of what finishes items behind [`finish`](Self::finish).
     fn finished_behind(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The streams of the engines that workers feed, where their number may be chosen.
+    fn engine_streams(&self) -> Option<&EngineStreams> {
         None
     }
 
@@ -221,6 +227,8 @@ struct Graph<'a, S: Stages> {
     /// Items in the window, by stream, and the most of each.
     in_window: Vec<AtomicUsize>,
     share: usize,
+    /// Whether a source drops what is old: then nothing waits past its queue.
+    drops: bool,
 }
 
 /// Runs `feeds` to their ends, or until `stop` is set, through `stages`; calls `sink` with every item of every stream, the
@@ -237,8 +245,9 @@ pub fn run<S: Stages>(
     let share = settings.window.max(1);
     let places = share + usize::from(feeds.len() > 1);
     let in_window = feeds.iter().map(|_| AtomicUsize::new(0)).collect();
-    let graph = Graph { stages, settings, gauges, stop, split: Split::new(settings, gauges, outside(stages)), in_window, share };
-    let graph = &graph;
+    let drops = feeds.iter().any(|feed| feed.policy.when_full == WhenFull::DropOldest);
+    let split = Split::new(settings, gauges, stages.engine_streams(), outside(stages));
+    let graph = &Graph { stages, settings, gauges, stop, split, in_window, share, drops };
     let (free_in, free) = channel::bounded::<()>(places);
     for _ in 0..places {
         let _ = free_in.send(());
@@ -420,7 +429,8 @@ impl<S: Stages> Graph<'_, S> {
             if batch.is_empty() {
                 return;
             }
-            if self.gauges.ready.fetch_sub(batch.len(), Relaxed) == batch.len() {
+            let are_left = self.gauges.ready.fetch_sub(batch.len(), Relaxed) > batch.len();
+            if !are_left {
                 self.split.decoding.look(|_| true);
                 self.split.finishing.look(|chosen| self.is_behind(chosen));
             }
@@ -437,7 +447,7 @@ impl<S: Stages> Graph<'_, S> {
             let (outputs, span) = spanned(index, || self.attempt(index, &mut worker, &ready));
             match outputs {
                 Ok(outputs) => {
-                    self.split.worked(length(span), outputs.len(), || outside(self.stages));
+                    self.split.worked(length(span), outputs.len(), are_left && !self.drops, || outside(self.stages));
                     for ((ticket, ready), output) in tickets.into_iter().zip(ready).zip(outputs) {
                         hand_on(ticket, ready, span, Ok(output));
                     }

@@ -1,13 +1,15 @@
 //! How many threads decode ahead of the workers, and how many finish behind them: as many as keep pace with them, by what items took so
-//! far. The others wait as long as the workers have something to do and little piles up behind them, so that one slow item holds up
-//! nobody.
+//! far; `trial` says how many streams the engines have. The others wait as long as the workers have something to do and little piles up
+//! behind them, so that one slow item holds up nobody.
 
 use super::gauges::Gauges;
 use super::graph::Settings;
+use super::trial::{Engines, Figures};
 use crate::device::process_time;
+use crate::pipeline::EngineStreams;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Items at the workers between two choices, for each of them.
 const MEASURED: u64 = 8;
@@ -17,8 +19,10 @@ const MARGIN: f64 = 1.5;
 /// The pools on both sides of the workers, and times of the items since the last choice.
 pub(super) struct Split<'a> {
     workers: usize,
+    gauges: &'a Gauges,
     pub decoding: Pool<'a>,
     pub finishing: Pool<'a>,
+    engines: Option<Mutex<Engines<'a>>>,
     working_ns: AtomicU64,
     /// Items that the workers are done with since the last choice.
     items: AtomicU64,
@@ -32,42 +36,71 @@ pub(super) struct Split<'a> {
 pub(super) type Outside = [Option<Duration>; 2];
 
 impl<'a> Split<'a> {
-    /// All threads of `settings` work until something was measured.
-    pub fn new(settings: &Settings, gauges: &'a Gauges, outside: Outside) -> Self {
+    /// All threads of `settings` and all streams of `engines` work until something was measured.
+    pub fn new(settings: &Settings, gauges: &'a Gauges, engines: Option<&'a EngineStreams>, outside: Outside) -> Self {
         let decoding = Pool::new(settings.decoders, &gauges.decoders);
         let finishing = Pool::new(settings.finishers, &gauges.finishers);
+        let workers = settings.workers.max(1);
+        let all = engines.map_or(0, EngineStreams::all);
+        gauges.engine_streams.store(all, Relaxed);
+        gauges.all_engine_streams.store(all, Relaxed);
+        let engines = engines.map(|streams| Mutex::new(Engines::new(streams, workers)));
         let (working_ns, items, is_warm) = Default::default();
-        Self { workers: settings.workers.max(1), decoding, finishing, working_ns, items, is_warm, began: (process_time(), outside) }
+        Self { workers, gauges, decoding, finishing, engines, working_ns, items, is_warm, began: (process_time(), outside) }
     }
 
-    /// A worker took `time` for `items`; chooses anew when enough were seen.
-    pub fn worked(&self, time: Duration, items: usize, outside: impl FnOnce() -> Outside) {
+    /// A worker took `time` for `items`, behind which others waited when it `is_pressed`; chooses anew when enough were seen.
+    pub fn worked(&self, time: Duration, items: usize, is_pressed: bool, outside: impl Fn() -> Outside) {
+        let is_other = self.choose_streams(items, is_pressed, &outside);
         self.working_ns.fetch_add(nanoseconds(time), Relaxed);
         let (items, enough) = (items as u64, MEASURED * self.workers as u64);
         let seen = self.items.fetch_add(items, Relaxed);
-        if seen < enough && seen + items >= enough {
-            self.choose(outside());
+        if (seen < enough && seen + items >= enough && self.choose_threads()) || is_other {
+            self.tell(outside());
         }
     }
 
-    fn choose(&self, outside: Outside) {
-        let pools = [&self.decoding, &self.finishing];
-        let [decoding, finishing] = pools.map(|pool| pool.time_ns.swap(0, Relaxed) as f64);
+    /// Whether other numbers of threads work from now on.
+    fn choose_threads(&self) -> bool {
+        let [decoding, finishing] = self.pools().map(|pool| pool.time_ns.swap(0, Relaxed) as f64);
         let working = self.working_ns.swap(0, Relaxed) as f64 / self.workers as f64;
         self.items.store(0, Relaxed);
         if !self.is_warm.swap(true, Relaxed) {
-            return;
+            return false;
         }
         let threads = |time: f64| (MARGIN * time / working.max(1.0)).ceil() as usize;
         let changed = [self.decoding.choose(threads(decoding)), self.finishing.choose(threads(finishing))];
-        if changed.contains(&true) {
-            let (began, outside_then) = self.began;
-            let outside = [0, 1].map(|i| outside[i].zip(outside_then[i]).map(|(now, began)| now.saturating_sub(began)));
-            let on_core = pools.map(|pool| Duration::from_nanos(pool.processor_ns.load(Relaxed)));
-            let shares = shares(on_core, process_time().saturating_sub(began), outside);
-            let [decode, finish] = pools.map(|pool| format!("{} of {}", pool.chosen.load(Relaxed), pool.threads));
-            tracing::info!("{shares}; here {decode} threads keep pace with the engines, and {finish} behind them");
-        }
+        changed.contains(&true)
+    }
+
+    /// Whether another number of the engines' streams works from now on.
+    fn choose_streams(&self, items: usize, is_pressed: bool, outside: impl Fn() -> Outside) -> bool {
+        let Some(engines) = self.engines.as_ref().filter(|_| self.is_warm.load(Relaxed)) else { return false };
+        let figures = || {
+            let outside: Duration = outside().into_iter().flatten().sum();
+            let around = self.on_core().into_iter().sum::<Duration>() + outside;
+            Figures { now: Instant::now(), processor: process_time() + outside, around, dropped: self.gauges.totals().dropped }
+        };
+        let chosen = engines.lock().unwrap_or_else(PoisonError::into_inner).worked(items, is_pressed, figures);
+        chosen.is_some_and(|streams| self.gauges.engine_streams.swap(streams, Relaxed) != streams)
+    }
+
+    fn tell(&self, outside: Outside) {
+        let (began, outside_then) = self.began;
+        let outside = [0, 1].map(|i| outside[i].zip(outside_then[i]).map(|(now, began)| now.saturating_sub(began)));
+        let shares = shares(self.on_core(), process_time().saturating_sub(began), outside);
+        let engines = self.gauges.engine_streams().map_or(String::new(), |streams| format!("; engines: {streams} streams"));
+        let [decode, finish] = self.pools().map(|pool| format!("{} of {}", pool.chosen.load(Relaxed), pool.threads));
+        tracing::info!("{shares}{engines}; here {decode} threads keep pace with the engines, and {finish} behind them");
+    }
+
+    fn pools(&self) -> [&Pool<'a>; 2] {
+        [&self.decoding, &self.finishing]
+    }
+
+    /// Processor time of decoding and of finishing in this process.
+    fn on_core(&self) -> [Duration; 2] {
+        self.pools().map(|pool| Duration::from_nanos(pool.processor_ns.load(Relaxed)))
     }
 }
 
@@ -182,7 +215,7 @@ mod tests {
     use crate::schedule::Batching;
 
     fn split(threads: usize, gauges: &Gauges) -> Split<'_> {
-        Split::new(&Settings::new(threads, Batching::default()), gauges, [None; 2])
+        Split::new(&Settings::new(threads, Batching::default()), gauges, None, [None; 2])
     }
 
     /// Items that take so long, enough for a choice; how many threads decode and finish then.
@@ -191,7 +224,7 @@ mod tests {
         for _ in 0..MEASURED * split.workers as u64 {
             split.decoding.took(us(decode), us(decode));
             split.finishing.took(us(finish), us(finish));
-            split.worked(us(work), 1, || [None; 2]);
+            split.worked(us(work), 1, false, || [None; 2]);
         }
         [&split.decoding, &split.finishing].map(|pool| pool.chosen.load(Relaxed))
     }

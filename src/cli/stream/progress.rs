@@ -43,7 +43,8 @@ fn figures(gauges: &Gauges, frames: u64, time: Duration, latency: &Histogram) ->
     let (decoded, to_finish) = (gauges.ready.load(Relaxed), gauges.done.load(Relaxed));
     let queues = format!("waiting {}, decoded {decoded}, to finish {to_finish}", of_streams(&waiting));
     let (decoders, finishers) = (gauges.decoders.load(Relaxed), gauges.finishers.load(Relaxed));
-    let pools = format!("decoders {decoders}, finishers {finishers}");
+    let engines = gauges.engine_streams().map_or(String::new(), |streams| format!("engines {streams} streams, "));
+    let pools = format!("decoders {decoders}, {engines}finishers {finishers}");
     let mut text = format!("{:.1} fps, latency p50 {} p99 {}, {queues}, {pools}", frames as f64 / time.as_secs_f64(), ms(50.0), ms(99.0));
     let counts = [("dropped", totals.dropped), ("skipped", totals.skipped), ("workers replaced", gauges.replaced.load(Relaxed))];
     for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
@@ -91,5 +92,9 @@ mod tests {
         gauges.finishers.store(2, Relaxed);
         let text = figures(&gauges, 5, Duration::from_secs(2), &gauges.latency());
         assert_eq!(text, "2.5 fps, latency p50 - p99 -, waiting 0+3, decoded 2, to finish 0, decoders 1, finishers 2");
+        gauges.engine_streams.store(3, Relaxed);
+        gauges.all_engine_streams.store(4, Relaxed);
+        let text = figures(&gauges, 5, Duration::from_secs(2), &gauges.latency());
+        assert!(text.ends_with(", decoders 1, engines 3 of 4 streams, finishers 2"), "{text}");
     }
 }

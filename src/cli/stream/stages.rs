@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
 use crate::image::{Frame, FrameId, ImageBuf, Picture as Pixels};
 use crate::ops::difference::tiles;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{EngineStreams, Pipeline};
 use crate::result::PipelineResult;
 use crate::result::render::draw_one;
 use crate::result::render::font::Fonts;
@@ -199,6 +199,10 @@ impl Stages for FrameStages<'_> {
 
     fn finished_behind(&self) -> Option<Duration> {
         self.ffmpeg_times[1].total()
+    }
+
+    fn engine_streams(&self) -> Option<&EngineStreams> {
+        self.pipeline.engine_streams()
     }
 
     fn cost(&self, frame: &Frame) -> u64 {

@@ -25,6 +25,7 @@ struct Doubling {
     late: AtomicBool,
     /// No cost and no fault of this one can be told.
     untold: Option<u64>,
+    engines: Option<EngineStreams>,
 }
 
 impl Doubling {
@@ -51,6 +52,10 @@ impl Stages for Doubling {
     fn decode(&self, _: &mut u64, raw: u64) -> Result<u64, Self::Out> {
         self.hold(self.held == Some(raw));
         if raw == 13 { Err(Err("unlucky".into())) } else { Ok(raw) }
+    }
+
+    fn engine_streams(&self) -> Option<&EngineStreams> {
+        self.engines.as_ref()
     }
 
     fn cost(&self, ready: &u64) -> u64 {
@@ -141,6 +146,15 @@ fn sixteen_streams_come_out_each_in_its_order() {
     }
     assert!(stages.largest_batch.load(Relaxed) <= 3);
     assert_eq!((gauges.latency().count(), gauges.replaced.load(Relaxed)), (800, 0));
+}
+
+#[test]
+fn all_streams_of_the_engines_work_until_something_was_measured() {
+    let stages = Doubling { engines: Some(EngineStreams::new(4)), ..Doubling::default() };
+    let (_, gauges) = run_all(&stages, vec![feed(20..40, DropPolicy::BLOCK)], settings(2, 1));
+    assert_eq!(gauges.engine_streams().as_deref(), Some("4 of 4"));
+    let (_, gauges) = run_all(&Doubling::default(), vec![feed(20..40, DropPolicy::BLOCK)], settings(2, 1));
+    assert_eq!(gauges.engine_streams(), None, "they are nothing that is to be chosen");
 }
 
 #[test]
