@@ -6,7 +6,7 @@ use crate::cache::Cache;
 use crate::error::{Error, Result};
 use std::cmp::Reverse;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
 /// Where to look.
@@ -63,12 +63,13 @@ impl<'a> Search<'a> {
     /// The newest usable library in a folder; files whose name tells no version come last.
     fn in_folder(&self, folder: &Path) -> Option<Found> {
         let entries = fs::read_dir(folder).ok()?.filter_map(std::io::Result::ok);
-        let is_library = |path: &PathBuf| {
-            let suffix = path.file_name().and_then(|name| name.to_str()?.strip_prefix(self.library.stem()));
-            suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('.')) && defect(path).is_none()
+        let is_named_so = |entry: &DirEntry| {
+            let name = entry.file_name();
+            let suffix = name.to_str().and_then(|name| name.strip_prefix(self.library.stem()));
+            suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('.'))
         };
-        let mut candidates: Vec<_> =
-            entries.map(|entry| entry.path()).filter(is_library).map(|path| (Reverse(self.library.version(&path)), path)).collect();
+        let paths = entries.filter(is_named_so).map(|entry| entry.path()).filter(|path| defect(path).is_none());
+        let mut candidates: Vec<_> = paths.map(|path| (Reverse(self.library.version(&path)), path)).collect();
         candidates.sort();
         candidates.into_iter().find_map(|(Reverse(version), path)| match version {
             Some(version) if version[..] < self.library.oldest()[..] => {
@@ -101,8 +102,9 @@ fn loader_folders() -> Vec<PathBuf> {
     }
     let usual = ["/usr/local/lib", "/usr/local/lib64", "/usr/lib64", "/usr/lib", "/lib64", "/lib"];
     folders.extend(usual.map(PathBuf::from));
+    // Of many systems /lib is a link to /usr/lib.
     let mut seen = std::collections::HashSet::new();
-    folders.retain(|folder| seen.insert(folder.clone()));
+    folders.retain(|folder| folder.canonicalize().is_ok_and(|folder| seen.insert(folder)));
     folders
 }
 
