@@ -164,7 +164,7 @@ fn a_first_run_installs_libraries_and_models_that_work() {
     for library in Library::ALL {
         runtime::install(library, &cache).unwrap();
     }
-    let store = Store::new(&cache).unwrap();
+    let store = Store::new(&cache);
     let det = store.resolve("PP-OCRv4_mobile_det").unwrap();
 
     // A second look needs neither network nor Python and changes nothing.
@@ -172,7 +172,7 @@ fn a_first_run_installs_libraries_and_models_that_work() {
     let found = Library::ALL.map(|library| runtime::install(library, &offline).unwrap());
     assert!(found.iter().all(|found| found.origin == Origin::Cache && found.path.is_file()));
     assert_eq!(found[0].version.as_deref(), Some("1.31.1"));
-    assert_eq!(Store::new(&offline).unwrap().resolve("PP-OCRv4_mobile_det").unwrap().files, det.files);
+    assert_eq!(Store::new(&offline).resolve("PP-OCRv4_mobile_det").unwrap().files, det.files);
     assert_eq!(fs::read_dir(temp.path().join("downloads")).unwrap().count(), 0);
 
     let environment = ort::init_from(&found[0].path).unwrap().build().unwrap();
@@ -205,7 +205,7 @@ fn models_resolve_to_what_their_networks_need() {
     let det = json.as_array().unwrap().iter().find(|model| model["name"] == "PP-OCRv4_mobile_det").unwrap();
     assert_eq!((&det["module"], &det["pipelines"][0], &det["formats"][0]), (&"text_detection".into(), &"OCR".into(), &"onnx".into()));
 
-    let store = Store::new(&case.cache()).unwrap();
+    let store = Store::new(&case.cache());
     let rec = store.resolve("PP-OCRv4_mobile_rec").unwrap();
     let ModelSpec::TextRecognition(spec) = &rec.spec else { panic!("{:?}", rec.spec) };
     assert_eq!((spec.image_shape, spec.characters.len()), ([3, 48, 320], 6625));
@@ -254,7 +254,7 @@ fn damaged_models_are_noticed_and_replaced() {
     assert!(case.run("model list").contains("not downloaded"));
     case.run("model pull PP-OCRv4_mobile_det");
     assert!(!case.run("model verify").contains("error: "));
-    assert_eq!(Store::new(&case.cache()).unwrap().verify(&["PP-OCRv4_mobile_det"]).unwrap()[0].1, Integrity::Intact);
+    assert_eq!(Store::new(&case.cache()).verify(&["PP-OCRv4_mobile_det"]).unwrap()[0].1, Integrity::Intact);
 }
 
 /// Of the right length, which is all that a run looks at.
@@ -482,7 +482,7 @@ fn a_filled_cache_may_be_read_only_and_an_empty_one_may_not() {
     for folder in ["locks", "downloads"] {
         fs::remove_dir_all(case.root().join(folder)).unwrap();
     }
-    Store::new(&case.cache()).unwrap().resolve("PP-OCRv4_mobile_det").unwrap();
+    Store::new(&case.cache()).resolve("PP-OCRv4_mobile_det").unwrap();
     assert_eq!(fs::read_dir(case.root()).unwrap().count(), 1);
 }
 

@@ -17,7 +17,7 @@ fn resident_mib() -> usize {
 #[test]
 fn networks_share_what_a_run_needs_and_give_back_what_they_are() {
     let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
-    let model = Store::new(&cache).expect("a store").resolve("PP-OCRv4_mobile_det").expect("a model");
+    let model = Store::new(&cache).resolve("PP-OCRv4_mobile_det").expect("a model");
     let selector = Selector::new(cache, Libraries::default());
     let folder = tempfile::tempdir().expect("a folder");
     let load = |backend, threads_per_stream: usize, cache_dir: Option<&Path>| {

@@ -52,7 +52,7 @@ impl Case {
         std::fs::create_dir(&folder).expect("a folder");
         std::fs::write(folder.join("inference.onnx"), b"").expect("a file");
         std::fs::write(folder.join("inference.yml"), self.json["yml"].as_str().expect("YAML")).expect("a file");
-        let store = Store::new(&Cache::open(Some(temp.path())).expect("a cache")).expect("a store");
+        let store = Store::new(&Cache::open(Some(temp.path())).expect("a cache"));
         store.resolve(folder.to_str().expect("UTF-8")).unwrap_or_else(|e| panic!("{}: {e}", self.name)).spec
     }
 

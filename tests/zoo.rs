@@ -295,7 +295,7 @@ fn the_table_has_a_row_for_every_known_model() {
     let table = Table::read(STATUS);
     let rows: BTreeSet<&str> = table.rows.iter().map(|row| row["model"].as_str()).collect();
     assert_eq!((rows.len(), table.rows.len()), (123, 123), "one row for each");
-    for model in Store::new(&cache()).expect("the recipes").list() {
+    for model in Store::new(&cache()).list().expect("the recipes") {
         let row = table.row(&model.name).unwrap_or_else(|| panic!("{} has no row", model.name));
         assert_eq!(row["module"], model.module.as_str(), "{}", model.name);
     }

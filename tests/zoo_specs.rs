@@ -38,9 +38,9 @@ fn unpack(path: &Path) -> Vec<u8> {
 fn every_description_means_what_the_catalogue_says() {
     let Some(zoo) = zoo() else { return };
     let temp = tempfile::tempdir().unwrap();
-    let store = Store::new(&Cache::open(Some(&temp.path().join("cache"))).unwrap()).unwrap();
+    let store = Store::new(&Cache::open(Some(&temp.path().join("cache"))).unwrap());
     let mut wrong = Vec::new();
-    let models = store.list();
+    let models = store.list().unwrap();
     for model in &models {
         let description = unpack(&zoo.join("yml").join(format!("{}.yml.xz", model.name)));
         let found = store.resolve(&folder(temp.path(), &model.name, &description)).unwrap();
@@ -75,8 +75,8 @@ fn the_catalogue_carries_the_published_facts() {
     let Ok(text) = fs::read_to_string(&path) else { return println!("skipped: there is no {}", path.display()) };
     let facts: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
     let temp = tempfile::tempdir().unwrap();
-    let store = Store::new(&Cache::open(Some(temp.path())).unwrap()).unwrap();
-    let models = store.list();
+    let store = Store::new(&Cache::open(Some(temp.path())).unwrap());
+    let models = store.list().unwrap();
     assert_eq!(models.len(), facts["models"].as_object().unwrap().len());
     for model in models {
         let fact = &facts["models"][&model.name];
@@ -112,7 +112,7 @@ fn the_catalogue_carries_the_published_facts() {
 #[test]
 fn modules_of_the_catalogue_have_their_own_specification() {
     let temp = tempfile::tempdir().unwrap();
-    let store = Store::new(&Cache::open(Some(temp.path())).unwrap()).unwrap();
+    let store = Store::new(&Cache::open(Some(temp.path())).unwrap());
     let spec = |name: &str| store.describe(name).unwrap();
     assert_eq!(spec("PP-LCNet_x1_0_doc_ori").module, Module::DocOrientation);
     assert!(matches!(spec("PP-LCNet_x1_0_doc_ori").spec, ModelSpec::Classification(spec) if spec.labels == ["0", "90", "180", "270"]));

@@ -65,7 +65,7 @@ pub fn run(args: &DoctorArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     findings.push(library::tensorrt(time, &cache));
     findings.extend(PaddlePart::ALL.map(|part| paddle(part, &cache)));
     // Those that are here, and those that a first run of OCR fetches.
-    for model in Store::new(&cache)?.list().into_iter().filter(|model| model.folder.is_some() || model.pinned.is_some()) {
+    for model in Store::new(&cache).list()?.into_iter().filter(|model| model.folder.is_some() || model.pinned.is_some()) {
         let ok = model.folder.is_some();
         let next_step = (!ok).then(|| format!("the first run fetches it; or `hpinfer model pull {}`", model.name));
         let found = model.folder.map_or_else(|| "not on this machine".into(), |folder| folder.display().to_string());

@@ -198,7 +198,7 @@ impl BuildArgs {
     fn run(&self, cache: &Cache, engines: EngineCache, out: &mut impl Write) -> Result<()> {
         let Host { library, number, .. } = Host::open(self.library.as_deref(), &self.device, self.target.is_some())?;
         let builder = Builder::new(library, number, engines)?;
-        let store = Store::new(cache)?;
+        let store = Store::new(cache);
         let named = self.model.iter().map(ModelChoice::named);
         let of_pipeline = self.pipeline.as_deref().map(pipeline_config).transpose()?.map(models_of);
         for choice in named.chain(of_pipeline.into_iter().flatten()) {
@@ -296,7 +296,7 @@ fn models_of(pipeline: PipelineConfig) -> Vec<ModelChoice> {
 
 /// Folders of installed and of converted models.
 fn known_folders(cache: &Cache) -> Result<Vec<PathBuf>> {
-    let mut folders: Vec<_> = Store::new(cache)?.list().iter().filter_map(|m| m.folder.clone()).collect();
+    let mut folders: Vec<_> = Store::new(cache).list()?.iter().filter_map(|m| m.folder.clone()).collect();
     folders.push(cache.root().join(CONVERTED));
     folders.sort();
     folders.dedup();
@@ -306,7 +306,7 @@ fn known_folders(cache: &Cache) -> Result<Vec<PathBuf>> {
 /// The files of the engines that ran the models of `pipeline`.
 pub(super) fn files_of(cache: &Cache, pipeline: PipelineConfig, models: &[RunRecord]) -> Result<Vec<PathBuf>> {
     let names: Vec<&String> = models.iter().flat_map(|run| &run.engines).collect();
-    let store = Store::new(cache)?;
+    let store = Store::new(cache);
     let names_of_models = models_of(pipeline).into_iter().map(|model| model.name_or_dir);
     let onnx = names_of_models.filter_map(|name| Some(onnx_of(cache, &store.resolve(&name).ok()?).ok()?.onnx));
     let folders: Vec<_> = onnx.filter_map(|file| Some(file.parent()?.to_owned())).collect();

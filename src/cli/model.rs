@@ -54,10 +54,10 @@ impl ModelCommand {
     /// What the [`Store`] reports; [`Error::Config`] for a pipeline nobody knows; [`Error::Missing`] when `verify` finds a
     /// damaged model; [`Error::Io`] when `out` cannot be written.
     pub fn run(&self, cache: &Cache, out: &mut impl Write) -> Result<()> {
-        let store = Store::new(cache)?;
+        let store = Store::new(cache);
         match self {
             Self::List { pipeline, json } => {
-                let models = usable(store.list(), pipeline.as_deref())?;
+                let models = usable(store.list()?, pipeline.as_deref())?;
                 match json {
                     true => write_json(out, &models.iter().map(model_info::entry).collect::<Vec<_>>()),
                     false => write_table(out, HEADINGS, &models.iter().map(row).collect::<Vec<_>>()),
@@ -66,10 +66,10 @@ impl ModelCommand {
             Self::Info { name, json: true } => write_json(out, &model_info::to_json(&store.describe(name)?)),
             Self::Info { name, json: false } => write_text(out, &model_info::to_text(&store.describe(name)?)),
             Self::Pull { names } => {
-                let pinned = store.list().into_iter().filter(|model| model.pinned.is_some()).map(|model| model.name);
+                let pinned = store.list()?.into_iter().filter(|model| model.pinned.is_some()).map(|model| model.name);
                 let names = if names.is_empty() { pinned.collect() } else { names.clone() };
                 store.pull(&names)?;
-                let rows: Vec<_> = store.list().iter().filter(|model| names.contains(&model.name)).map(row).collect();
+                let rows: Vec<_> = store.list()?.iter().filter(|model| names.contains(&model.name)).map(row).collect();
                 write_table(out, HEADINGS, &rows)
             }
             Self::Verify { names } => verify(&store, names, out),

@@ -67,8 +67,8 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, out: &mut impl Write) -> Resu
     let threads = plan::cores(args.threads)?;
     let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let seed = args.seed.unwrap_or_else(clock);
-    let store = Store::new(&cache)?;
-    let models = if args.all { store.list().into_iter().map(|model| model.name).collect() } else { args.model.clone() };
+    let store = Store::new(&cache);
+    let models = if args.all { store.list()?.into_iter().map(|model| model.name).collect() } else { args.model.clone() };
     let cut = cut_on(&device);
     let selector = Selector::on(device, cache.clone(), Libraries::default());
     if !args.json {

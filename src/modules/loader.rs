@@ -163,7 +163,7 @@ impl Loader {
         if !(1..=MOST_THREADS).contains(&options.threads) {
             return Err(Error::config("threads", format!("{} cores; give 1 to {MOST_THREADS}", options.threads)));
         }
-        let store = Store::new(&cache)?;
+        let store = Store::new(&cache);
         // A recorded run belongs to one engine.
         let engine_build = if options.recording.is_some() { EngineBuild::Blocking } else { options.engine_build };
         let selector = Selector::on(options.device.clone(), cache.clone(), options.libraries.clone()).building(engine_build);

@@ -42,7 +42,7 @@ pub struct Networks {
 
 impl Networks {
     pub fn open() -> Self {
-        let store = Store::new(&cache()).expect("a store");
+        let store = Store::new(&cache());
         let open = |name: &str, cut: Cut| {
             let model = store.resolve(name).expect("a model");
             (on_processor(&model, cut), model.spec, (model.files.onnx.expect("a graph"), cut))

@@ -30,7 +30,7 @@ fn frame(random: &mut Random, size: Size) -> Frame {
 
 fn miniature(name: &str) -> ResolvedModel {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures").join(name);
-    Store::new(&cache()).expect("a store").resolve(folder.to_str().expect("UTF-8")).expect("a model")
+    Store::new(&cache()).resolve(folder.to_str().expect("UTF-8")).expect("a model")
 }
 
 fn engine(model: &ResolvedModel) -> Arc<dyn Engine> {

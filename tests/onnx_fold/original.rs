@@ -25,7 +25,7 @@ fn processor_time() -> f64 {
 #[ignore = "a measurement of a minute or two, printed with --nocapture"]
 fn openvino_on_the_original_graph_and_on_what_it_is_given() {
     let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
-    let (store, selector) = (Store::new(&cache).expect("the recipes"), Selector::new(cache.clone(), Libraries::default()));
+    let (store, selector) = (Store::new(&cache), Selector::new(cache.clone(), Libraries::default()));
     let one = Parallelism { streams: 1, threads_per_stream: 1 };
     let (detector, reader) = ("PP-OCRv4_mobile_det", "PP-OCRv4_mobile_rec");
     for (name, [height, width], runs) in

@@ -88,14 +88,14 @@ fn description(zoo: &Zoo, name: &str, cache: &Cache) -> (&'static str, Option<St
     std::fs::write(folder.path().join("inference.onnx"), b"").expect("a placeholder");
     std::fs::write(folder.path().join("inference.yml"), zoo.description(name)).expect("a description");
     let folder_name = folder.path().to_str().expect("UTF-8");
-    match Store::new(cache).and_then(|store| store.resolve(folder_name)) {
+    match Store::new(cache).resolve(folder_name) {
         Ok(_) => ("yes", None),
         Err(e) => ("no", Some(e.to_string().replace(folder_name, ""))),
     }
 }
 
 fn module(cache: &Cache, name: &str) -> String {
-    let known = Store::new(cache).expect("the recipes").list();
+    let known = Store::new(cache).list().expect("the recipes");
     known.into_iter().find(|model| model.name == name).map_or(String::new(), |model| model.module.as_str().to_owned())
 }
 

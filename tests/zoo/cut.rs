@@ -27,7 +27,7 @@ pub fn check(zoo: &Zoo, name: &str, cache: &Cache) {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("inference.onnx"), b"").expect("a placeholder");
     std::fs::write(folder.path().join("inference.yml"), zoo.description(name)).expect("a description");
-    let resolved = Store::new(cache).and_then(|store| store.resolve(folder.path().to_str().expect("UTF-8"))).expect("a model");
+    let resolved = Store::new(cache).resolve(folder.path().to_str().expect("UTF-8")).expect("a model");
     let ModelSpec::Detection(spec) = resolved.spec else { panic!("{name} is no detector") };
     // Every row of the suppression is compared.
     let spec = DetectionSpec { draw_threshold: 0.0, ..spec };

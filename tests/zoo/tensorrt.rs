@@ -85,7 +85,7 @@ fn build(model: &Path, target: &str, library: &Path, home: &Path) -> (bool, Stri
 /// scratch memory.
 fn options(folder: &Path, network: &Model, target: &str) -> BuildOptions {
     let cache = Cache::open(Some(&folder.join("home"))).expect("a cache");
-    let model = Store::new(&cache).and_then(|store| store.resolve(&folder.to_string_lossy())).expect("a model");
+    let model = Store::new(&cache).resolve(&folder.to_string_lossy()).expect("a model");
     let shapes = model.hpi.dynamic_shapes().cloned().unwrap_or_default();
     let recipe = Recipe::for_module(model.module.as_str()).expect("a recipe");
     let options = recipe.options_for(&recipe::inputs(network), model.kind().size, &shapes).expect("options");

@@ -53,8 +53,8 @@ pub(super) fn run(args: &OfficialArgs, global: &GlobalArgs, out: &mut impl Write
     }
     let device = Device::open_one(&args.device)?;
     let (cache, date) = (plan::cache(global)?, utc(SystemTime::now()));
-    let store = Store::new(&cache)?;
-    let known = store.list();
+    let store = Store::new(&cache);
+    let known = store.list()?;
     let models: Vec<&ModelStatus> = match &args.model[..] {
         [] => known.iter().filter(|model| model.folder.is_some()).collect(),
         names => {
