@@ -18,13 +18,13 @@ fn resident_mib() -> usize {
 fn networks_share_what_a_run_needs_and_give_back_what_they_are() {
     let cache = Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache");
     let model = Store::new(&cache).resolve("PP-OCRv4_mobile_det").expect("a model");
-    let selector = Selector::new(cache, Libraries::default());
+    let selector = Selector::new(cache.clone(), Libraries::default());
     let folder = tempfile::tempdir().expect("a folder");
     let load = |backend, threads_per_stream: usize, cache_dir: Option<&Path>| {
         let options = LoadOptions {
             cache_dir: cache_dir.map(Path::to_owned),
             onnx: model.files.onnx.clone().map(Onnx::File),
-            model_sha256: model.sha256().expect("a digest"),
+            model_sha256: model.sha256(&cache).expect("a digest"),
             parallelism: Parallelism { streams: 1, threads_per_stream },
             ..LoadOptions::new(&model.name)
         };

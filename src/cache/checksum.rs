@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// SHA-256 of `bytes`, 64 lower-case hexadecimal digits.
@@ -18,10 +18,15 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// [`Error::Io`] when the file cannot be read.
 pub fn sha256_file(path: &Path) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io("open", path))?;
+    sha256_reader(&mut file).map_err(Error::io("read", path))
+}
+
+/// SHA-256 of all that `reader` gives.
+pub(super) fn sha256_reader(reader: &mut impl Read) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
-        match file.read(&mut buffer).map_err(Error::io("read", path))? {
+        match reader.read(&mut buffer)? {
             0 => return Ok(hex(&hasher.finalize())),
             n => hasher.update(&buffer[..n]),
         }

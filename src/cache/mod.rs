@@ -10,6 +10,7 @@
 mod atomic;
 mod checksum;
 mod contents;
+mod digest;
 mod fetch;
 mod install;
 mod lock;

@@ -18,6 +18,8 @@ pub const FONTS: &str = "fonts";
 pub const CONVERTED: &str = "converted";
 /// Folder of the forms of graphs that engines run fastest, and of what engines compile of them.
 pub const COMPILED: &str = "compiled";
+/// Folder of what the SHA-256 of files elsewhere was.
+pub const DIGESTS: &str = "digests";
 /// Folder of the engines of TensorRT.
 pub const ENGINES: &str = "engines";
 /// Folder of the engines that were measured as the fastest.
@@ -58,7 +60,7 @@ pub const ROOMS: [Room; 8] = [
     },
     Room { folders: &[DOWNLOADS], what: "downloads that did not end", is_made_here: false },
     Room { folders: &[CONVERTED, TRIALS], what: "models converted to ONNX by paddle2onnx", is_made_here: false },
-    Room { folders: &[COMPILED], what: "graphs rewritten and compiled for an engine", is_made_here: true },
+    Room { folders: &[COMPILED, DIGESTS], what: "graphs rewritten and compiled for an engine", is_made_here: true },
     Room { folders: &[CHOICES], what: "which engine was measured as the fastest", is_made_here: true },
 ];
 

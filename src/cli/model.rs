@@ -85,10 +85,10 @@ impl ModelCommand {
 pub(super) fn onnx_of(cache: &Cache, model: &ResolvedModel) -> Result<Converted> {
     match (&model.files.onnx, &model.files.paddle) {
         (None, Some(paddle)) => {
-            let converted = convert::to_onnx(cache, &model.name, paddle, &model.sha256()?);
+            let converted = convert::to_onnx(cache, &model.name, paddle, &model.sha256(cache)?);
             converted.map_err(|e| e.with_next_step(model.remedy.as_deref()))
         }
-        _ => Ok(Converted { onnx: model.onnx()?.to_owned(), key: model.sha256()? }),
+        _ => Ok(Converted { onnx: model.onnx()?.to_owned(), key: model.sha256(cache)? }),
     }
 }
 

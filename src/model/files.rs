@@ -1,7 +1,7 @@
 //! What a model folder holds: the network, in one format or in several, and the description of what surrounds it.
 
 use crate::backend::paddle::PaddleFiles;
-use crate::cache::sha256_file;
+use crate::cache::{Cache, sha256};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -57,17 +57,18 @@ impl ModelFiles {
     }
 
     /// SHA-256 of the network: of its ONNX file, else of the programs, the newer form first, and then the weights.
+    /// That of each file is remembered in `cache`.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be read.
-    pub fn sha256(&self) -> Result<String> {
+    pub fn sha256(&self, cache: &Cache) -> Result<String> {
         if let Some(onnx) = &self.onnx {
-            return sha256_file(onnx);
+            return cache.digest(onnx);
         }
         let Some(paddle) = &self.paddle else { return Err(Error::internal("model files", "there are none")) };
         let programs = [&paddle.pir, &paddle.pdmodel].into_iter().flatten();
-        let parts = programs.chain([&paddle.params]).map(|path| sha256_file(path)).collect::<Result<Vec<_>>>()?;
-        Ok(crate::cache::sha256(parts.concat().as_bytes()))
+        let parts = programs.chain([&paddle.params]).map(|path| cache.digest(path)).collect::<Result<Vec<_>>>()?;
+        Ok(sha256(parts.concat().as_bytes()))
     }
 }
 
@@ -92,8 +93,13 @@ fn half(folder: &Path, found: &Path, lacks: &str) -> Error {
 mod tests {
     use super::*;
     use std::fs;
+    use tempfile::TempDir;
 
-    fn folder(files: &[&str]) -> tempfile::TempDir {
+    fn cache(beside: &TempDir) -> Cache {
+        Cache::open(Some(&beside.path().join("cache"))).unwrap()
+    }
+
+    fn folder(files: &[&str]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         for file in files {
             fs::write(folder.path().join(file), file).unwrap();
@@ -118,7 +124,7 @@ mod tests {
             let paddle = found.paddle.as_ref();
             let is = [found.onnx.is_some(), paddle.is_some_and(|p| p.pdmodel.is_some()), paddle.is_some_and(|p| p.pir.is_some())];
             assert_eq!(is, expected, "{files:?}");
-            assert_eq!(found.sha256().unwrap().len(), 64);
+            assert_eq!(found.sha256(&cache(&folder)).unwrap().len(), 64);
         }
     }
 
@@ -138,13 +144,13 @@ mod tests {
 
     #[test]
     fn the_checksum_follows_the_network() {
-        let sum = |files: &[&str]| ModelFiles::find(folder(files).path()).unwrap().sha256().unwrap();
-        assert_eq!(sum(&["inference.onnx"]), crate::cache::sha256(b"inference.onnx"));
+        let sum_of = |folder: &TempDir| ModelFiles::find(folder.path()).unwrap().sha256(&cache(folder)).unwrap();
+        let sum = |files: &[&str]| sum_of(&folder(files));
+        assert_eq!(sum(&["inference.onnx"]), sha256(b"inference.onnx"));
         assert_ne!(sum(&["inference.json", "inference.pdiparams"]), sum(&["inference.pdmodel", "inference.pdiparams"]));
         let tuned = folder(&["inference.pdmodel", "inference.pdiparams"]);
         fs::write(tuned.path().join("inference.pdiparams"), "other weights").unwrap();
-        let tuned = ModelFiles::find(tuned.path()).unwrap().sha256().unwrap();
-        assert_ne!(tuned, sum(&["inference.pdmodel", "inference.pdiparams"]));
+        assert_ne!(sum_of(&tuned), sum(&["inference.pdmodel", "inference.pdiparams"]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::inference_yml::{InferenceYml, Labels};
 use super::spec::{ModelSpec, Module};
 use super::{labels, metadata};
 use crate::backend::DynamicShapes;
+use crate::cache::Cache;
 use crate::error::{Error, Result};
 use std::fs::{self, File};
 use std::io::Read;
@@ -66,8 +67,8 @@ impl ResolvedModel {
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be read.
-    pub fn sha256(&self) -> Result<String> {
-        self.pinned.clone().map_or_else(|| self.files.sha256(), Ok)
+    pub fn sha256(&self, cache: &Cache) -> Result<String> {
+        self.pinned.clone().map_or_else(|| self.files.sha256(cache), Ok)
     }
 }
 

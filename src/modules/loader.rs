@@ -404,7 +404,7 @@ pub fn load_options(cache: &Cache, model: &ResolvedModel, parallelism: Paralleli
         kind: model.kind(),
         onnx: model.files.onnx.clone().map(Onnx::File),
         paddle: model.files.paddle.clone().map(Into::into),
-        model_sha256: model.sha256()?,
+        model_sha256: model.sha256(cache)?,
         is_pinned: model.is_pinned(),
         remedy: model.remedy.clone(),
         parallelism,

@@ -24,7 +24,7 @@ pub fn cache() -> Cache {
 pub fn on_processor(model: &ResolvedModel, cut: Cut) -> Arc<dyn Engine> {
     let options = LoadOptions {
         onnx: model.files.onnx.clone().map(Onnx::File),
-        model_sha256: model.sha256().expect("a digest"),
+        model_sha256: model.sha256(&cache()).expect("a digest"),
         parallelism: Parallelism { streams: 2, threads_per_stream: 1 },
         cut,
         ..LoadOptions::new(&model.name)
