@@ -4,7 +4,7 @@ use super::args::OutputForm;
 use super::listing::{listing, printable};
 use super::predict::Outcome;
 use super::taken::put;
-use crate::result::json::{Schema, error_line, to_line};
+use crate::result::json::{Schema, error_line, to_line, unsaved_line};
 use crate::trace::display;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io;
@@ -30,7 +30,9 @@ impl Report {
 
     fn text(&self, outcome: &Outcome) -> String {
         match (self.form, &outcome.result) {
-            (OutputForm::Jsonl, Ok(result)) => to_line(result, self.schema) + "\n",
+            (OutputForm::Jsonl, Ok(result)) => {
+                outcome.unsaved.as_ref().map_or_else(|| to_line(result, self.schema), |e| unsaved_line(result, self.schema, e)) + "\n"
+            }
             (OutputForm::Jsonl, Err(e)) => error_line(&outcome.name, outcome.page_index, e) + "\n",
             (OutputForm::Text, Ok(result)) => listing(&outcome.name, result),
             (OutputForm::Text, Err(e)) => format!("{}\n  error: {}\n", printable(&outcome.name), printable(&e.to_string())),

@@ -32,18 +32,6 @@ fn files_are_named_by_inputs_and_none_is_written_twice() {
     assert!(!ran.stderr.contains("font"), "{}", ran.stderr);
 }
 
-#[test]
-fn what_cannot_be_saved_is_shown_all_the_same() {
-    let (folder, paths) = pictures(&["a.png", "b.png"]);
-    let out = folder.path().join("out");
-    fs::create_dir_all(out.join("a.json/in the way")).expect("folders");
-    let ran = run(ocr().arg("--input").args(&paths).arg("--save_path").arg(&out));
-    let lines = ran.lines();
-    assert_eq!((ran.code, lines.len()), (Some(1), 2), "{}", ran.stderr);
-    assert!(lines.iter().all(|line| line["rec_text"].as_array().is_some_and(|texts| texts.len() > 5)), "{lines:?}");
-    assert!(ran.stderr.contains("a.png: it is not saved: ") && out.join("b.json").is_file(), "{}", ran.stderr);
-}
-
 /// A folder that is read again and again, with its results in it.
 #[test]
 fn what_an_earlier_run_saved_is_no_input() {
@@ -263,6 +251,8 @@ fn a_file_that_cannot_be_written_fails_its_item_alone() {
     let lines = ran.lines();
     assert_eq!(ran.code, Some(1));
     assert_eq!(lines.iter().map(error_kind).collect::<Vec<_>>(), [Some("io"), None]);
+    assert!(lines.iter().all(|line| line["rec_text"].as_array().is_some_and(|texts| texts.len() > 5)), "what was read is told: {lines:?}");
+    assert!(ran.stderr.contains("a.png: it is not saved: "), "{}", ran.stderr);
     assert!(out.join("b.json").is_file() && out.join("b.png").is_file());
 }
 

@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::image::{PointI, Size};
 use serde::ser::{Error as _, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io;
 
@@ -40,9 +40,18 @@ impl Schema {
 /// One result as one line without a line feed, for JSON Lines: `input_path`, `page_index` (inputs with pages only), what
 /// was found under the reference's keys; then `schema_version`, `run` (what ran, per model) and, when measured, `timings_ms` and `transfers`.
 pub fn to_line(result: &PipelineResult, schema: Schema) -> String {
+    line(&Json { result, schema, error: None })
+}
+
+/// The same for a result that could not be saved because of `error`, which stands behind it as in an [`error_line`].
+pub fn unsaved_line(result: &PipelineResult, schema: Schema, error: &Error) -> String {
+    line(&Json { result, schema, error: Some(error) })
+}
+
+fn line(json: &Json<'_>) -> String {
     let mut out = Vec::new();
     // Keys are strings and a `Vec` takes every byte: nothing here can fail.
-    let written = Json { result, schema }.serialize(&mut serde_json::Serializer::new(&mut out));
+    let written = json.serialize(&mut serde_json::Serializer::new(&mut out));
     debug_assert!(written.is_ok(), "{written:?}");
     String::from_utf8_lossy(&out).into_owned()
 }
@@ -51,7 +60,7 @@ pub fn to_line(result: &PipelineResult, schema: Schema) -> String {
 /// final line feed. Unlike there, a row of a mask or label map is one line.
 pub fn write_file(result: &PipelineResult, schema: Schema, out: &mut impl io::Write) -> io::Result<()> {
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    Json { result, schema }.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, formatter))?;
+    Json { result, schema, error: None }.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, formatter))?;
     out.write_all(b"\n")
 }
 
@@ -62,20 +71,25 @@ pub fn error_line(input_path: &str, page_index: Option<u32>, error: &Error) -> S
     if let Some(page) = page_index {
         line["page_index"] = page.into();
     }
-    line["error"] = json!({"kind": error.kind(), "message": error.to_string()});
+    line["error"] = told(error);
     line.to_string()
+}
+
+fn told(error: &Error) -> Value {
+    json!({"kind": error.kind(), "message": error.to_string()})
 }
 
 /// In the default schema.
 impl Serialize for PipelineResult {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Json { result: self, schema: Schema::default() }.serialize(serializer)
+        Json { result: self, schema: Schema::default(), error: None }.serialize(serializer)
     }
 }
 
 struct Json<'a> {
     result: &'a PipelineResult,
     schema: Schema,
+    error: Option<&'a Error>,
 }
 
 impl Serialize for Json<'_> {
@@ -110,6 +124,9 @@ impl Serialize for Json<'_> {
         }
         if let Some(transfers) = transfers {
             out.serialize_entry("transfers", &Timings(&transfers.entries()))?;
+        }
+        if let Some(error) = self.error {
+            out.serialize_entry("error", &told(error))?;
         }
         out.end()
     }
