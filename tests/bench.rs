@@ -2,7 +2,7 @@
 //! fitting together, never for how large they are.
 
 use assert_cmd::Command;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -242,6 +242,36 @@ fn a_comparison_fails_on_a_regression_beyond_the_threshold() {
     assert!(worse.len() == 1 && worse[0].contains("2 threads") && worse[0].contains("+20.0 %"), "{text}");
     assert_eq!(compare(&before, &slower, &["--threshold", "30"]).0, Some(0));
     assert_eq!(compare(&slower, &before, &[]).0, Some(0), "faster is no regression");
+}
+
+#[test]
+fn the_knee_and_the_latencies_below_it_are_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let loaded = |name: &str, knee: Value, [below, at]: [f64; 2]| {
+        let rate = |part: f64, p99: f64| {
+            let latency = json!({ "p50_ms": 2.0, "p95_ms": 3.0, "p99_ms": p99, "min_ms": 1.0, "geomean_ms": 2.0 });
+            json!({ "part": part, "offered_per_s": 918.0 * part, "finished_per_s": 918.0 * part, "latency": latency })
+        };
+        let load = json!({ "rates": [rate(0.005, 4.0), rate(0.25, below), rate(1.0, at)], "knee_per_s": knee });
+        file(folder.path(), name, |r| r["cases"][0]["load"] = load)
+    };
+    let before = loaded("a.json", 918.0.into(), [4.0, 5.0]);
+    for (what, knee, p99, expected) in [
+        ("the same", 918.0.into(), [4.0, 5.0], &[][..]),
+        ("a lower knee", 10.0.into(), [200.0, 250.0], &["knee, images/s  918.000  10.000  -98.9 %"]),
+        ("no knee", Value::Null, [200.0, 250.0], &["knee, images/s  918.000  0.000  -100.0 %"]),
+        ("later below the knee", 918.0.into(), [200.0, 5.0], &["load 25 %  latency p99, ms  4.000  200.000  +4900.0 %"]),
+        ("later at the knee only", 918.0.into(), [4.0, 250.0], &[]),
+    ] {
+        let (code, text, error) = compare(&before, &loaded("b.json", knee, p99), &[]);
+        let words = |line: &str| line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("  ");
+        let worse: Vec<_> = text.lines().filter(|line| line.contains("WORSE")).map(words).collect();
+        assert_eq!(code, Some(i32::from(!expected.is_empty())), "{what}: {text}{error}");
+        assert!(worse.len() == expected.len() && worse.iter().zip(expected).all(|(line, part)| line.contains(part)), "{what}: {text}");
+    }
+    let late = file(folder.path(), "c.json", |r| r["cases"][1]["latency"]["p99_ms"] = 1e6.into());
+    let (code, text, error) = compare(&file(folder.path(), "d.json", |_| ()), &late, &[]);
+    assert!(code == Some(1) && text.lines().any(|line| line.contains("latency p99, ms") && line.contains("WORSE")), "{text}{error}");
 }
 
 #[test]
@@ -486,7 +516,7 @@ fn the_two_loads_have_names() {
 fn streams_are_tried_until_one_number_is_too_much() {
     let arguments = ["streams", "--fps", "400", "--seconds", "0.2", "--p99", "50", "--backend", "onnx_runtime"];
     let report: Value = serde_json::from_str(&small(&[&arguments[..], &["--json"]].concat())).expect("JSON");
-    assert_eq!(report["sizes"], serde_json::json!(["40x24"]));
+    assert_eq!(report["sizes"], json!(["40x24"]));
     let folder = tempfile::tempdir().expect("a folder");
     let [csv, html] = ["report.csv", "report.html"].map(|name| folder.path().join(name));
     let text = small(&[&arguments[..], &["--csv", csv.to_str().expect("UTF-8"), "--html", html.to_str().expect("UTF-8")]].concat());
@@ -522,7 +552,7 @@ fn streams_of_videos_are_decoded_as_they_come() {
     let output = small_on(&[&arguments[..], &["--json"]].concat(), &[&clip]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((&report["decode"], &report["sizes"]), (&"host".into(), &serde_json::json!(["40x24"])));
+    assert_eq!((&report["decode"], &report["sizes"]), (&"host".into(), &json!(["40x24"])));
     let tried = report["tried"].as_array().expect("numbers of streams");
     assert!(!tried.is_empty() && tried.iter().all(|one| number(one, "/offered") == number(one, "/streams") * 10.0), "{report}");
     let output = small_on(&arguments, &[&clip, &picture]);

@@ -1,18 +1,22 @@
 //! Reports of `hpinfer bench`, its `latency` and `throughput`.
 
 use super::{Better, Comparable, Number, Terms};
+use crate::bench::load::{Load, Offered};
 use crate::bench::report::{CaseReport, Report};
 
 /// A number of a case; `None` where a report has none.
 type Metric = fn(&CaseReport) -> Option<f64>;
 
 /// Numbers that are compared.
-const METRICS: [(&str, Better, Metric); 7] = [
+const METRICS: [(&str, Better, Metric); 9] = [
     ("first result, ms", Better::Less, |c| Some(c.first_result_ms)),
     ("latency p50, ms", Better::Less, |c| Some(c.latency.p50_ms)),
     ("latency p95, ms", Better::Less, |c| Some(c.latency.p95_ms)),
+    ("latency p99, ms", Better::Less, |c| Some(c.latency.p99_ms)),
     ("latency geomean, ms", Better::Less, |c| Some(c.latency.geomean_ms)),
     ("images/s", Better::More, |c| Some(c.images_per_s)),
+    // Where no rate was kept up with, it is the worst there is.
+    ("knee, images/s", Better::More, |c| Some(c.load.as_ref()?.knee_per_s.unwrap_or(0.0))),
     ("peak memory, MiB", Better::Less, |c| c.peak_memory_mib),
     ("end to end / engine", Better::Less, |c| c.floor.all.ratio),
 ];
@@ -36,10 +40,6 @@ impl Comparable for Report {
             if !case.gpus.is_empty() {
                 terms.noted(format!("GPUs of {}", case.case()), case.held_back().unwrap_or_else(|| "not held back".into()));
             }
-            // It moves from one tried rate to the next, by a tenth and more.
-            if let Some(load) = &case.load {
-                terms.noted(format!("load of {}", case.case()), load.knee());
-            }
         }
         terms
     }
@@ -47,8 +47,18 @@ impl Comparable for Report {
     fn numbers(&self) -> Vec<Number> {
         let of_case =
             |case: &CaseReport| METRICS.map(|(metric, better, number)| Some(Number::new(case.case(), metric, better, number(case)?)));
-        self.cases.iter().flat_map(of_case).flatten().collect()
+        self.cases.iter().flat_map(|case| of_case(case).into_iter().flatten().chain(under_load(case))).collect()
     }
+}
+
+/// Latencies at the rates below the knee: from there on a queue grows for as long as one tries.
+fn under_load(case: &CaseReport) -> impl Iterator<Item = Number> {
+    let is_below = |load: &Load, rate: &Offered| load.knee_per_s.is_some_and(|knee| rate.offered_per_s < knee);
+    let rates = case.load.iter().flat_map(move |load| load.rates.iter().filter(move |rate| is_below(load, rate)));
+    rates.map(|rate| {
+        let at = format!("{}, load {:.0} %", case.case(), 100.0 * rate.part);
+        Number::new(at, "latency p99, ms", Better::Less, rate.latency.p99_ms)
+    })
 }
 
 #[cfg(test)]
@@ -56,7 +66,6 @@ mod tests {
     use super::*;
     use crate::bench::cases::Variant;
     use crate::bench::compare::compare;
-    use crate::bench::load::Load;
     use crate::bench::machine::{Machine, MachineGpu};
     use crate::bench::report::{Cost, Floor, FloorSum, Inputs, Latency, SCHEMA_VERSION};
     use crate::bench::watch::Watched;
@@ -78,6 +87,7 @@ mod tests {
             profiles: Vec::new(),
         };
         let latency = Latency { p50_ms: 100.0, p95_ms: 200.0, p99_ms: 250.0, min_ms: 90.0, geomean_ms: 110.0 };
+        let rate = |part, per_s| Offered { part, offered_per_s: per_s, finished_per_s: per_s, latency };
         let mut sum = FloorSum::of([]);
         (sum.sum.end_to_end, sum.sum.engine) = (Cost { cpu_ms: Some(102.0), wall_ms: 1.0 }, Cost { cpu_ms: Some(100.0), wall_ms: 1.0 });
         sum.ratio = Some(sum.sum.ratio());
@@ -93,7 +103,7 @@ mod tests {
             stages_ms: Default::default(),
             peak_memory_mib: Some(300.0),
             decoded_mib: 6.0,
-            load: Some(Load { rates: Vec::new(), knee_per_s: Some(8.0) }),
+            load: Some(Load { rates: vec![rate(0.25, 2.0), rate(1.0, 8.0)], knee_per_s: Some(8.0) }),
             floor: Floor { models: vec![model], all: sum, several_lines: sum },
             pictures: Vec::new(),
             failed: Vec::new(),
@@ -142,17 +152,24 @@ mod tests {
     #[test]
     fn equal_reports_have_no_regression_and_no_note() {
         let comparison = compare(&report(), &report(), 0.0).expect("comparable");
-        assert_eq!(comparison.changes.len(), 2 * METRICS.len());
+        assert_eq!(comparison.changes.len(), 2 * (METRICS.len() + 1), "one rate is below the knee");
         assert!(!comparison.has_regressions() && comparison.notes.is_empty(), "{comparison:?}");
     }
 
     #[test]
     fn worse_by_more_than_the_threshold_is_a_regression_in_either_direction() {
         type Edit = fn(&mut CaseReport);
-        let table: [(&str, Edit, bool); 8] = [
+        fn knee(case: &mut CaseReport, per_s: Option<f64>) {
+            case.load.iter_mut().for_each(|load| load.knee_per_s = per_s);
+        }
+        let table: [(&str, Edit, bool); 12] = [
             ("latency p50, ms", |c| c.latency.p50_ms = 106.0, true),
             ("latency p50, ms", |c| c.latency.p50_ms = 104.0, false),
             ("latency p50, ms", |c| c.latency.p50_ms = 50.0, false),
+            ("latency p99, ms", |c| c.latency.p99_ms = 12_500.0, true),
+            ("knee, images/s", |c| knee(c, Some(1.0)), true),
+            ("knee, images/s", |c| knee(c, Some(10.0)), false),
+            ("knee, images/s", |c| knee(c, None), true),
             ("images/s", |c| c.images_per_s = 9.4, true),
             ("images/s", |c| c.images_per_s = 20.0, false),
             ("peak memory, MiB", |c| c.peak_memory_mib = Some(330.0), true),
