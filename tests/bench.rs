@@ -291,6 +291,50 @@ fn unlike_reports_are_refused() {
     assert_eq!(compare(&before, Path::new("absent.json"), &[]).0, Some(2));
 }
 
+#[test]
+fn damaged_numbers_are_refused_by_file_and_field() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, report: &Value| {
+        let path = folder.path().join(name);
+        fs::write(&path, report.to_string()).expect("written");
+        path
+    };
+    let good = write("good.json", &measured().0);
+    for (field, values) in [
+        ("/cases/0/latency/p50_ms", &[json!(-1), json!(0), json!(-0.5), Value::Null, json!("12")][..]),
+        ("/cases/1/latency/p99_ms", &[json!(0.0)]),
+        ("/cases/0/first_result_ms", &[json!(-3.5), json!([])]),
+        ("/cases/1/images_per_s", &[json!(0), Value::Null]),
+        ("/cases/0/floor/all/ratio", &[json!(0)]),
+        ("/cases/0/peak_memory_mib", &[json!(-300.0)]),
+    ] {
+        for value in values {
+            let mut report = measured().0.clone();
+            *report.pointer_mut(field).unwrap_or_else(|| panic!("no {field}")) = value.clone();
+            let bad = write("bad.json", &report);
+            let place = field.replace("/cases/", ".cases[").replacen('/', "].", 1).replace('/', ".");
+            for (before, after) in [(&good, &bad), (&bad, &good)] {
+                let (code, text, error) = compare(before, after, &[]);
+                let expected = format!("bad.json: is damaged: {place} is {value}");
+                assert!(code == Some(2) && text.is_empty() && error.contains(&expected), "{expected}: {text}{error}");
+            }
+        }
+    }
+    let infinite = folder.path().join("infinite.json");
+    fs::write(&infinite, r#"{"cases": [{"latency": {"p50_ms": 1e999}}]}"#).expect("written");
+    let (code, _, error) = compare(&infinite, &good, &[]);
+    assert!(code == Some(2) && error.contains("infinite.json") && error.contains("out of range at line 1"), "{error}");
+    let run = json!({ "model": "m", "backend": "b", "version": "1", "device": "cpu", "precision": "float32" });
+    let cold = |samples: Value| {
+        let starts = json!([{ "start": "cached", "first_result_ms": samples, "open_ms": [1.0, 1.0, 1.0], "models": [run] }]);
+        json!({ "hpinfer": "1", "date": "", "machine": measured().0["machine"], "pipeline": "OCR", "input": "a.png", "threads": 1, "starts": starts })
+    };
+    let (good, bad) = (write("good.json", &cold(json!([4.0, 5.0, 6.0]))), write("bad.json", &cold(json!([4.0, 5.0, -6.0]))));
+    assert_eq!(compare(&good, &good, &[]).0, Some(0));
+    let (code, _, error) = compare(&good, &bad, &[]);
+    assert!(code == Some(2) && error.contains("bad.json: is damaged: .starts[0].first_result_ms[2] is -6.0"), "{error}");
+}
+
 /// Reports of the other commands, each beside itself, what is worse, what is unlike, and one of another command.
 #[test]
 fn streams_starts_and_networks_are_compared_as_well() {

@@ -44,15 +44,20 @@ pub(super) fn run(before: &Path, after: &Path, threshold: f64, out: &mut impl Wr
 impl AnyReport {
     fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        Self::parse(&bytes).map_err(|e| {
+        let refused = |reason| Error::config(path.display().to_string(), reason);
+        let no_report = |e| {
             let kinds = "`latency`, `throughput`, `streams`, `cold` or `official`";
-            Error::config(path.display().to_string(), format!("is no report of `hpinfer bench` or its {kinds} in JSON: {e}"))
-        })
+            refused(format!("is no report of `hpinfer bench` or its {kinds} in JSON: {e}"))
+        };
+        let report = serde_json::from_slice(&bytes).map_err(no_report)?;
+        match damaged("", &report, "") {
+            Some(field) => Err(refused(format!("is damaged: {field}, which no measurement gives; measure it again"))),
+            None => Self::parse(report).map_err(no_report),
+        }
     }
 
     /// Which one it is shows what only that has.
-    fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
-        let report: Value = serde_json::from_slice(bytes)?;
+    fn parse(report: Value) -> serde_json::Result<Self> {
         let has = |key| report.get(key).is_some();
         if has("tried") {
             serde_json::from_value(report).map(Self::Streams)
@@ -76,5 +81,34 @@ impl AnyReport {
             Self::Cold(_) => "bench cold",
             Self::Official(_) => "bench official",
         }
+    }
+}
+
+/// The first number of a report that no measurement gives, by its path: `.cases[0].latency.p50_ms is -1`.
+fn damaged(field: &str, value: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::Object(fields) => {
+            // A try that was too much may have finished nothing.
+            let is_told = |field: &str| field != "latency" || fields.get("kept_up") != Some(&Value::Bool(false));
+            let mut told = fields.iter().filter(|(field, _)| is_told(field));
+            told.find_map(|(field, value)| damaged(field, value, &format!("{path}.{field}")))
+        }
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().enumerate().find_map(|(n, item)| damaged(field, item, &format!("{path}[{n}]")))
+        }
+        _ => (!is_possible(field, value)).then(|| format!("{path} is {value}")),
+    }
+}
+
+/// Whether a measurement may give `value` for a field that is compared.
+fn is_possible(field: &str, value: &Value) -> bool {
+    let above_0 = value.as_f64().is_some_and(|number| number > 0.0);
+    match field {
+        "open_ms" | "first_result_ms" | "run_ms" | "images_per_s" | "offered_per_s" => above_0,
+        "min_ms" | "p50_ms" | "p95_ms" | "p99_ms" | "geomean_ms" => above_0,
+        // What is not finite is `null` in JSON, and so is what was not measured.
+        "peak_memory_mib" | "ratio" | "knee_per_s" => above_0 || value.is_null(),
+        "finished_per_s" => above_0 || value.as_f64() == Some(0.0),
+        _ => true,
     }
 }
