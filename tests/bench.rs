@@ -292,6 +292,32 @@ fn unlike_reports_are_refused() {
 }
 
 #[test]
+fn another_network_in_the_same_place_is_told_from_the_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [model, picture, before, after] = ["classify", "one.png", "a.json", "b.json"].map(|name| folder.path().join(name));
+    fs::create_dir(&model).expect("a folder");
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/miniatures/classify")).expect("a model") {
+        let file = file.expect("a file");
+        fs::copy(file.path(), model.join(file.file_name())).expect("copied");
+    }
+    image::RgbImage::new(40, 24).save(&picture).expect("a picture");
+    let measure = |report: &Path| {
+        let mut command = bench();
+        command.args(["latency", "--pipeline", "image_classification", "--repeat", "1", "--warmup", "0", "--threads", "1"]);
+        command.args(["--backend", "onnx_runtime", "--model"]).arg(&model).arg("--input").arg(&picture).arg("--json").arg(report);
+        let output = command.output().expect("it runs");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    };
+    measure(&before);
+    let network = model.join("inference.onnx");
+    let described = [&fs::read(&network).expect("a network")[..], &[0x32, 1, b'x']].concat(); // a description, as any exporter may add
+    fs::write(&network, described).expect("written");
+    measure(&after);
+    let (code, _, error) = compare(&before, &after, &["--threshold", "1e9"]);
+    assert!(code == Some(2) && error.contains("network of ") && error.contains(" against ") && !error.contains("models of"), "{error}");
+}
+
+#[test]
 fn damaged_numbers_are_refused_by_file_and_field() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, report: &Value| {
@@ -327,12 +353,18 @@ fn damaged_numbers_are_refused_by_file_and_field() {
     let run = json!({ "model": "m", "backend": "b", "version": "1", "device": "cpu", "precision": "float32" });
     let cold = |samples: Value| {
         let starts = json!([{ "start": "cached", "first_result_ms": samples, "open_ms": [1.0, 1.0, 1.0], "models": [run] }]);
-        json!({ "hpinfer": "1", "date": "", "machine": measured().0["machine"], "pipeline": "OCR", "input": "a.png", "threads": 1, "starts": starts })
+        let machine = &measured().0["machine"];
+        json!({ "hpinfer": "1", "date": "", "machine": machine, "pipeline": "OCR", "input": "a.png", "threads": 1, "starts": starts })
     };
     let (good, bad) = (write("good.json", &cold(json!([4.0, 5.0, 6.0]))), write("bad.json", &cold(json!([4.0, 5.0, -6.0]))));
     assert_eq!(compare(&good, &good, &[]).0, Some(0));
     let (code, _, error) = compare(&good, &bad, &[]);
     assert!(code == Some(2) && error.contains("bad.json: is damaged: .starts[0].first_result_ms[2] is -6.0"), "{error}");
+}
+
+/// `networks` of a report, each with another SHA-256.
+fn replaced(networks: &Value) -> Value {
+    networks.as_object().expect("networks").keys().map(|model| (model.clone(), json!("00".repeat(32)))).collect()
 }
 
 /// Reports of the other commands, each beside itself, what is worse, what is unlike, and one of another command.
@@ -343,7 +375,7 @@ fn streams_starts_and_networks_are_compared_as_well() {
         report: Value,
         number: &'static str,
         worse: Edit,
-        unlike: [(&'static str, Edit); 4],
+        unlike: [(&'static str, Edit); 5],
     }
     let folder = tempfile::tempdir().expect("a folder");
     let classify =
@@ -359,6 +391,7 @@ fn streams_starts_and_networks_are_compared_as_well() {
             unlike: [
                 ("inputs: 1 file with SHA-256", |r| r["sha256"] = "00".repeat(32).into()),
                 ("models: ", |r| r["models"][0]["model"] = "another".into()),
+                ("network of ", |r| r["networks"] = replaced(&r["networks"])),
                 ("frames of each stream a second: 20 against 25", |r| r["fps"] = 25.0.into()),
                 ("topk: the default against 2", |r| r["settings"]["topk"] = "2".into()),
             ],
@@ -370,6 +403,7 @@ fn streams_starts_and_networks_are_compared_as_well() {
             unlike: [
                 ("input: a file with SHA-256", |r| r["sha256"] = "00".repeat(32).into()),
                 ("models of starts with cached: ", |r| r["starts"][1]["models"][0]["model"] = "another".into()),
+                ("network of ", |r| r["networks"] = replaced(&r["networks"])),
                 ("starts: downloads and cached against downloads", |r| drop(r["starts"].as_array_mut().map(Vec::pop))),
                 ("threads: 1 against 2", |r| r["threads"] = 2.into()),
             ],
@@ -381,6 +415,7 @@ fn streams_starts_and_networks_are_compared_as_well() {
             unlike: [
                 ("device: cpu against gpu:0", |r| r["device"] = "gpu:0".into()),
                 ("networks and their inputs: ", |r| r["rows"][0]["model"] = "another".into()),
+                ("network of PP-OCRv4_mobile_det: SHA-256 ", |r| r["rows"][0]["sha256"] = "00".repeat(32).into()),
                 ("(1x3x64x64)", |r| r["rows"][0]["inputs"] = "1x3x64x64".into()),
                 ("machine: ", |r| r["machine"]["cores"] = 512.into()),
             ],
@@ -407,9 +442,19 @@ fn streams_starts_and_networks_are_compared_as_well() {
             let (code, _, error) = compare(&before, &with(*edit), &[]);
             assert!(code == Some(2) && error.contains("not comparable") && error.contains(expected), "{expected}: {error}");
         }
-        let early = with(|r| r.as_object_mut().into_iter().for_each(|r| r.retain(|field, _| field != "settings" && field != "sha256")));
+        let early = with(|r| {
+            let lacks = |report: &mut Value| {
+                report
+                    .as_object_mut()
+                    .into_iter()
+                    .for_each(|r| r.retain(|field, _| !["settings", "sha256", "networks"].contains(&&**field)));
+            };
+            r.pointer_mut("/rows/0").into_iter().for_each(lacks);
+            lacks(r);
+        });
         let (code, text, error) = compare(&early, &before, &[]);
         assert_eq!(code, Some(0), "what an early report lacks is passed over: {text}{error}");
+        assert!(text.contains("note: a report has no SHA-256 of the networks of "), "{text}");
         let (code, _, error) = compare(&before, &file(folder.path(), "c.json", |_| ()), &[]);
         assert!(code == Some(2) && error.contains(", the other of `bench`"), "{error}");
     }

@@ -69,6 +69,9 @@ pub struct ColdReport {
     pub sha256: Option<String>,
     /// Cores.
     pub threads: usize,
+    /// SHA-256 of the networks that ran, by their models; reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub networks: BTreeMap<String, String>,
     /// Each kind.
     pub starts: Vec<Starts>,
 }

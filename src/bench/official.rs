@@ -36,6 +36,9 @@ pub struct Part {
 pub struct Row {
     /// Its model.
     pub model: String,
+    /// SHA-256 of the network; reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// What ran it: library, version, precision.
     pub engine: String,
     /// Shapes of its inputs.

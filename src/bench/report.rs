@@ -40,6 +40,9 @@ pub struct Report {
     pub warmup: usize,
     /// What was read.
     pub inputs: Inputs,
+    /// SHA-256 of the networks that ran, by their models; reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub networks: BTreeMap<String, String>,
     /// What was found.
     pub cases: Vec<CaseReport>,
 }

@@ -89,6 +89,9 @@ pub struct StreamsReport {
     pub threads: usize,
     /// What ran.
     pub models: Vec<RunRecord>,
+    /// SHA-256 of the networks, by their models; reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub networks: BTreeMap<String, String>,
     /// What was asked.
     #[serde(flatten)]
     pub aim: Aim,

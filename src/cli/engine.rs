@@ -286,7 +286,7 @@ impl Host {
 }
 
 /// The models of a pipeline, by name or folder.
-fn models_of(pipeline: PipelineConfig) -> Vec<ModelChoice> {
+pub(super) fn models_of(pipeline: PipelineConfig) -> Vec<ModelChoice> {
     match pipeline {
         PipelineConfig::Ocr(config) => vec![config.text_det_model, config.text_rec_model],
         PipelineConfig::Picture(config) => vec![config.model],

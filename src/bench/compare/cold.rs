@@ -14,7 +14,7 @@ impl Comparable for ColdReport {
         terms.same("starts", self.starts.iter().map(|starts| starts.start.as_str()).collect::<Vec<_>>().join(" and "));
         for starts in &self.starts {
             let kind = starts.start.as_str();
-            terms.models(&format!(" of starts with {kind}"), &starts.models);
+            terms.models(&format!(" of starts with {kind}"), &starts.models, &self.networks);
             terms.noted(format!("starts with {kind}"), starts.first_result_ms.len());
         }
         terms.settings = self.settings.as_ref();

@@ -36,7 +36,7 @@ impl Comparable for Report {
         terms.noted("rounds", format!("{} after {} of warm-up", self.repeat, self.warmup));
         terms.settings = self.settings.as_ref();
         for case in &self.cases {
-            terms.models(&format!(" of {}", case.case()), &case.models);
+            terms.models(&format!(" of {}", case.case()), &case.models, &self.networks);
             if !case.gpus.is_empty() {
                 terms.noted(format!("GPUs of {}", case.case()), case.held_back().unwrap_or_else(|| "not held back".into()));
             }
@@ -122,6 +122,7 @@ mod tests {
             jpeg_decoder: Some("zune".into()),
             repeat: 5,
             warmup: 1,
+            networks: [("det".into(), "12".repeat(32))].into(),
             inputs: Inputs { count: 1, sha256: "ab".repeat(32), ..Inputs::default() },
             cases: vec![case(Variant::Default, 1), case(Variant::Default, 2)],
         }
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn unlike_reports_are_refused_by_name() {
         type Edit = fn(&mut Report);
-        let table: [(&str, Edit); 10] = [
+        let table: [(&str, Edit); 11] = [
             ("machine: Some CPU, 2 cores against Some CPU, 4 cores", |r| r.machine.cores = 4),
             ("machine", |r| r.machine.cpu = "Other".into()),
             ("pipeline: OCR against OCR.yaml", |r| r.pipeline = "OCR.yaml".into()),
@@ -196,6 +197,7 @@ mod tests {
             ("cases and threads", |r| drop(r.cases.pop())),
             ("models of default, 1 thread", |r| r.cases[0].models[0].model = "server_det".into()),
             ("models of default, 2 threads", |r| r.cases[1].models[0].precision = "bfloat16".into()),
+            ("network of det: SHA-256 1212", |r| r.networks = [("det".into(), "34".repeat(32))].into()),
             ("topk: the default against 3", |r| r.settings = Some([("topk".into(), "3".into())].into())),
             ("form of the report: 1 against 99", |r| r.schema_version = 99),
         ];
@@ -265,5 +267,10 @@ mod tests {
                 "text_det_model: the default before, mine after"
             ]
         );
+        let early = changed(|r| r.networks.clear());
+        for (before, after) in [(&report(), &early), (&early, &report()), (&early, &early)] {
+            let notes = compare(before, after, 5.0).expect("comparable").notes;
+            assert_eq!(notes, ["a report has no SHA-256 of the networks of det: that they are the same ones is taken for granted"]);
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! Two reports of a kind side by side: what became slower or larger. Reports of unlike machines, models and the GPUs they ran on, inputs,
-//! threads or pipelines are refused: their difference would not be the change's. What a kind compares is in the file of its name,
-//! `measured` for those of `hpinfer bench` itself.
+//! Two reports of a kind side by side: what became slower or larger. Reports of unlike machines, models, their networks and the GPUs
+//! they ran on, inputs, threads or pipelines are refused: their difference would not be the change's. What a kind compares is in the
+//! file of its name, `measured` for those of `hpinfer bench` itself.
 
 mod cold;
 mod measured;
@@ -81,6 +81,8 @@ pub struct Terms<'a> {
     machine: &'a Machine,
     same: Vec<(String, String)>,
     noted: Vec<(String, String)>,
+    /// SHA-256 of the network of each model, where the report has it.
+    networks: BTreeMap<&'a str, Option<&'a str>>,
     /// Flags that decide what is computed, where they are given.
     pub settings: Option<&'a BTreeMap<String, String>>,
 }
@@ -88,7 +90,7 @@ pub struct Terms<'a> {
 impl<'a> Terms<'a> {
     /// A program and a machine.
     pub fn new(hpinfer: &str, machine: &'a Machine) -> Self {
-        let mut terms = Self { machine, same: Vec::new(), noted: Vec::new(), settings: None };
+        let mut terms = Self { machine, same: Vec::new(), noted: Vec::new(), networks: BTreeMap::new(), settings: None };
         terms.same("machine", format!("{}, {} cores", machine.cpu, machine.cores));
         terms.noted("hpinfer", hpinfer);
         terms.noted("kernel", &machine.kernel);
@@ -108,8 +110,14 @@ impl<'a> Terms<'a> {
         self.noted.push((what.to_string(), is.to_string()));
     }
 
-    /// The models that ran, and their engines, `of` what.
-    pub fn models(&mut self, of: &str, models: &[RunRecord]) {
+    /// A model, and the SHA-256 of its network where the report has it.
+    pub fn network(&mut self, model: &'a str, sha256: Option<&'a String>) {
+        self.networks.insert(model, sha256.map(String::as_str));
+    }
+
+    /// The models that ran, and their engines, `of` what; `networks` has the SHA-256 of each.
+    pub fn models(&mut self, of: &str, models: &'a [RunRecord], networks: &'a BTreeMap<String, String>) {
+        models.iter().for_each(|m| self.network(&m.model, networks.get(&m.model)));
         let model = |m: &RunRecord| format!("{} ({}, {})", m.model, m.precision, self.machine.identity(&m.device));
         self.same(format!("models{of}"), models.iter().map(model).collect::<Vec<_>>().join(" + "));
         self.noted(format!("engines{of}"), engines(models));
@@ -138,12 +146,24 @@ pub fn compare<R: Comparable>(before: &R, after: &R, threshold_percent: f64) -> 
     let said = |between: &str, after: &str, unlike: Vec<(&str, &str, &str)>| -> Vec<String> {
         unlike.into_iter().map(|(what, old, new)| format!("{what}: {old}{between}{new}{after}")).collect()
     };
-    let differences = said(" against ", "", unlike(&old.same, &new.same).chain(may_not).collect());
+    let mut differences = said(" against ", "", unlike(&old.same, &new.same).chain(may_not).collect());
+    let mut unknown = Vec::new();
+    for (model, new) in &new.networks {
+        match (old.networks.get(model), new) {
+            (Some(Some(old)), Some(new)) if old != new => differences.push(format!("network of {model}: SHA-256 {old} against {new}")),
+            (Some(None), _) | (Some(_), None) => unknown.push(*model),
+            _ => {}
+        }
+    }
     if !differences.is_empty() {
         let reason = format!("the reports are not comparable: {}; measure both on the same terms", differences.join("; "));
         return Err(Error::config("bench compare", reason));
     }
-    let notes = said(" before, ", " after", unlike(&old.noted, &new.noted).chain(may_differ).collect());
+    let mut notes = said(" before, ", " after", unlike(&old.noted, &new.noted).chain(may_differ).collect());
+    if !unknown.is_empty() {
+        let unknown = unknown.join(" and ");
+        notes.push(format!("a report has no SHA-256 of the networks of {unknown}: that they are the same ones is taken for granted"));
+    }
     let (factor, numbers) = (1.0 + threshold_percent / 100.0, after.numbers());
     let change = |old: Number| {
         let new = numbers.iter().find(|new| (&new.case, new.metric) == (&old.case, old.metric))?;

@@ -13,6 +13,7 @@ impl Comparable for OfficialReport {
         terms.same("networks and their inputs", networks.join(" and "));
         terms.noted("runs", self.repeat);
         for row in &self.rows {
+            terms.network(&row.model, row.sha256.as_ref());
             terms.noted(format!("engine of {}", row.model), &row.engine);
         }
         terms

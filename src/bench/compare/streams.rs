@@ -16,7 +16,7 @@ impl Comparable for StreamsReport {
         terms.same("bound of the latency, ms", self.aim.p99_ms);
         terms.noted("seconds a try", self.aim.seconds);
         terms.noted("frames are decoded", &self.decode);
-        terms.models("", &self.models);
+        terms.models("", &self.models, &self.networks);
         terms.settings = self.settings.as_ref();
         terms
     }

@@ -1,7 +1,7 @@
 //! `hpinfer bench cold`: how long a start takes to its first result.
 
 use super::subject::Subject;
-use super::{Job, ReportFiles, pipeline_identity, settings, step_command};
+use super::{Job, ReportFiles, networks, pipeline_identity, settings, step_command};
 use crate::backend::tensorrt::cache::EngineCache;
 use crate::bench::cases::{Case, Variant};
 use crate::bench::cold::{ColdReport, Start, Starts};
@@ -48,6 +48,7 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     // Fetches what is missing, and fills the cache: no start that counts has that to do.
     let mut filled = Starts::new(Start::Cached);
     filled.time(step_command(global, "run-cold")?, &job)?;
+    let networks = networks(engine::models_of(plan.config.clone()), &cache, &filled.models)?;
     let engines = engine::files_of(&cache, plan.config, &filled.models)?;
     let kinds = [Start::Downloads, Start::Imported, Start::Cached].into_iter();
     let mut starts: Vec<_> = kinds.filter(|kind| *kind != Start::Imported || !engines.is_empty()).map(Starts::new).collect();
@@ -73,7 +74,7 @@ pub(super) fn run(args: &ColdArgs, global: &GlobalArgs, out: &mut impl Write) ->
     let machine = Machine::read();
     let (hpinfer, pipeline) = (env!("CARGO_PKG_VERSION").into(), pipeline_identity(&pipeline)?);
     let (settings, sha256) = (Some(settings(&args.subject.engine)?), Some(sha256_file(&file)?));
-    let report = ColdReport { hpinfer, date, machine, pipeline, settings, input, sha256, threads, starts };
+    let report = ColdReport { hpinfer, date, machine, pipeline, settings, input, sha256, threads, networks, starts };
     args.files.write(&report, csv::cold, page::cold, out, |out| {
         write_text(out, &format!("{}\n\n", report.heading()))?;
         write_table(out, table::STARTS, &report.starts.iter().map(table::starts).collect::<Vec<_>>())

@@ -12,6 +12,7 @@ use self::cold::ColdArgs;
 use self::official::OfficialArgs;
 use self::streams::StreamsArgs;
 use super::args::{EngineArgs, GlobalArgs, counted};
+use super::engine::models_of;
 use super::outputs;
 use super::pictures::PictureArgs;
 use super::plan::{self, Plan};
@@ -29,13 +30,16 @@ use crate::cache::{Cache, sha256_file, write_atomic};
 use crate::device::{self, Device, DeviceSpec};
 use crate::error::{Error, Result};
 use crate::image::decode::Decoder;
+use crate::model::{ModelInfo, Store};
+use crate::modules::loader::ModelChoice;
+use crate::result::RunRecord;
 use crate::source::{Source, SourceOptions};
 use crate::trace::events::EventFile;
 use crate::trace::{plural, say};
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -305,9 +309,12 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
     let date = utc(SystemTime::now());
     let pipeline = plan::required_pipeline(args.pipeline.as_deref())?;
     let threads = if args.threads.is_empty() { vec![device::available_threads()] } else { args.threads.clone() };
+    let mut models = Vec::new();
     for &threads in &threads {
         // What is wrong with the flags is said before anything starts.
-        one_decoder(&args.pictures, &Plan::new(pipeline, Some(threads), &args.engine)?, &plan::cache(global)?)?;
+        let plan = Plan::new(pipeline, Some(threads), &args.engine)?;
+        one_decoder(&args.pictures, &plan, &plan::cache(global)?)?;
+        models = models_of(plan.config);
     }
     subject::of_one_engine(&args.engine)?;
     args.files.check(&args.input, args.trace.as_deref())?;
@@ -346,6 +353,7 @@ fn run_cases(args: &MeasureArgs, global: &GlobalArgs) -> Result<Report> {
         jpeg_decoder: Some(args.pictures.jpeg_name()),
         repeat: args.repeat,
         warmup: args.warmup,
+        networks: networks(models, &plan::cache(global)?, cases.iter().flat_map(|case| &case.models))?,
         inputs: cases.first().map(|case| Inputs::of(case, refused)).unwrap_or_default(),
         cases,
     })
@@ -370,6 +378,22 @@ fn settings(engine: &EngineArgs) -> Result<BTreeMap<String, String>> {
         other => other.to_string(),
     };
     Ok(given.filter(|(flag, _)| !OTHER.contains(&flag.as_str())).map(|(flag, value)| (flag.clone(), shown(value))).collect())
+}
+
+/// SHA-256 of the networks of those `models` that `ran`, by their names; several of one name stand side by side. One that cannot be
+/// read any more has none.
+fn networks<'a>(models: Vec<ModelChoice>, cache: &Cache, ran: impl IntoIterator<Item = &'a RunRecord>) -> Result<BTreeMap<String, String>> {
+    let (store, ran) = (Store::new(cache)?, ran.into_iter().map(|run| &*run.model).collect::<BTreeSet<_>>());
+    let mut networks: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for model in models {
+        if let Ok(ModelInfo { name, files: Some(files), .. }) = store.describe(&model.name_or_dir)
+            && ran.contains(&*name)
+            && let Ok(sha256) = files.sha256()
+        {
+            networks.entry(name).or_default().insert(sha256);
+        }
+    }
+    Ok(networks.into_iter().map(|(name, found)| (name, found.into_iter().collect::<Vec<_>>().join(" + "))).collect())
 }
 
 /// This program again, for a step in a process of its own.

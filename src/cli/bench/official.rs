@@ -122,6 +122,7 @@ impl Networks<'_> {
             report.inputs.values().map(|dims| dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")).collect();
         Ok(Row {
             model: model.name.clone(),
+            sha256: Some(options.model_sha256),
             engine: format!("{} {} ({})", info.backend, info.version, info.precision),
             inputs: inputs.join(" "),
             run_ms,

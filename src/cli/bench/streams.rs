@@ -1,12 +1,13 @@
 //! `hpinfer bench streams`: how many streams this machine keeps up with, of pictures or of videos.
 
 use super::subject::Subject;
-use super::{ReportFiles, one_decoder, pipeline_identity, settings};
+use super::{ReportFiles, networks, one_decoder, pipeline_identity, settings};
 use crate::bench::footage::Footage;
 use crate::bench::machine::{Machine, utc};
 use crate::bench::streams::{Aim, StreamsReport, most};
 use crate::bench::{csv, inputs, page, table};
 use crate::cli::args::GlobalArgs;
+use crate::cli::engine::models_of;
 use crate::cli::nvjpeg;
 use crate::cli::plan::{self, Plan};
 use crate::cli::table::{write_table, write_text};
@@ -86,6 +87,7 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
         }
     }
     let pipeline = plan.open(global)?;
+    let networks = networks(models_of(plan.config), &plan::cache(global)?, pipeline.run_records())?;
     let threads = plan.loader.threads;
     let found = most(pipeline.as_ref(), &footage, threads, aim)?;
     let report = StreamsReport {
@@ -100,6 +102,7 @@ pub(super) fn run(args: &StreamsArgs, global: &GlobalArgs, out: &mut impl Write)
         sizes,
         threads,
         models: pipeline.run_records().to_vec(),
+        networks,
         aim,
         found,
     };
