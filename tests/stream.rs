@@ -89,11 +89,9 @@ fn memory_bounds_the_frames_of_many_streams() {
     let shares = "the work of 2 cores, each part at most: engines 1 stream of 2 for a lone frame, else 2 of 1; decoding 3 here, 1 in the ffmpeg of each of 16 streams; \
         finishing 3";
     assert_eq!(stderr.matches(shares).count(), 1, "{stderr}");
-    let told =
-        stderr.lines().find_map(|line| line.split_once("of the processor time decoding is ")?.1.split_once(" % outside this process"));
-    let decoding = told.and_then(|(shares, _)| shares.split_once(" % ("));
-    assert!(stderr.contains("; engines: 2 of 2 streams; "), "{stderr}");
-    assert!(decoding.is_some_and(|(_, share)| share.parse::<f64>().is_ok_and(|share| share > 0.0)), "{stderr}");
+    // What the ffmpegs took, or where that was less than the kernel counts, that it is unknown.
+    let told = stderr.lines().find(|line| line.contains("of the processor time")).unwrap_or_default();
+    assert!(told.contains(" outside this process") && told.contains("; engines: 2 of 2 streams; "), "{stderr}");
     let (code, lines, stderr) = run_in_little_memory(&[&*script; 24], &[]);
     assert_eq!((code, lines.len()), (Some(1), 24), "{stderr}");
     let refused = |line: &Value| line["error"]["message"].as_str().is_some_and(|said| said.contains("give fewer streams or more memory"));

@@ -383,12 +383,12 @@ fn settings(engine: &EngineArgs) -> Result<BTreeMap<String, String>> {
 /// SHA-256 of the networks of those `models` that `ran`, by their names; several of one name stand side by side. One that cannot be
 /// read any more has none.
 fn networks<'a>(models: Vec<ModelChoice>, cache: &Cache, ran: impl IntoIterator<Item = &'a RunRecord>) -> Result<BTreeMap<String, String>> {
-    let (store, ran) = (Store::new(cache)?, ran.into_iter().map(|run| &*run.model).collect::<BTreeSet<_>>());
+    let (store, ran) = (Store::new(cache), ran.into_iter().map(|run| &*run.model).collect::<BTreeSet<_>>());
     let mut networks: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for model in models {
         if let Ok(ModelInfo { name, files: Some(files), .. }) = store.describe(&model.name_or_dir)
             && ran.contains(&*name)
-            && let Ok(sha256) = files.sha256()
+            && let Ok(sha256) = files.sha256(cache)
         {
             networks.entry(name).or_default().insert(sha256);
         }
