@@ -1,6 +1,12 @@
 //! The streams of a pipeline's engines on the host's cores, of which some may rest.
 
+use std::cell::Cell;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+thread_local! {
+    /// Whether this thread has taken one.
+    static HOLDS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Of all pieces of work on engines as many are worked on at a time as streams are at work, first come, first served. Nothing stalls:
 /// what waits here waits for what came before it and is worked on.
@@ -37,15 +43,19 @@ impl EngineStreams {
         self.changed.notify_all();
     }
 
-    /// Waits for a stream, which is taken until the value goes, after a panic too. Work that holds one must not ask for another.
-    pub(super) fn take(&self) -> Taken<'_> {
+    /// Waits for a stream, which is taken until the value goes, after a panic too. `None` where this thread has one already: while it waits
+    /// within a piece of work for parts of that, it may come upon another, for which there is the same stream.
+    pub(super) fn take(&self) -> Option<Taken<'_>> {
+        if HOLDS.replace(true) {
+            return None;
+        }
         let mut turns = self.turns();
         let mine = turns.came;
         turns.came += 1;
         while mine >= turns.done + turns.at_work as u64 {
             turns = self.changed.wait(turns).unwrap_or_else(PoisonError::into_inner);
         }
-        Taken(self)
+        Some(Taken(self))
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns> {
@@ -58,6 +68,7 @@ pub(super) struct Taken<'a>(&'a EngineStreams);
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
+        HOLDS.set(false);
         let mut turns = self.0.turns();
         turns.done += 1;
         if turns.came >= turns.done + turns.at_work as u64 {
@@ -99,6 +110,17 @@ mod tests {
             fourth.join().expect("a second stream is at work while the first is taken");
             drop(third);
         });
+    }
+
+    #[test]
+    fn work_within_work_does_not_wait_for_itself() {
+        let streams = EngineStreams::new(2);
+        streams.set(1);
+        for _ in 0..2 {
+            let outer = streams.take();
+            assert!(outer.is_some() && streams.take().is_none() && streams.take().is_none());
+        }
+        assert_eq!(streams.turns().done, 2);
     }
 
     #[test]
