@@ -227,7 +227,7 @@ impl Backend for OpenVino {
             return self.engine(options, network);
         }
         let run = |graph: &ModelProto| outputs_by_batch(&options.model, graph, &*(self.reference)()?);
-        // In bfloat16 the parts are as right as the whole, and further from it than what comparing them allows.
+        // The parts are compared with the whole, by what float32 rounds.
         let loops = if options.precision == Precision::Float32 { Loops::InSteps } else { Loops::Whole };
         rewrite::load(options, Target::OpenVino, loops, &run, |graph| graph.engine(|part| self.engine(options, Network::Onnx(part))))
     }

@@ -57,10 +57,11 @@ fn is_damaged(image: &Stream<'_>, is_blank: bool) -> bool {
     }
 }
 
-/// Whether a JPEG lacks the marker of its end, which a few bytes may follow.
+/// Whether a JPEG lacks the marker of its end, which zeros and a few other bytes may follow.
 fn jpeg_is_cut(jpeg: &[u8]) -> bool {
     const FOLLOWING: usize = 64;
-    !jpeg[jpeg.len().saturating_sub(FOLLOWING)..].windows(2).any(|marker| marker == [0xff, 0xd9])
+    let end = jpeg.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    !jpeg[end.saturating_sub(FOLLOWING)..end].windows(2).any(|marker| marker == [0xff, 0xd9])
 }
 
 /// Whether a segment of embedded JBIG2 says that it is longer than what is there (ISO/IEC 14492, 7.2).
@@ -99,7 +100,7 @@ mod tests {
 
     #[test]
     fn jpeg_and_jbig2_end_where_they_say() {
-        let jpeg = [&[0xff, 0xd8, 1, 2, 3][..], &[0xff, 0xd9, 0, b'\n']].concat();
+        let jpeg = [&[0xff, 0xd8, 1, 2, 3][..], &[0xff, 0xd9, b'\n'], &[0; 100]].concat();
         assert!(!jpeg_is_cut(&jpeg) && jpeg_is_cut(&jpeg[..5]) && jpeg_is_cut(&[]));
         // Page information of 19 bytes; a region that refers to two segments, on a page of four bytes, of 5 bytes; a line feed.
         let page = [&[0, 0, 0, 0, 0x30, 0, 1, 0, 0, 0, 19][..], &[7; 19]].concat();
