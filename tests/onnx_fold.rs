@@ -7,6 +7,7 @@ mod random;
 mod onnx_fold {
     mod builder;
     mod ends;
+    mod enlarged;
     mod faults;
     mod lacking;
     mod mend;

@@ -123,7 +123,7 @@ pub fn load<T>(options: &LoadOptions, target: Target, loops: Loops, run: Run<'_>
         return load(Graph { alone: true, ..original });
     }
     let needed = match target {
-        Target::OnnxRuntime => &[],
+        Target::OnnxRuntime | Target::Cuda => &[],
         Target::OpenVino => Surgery::for_openvino(&model.proto),
     };
     let as_it_is = |e: &Error| tracing::warn!("{}: the graph is used as it is: {e}", options.model);
@@ -199,7 +199,7 @@ fn read(path: &Path, options: &LoadOptions) -> Result<Model> {
 impl From<Target> for BackendName {
     fn from(target: Target) -> Self {
         match target {
-            Target::OnnxRuntime => Self::OnnxRuntime,
+            Target::OnnxRuntime | Target::Cuda => Self::OnnxRuntime,
             Target::OpenVino => Self::OpenVino,
         }
     }

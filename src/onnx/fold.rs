@@ -7,7 +7,7 @@
 //! full optimisation (1e-4 without optimisation).
 
 use super::graph::Graph;
-use super::proto::ModelProto;
+use super::proto::{GraphProto, ModelProto, tensor_shape_proto::dimension::Value, type_proto};
 use super::rewrite;
 
 /// How often each rewrite applied.
@@ -33,6 +33,10 @@ pub struct Counts {
     pub pooled_conv: usize,
     /// ConvTransposes of one square per position made 1x1 convolutions before a DepthToSpace.
     pub patch_conv: usize,
+    /// Convolutions over joined maps, some of them enlarged by repeating pixels, that read these as they were before.
+    pub enlarged_joined: usize,
+    /// The same of sums of an enlarged map and a gated 1x1 convolution, in a graph that gets one picture a run from now on.
+    pub enlarged_sum: usize,
     /// Sums of which one side is enlarged, which is done last.
     pub enlarged_last: usize,
 }
@@ -40,8 +44,10 @@ pub struct Counts {
 /// The engine that is to run the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Everything.
+    /// ONNX Runtime on the processor: everything.
     OnnxRuntime,
+    /// ONNX Runtime on a GPU: what needs no measurement there, and leaves pictures together in a run.
+    Cuda,
     /// OpenVINO fuses scales, shifts and the long form of HardSwish itself, and loses that in other forms. It gets
     /// what spares its passes over large tensors: with free dimensions it runs chains of elementwise steps one by one.
     ///
@@ -55,24 +61,46 @@ pub fn fold(model: &mut ModelProto, target: Target) -> Counts {
     let mut counts = Counts::default();
     let ir_version = model.ir_version();
     let Some(proto) = model.graph.as_mut().filter(|_| ir_version >= 4) else { return counts };
+    let may_read_one = pictures(proto).is_some();
     let mut graph = Graph::open(proto);
     counts.constants = rewrite::constant::constants(&mut graph);
     counts.identities = rewrite::constant::identities(&mut graph);
-    if target == Target::OnnxRuntime {
+    if target != Target::OpenVino {
         counts.hard_sigmoid = rewrite::hard_activation::hard_sigmoid(&mut graph);
         counts.hard_swish = rewrite::hard_activation::hard_swish(&mut graph);
     }
     counts.affine_after_conv = rewrite::affine_after_conv::apply(&mut graph);
-    if target == Target::OnnxRuntime {
+    if target != Target::OpenVino {
         counts.affine_before_conv = rewrite::affine_before_conv::apply(&mut graph);
         counts.channel_affine = rewrite::channel_affine::apply(&mut graph);
     }
     counts.gated_residual = rewrite::gate::residual(&mut graph);
     counts.pooled_conv = rewrite::gate::pooled_conv(&mut graph);
     counts.patch_conv = rewrite::patch_conv::apply(&mut graph);
-    if target == Target::OnnxRuntime {
+    if target != Target::Cuda {
+        counts.enlarged_joined = rewrite::enlarged_conv::of_joined(&mut graph);
+        if may_read_one {
+            counts.enlarged_sum = rewrite::enlarged_conv::of_gated_sum(&mut graph);
+        }
+    }
+    if target != Target::OpenVino {
         counts.enlarged_last = rewrite::enlarged_last::apply(&mut graph);
     }
     graph.close(proto);
+    if let Some(pictures) = pictures(proto).filter(|_| counts.enlarged_sum > 0) {
+        *pictures = Some(Value::DimValue(1));
+    }
     counts
+}
+
+/// The number of pictures a run, where the graph reads nothing else and takes one or any number.
+fn pictures(graph: &mut GraphProto) -> Option<&mut Option<Value>> {
+    let GraphProto { input, initializer, .. } = graph;
+    let mut read = input.iter_mut().filter(|input| initializer.iter().all(|tensor| tensor.name != input.name));
+    let (Some(only), None) = (read.next(), read.next()) else { return None };
+    let Some(type_proto::Value::TensorType(tensor)) = only.r#type.as_mut()?.value.as_mut() else { return None };
+    match tensor.shape.as_mut()?.dim.as_mut_slice() {
+        [pictures, _, _, _] => Some(&mut pictures.value).filter(|value| !matches!(value, Some(Value::DimValue(n)) if *n > 1)),
+        _ => None,
+    }
 }

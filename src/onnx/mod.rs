@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Part of every cache key of a rewritten graph: grows whenever a rewrite gives another graph than before.
-pub const REWRITE_VERSION: u32 = 10;
+pub const REWRITE_VERSION: u32 = 11;
 
 /// How much of the end of a graph may be left to what follows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -118,8 +118,11 @@ impl Backend for OnnxRuntime {
             let next_step = "leave the precision out, or choose openvino";
             return Err(Error::backend("onnx_runtime", format!("it runs float32 only, not {}", options.precision), next_step));
         }
-        let loops = if self.gpu.is_some() { Loops::Whole } else { Loops::InSteps };
-        rewrite::load(options, Target::OnnxRuntime, loops, &no_run, |graph| graph.engine(|graph| self.engine(options, graph)))
+        let (target, loops) = match self.gpu {
+            Some(_) => (Target::Cuda, Loops::Whole),
+            None => (Target::OnnxRuntime, Loops::InSteps),
+        };
+        rewrite::load(options, target, loops, &no_run, |graph| graph.engine(|graph| self.engine(options, graph)))
     }
 }
 

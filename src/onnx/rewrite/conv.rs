@@ -24,6 +24,7 @@ pub(super) struct Conv {
     /// Whether the kernel has one element, moves by one and is not padded.
     pointwise: bool,
     patch: Option<usize>,
+    same: Option<usize>,
 }
 
 impl Conv {
@@ -61,8 +62,15 @@ impl Conv {
         };
         let alone = kind == Kind::Transposed && group == 1 && !padded && plain("dilations", 1) && plain("output_padding", 0);
         let patch = patch.filter(|_| alone && attribute(node, "output_shape").is_none());
+        let pads = attribute(node, "pads").map_or(&[][..], |a| &a.ints);
+        let same = match (dims.as_slice(), pads) {
+            ([_, _, h, w], [reach, ..]) if h == w && *h as i64 == 2 * reach + 1 && pads.len() == 4 && plain("pads", *reach) => Some(*h),
+            _ => None,
+        };
+        let one_by_one = kind == Kind::Forward && group == 1 && steps_are_one && auto_pad == b"NOTSET" && plain("dilations", 1);
+        let same = same.filter(|_| one_by_one);
         let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect();
-        Some(Self { kind, weights: wide(weights), bias: wide(bias), dims, group, padded, pointwise, patch })
+        Some(Self { kind, weights: wide(weights), bias: wide(bias), dims, group, padded, pointwise, patch, same })
     }
 
     /// Dimensions of its input and output tensors.
@@ -98,6 +106,17 @@ impl Conv {
     /// The side of the square that a ConvTranspose makes of each input position, if squares do not overlap.
     pub(super) fn patch(&self) -> Option<usize> {
         self.patch
+    }
+
+    /// The side of a square kernel that moves by one over the input with zeros around it, in one group, so that there are as many output
+    /// positions as input positions.
+    pub(super) fn same(&self) -> Option<usize> {
+        self.same
+    }
+
+    /// Groups of channels.
+    pub(super) fn group(&self) -> usize {
+        self.group
     }
 
     /// Weights in file order, and the bias.

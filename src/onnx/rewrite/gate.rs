@@ -33,7 +33,7 @@ fn shorten_residual(graph: &mut Graph, id: NodeId) -> Option<()> {
 
 /// Whether a value comes from a global pooling through steps that keep its spatial size of one, convolutions among them: their
 /// weights show that it is float32.
-fn is_gate(graph: &Graph, value: &str) -> bool {
+pub(super) fn is_gate(graph: &Graph, value: &str) -> bool {
     let (mut value, mut is_float) = (value, false);
     while let Some(id) = graph.maker(value) {
         let Some(node) = graph.node(id) else { return false };
@@ -44,6 +44,7 @@ fn is_gate(graph: &Graph, value: &str) -> bool {
                 &node.input[0]
             }
             op if ACTIVATIONS.contains(&op) => &node.input[0],
+            "Add" if node.input.get(1).is_some_and(|other| graph.scalar(other).is_some()) => &node.input[0],
             _ => return false,
         };
         value = next;

@@ -6,6 +6,7 @@ pub(super) mod affine_before_conv;
 pub(super) mod channel_affine;
 pub(super) mod constant;
 pub(super) mod conv;
+pub(super) mod enlarged_conv;
 pub(super) mod enlarged_last;
 pub(super) mod gate;
 pub(super) mod hard_activation;
