@@ -428,7 +428,9 @@ pub trait Session: Send {
     fn run(&mut self) -> Result<()>;
     /// Output `index` of the last run, in place.
     fn output(&self, index: usize) -> Result<TensorRef<'_>>;
-    /// The same where inputs and outputs are memory of a GPU; `None` for an engine that works on the host.
+    /// Told when all inputs will be lent again before the next run, and no output is read before: what they lie in may serve others.
+    fn rest(&mut self) {}
+    /// This session where inputs and outputs are memory of a GPU; `None` for an engine that works on the host.
     fn on_gpu(&mut self) -> Option<&mut dyn GpuSession> {
         None
     }

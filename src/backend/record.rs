@@ -140,6 +140,10 @@ impl Session for RecordingSession {
         self.session.output(index)
     }
 
+    fn rest(&mut self) {
+        self.session.rest();
+    }
+
     fn ran(&self) -> EngineSet {
         self.session.ran()
     }

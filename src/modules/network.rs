@@ -195,6 +195,7 @@ impl<S: Default> Network<S> {
                 let _ = host::settle(&mut *worker.session);
             });
             worker.held.clear();
+            worker.session.rest();
             done.map_err(|error| {
                 let model = format!("model {}", self.info().model);
                 match worker.fed {

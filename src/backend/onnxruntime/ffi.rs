@@ -7,10 +7,10 @@ use crate::device;
 use crate::error::{Error, Result};
 use ort::AsPointer;
 use ort::environment::Environment;
-use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
 use ort::sys::{OrtAllocator, OrtMemoryInfo};
-use ort::value::{DynValue, TensorRef};
+use ort::value::{DynValue, Tensor};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 use rustix::param::page_size;
 use std::ffi::{CString, c_char, c_void};
@@ -186,8 +186,13 @@ impl SharedSession {
         Ok(Self { input_names: names(session.inputs())?, output_names: names(session.outputs())?, session })
     }
 
+    /// Memory for inputs, where the session has its tensors too.
+    pub fn memory(&self) -> ort::Result<Allocator> {
+        Allocator::new(&self.session, MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?)
+    }
+
     /// Runs the network on `inputs`, in graph order; returns all outputs in graph order.
-    pub fn run(&self, inputs: &[TensorRef<'_, f32>]) -> Result<Vec<DynValue>, String> {
+    pub fn run(&self, inputs: &[&Tensor<f32>]) -> Result<Vec<DynValue>, String> {
         if inputs.len() != self.input_names.len() {
             return Err(format!("{} inputs for a network of {}", inputs.len(), self.input_names.len()));
         }

@@ -17,9 +17,10 @@ use crate::tensor::{DType, Data, Shape, TensorRef};
 use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
+use ort::memory::Allocator;
 use ort::session::Session as OrtSession;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::{DynValue, Outlet, TensorElementType, TensorRef as OrtTensor, ValueType};
+use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -176,9 +177,11 @@ impl Engine for OrtEngine {
 
     fn session(&self) -> Result<Box<dyn Session>> {
         let EngineSpec { io, info, .. } = &self.spec;
-        let inputs = io.inputs.iter().map(|_| (Shape::new(&[0]), Vec::new())).collect();
+        let inputs = io.inputs.iter().map(|_| None).collect();
         let (model, device) = (info.model.clone(), info.device.clone());
-        Ok(Box::new(OrtWorker { session: self.session.clone(), model, device, inputs, outputs: Vec::new() }))
+        let memory = self.session.memory();
+        let memory = memory.map_err(|e| Error::internal("onnx_runtime memory", e.to_string()))?;
+        Ok(Box::new(OrtWorker { session: self.session.clone(), memory, model, device, inputs, outputs: Vec::new() }))
     }
 }
 
@@ -186,13 +189,15 @@ struct OrtWorker {
     session: Arc<ffi::SharedSession>,
     model: String,
     device: String,
-    inputs: Vec<(Shape, Vec<f32>)>,
+    /// Of inputs.
+    memory: Allocator,
+    inputs: Vec<Option<(Shape, Tensor<f32>)>>,
     outputs: Vec<DynValue>,
 }
 
 impl OrtWorker {
     fn fault(&self, reason: impl std::fmt::Display) -> Error {
-        let shapes: Vec<String> = self.inputs.iter().map(|(s, _)| s.to_string()).collect();
+        let shapes: Vec<String> = self.inputs.iter().flatten().map(|(shape, _)| shape.to_string()).collect();
         Error::device(
             format!("{} (onnx_runtime)", self.device),
             format!("model {} on {}", self.model, shapes.join(", ")),
@@ -204,25 +209,32 @@ impl OrtWorker {
 impl Session for OrtWorker {
     fn input(&mut self, index: usize, shape: Shape) -> Result<&mut [f32]> {
         let count = self.inputs.len();
-        let Some((current, data)) = self.inputs.get_mut(index) else {
+        let Some(input) = self.inputs.get_mut(index) else {
             return Err(Error::internal("onnx_runtime input", format!("input {index} of {count}")));
         };
-        *current = shape;
-        if data.len() < shape.elements() {
-            data.resize(shape.elements(), 0.0);
+        if input.as_ref().is_none_or(|(known, _)| *known != shape) {
+            *input = None; // given back first
+            let dims: Vec<i64> = shape.dims().iter().map(|&d| d as i64).collect();
+            let made = Tensor::new(&self.memory, dims).map_err(|e| self.fault(e))?;
+            self.inputs[index] = Some((shape, made));
         }
-        Ok(&mut data[..shape.elements()])
+        match &mut self.inputs[index] {
+            Some((shape, tensor)) if shape.elements() > 0 => Ok(tensor.extract_tensor_mut().1),
+            _ => Ok(&mut []),
+        }
     }
 
     fn run(&mut self) -> Result<()> {
         self.outputs.clear(); // given back before the run, which can then use them again
-        let tensors = self.inputs.iter().map(|(shape, data)| {
-            let dims: Vec<i64> = shape.dims().iter().map(|&d| d as i64).collect();
-            OrtTensor::from_array_view((dims, &data[..shape.elements()]))
-        });
-        let tensors = tensors.collect::<ort::Result<Vec<_>>>().map_err(|e| self.fault(e))?;
-        self.outputs = self.session.run(&tensors).map_err(|e| self.fault(e))?;
+        let inputs = self.inputs.iter().map(|input| input.as_ref().map(|(_, tensor)| tensor));
+        let inputs: Vec<_> = inputs.collect::<Option<_>>().ok_or_else(|| self.fault("an input was not lent"))?;
+        self.outputs = self.session.run(&inputs).map_err(|e| self.fault(e))?;
         Ok(())
+    }
+
+    fn rest(&mut self) {
+        self.inputs.fill_with(|| None);
+        self.outputs.clear();
     }
 
     fn output(&self, index: usize) -> Result<TensorRef<'_>> {
