@@ -33,8 +33,8 @@ struct Heap {
     other: NonNull<OrtAllocator>,
 }
 
-/// After how many blocks memory is given back that none of them lay in: some hundred runs, so that what comes now and then is not made anew
-/// each time, and what a single picture or a rare coincidence took does not stay.
+/// After how many blocks, twice, it is forgotten how much was alive at once: some hundred runs, so that what comes now and then is not made
+/// anew each time, and what a single picture or a rare coincidence took does not stay.
 const PATIENCE: usize = 1 << 16;
 
 /// What blocks are aligned to, in bytes; each has so many before it, which hold its length.
@@ -74,20 +74,21 @@ impl Heap {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The offset of a new block of `whole` bytes. From time to time memory is given back.
+    /// The offset of a new block of `whole` bytes. Memory that is not needed beside it is given back.
     fn take(&self, whole: usize) -> Option<usize> {
         let (blocks, taken) = &mut *self.blocks();
         *taken += 1;
         if taken.is_multiple_of(PATIENCE) {
-            let spare = blocks.spare();
-            let (from, to) = (spare.start.next_multiple_of(page_size()), spare.end);
-            if from < to {
-                // SAFETY: nothing lies there, nor comes there while the lock is held; the mapping begins on a page.
-                let given = unsafe { madvise(self.base.as_ptr().add(from).cast(), to - from, Advice::LinuxDontNeed) };
-                tracing::debug!("ONNX Runtime: {} MiB of tensors' memory given back: {given:?}", (to - from) >> 20);
-            }
+            blocks.forget();
         }
-        blocks.take(whole)
+        let at = blocks.take(whole);
+        while let Some(spare) = blocks.spare() {
+            let (from, to) = (spare.start.next_multiple_of(page_size()), spare.end / page_size() * page_size());
+            // SAFETY: nothing lies there, nor comes there while the lock is held; the mapping begins on a page.
+            let given = unsafe { madvise(self.base.as_ptr().add(from).cast(), to - from, Advice::LinuxDontNeed) };
+            tracing::trace!("ONNX Runtime: {} MiB of tensors' memory given back: {given:?}", (to - from) >> 20);
+        }
+        at
     }
 
     /// A block of at least `size` bytes, of this heap or, where it is full, of the other.
