@@ -13,7 +13,7 @@ use hayro::hayro_syntax::page::Page;
 use hayro::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use hayro::kurbo::Affine;
 use hayro::vello_cpu::color::palette::css::WHITE;
-use hayro::vello_cpu::{Pixmap, RasterizerSettings, RenderContext, Resources, TargetInit};
+use hayro::vello_cpu::{PixmapMut, RasterizerSettings, RenderContext, Resources, TargetInit};
 use hayro::{RenderCache, RenderSettings, render_into};
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -195,25 +195,35 @@ fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup, fonts:
     let drawing = RenderSettings { hinting: false, ..RenderSettings::default() };
     render_into(page, cache, &settings, &drawing, &mut context, transform);
     context.flush();
-    let mut pixels = Pixmap::new(columns, rows);
-    let target = RasterizerSettings { target_init: TargetInit::Clear(WHITE), ..RasterizerSettings::default() };
-    context.render_with(&mut pixels, &mut Resources::default(), target);
-    drop(context); // with the pictures in it, before there is a copy of the page
+    let mut pixels = vec![0; size.area() as usize * 4];
+    let target = PixmapMut::new(columns, rows, &mut pixels).ok_or("its canvas is of another size")?;
+    let settings = RasterizerSettings { target_init: TargetInit::Clear(WHITE), ..RasterizerSettings::default() };
+    context.render_with(target, &mut Resources::default(), settings);
+    drop(context); // with the pictures in it
 
-    let rgba = pixels.data_as_u8_slice();
     // The renderer leaves out what it cannot decode. A page that shows something else may do without; a blank one may not.
-    let is_blank = rgba.iter().all(|&v| v == u8::MAX);
+    let is_blank = pixels.iter().all(|&v| v == u8::MAX);
     let images = image_lost.load(Ordering::Relaxed) || holds_damaged_image(page, is_blank);
     if is_blank && images {
         return Err("the picture on it is damaged, and there is nothing else".into());
     }
     // The page is opaque, hence the samples are not scaled by alpha.
-    let mut bgr = Vec::with_capacity(rgba.len() / 4 * 3);
-    for &[r, g, b, _] in rgba.as_chunks::<4>().0 {
-        bgr.extend([b, g, r]);
-    }
+    let bgr = to_bgr(pixels);
     let lost = Lost { letters: fonts.lacking.swap(false, Ordering::Relaxed), images, fields: holds_unseen_field(page) };
     Ok(Drawn { image: ImageBuf::new(bgr, size, PixelFormat::Bgr).map_err(|e| e.to_string())?, layer, lost })
+}
+
+/// The BGR samples of RGBA pixels, in the same memory.
+fn to_bgr(mut pixels: Vec<u8>) -> Vec<u8> {
+    let count = pixels.len() / 4;
+    for pixel in 0..count {
+        let (from, to) = (4 * pixel, 3 * pixel);
+        let [r, g, b] = [pixels[from], pixels[from + 1], pixels[from + 2]];
+        pixels[to..to + 3].copy_from_slice(&[b, g, r]);
+    }
+    pixels.truncate(3 * count);
+    pixels.shrink_to_fit();
+    pixels
 }
 
 /// Whether a field of the page for text or a choice has a value, and no appearance.
@@ -248,6 +258,12 @@ fn size_in_pixels(width: f64, height: f64, setup: &Setup) -> Result<Size, String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_change_places_in_their_own_memory() {
+        let pixels = (0..16).collect();
+        assert_eq!(to_bgr(pixels), [2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12]);
+    }
 
     #[test]
     fn sides_are_rounded_up_and_bounded() {

@@ -75,7 +75,7 @@ pub fn serve(input: impl Read, mut output: impl Write + Send + 'static) -> io::R
     let Some(Opening { setup, bytes: length }) = read_line(&mut input)? else { return Ok(()) };
     let needed = BASE_MEMORY.saturating_add(length).saturating_add(setup.max_pixels.saturating_mul(PIXEL_MEMORY));
     limit_memory(available_memory().map_or(needed, |most| needed.min(most)));
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     input.by_ref().take(length).read_to_end(&mut bytes)?;
     let (ask, asked) = mpsc::channel();
     let work = move || render::serve(Arc::new(bytes), &setup, asked.into_iter(), |a| write_answer(&mut output, &a).is_ok());
