@@ -134,6 +134,15 @@ fn a_question_is_sent_as_the_protocol_has_it() {
 }
 
 #[test]
+fn an_answer_may_begin_with_the_mark_of_utf_8() {
+    let stub = Stub::new(|_, _| {
+        let answer = json!({"choices": [{"message": {"content": "so"}}]});
+        http("200 OK", "", &format!("\u{feff}{answer}"))
+    });
+    assert_eq!(stub.endpoint().ask("?").expect("an answer"), "so");
+}
+
+#[test]
 fn faults_that_pass_are_waited_out() {
     let stub = Stub::new(|number, _| match number {
         0 => http("429 Too Many Requests", "Retry-After: 0\r\n", "{}"),
@@ -185,7 +194,7 @@ fn requests_keep_the_interval_that_is_asked_for() {
 fn what_fails_says_where_why_and_what_to_do() {
     type Answer = fn() -> Vec<u8>;
     // What the endpoint does, how often it is asked, what the error says.
-    let cases: [(&str, Answer, usize, &[&str]); 16] = [
+    let cases: [(&str, Answer, usize, &[&str]); 18] = [
         (
             "a refused key",
             || http("401 Unauthorized", "", &format!("{{\"error\":{{\"message\":\"no such key {KEY}, {KEY:.6}***\"}}}}")),
@@ -221,6 +230,13 @@ fn what_fails_says_where_why_and_what_to_do() {
         ("silence", Vec::new, 3, &["no answer in time", "--llm-timeout"]),
         ("a body cut short", || b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"choices\":".to_vec(), 3, &["attempts: 3"]),
         ("a web page", || http("200 OK", "", "<html>welcome</html>"), 1, &["is not JSON but `<html>welcome", "often ends in /v1"]),
+        (
+            "another encoding",
+            || [&b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n"[..], b"{\"text\": \"\xe9t\xe9\"}"].concat(),
+            1,
+            &["the answer is not UTF-8 text: `{\"text\"", "answer in UTF-8"],
+        ),
+        ("half an answer", || http("200 OK", "", "{\"choices\": [{\"mess"), 1, &["the answer ends early, after 19 bytes", "max_tokens"]),
         ("another protocol", || ok(json!({"result": "hello"})), 1, &["not of the protocol", "choices"]),
         ("an error with status 200", || ok(json!({"error": {"message": "quota used up"}})), 1, &["answers with an error: quota used up"]),
         ("no text", || ok(json!({"choices": [{"message": {"content": null}}]})), 1, &["its content is null"]),
@@ -247,6 +263,20 @@ fn what_fails_says_where_why_and_what_to_do() {
     let stub = Stub { base_url: format!("http://{closed}"), seen: Arc::default() };
     let message = stub.endpoint().ask("?").expect_err("nobody there").to_string();
     assert!(message.contains("attempts: 3"), "{message}");
+}
+
+#[test]
+fn an_address_that_does_not_answer_encrypted_is_told_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let base_url = format!("https://{}/v1", listener.local_addr().expect("an address"));
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(&http("400 Bad Request", "", ""));
+    });
+    let message = Stub { base_url, seen: Arc::default() }.endpoint().ask("?").expect_err("not encrypted").to_string();
+    assert!(message.contains("does not answer encrypted") && message.contains("http://"), "{message}");
+    server.join().expect("it answered once");
 }
 
 #[test]
@@ -386,7 +416,7 @@ fn command_with_key(key: &str, stub: &Stub, arguments: &[&str]) -> (Option<i32>,
 fn the_steps_hand_files_on_and_never_show_the_key() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name).display().to_string();
-    std::fs::write(file("visual.json"), serde_json::to_vec(&tables_and_text()).expect("JSON")).expect("written");
+    std::fs::write(file("visual.json"), format!("\u{feff}{}", json!(tables_and_text()))).expect("written");
     let stub = Stub::new(|number, request| match request.path.as_str() {
         "/v1/embeddings" => embeds(request),
         _ if number == 2 => says("{\"total\": \"7\"}"),
@@ -422,6 +452,20 @@ fn the_steps_hand_files_on_and_never_show_the_key() {
     assert!(!shown.contains(KEY) && !shown.contains(&KEY[..9]), "{shown}");
     let sent = stub.seen();
     assert!(sent.len() >= 4 && sent.iter().all(|request| request.head.contains(KEY)), "it was used");
+}
+
+#[test]
+fn help_lists_no_flags_that_are_refused() {
+    let stub = Stub::new(|_, _| says("{}"));
+    for step in ["visual", "run"] {
+        let (_, help, _) = command(&stub, &[step, "--help"]);
+        assert!(help.contains("--layout-model <MODEL>"), "{help}");
+        for flag in ["--model", "--batch-size", "--topk", "--threshold"] {
+            assert!(!help.contains(&format!(" {flag} <")), "{step} {flag}: {help}");
+            let (code, _, stderr) = command(&stub, &["visual", "--input", "x.png", flag, "1"]);
+            assert!(code == Some(2) && stderr.contains("does not have this setting"), "{flag}: {stderr}");
+        }
+    }
 }
 
 #[test]

@@ -117,8 +117,15 @@ struct MinCharacters {
     min_characters: usize,
 }
 
+/// Flags of pipelines with one network are refused by the commands that read pages, and no part of their help.
+fn of_documents(arg: clap::Arg) -> clap::Arg {
+    let is_other = ["model", "batch_size", "topk", "threshold"].contains(&arg.get_id().as_str());
+    if is_other { arg.hide(true) } else { arg }
+}
+
 /// `hpinfer extract visual`.
 #[derive(Clone, Debug, Args)]
+#[command(mut_args(of_documents))]
 pub struct VisualArgs {
     #[command(flatten)]
     pipeline: PipelineArg,
@@ -186,6 +193,7 @@ pub struct ChatArgs {
 
 /// `hpinfer extract run`.
 #[derive(Clone, Debug, Args)]
+#[command(mut_args(of_documents))]
 pub struct RunArgs {
     #[command(flatten)]
     keys: KeysArg,
@@ -360,7 +368,7 @@ fn read<T: DeserializeOwned>(path: &Path, step: &str) -> Result<T> {
     } else {
         text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     }
-    serde_json::from_str(&text).map_err(|e| {
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| {
         Error::config(path.display().to_string(), format!("is not what the step before writes (`hpinfer extract {step}`): {e}"))
     })
 }

@@ -222,9 +222,23 @@ impl Endpoint {
             std::thread::sleep(wait);
             attempt += 1;
         };
-        let value: Value = serde_json::from_slice(&text).map_err(|_| {
-            let next = "check the base URL: it is that of an interface, not of a web page, and often ends in /v1";
-            self.failed(model, format!("the answer is not JSON but `{}`", self.shown(&String::from_utf8_lossy(&text))), next.into())
+        let text = unmarked(&text);
+        let value: Value = serde_json::from_slice(text).map_err(|e| {
+            let shown = self.shown(&String::from_utf8_lossy(text));
+            let (reason, next) = match text.trim_ascii_start().first() {
+                Some(b'{' | b'[') if std::str::from_utf8(text).is_err() => {
+                    (format!("is not UTF-8 text: `{shown}`"), "have the service, or what stands before it, answer in UTF-8")
+                }
+                Some(b'{' | b'[') if e.is_eof() => {
+                    let next = "have the service, or what stands before it, send all of it; a limit such as max_tokens may be too low";
+                    (format!("ends early, after {} bytes", text.len()), next)
+                }
+                _ => (
+                    format!("is not JSON but `{shown}`"),
+                    "check the base URL: it is that of an interface, not of a web page, and often ends in /v1",
+                ),
+            };
+            self.failed(model, format!("the answer {reason}"), next.into())
         })?;
         let says_nothing = [Value::Null, false.into(), "".into(), json!({})];
         let holds = |list: &str| value[list].as_array().is_some_and(|list| !list.is_empty());
@@ -233,7 +247,7 @@ impl Endpoint {
             && !holds("data")
         {
             let next = "it is the service's own error; check the name of the model and the request's limits there";
-            return Err(self.failed(model, format!("it answers with an error: {}", self.shown(&words(&text))), next.into()));
+            return Err(self.failed(model, format!("it answers with an error: {}", self.shown(&words(text))), next.into()));
         }
         // The answer's own words may be long, or hold what was asked: only what is missing is said.
         T::deserialize(&value).map_err(|e| self.odd(model, &format!("is not of the protocol ({})", self.shown(&e.to_string()))))
@@ -322,6 +336,9 @@ fn fault(error: ureq::Error) -> Fault {
             let next = "check the base URL; certificates of public authorities are taken only, not those of one's own";
             return Fault::Lasting(format!("its certificate is not good ({e})"), next.into());
         }
+        Error::Io(e) if e.to_string().contains("InvalidContentType") => {
+            return Fault::Lasting("it does not answer encrypted".into(), "check the base URL: it may begin with http://".into());
+        }
         Error::Io(e) => format!("the connection broke ({e})"),
         Error::Protocol(e) => format!("what came is cut off, or no HTTP ({e})"),
         other => return Fault::Lasting(other.to_string(), "check the base URL and the network".into()),
@@ -329,9 +346,14 @@ fn fault(error: ureq::Error) -> Fault {
     Fault::Passing(reason, None)
 }
 
+/// What follows the mark of UTF-8, which some services begin with.
+fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 /// The message in a refusal: the usual fields of JSON, else the beginning of the text.
 fn words(body: &[u8]) -> String {
-    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let json: Option<Value> = serde_json::from_slice(unmarked(body)).ok();
     let fields = ["/error/message", "/error_msg", "/message", "/detail", "/error"];
     let message = json.and_then(|json| fields.iter().find_map(|field| json.pointer(field)?.as_str().map(str::to_owned)));
     message.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())

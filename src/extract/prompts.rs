@@ -130,8 +130,7 @@ impl Prompts {
             Some(path) => Self::parse(&text(path)?, Some(&shipped), &path.display().to_string())?,
         };
         if let Some(path) = user_file {
-            let own = serde_saphyr::from_str(&text(path)?).map_err(|e| Error::config(path.display().to_string(), e.to_string()))?;
-            prompts.own = Some(own);
+            prompts.own = Some(read_yaml(&text(path)?, &path.display().to_string())?);
         }
         Ok(prompts)
     }
@@ -144,7 +143,7 @@ impl Prompts {
 
     /// Reads a `task_prompt_yaml`; what it may leave out is as in `base`.
     fn parse(text: &str, base: Option<&Self>, place: &str) -> Result<Self> {
-        let file: File = serde_saphyr::from_str(text).map_err(|e| Error::config(place, e.to_string()))?;
+        let file: File = read_yaml(text, place)?;
         let lacking = |what: &str| Error::config(place, format!("`{what}` is missing"));
         let task = |section: Section, base: Option<&Task>, name: &str| {
             let question = section.question.or_else(|| base.map(|task| task.question.clone()));
@@ -222,6 +221,12 @@ fn filled(template: &str, slots: &[(&str, &str)]) -> String {
     out + rest
 }
 
+/// Errors are of one line.
+fn read_yaml<T: for<'de> Deserialize<'de>>(text: &str, place: &str) -> Result<T> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|e| Error::config(place, e.to_string()))
+}
+
 fn text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(Error::io("read", path))
 }
@@ -267,6 +272,9 @@ mod tests {
         write(&task, "kie_common_prompt: {task_description: T., question: 'no slot'}\nkie_table_prompt: {task_description: H.}\n");
         let message = Prompts::open(Some(&task), None).unwrap_err().to_string();
         assert!(message.contains("task.yaml") && message.contains("{text}"), "{message}");
+        write(&task, "kie_common_prompt: {task_description: T.}\ncolour: red\n");
+        let message = Prompts::open(Some(&task), None).unwrap_err().to_string();
+        assert!(message.contains("line 2, column 1") && message.contains("colour") && !message.contains('\n'), "{message}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What stands in the place of a key in messages.
@@ -83,11 +85,14 @@ impl KeySource {
 }
 
 fn text_of(path: &Path) -> Result<String> {
-    let size = path.metadata().map_err(Error::io("read", path))?.len();
-    if size > MOST_BYTES {
-        return Err(Error::config(path.display().to_string(), format!("{size} bytes are no key; the file must hold the key alone")));
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));
+    read.map_err(Error::io("read", path))?;
+    if text.len() as u64 > MOST_BYTES {
+        let reason = format!("more than {MOST_BYTES} bytes are no key; the file must hold the key alone");
+        return Err(Error::config(path.display().to_string(), reason));
     }
-    std::fs::read_to_string(path).map_err(Error::io("read", path))
+    Ok(text.trim_start_matches('\u{feff}').to_owned()) // some editors begin with it
 }
 
 #[cfg(test)]
@@ -105,11 +110,15 @@ mod tests {
         let given = KeySource::Given(key.clone());
         assert!(!format!("{source:?} {given:?} {key:?}").contains("sk-hidden"));
         assert_eq!(key.hide_in("bad key sk-hidden!"), "bad key [key]!");
+        std::fs::write(&path, "\u{feff}sk-hidden\r\n").unwrap();
+        assert_eq!(source.read().unwrap().expose(), "sk-hidden");
         for bad in ["", " \n", "two words", "a\u{e9}", "a\r\nb"] {
             std::fs::write(&path, bad).unwrap();
             let message = source.read().unwrap_err().to_string();
             assert!(message.contains("key") && (bad.trim().is_empty() || !message.contains(bad)), "{message}");
         }
+        let endless = KeySource::File("/dev/zero".into()).read().unwrap_err().to_string();
+        assert!(endless.contains("the file must hold the key alone"), "{endless}");
         assert!(KeySource::Variable("HPINFER_NO_SUCH_KEY".into()).read().unwrap_err().to_string().contains("HPINFER_NO_SUCH_KEY"));
     }
 }
