@@ -30,6 +30,17 @@ fn what_is_no_document_is_one_error() {
 }
 
 #[test]
+fn a_page_without_an_area_is_an_error() {
+    for boxes in
+        ["[0 0 0 50]", "[0 0 0 0] /Rotate 90", "[7 7 100 7]", "[0 0 100 50] /CropBox [200 200 300 300]", "[0 0 100 50] /CropBox [0 0 0 0]"]
+    {
+        let message =
+            only_error(load_bytes(&document_with(&[BLACK], &format!("/MediaBox {boxes}"), |_| String::new()), &PdfOptions::default()));
+        assert!(message.contains("page 1: its MediaBox, or what its CropBox leaves of that, has no area"), "{boxes}: {message}");
+    }
+}
+
+#[test]
 fn a_renderer_that_cannot_be_started_is_no_fault_of_the_document() {
     let isolation = Isolation::Process { program: "/nowhere/hpinfer".into(), arguments: Vec::new() };
     let folder = tempfile::TempDir::new().unwrap();

@@ -23,6 +23,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Points per inch, the unit of a page.
 const POINTS: f64 = 72.0;
+/// A page whose visible part has a side of fewer points has none: what the renderer draws then is clipped to nothing.
+const NO_SIDE: f64 = 1.0 / 4096.0;
 /// Parts of a pixel that do not make another one; what MuPDF allows for the rounding of coordinates.
 const SLACK: f64 = 0.001;
 
@@ -171,6 +173,10 @@ impl Substitute {
 fn render<'a>(page: &'a Page<'a>, cache: &RenderCache<'a>, setup: &Setup, fonts: &Arc<Substitute>) -> Result<Drawn, String> {
     let unit = page.raw().get::<f64>(USER_UNIT).filter(|unit| unit.is_finite() && *unit > 0.0).unwrap_or(1.0);
     let scale = f64::from(setup.dpi) / POINTS * unit;
+    let visible = page.intersected_crop_box();
+    if visible.width().min(visible.height()) <= NO_SIDE {
+        return Err("its MediaBox, or what its CropBox leaves of that, has no area; save the document anew with another program".into());
+    }
     let (width, height) = page.render_dimensions();
     let size = size_in_pixels(f64::from(width) * scale, f64::from(height) * scale, setup)?;
     if content_is_lost(page) {
