@@ -61,7 +61,7 @@ impl Cli {
 
     /// All flags and subcommands.
     pub fn definition() -> clap::Command {
-        with_underscores(Self::command())
+        as_typed(Self::command())
     }
 
     /// What is behind `command`, such as `bench streams`; all of it for no word.
@@ -82,13 +82,18 @@ impl Cli {
     }
 }
 
-/// Takes every hyphenated flag of `command` and its subcommands with underscores, too.
-fn with_underscores(command: clap::Command) -> clap::Command {
+/// Takes every hyphenated flag of `command` and its subcommands with underscores, too, and a negative number as the value that it is:
+/// what refuses it names the flag.
+fn as_typed(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| match arg.get_long().map(|long| long.replace('-', "_")) {
         Some(name) if arg.get_long() != Some(&name) => arg.alias(name),
         _ => arg,
     });
-    command.mut_subcommands(with_underscores)
+    let command = command.mut_args(|arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    });
+    command.mut_subcommands(as_typed)
 }
 
 /// Settings of every command.

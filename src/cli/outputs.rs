@@ -41,10 +41,39 @@ pub(super) fn check<I: AsRef<OsStr>>(files: &[(&str, Option<&Path>)], inputs: &[
     Ok(())
 }
 
+/// Suffixes of files that are written beside others, or by a redirection.
+const NO_FOLDERS: [&str; 5] = ["xlsx", "html", "md", "jsonl", "csv"];
+
+/// Refuses the name of a folder to be made, behind `flag`, that was meant for a file.
+///
+/// # Errors
+/// [`Error::Config`] with the flag and the next step.
+pub(super) fn check_folder(flag: &str, folder: &Path) -> Result<()> {
+    let suffix = folder.extension().and_then(OsStr::to_str).unwrap_or_default();
+    if folder.exists() || !NO_FOLDERS.iter().any(|known| suffix.eq_ignore_ascii_case(known)) {
+        return Ok(());
+    }
+    let reason =
+        "no such file is written by itself; give a folder for all files of the results; their lines go to standard output (> FILE)";
+    Err(Error::config(flag, format!("{}: {reason}", folder.display())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn a_folder_is_not_named_as_a_file_of_results() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("there.md")).unwrap();
+        let checked = |name: &str| check_folder("--save_path", &folder.path().join(name)).map_err(|e| e.to_string());
+        assert!(["out", "there.md", "v1.2", "a.json", "a.png"].iter().all(|name| checked(name).is_ok()));
+        for name in ["a.xlsx", "A.HTML", "b/a.md", "a.jsonl", "a.csv"] {
+            let message = checked(name).unwrap_err();
+            assert!(message.starts_with("--save_path: ") && message.contains("give a folder"), "{message}");
+        }
+    }
 
     #[test]
     fn what_would_be_lost_or_cannot_be_written_is_refused() {

@@ -140,7 +140,7 @@ impl EngineArgs {
         detection.box_thresh = self.text_det_box_thresh.or(detection.box_thresh);
         detection.unclip_ratio = self.text_det_unclip_ratio.or(detection.unclip_ratio);
         config.score_thresh = self.text_rec_score_thresh.unwrap_or(config.score_thresh);
-        config.check("command line")
+        config.check(TYPED).map_err(|e| of_flag(e, |key| if key == "score-thresh" { "--text-rec-" } else { "--text-det-" }))
     }
 
     fn apply_to_document(&self, config: &mut DocumentConfig) -> Result<()> {
@@ -184,8 +184,19 @@ impl EngineArgs {
             config.threshold = Some(threshold);
             rules.iter_mut().for_each(|rules| rules.thresholds = None);
         }
-        config.check("command line")
+        config.check(TYPED).map_err(|e| of_flag(e, |_| "--"))
     }
+}
+
+/// Place of numbers that were typed. Those of a pipeline file were checked when it was read.
+const TYPED: &str = "command line";
+
+/// `error` of a key of pipeline files as that of the flag of this name, which follows what `before` gives.
+fn of_flag(error: Error, before: impl Fn(&str) -> &'static str) -> Error {
+    let Error::Config { place, reason } = &error else { return error };
+    let Some((key, reason)) = reason.split_once(": ").filter(|_| place == TYPED) else { return error };
+    let name = key.replace('_', "-");
+    Error::config(before(&name).to_owned() + &name, reason)
 }
 
 /// The cache folder of this run.

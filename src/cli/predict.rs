@@ -2,6 +2,7 @@
 
 use super::args::{GlobalArgs, OutputForm, PredictArgs, ReadArgs};
 use super::bench::paddlex;
+use super::outputs;
 use super::pictures::fonts;
 use super::plan::{self, Plan};
 use super::report::Report;
@@ -234,7 +235,10 @@ impl Reading {
             PipelineName::Picture(_) | PipelineName::Document(_) => save::PICTURE_SUFFIX,
         };
         let named = NamedInputs::new(&args.input);
-        let saver = args.save_path.as_deref().map(|path| Saver::new(path, fonts, args.schema, suffix));
+        let saver = args.save_path.as_deref().map(|path| {
+            outputs::check_folder("--save_path", path)?;
+            Saver::new(path, fonts, args.schema, suffix)
+        });
         let earlier = args.save_path.as_deref().and_then(|path| named.reached(path));
         let earlier = earlier.map(|folder| EarlierResults { folder, typed: args.input.clone(), told: Once::new() });
         let saver = saver.transpose()?.map(|saver| {

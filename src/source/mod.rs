@@ -109,6 +109,9 @@ impl Source {
                 None => InputItem::refused(address, "not fetched: --offline is set; download it first and name the file"),
             }]
             .into(),
+            None if input.is_empty() => {
+                [InputItem::refused("", "the name is empty; is it a variable of the shell that is not set?")].into()
+            }
             None => {
                 let mut items = files::expand(input);
                 if self.options.numbered {

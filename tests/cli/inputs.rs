@@ -56,6 +56,7 @@ fn hostile_inputs_fail_alone_and_in_order() {
         one("none", "holds no picture"),
         one("pipe.png", "not a regular file"),
         ("/dev/zero".into(), vec!["not a regular file"]),
+        ("".into(), vec!["the name is empty"]),
         one("huge.png", "the limit is 180000000"),
         one("doc.pdf", "not a readable PDF document"),
         one("loop.png", "cannot be read"),

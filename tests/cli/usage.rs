@@ -24,11 +24,16 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         (with(&["--backend", "nonsense"]), "`nonsense` is not a backend"),
         (with(&["--threads", "0"]), "--threads: 0 cores"),
         (with(&["--threads", "many"]), "invalid value 'many'"),
+        (with(&["--threads", "-1"]), "invalid value '-1' for '--threads <N>'"),
+        (with(&["--text_rec_score_thresh", "-0.5"]), "hpinfer: --text-rec-score-thresh: -0.5 is not within 0 to 1"),
         (with(&["--text_rec_batch_size", "0"]), "--text-rec-batch-size: 0 lines"),
         (with(&["--text_det_model", "nonsense"]), "model nonsense is missing"),
         (with(&["--text_det_model", "PP-OCRv4_mobile_rec"]), "not a text detector"),
         (with(&["--font", "none.ttf"]), "cannot read none.ttf"),
         (with(&["--use_doc_unwarping", "True"]), "--doc-image-unwarp-model NAME"),
+        (vec!["--pipeline", "object_detection", "--input", DEMO, "--threshold", "5"], "hpinfer: --threshold: 5 is not within 0 to 1"),
+        (with(&["--save_path", "results.xlsx"]), "--save_path: results.xlsx: no such file is written by itself; give a folder"),
+        (with(&["--save_path", "/proc"]), "cannot write to /proc: "),
         (with(&["--bogus"]), "unexpected argument '--bogus'"),
         (with(&["doctor"]), ""), // one more input, not a command
         (vec!["--pipeline", "OCR", "doctor"], "--pipeline: it belongs to running a pipeline"),
@@ -118,7 +123,7 @@ fn pipeline_files_of_both_dialects() {
     // (text, what the refusal says; empty where it runs)
     let cases = [
         (beta.to_owned(), ""),
-        (later.to_owned(), ""),
+        (format!("\u{feff}{later}"), ""),
         (format!("{beta}  colour: red\n"), "colour"),
         (format!("{beta}  text_rec_batch_size: many\n"), "line 5, column"),
         (format!("{beta}  device: gpu:0\n"), "backend gpu:0: "),
@@ -167,7 +172,9 @@ fn engines_are_chosen_on_the_command_line_then_in_hpi_config() {
     assert_eq!(chosen, ["openvino"; 2], "{said}");
     for (flags, says) in [
         (&["--hpi-config", "{backend: [}"][..], "--hpi-config:1:"),
-        (&["--text-det-box-thresh", "2"], "box_thresh: 2 is not from 0 to 1"),
+        (&["--text-det-box-thresh", "2"], "hpinfer: --text-det-box-thresh: 2 is not from 0 to 1"),
+        (&["--text_det_limit_side_len", "0"], "hpinfer: --text-det-limit-side-len: 0 is not from 1 to 65536"),
+        (&["--text-rec-score-thresh", "5"], "hpinfer: --text-rec-score-thresh: 5 is not within 0 to 1"),
         (&["--hpi-config", r#"{"backend": "onnx"}"#], "`onnx` is not a backend"),
         (&["--backend", "paddle_tensorrt"], "backend tensorrt: "),
     ] {

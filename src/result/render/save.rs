@@ -57,7 +57,7 @@ pub struct Slot {
 impl Saver {
     /// A sink at `save_path`: a folder, made here when absent; or one file, when the name ends in `.json` or in a
     /// suffix pictures are written with (and is no existing folder), which then is the only kind written. An
-    /// error when it is an existing file of another kind, or cannot be made. `own_input_suffix` is added to the name of a
+    /// error when it is an existing file of another kind, or cannot be made or written to. `own_input_suffix` is added to the name of a
     /// picture that would land on its own input, or on one that is [spared](Self::sparing).
     pub fn new(save_path: &Path, fonts: Fonts, schema: Schema, own_input_suffix: &'static str) -> Result<Self> {
         let suffix = save_path.extension().and_then(OsStr::to_str).unwrap_or_default();
@@ -75,9 +75,10 @@ impl Saver {
         };
         let folder = match &target {
             Target::Folder(folder) => folder,
-            Target::Json(file) | Target::Picture(file) => file.parent().unwrap_or(Path::new("")),
+            Target::Json(file) | Target::Picture(file) => folder_of(file),
         };
         make_folder(folder)?;
+        tempfile::tempfile_in(folder).map_err(Error::io("write to", folder))?;
         Ok(Self { target, fonts, schema, own_input_suffix, is_input: Box::new(|_| false), used: Mutex::default(), written: None })
     }
 
