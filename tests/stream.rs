@@ -181,6 +181,7 @@ fn key_names_and_limits_are_those_of_a_run() {
 fn an_input_that_is_not_there_fails_alone() {
     let (code, lines, stderr) = run(stream().args(["--input", "nowhere.mp4", "--input", DEMO]));
     assert_eq!((code, lines.len()), (Some(1), 2), "{stderr}");
+    assert!(stderr.contains("hpinfer: 1 result, 1 error, "), "{stderr}");
     assert!(of_stream(&lines, 0)[0]["error"]["message"].as_str().is_some_and(|m| m.contains("no such file")), "{lines:?}");
     assert!(of_stream(&lines, 1)[0]["error"].is_null());
 }

@@ -185,15 +185,17 @@ fn a_truncated_file_gives_its_frames_and_says_what_is_wrong() {
 #[test]
 fn passwords_of_addresses_are_not_shown() {
     let script = Script::new(
-        "say [error] rtsp://user:secret@camera/1: Connection refused\nsay [error] cannot load rtsp://user:secret@camera/2\nexit 1\n",
+        "say [error] rtsp://user:secret@camera/1?token=hidden: Connection refused\nsay [error] cannot load rtsp://user:secret@camera/2?token=hidden\nexit 1\n",
     );
-    let events: Vec<_> = Video::new("rtsp://user:secret@camera/1", VideoOptions { attempts: 2, ..options_reading(&script) }).collect();
+    let events: Vec<_> =
+        Video::new("rtsp://user:secret@camera/1?token=hidden", VideoOptions { attempts: 2, ..options_reading(&script) }).collect();
     assert_eq!(events.len(), 2);
     for event in &events {
         let VideoEvent::Fault(_, error) = event else { panic!("{event:?}") };
         let said = error.to_string();
         assert!(
-            said.starts_with("rtsp://camera/1: ") && said.contains("rtsp://camera/1: Connection refused; cannot load rtsp://camera/2"),
+            said.starts_with("rtsp://camera/1?token=***: ")
+                && said.contains("rtsp://camera/1?token=***: Connection refused; cannot load rtsp://camera/2?token=***"),
             "{said}"
         );
     }

@@ -29,9 +29,9 @@ pub struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Where it is, to be shown and kept: without a user's name and password.
+    /// Where it is, to be shown and kept: without what is secret in it.
     pub fn place(&self) -> String {
-        without_user(self.url)
+        without_secrets(self.url)
     }
 
     pub(crate) fn missing(&self, reason: impl Into<String>) -> Error {
@@ -39,12 +39,33 @@ impl Download<'_> {
     }
 }
 
-/// An address as it may be shown: without a user's name and password.
-pub fn without_user(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+/// An address as it may be shown: without a user's name and password, and with `***` for the values of keys such as `token`.
+pub fn without_secrets(address: &str) -> String {
+    hide_secrets(address, address)
+}
+
+/// `text` without what is secret in `address`, of which it may name parts.
+pub fn hide_secrets(text: &str, address: &str) -> String {
+    let mut shown = text.to_owned();
+    let Some((_, rest)) = address.split_once("://") else { return shown };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}{path}")
+    if let Some((user, _)) = authority.rsplit_once('@') {
+        shown = shown.replace(&format!("//{user}@"), "//");
+    }
+    // Cameras take them in the path, too: /user=a&password=b.
+    for pair in path.split(['?', '&', ';', '#']) {
+        if let Some((key, value)) = pair.split_once('=').filter(|(key, value)| !value.is_empty() && is_secret(key)) {
+            shown = shown.replace(&format!("{key}={value}"), &format!("{key}=***"));
+        }
+    }
+    shown
+}
+
+/// Whether a key of a query names what nobody else is to know, such as `X-Amz-Signature`, `apikey`, `sig`.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let within = ["token", "secret", "passw", "pwd", "signature", "credential", "accesskey"];
+    within.iter().any(|word| key.contains(word)) || ["key", "sig", "auth", "pass"].iter().any(|word| key.ends_with(word))
 }
 
 impl Cache {
@@ -266,10 +287,19 @@ mod tests {
             ("https://host:8/a@b?c#d", "https://host:8/a@b?c#d"),
             ("http://user@host/a", "http://host/a"),
             ("http://user:p@ss:word@host:8?a", "http://host:8?a"),
-            ("no url", "no url"),
+            ("no url?token=a", "no url?token=a"),
+            ("rtsp://u:p@host/x?token=abc&channel=1&sig=a%2F=#t", "rtsp://host/x?token=***&channel=1&sig=***#t"),
+            (
+                "https://host/a.m3u8?X-Amz-Signature=f&X-Amz-Date=2&API_KEY=k&key=",
+                "https://host/a.m3u8?X-Amz-Signature=***&X-Amz-Date=2&API_KEY=***&key=",
+            ),
+            ("rtsp://host/user=admin&password=b&channel=1", "rtsp://host/user=admin&password=***&channel=1"),
+            ("https://host/a?author=x&keyframe=1", "https://host/a?author=x&keyframe=1"),
         ] {
-            assert_eq!(without_user(url), expected);
+            assert_eq!(without_secrets(url), expected);
         }
+        let said = "http://u:p@host/part.ts?token=abc: refused";
+        assert_eq!(hide_secrets(said, "http://u:p@host/list?token=abc"), "http://host/part.ts?token=***: refused");
     }
 
     #[test]

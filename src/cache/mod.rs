@@ -23,7 +23,7 @@ mod unzip;
 pub use atomic::{folder_of, write_atomic, write_json};
 pub(crate) use atomic::{publish, remove_aside, sync_folder};
 pub use checksum::{sha256, sha256_file};
-pub use fetch::{Download, without_user};
+pub use fetch::{Download, hide_secrets, without_secrets};
 pub use install::{Folder, Member, Package, Wheel};
 pub use lock::{Lock, lock_file};
 pub use progress::Progress;

@@ -2,7 +2,7 @@
 
 use super::decoding::{Decoders, Decoding};
 use super::stages::{DecodedBy, FrameStages, Output, Picture, Tag};
-use crate::cache::without_user;
+use crate::cache::without_secrets;
 use crate::error::{Error, Result};
 use crate::schedule::graph::{Feed, Offer};
 use crate::schedule::stop::GLANCE;
@@ -117,7 +117,7 @@ impl Inputs {
         for name in names {
             let kind = kind(name, raw)?;
             if source.offline && name.contains("://") && !name.starts_with("file://") {
-                return Err(Error::config("--input", format!("{}: not reached: --offline is set", without_user(name))));
+                return Err(Error::config("--input", format!("{}: not reached: --offline is set", without_secrets(name))));
             }
             if name == STANDARD_INPUT && inputs.iter().any(|(earlier, ..)| earlier == name) {
                 return Err(Error::config("--input", "standard input is named twice and can be read once"));
@@ -170,7 +170,7 @@ impl Inputs {
             let on_gpu = !gpus.is_empty();
             // Where it turns out otherwise the tag is set when the frame is there.
             let tag = move |moment| Tag { stream, moment, page_index: None, decode: on_gpu.then_some(DecodedBy::Host) };
-            let source_name = without_user(&name);
+            let source_name = without_secrets(&name);
             let event = move |event| match event {
                 VideoEvent::Frame(moment, image) => Offer::Item(tag(moment), Picture::Pixels(image)),
                 VideoEvent::Dropped(moment) => Offer::Dropped(tag(moment)),

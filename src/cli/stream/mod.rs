@@ -19,7 +19,7 @@ use super::pdf::PdfArgs;
 use super::pictures::{PictureArgs, fonts};
 use super::plan::{self, Plan};
 use super::{ALL_DONE, SOME_FAILED};
-use crate::cache::without_user;
+use crate::cache::without_secrets;
 use crate::error::{Error, Result};
 use crate::extract::Retries;
 use crate::image::Size;
@@ -236,11 +236,12 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
         if folder.exists() && !folder.is_dir() {
             return Err(Error::config("--save-frames", format!("{} is a file; give a folder", folder.display())));
         }
+        outputs::check_folder("--save-frames", folder)?;
         Ok(Saver::new(folder, fonts()?, args.schema, PICTURE_SUFFIX)?.sparing(move |path| inputs.contains(path)))
     };
     let saver = args.save_frames.as_deref().map(|folder| Ok::<_, Error>((saver(folder)?, folder))).transpose()?;
     let drawing = recorder.as_ref().map(|_| fonts()).transpose()?;
-    let names: Vec<_> = named.iter().map(|name| without_user(name)).collect();
+    let names: Vec<_> = named.iter().map(|name| without_secrets(name)).collect();
     names.iter().enumerate().for_each(|(stream, name)| tracing::info!("stream {stream}: {name}"));
     let ffmpeg_times = [decoding_time, recorder.as_ref().map(Recorder::ffmpeg_time).unwrap_or_default()];
     let stages = FrameStages::new(pipeline.as_ref(), &names, decoders, args.carry_over, saver, drawing, ffmpeg_times);
@@ -256,11 +257,12 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
     tell_threads(&plan, &settings, (moving, each.threads));
     let gauges = Gauges::new(named.len());
     let (failed, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let counts = progress::Told::default();
     let mut lines = line::Lines::new(named.len(), args.schema);
     let (mut out, mut recorder) = (StandardOutput::new(&stop), recorder);
     let mut trace = args.trace.as_deref().map(|path| Trace::new(path, pipeline.stages())).transpose()?;
     std::thread::scope(|scope| {
-        scope.spawn(|| progress::show(&gauges, &over, global.quiet));
+        scope.spawn(|| progress::show(&gauges, &counts, &over, global.quiet));
         let _over = Over(&over);
         graph::run(&stages, inputs.feeds(&args.input, at_once), &settings, &gauges, &stop, |delivery| {
             if let Some(trace) = &mut trace {
@@ -272,6 +274,7 @@ pub fn run(args: &StreamArgs, global: &GlobalArgs) -> Result<u8> {
                 recorder.add(&delivery.tag, &mut output);
             }
             let Some((line, told)) = lines.line(&delivery.tag, output) else { return };
+            counts.add(told.is_some());
             if let Some(webhook) = &webhook {
                 webhook.send(&line);
             }

@@ -1,9 +1,9 @@
 //! Figures on standard error: every second on a terminal, and once at the end.
 
 use crate::schedule::gauges::{Gauges, Histogram};
-use crate::trace::{display, say};
+use crate::trace::{display, plural, say};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -11,8 +11,28 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Most streams whose queues are shown one by one.
 const QUEUES_SHOWN: usize = 8;
 
+/// Lines, by what they say. Of a frame there is one at most; a stream that broke off or ended before its time has some of its own.
+#[derive(Default)]
+pub(super) struct Told {
+    pub results: AtomicU64,
+    pub errors: AtomicU64,
+}
+
+impl Told {
+    /// Counts a line.
+    pub fn add(&self, is_error: bool) {
+        if is_error { &self.errors } else { &self.results }.fetch_add(1, Relaxed);
+    }
+
+    fn in_words(&self) -> String {
+        let (results, errors) = (self.results.load(Relaxed), self.errors.load(Relaxed));
+        let errors = if errors > 0 { format!(", {}", plural(errors as usize, "error")) } else { String::new() };
+        format!("{}{errors}", plural(results as usize, "result"))
+    }
+}
+
 /// Shows figures until `over` is set.
-pub(super) fn show(gauges: &Gauges, over: &AtomicBool, quiet: bool) {
+pub(super) fn show(gauges: &Gauges, told: &Told, over: &AtomicBool, quiet: bool) {
     if quiet {
         return;
     }
@@ -25,15 +45,15 @@ pub(super) fn show(gauges: &Gauges, over: &AtomicBool, quiet: bool) {
     while !over.load(SeqCst) {
         std::thread::sleep(TICK);
         if since.elapsed() >= PERIOD {
-            let now = gauges.totals().delivered;
+            let now = told.results.load(Relaxed);
             bar.set_message(figures(gauges, now - before, since.elapsed(), &gauges.recent_latency()));
             (since, before) = (Instant::now(), now);
         }
         bar.tick();
     }
     bar.finish_and_clear();
-    let frames = gauges.totals().delivered;
-    say(format_args!("hpinfer: {frames} frames, {}", figures(gauges, frames, began.elapsed(), &gauges.latency())));
+    let frames = told.results.load(Relaxed);
+    say(format_args!("hpinfer: {}, {}", told.in_words(), figures(gauges, frames, began.elapsed(), &gauges.latency())));
 }
 
 fn figures(gauges: &Gauges, frames: u64, time: Duration, latency: &Histogram) -> String {
@@ -81,6 +101,14 @@ mod tests {
         ] {
             assert_eq!(of_streams(waiting), expected);
         }
+    }
+
+    #[test]
+    fn results_and_errors_are_counted_by_lines() {
+        let told = Told::default();
+        assert_eq!(told.in_words(), "0 results");
+        [false, true, false, true].into_iter().for_each(|is_error| told.add(is_error));
+        assert_eq!(told.in_words(), "2 results, 2 errors");
     }
 
     #[test]

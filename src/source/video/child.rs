@@ -5,6 +5,7 @@
 use super::memory::{FrameMemory, read_away};
 use super::units::{self, UnitDecoder};
 use super::{GLANCE, VideoOptions};
+use crate::cache::hide_secrets;
 use crate::device::{Meter, ProgramTime, how_it_ended};
 use crate::error::Error;
 use crate::image::{ImageBuf, Picture, PixelFormat, Size};
@@ -149,7 +150,8 @@ impl Child {
         };
         let has_duration = Arc::new(AtomicBool::new(false));
         let (of_lines, duration_seen) = (errors.clone(), has_duration.clone());
-        let read = move || read_lines(stderr, &heads_in, &of_lines, &duration_seen);
+        let address = input.last().cloned().unwrap_or_default();
+        let read = move || read_lines(stderr, &address, &heads_in, &of_lines, &duration_seen);
         let threads = thread::Builder::new().spawn(pass).and_then(|passing| Ok((passing, thread::Builder::new().spawn(read)?)));
         let (passing, stderr) = threads.inspect_err(|_| {
             let _ = process.kill();
@@ -283,13 +285,17 @@ fn pass_frames(
     Ok(())
 }
 
-/// Sorts ffmpeg's lines into heads of frames and messages worth keeping.
-fn read_lines(stderr: impl Read, heads: &Sender<Head>, errors: &Mutex<VecDeque<String>>, has_duration: &AtomicBool) {
+/// Sorts ffmpeg's lines into heads of frames and messages worth keeping, without what is secret in `address`: it names what it opens,
+/// also the parts of a stream.
+fn read_lines(stderr: impl Read, address: &str, heads: &Sender<Head>, errors: &Mutex<VecDeque<String>>, has_duration: &AtomicBool) {
     for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         if let Some(head) = head(&line) {
             let _ = heads.send(head);
-        } else if line.contains(PREMATURE) || line.contains(NOT_RISING) {
+            continue;
+        }
+        let line = hide_secrets(&line, address);
+        if line.contains(PREMATURE) || line.contains(NOT_RISING) {
             tracing::debug!("ffmpeg: {line}");
         } else if let Some((_, how)) = line.split_once("[warning] Will reconnect") {
             tracing::warn!("ffmpeg will reconnect{how}");

@@ -11,7 +11,7 @@ pub use memory::FrameMemory;
 pub use raw::{RawFormat, RawFrames, RawLayout};
 
 use super::{Fetcher, SourceOptions};
-use crate::cache::without_user;
+use crate::cache::without_secrets;
 use crate::device::{Gpu, NvJpeg, ProgramTime, VideoCodec, VideoDecoder, available_threads};
 use crate::error::{Error, Result};
 use crate::image::decode::Limits;
@@ -266,7 +266,7 @@ impl Video {
         let now = Instant::now();
         Self {
             input: input.into(),
-            shown: without_user(input),
+            shown: without_secrets(input),
             kind: VideoKind::of(input),
             options,
             state: State::Pausing(now),
@@ -428,12 +428,7 @@ impl Video {
     }
 
     /// After the end of a child: the event that says so, if it is worth one, and what comes next.
-    fn after(&mut self, mut end: End) -> Option<VideoEvent> {
-        // ffmpeg names what it opens, also the parts of a stream.
-        let user = self.input.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next()?.rsplit_once('@'));
-        if let Some((user, _)) = user.filter(|(user, _)| !user.is_empty()) {
-            end.errors.iter_mut().for_each(|message| *message = message.replace(&format!("{user}@"), ""));
-        }
+    fn after(&mut self, end: End) -> Option<VideoEvent> {
         if let Some(reason) = &end.refused {
             let refused = self.on_host(reason).err();
             self.state = if refused.is_some() { State::Over } else { State::Pausing(Instant::now()) };
