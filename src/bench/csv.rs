@@ -1,5 +1,6 @@
 //! Reports as comma-separated values, for spreadsheets: that of a pipeline has one line per case and picture, one per case over all its
 //! pictures, whose picture is empty, and one per rate that pictures were offered at. Milliseconds; numbers are not rounded. Fields are quoted as RFC 4180 says.
+//! What a spreadsheet would take for a formula, such as the name of a picture, begins with `'`, so that it is text there.
 
 use super::cold::ColdReport;
 use super::official::OfficialReport;
@@ -137,6 +138,8 @@ fn line(fields: &[impl AsRef<str>]) -> String {
 }
 
 fn quoted(field: &str) -> String {
+    let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']) && field.parse::<f64>().is_err();
+    let field = if is_formula { &format!("'{field}") } else { field };
     if field.contains([',', '"', '\r', '\n']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
 }
 
@@ -148,5 +151,6 @@ mod tests {
     fn fields_are_quoted_where_they_must_be() {
         let fields = ["plain", "a,b", "say \"so\"", "two\nlines", ""].map(str::to_owned);
         assert_eq!(line(&fields), "plain,\"a,b\",\"say \"\"so\"\"\",\"two\nlines\",\r\n");
+        assert_eq!(line(&["=1+1.png", "-1.5e-3", "@a,b", "-", "a=b"]), "'=1+1.png,-1.5e-3,\"'@a,b\",'-,a=b\r\n");
     }
 }
