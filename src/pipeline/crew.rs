@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::modules::network::Share;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// A pool of workers that knows how many frames are under way.
 pub(super) struct Crew {
@@ -12,6 +13,18 @@ pub(super) struct Crew {
     streams: EngineStreams,
     /// Frames under way, over all calls.
     under_way: AtomicUsize,
+    /// Items that the workers were given, and have not done.
+    given: Mutex<Given>,
+    done: Condvar,
+}
+
+/// How many items the workers have.
+#[derive(Default)]
+struct Given {
+    all: usize,
+    /// Those among them that take much memory, and those that take all cores.
+    large: usize,
+    whole: usize,
 }
 
 /// A call among those that a crew works for.
@@ -26,7 +39,8 @@ impl Crew {
     pub fn new(threads: usize) -> Result<Self> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("worker-{i}")).build();
         let workers = pool.map_err(|e| Error::internal("worker threads", e.to_string()))?;
-        Ok(Self { workers, streams: EngineStreams::new(threads), under_way: AtomicUsize::new(0) })
+        let (under_way, given, done) = (AtomicUsize::new(0), Mutex::default(), Condvar::new());
+        Ok(Self { workers, streams: EngineStreams::new(threads), under_way, given, done })
     }
 
     /// Runs `work` on `frames` frames, in the calling thread: a lone frame that nothing else is under way beside gets all cores.
@@ -48,6 +62,24 @@ impl Crew {
     }
 }
 
+/// An item that the workers have until this goes, after a panic too.
+struct Item<'a> {
+    crew: &'a Crew,
+    is_large: bool,
+    share: Share,
+}
+
+impl Drop for Item<'_> {
+    fn drop(&mut self) {
+        let mut given = self.crew.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.all -= 1;
+        given.large -= usize::from(self.is_large);
+        given.whole -= usize::from(self.share == Share::Whole);
+        drop(given);
+        self.crew.done.notify_all();
+    }
+}
+
 /// Frames under way until this goes, after a panic too.
 struct Counted<'a> {
     frames: usize,
@@ -65,13 +97,39 @@ impl Turn<'_> {
     /// items of all calls first come, first served, and a caller that waits takes nothing up meanwhile: no frame waits for
     /// work on later ones.
     pub fn each<I: Sync, R: Send>(self, items: &[I], work: impl Fn(&I, Share) -> R + Sync) -> Vec<R> {
+        self.each_of(items, false, work)
+    }
+
+    /// The same for items that take much memory. They wait for those of other calls as long as the workers have other work.
+    pub fn each_large<I: Sync, R: Send>(self, items: &[I], work: impl Fn(&I, Share) -> R + Sync) -> Vec<R> {
+        self.each_of(items, true, work)
+    }
+
+    /// Counts items that the workers get now.
+    fn give(self, items: usize, are_large: bool, share: Share) {
+        let Crew { workers, given, done, .. } = self.crew;
+        let mut given = given.lock().unwrap_or_else(PoisonError::into_inner);
+        // A worker does not wait: what it would wait for may wait for it.
+        if are_large && workers.current_thread_index().is_none() {
+            let is_busy = |given: &Given| given.whole > 0 || given.all > workers.current_num_threads();
+            given = done.wait_while(given, |given| given.large > 0 && is_busy(given)).unwrap_or_else(PoisonError::into_inner);
+        }
+        given.all += items;
+        given.large += if are_large { items } else { 0 };
+        given.whole += if share == Share::Whole { items } else { 0 };
+    }
+
+    fn each_of<I: Sync, R: Send>(self, items: &[I], are_large: bool, work: impl Fn(&I, Share) -> R + Sync) -> Vec<R> {
         let share = if items.len() == 1 { self.share } else { Share::OneCore };
+        self.give(items.len(), are_large, share);
         let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
-        let (Crew { workers, streams, .. }, work, places) = (self.crew, &work, results.iter_mut());
+        let (crew @ Crew { workers, streams, .. }, work, places) = (self.crew, &work, results.iter_mut());
         let all = move || {
             workers.in_place_scope_fifo(|scope| {
                 for (item, result) in items.iter().zip(places) {
+                    let given = Item { crew, is_large: are_large, share };
                     scope.spawn_fifo(move |_| {
+                        let _given = given;
                         let _taken = streams.take();
                         *result = Some(work(item, share));
                     });
@@ -140,6 +198,41 @@ mod tests {
     }
 
     #[test]
+    fn large_items_wait_for_each_other_while_there_is_other_work() {
+        let crew = &Crew::new(2).expect("threads");
+        let _another = Counted { frames: crew.under_way.fetch_add(1, Ordering::Relaxed) + 1, under_way: &crew.under_way }; // none gets all cores
+        let ((begins, begun), (large_in, large), (small_in, small)) = (bounded(4), bounded::<()>(4), bounded::<()>(4));
+        let each_large = || {
+            let item = |_: &(), _| {
+                begins.send(()).expect("the test listens");
+                large.recv_timeout(LONG).expect("it is let go");
+            };
+            crew.run(1, |turn| turn.each_large(&[()], item));
+        };
+        let waits_for = |count| {
+            while crew.given.lock().expect("no panic").all < count {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(each_large);
+            begun.recv_timeout(LONG).expect("the first begins");
+            scope.spawn(|| crew.run(1, |turn| turn.each(&[(); 3], |(), _| small.recv_timeout(LONG).expect("it is let go"))));
+            waits_for(4);
+            scope.spawn(each_large);
+            for _ in 0..2 {
+                assert!(begun.recv_timeout(Duration::from_millis(30)).is_err(), "the other worker has work");
+                small_in.send(()).expect("it is worked on");
+            }
+            waits_for(3);
+            small_in.send(()).expect("it is worked on");
+            begun.recv_timeout(LONG).expect("a worker has nothing else to do");
+            (0..2).for_each(|_| large_in.send(()).expect("it is worked on"));
+        });
+        assert_eq!(crew.given.lock().map(|given| (given.all, given.large, given.whole)).expect("no panic"), (0, 0, 0));
+    }
+
+    #[test]
     fn calls_come_out_whole_whatever_number_of_streams_works_meanwhile() {
         let crew = Crew::new(4).expect("threads");
         let items: Vec<u64> = (0..200).collect();
@@ -161,8 +254,9 @@ mod tests {
             assert_eq!(first.each(&[(); 3], |(), share| share), [Share::OneCore; 3]);
             assert_eq!(crew.run(1, |second| second.each(&[()], |(), share| share)), [Share::OneCore]);
         });
-        let lost = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| crew.run(1, |_| panic!("a call that panics"))));
-        assert!(lost.is_err());
+        let panics = |turn: Turn| turn.each_large(&[()], |(), _| panic!("an item that panics"));
+        let lost = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| crew.run(1, panics)));
+        assert!(lost.is_err() && crew.given.lock().is_ok_and(|given| given.all == 0));
         assert_eq!(crew.run(1, |turn| turn.each(&[()], |(), share| share)), [Share::Whole], "the others are done");
     }
 }

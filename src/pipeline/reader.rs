@@ -137,7 +137,9 @@ impl TextReader {
         let (stated, seen): (Vec<usize>, Vec<usize>) = (0..frames.len()).partition(|&index| stated_lines(&frames[index]).is_some());
         let mut groups = self.detect.groups(seen.iter().map(|&index| frames[index].size()));
         groups.iter_mut().flatten().for_each(|place| *place = seen[*place]);
-        let found = turn.each(&groups, |group, share| self.find_together(frames, group, share, &keep));
+        let find = |group: &Vec<usize>, share: Share| self.find_together(frames, group, share, &keep);
+        // On a processor each detection has the tensors of a page.
+        let found = if on_gpu(&self.recognise) { turn.each(&groups, find) } else { turn.each_large(&groups, find) };
         let mut detected: Vec<(usize, Result<Found>)> = groups.into_iter().flatten().zip(found.into_iter().flatten()).collect();
         let lines = |index: usize| stated_lines(&frames[index]).map(|text| (index, Ok(Found::stated(text, |line| keep(index, line)))));
         detected.extend(stated.into_iter().filter_map(lines));
