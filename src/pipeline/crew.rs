@@ -200,7 +200,6 @@ mod tests {
     #[test]
     fn large_items_wait_for_each_other_while_there_is_other_work() {
         let crew = &Crew::new(2).expect("threads");
-        let _another = Counted { frames: crew.under_way.fetch_add(1, Ordering::Relaxed) + 1, under_way: &crew.under_way }; // none gets all cores
         let ((begins, begun), (large_in, large), (small_in, small)) = (bounded(4), bounded::<()>(4), bounded::<()>(4));
         let each_large = || {
             let item = |_: &(), _| {
@@ -214,6 +213,15 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(1));
             }
         };
+        std::thread::scope(|scope| {
+            scope.spawn(each_large);
+            begun.recv_timeout(LONG).expect("the first begins, on all cores");
+            scope.spawn(each_large);
+            assert!(begun.recv_timeout(Duration::from_millis(30)).is_err(), "there is no other core");
+            (0..2).for_each(|_| large_in.send(()).expect("it is worked on"));
+            begun.recv_timeout(LONG).expect("then the second");
+        });
+        crew.under_way.store(1, Ordering::Relaxed); // none is alone from now on
         std::thread::scope(|scope| {
             scope.spawn(each_large);
             begun.recv_timeout(LONG).expect("the first begins");
