@@ -103,7 +103,7 @@ fn what_yields_nothing_is_one_error_naming_it() {
         assert!(message.contains(reason), "{message}");
     }
     let nothing = load_error(&only(items(&[""])));
-    assert!(nothing.contains("no such file"), "{nothing}");
+    assert!(nothing.contains("the name is empty"), "{nothing}");
 }
 
 #[test]
