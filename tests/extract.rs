@@ -455,6 +455,18 @@ fn the_steps_hand_files_on_and_never_show_the_key() {
 }
 
 #[test]
+fn pages_without_text_are_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let info = folder.path().join("visual.json").display().to_string();
+    let stub = Stub::new(|_, _| says("{\"total\": \"7\"}"));
+    for (pages, expected) in [(vec![], true), (vec![Map::new()], true), (vec![page(&[("text", "total 7")])], false)] {
+        std::fs::write(&info, json!(VisualInfo { ocr_text: pages, ..VisualInfo::default() }).to_string()).expect("written");
+        let (code, _, stderr) = command(&stub, &["chat", "--visual-info", &info, "--keys", "total", "--llm-name", "m"]);
+        assert!(code == Some(0) && stderr.contains("no text was found on the pages") == expected, "{stderr}");
+    }
+}
+
+#[test]
 fn help_lists_no_flags_that_are_refused() {
     let stub = Stub::new(|_, _| says("{}"));
     for step in ["visual", "run"] {

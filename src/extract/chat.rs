@@ -145,6 +145,10 @@ impl Session<'_> {
         if self.left.is_empty() {
             return Ok(());
         }
+        let is_given = matches!(text, PageText::Retrieved(_));
+        if !is_given && info.table_html.is_empty() && info.ocr_text.iter().all(Map::is_empty) {
+            tracing::warn!("no text was found on the pages: what the language model answers is not from them");
+        }
         let text = match text {
             PageText::All => Vector::plain(&info.ocr_text).vector,
             PageText::Retrieved(text) => text.to_owned(),
