@@ -172,6 +172,10 @@ fn lists_tolerate_line_ends_blanks_and_odd_bytes() {
     for empty in [&b""[..], b"\n\n"] {
         assert!(load_error(&only(list(empty))).contains("names no picture"));
     }
+    for piped in [&b"\x89PNG\r\n\x1a\nx"[..], b"\xff\xd8\xff\xe0\0\x10JFIF\0\n", b"%PDF-1.7\n1 0 obj\n", b"a.png\0b.png\0"] {
+        assert!(load_error(&only(list(piped))).contains("holds no list of paths"));
+    }
+    assert_eq!(list(b"a.png\nb\0.png\nc.png\n").len(), 3);
     let long: &'static [u8] = [vec![b'x'; 1 << 20], b"\nafter.png\n".to_vec()].concat().leak();
     let found = list(long);
     assert!(load_error(&found[0]).contains("line 1 of standard input is longer"));

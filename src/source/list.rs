@@ -9,6 +9,9 @@ use std::os::unix::ffi::OsStringExt;
 /// Longest line, in bytes; paths end at 4096, addresses rarely pass a few thousand.
 const LONGEST_LINE: usize = 1 << 16;
 
+/// How pictures and documents begin that have no zero byte in their first line.
+const STARTS: [&[u8]; 2] = [b"\x89PNG", b"%PDF-"];
+
 /// Iterator over the lines: an input each, or an item that says what is wrong with the line or the list.
 pub(super) struct Lines {
     reader: Option<Box<dyn BufRead + Send>>,
@@ -48,6 +51,11 @@ impl Lines {
             text = text.strip_suffix(b"\r").unwrap_or(text);
             if self.number == 1 {
                 text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+            }
+            if self.number == 1 && (text.contains(&0) || STARTS.iter().any(|start| text.starts_with(start))) {
+                self.reader = None;
+                let reason = "standard input holds no list of paths, one a line; a picture or document is named by its path, not piped in";
+                return Some(Err(InputItem::refused(STANDARD_INPUT, reason)));
             }
             if !text.trim_ascii().is_empty() {
                 return Some(Ok(OsString::from_vec(text.to_vec())));

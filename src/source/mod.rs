@@ -24,6 +24,7 @@ use pages::{Opened, Pages};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::time::Duration;
 
 /// Input that means "one input a line on standard input".
@@ -103,16 +104,18 @@ impl Source {
 
     /// Items of one input that is not standard input; never none.
     fn expand(&self, input: &OsStr) -> VecDeque<InputItem> {
-        match input.to_str().filter(|text| url::is_url(text)) {
-            Some(address) => [match &self.fetcher {
+        match input.to_str() {
+            Some(address) if url::is_url(address) => [match &self.fetcher {
                 Some(fetcher) => InputItem::url(address, fetcher.clone()),
                 None => InputItem::refused(address, "not fetched: --offline is set; download it first and name the file"),
             }]
             .into(),
-            None if input.is_empty() => {
-                [InputItem::refused("", "the name is empty; is it a variable of the shell that is not set?")].into()
+            Some("") => [InputItem::refused("", "the name is empty; is it a variable of the shell that is not set?")].into(),
+            Some(other) if other.contains("://") && !Path::new(other).exists() => {
+                [InputItem::refused(other, "no such file or folder; addresses begin with http:// or https://, files have their path alone")]
+                    .into()
             }
-            None => {
+            _ => {
                 let mut items = files::expand(input);
                 if self.options.numbered {
                     files::by_number(items.make_contiguous());

@@ -57,6 +57,7 @@ fn hostile_inputs_fail_alone_and_in_order() {
         one("pipe.png", "not a regular file"),
         ("/dev/zero".into(), vec!["not a regular file"]),
         ("".into(), vec!["the name is empty"]),
+        ("file:///x.png".into(), vec!["files have their path alone"]),
         one("huge.png", "the limit is 180000000"),
         one("doc.pdf", "not a readable PDF document"),
         one("loop.png", "cannot be read"),
