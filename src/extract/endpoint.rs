@@ -1,5 +1,6 @@
 //! An endpoint that speaks OpenAI's protocol: questions to a model (`/chat/completions`) and texts as vectors (`/embeddings`).
 
+use super::address::is_this_machine;
 use super::retry::{Retries, retry_after};
 use super::secret::Secret;
 use super::settings::LlmSettings;
@@ -7,11 +8,10 @@ use crate::cache::USER_AGENT;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use ureq::config::ConfigBuilder;
-use ureq::http::{Response, Uri, header};
+use ureq::http::{Response, header};
 use ureq::typestate::AgentScope;
 use ureq::{Agent, Body};
 
@@ -366,53 +366,4 @@ pub(crate) fn agent(is_near: bool) -> ConfigBuilder<AgentScope> {
         config = config.proxy(None); // whose own machine is another one
     }
     config.http_status_as_error(false).max_redirects(0).max_redirects_will_error(false).user_agent(USER_AGENT)
-}
-
-/// Whether what follows `://` in an address has a port that no machine has: who connects would take the usual one in its place.
-pub(crate) fn has_wrong_port(rest: &str) -> bool {
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit(['@', ']']).next().unwrap_or_default();
-    host.rsplit_once(':').is_some_and(|(_, port)| !port.parse::<u16>().is_ok_and(|port| port > 0))
-}
-
-/// Servers print the unspecified address when they listen on all; who connects to it reaches this machine.
-fn is_near(address: IpAddr) -> bool {
-    address.is_loopback() || address.is_unspecified()
-}
-
-/// Whether an address names this very machine.
-pub(crate) fn is_this_machine(url: &str) -> bool {
-    let uri: Uri = url.parse().unwrap_or_default();
-    let name = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| is_near(address.to_canonical()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_machine_is_told_from_others() {
-        for here in [
-            "http://localhost:8000/v1",
-            "http://127.0.0.1",
-            "https://[::1]:80/v1",
-            "http://[::1]",
-            "http://name:word@localhost/",
-            "http://0.0.0.0:8000/v1",
-            "http://[::ffff:127.0.0.1]/v1",
-        ] {
-            assert!(is_this_machine(here), "{here}");
-        }
-        for elsewhere in [
-            "https://localhost.example/v1",
-            "http://10.0.0.1:8000",
-            "http://127.0.0.1.example/",
-            "http://127.0.0.1:80@192.0.2.7/x",
-            "http://localhost:80@192.0.2.7",
-            "http://192.0.2.7?@localhost",
-        ] {
-            assert!(!is_this_machine(elsewhere), "{elsewhere}");
-        }
-    }
 }

@@ -1,9 +1,11 @@
 //! Answers from documents: what the visual step found ([`VisualInfo`]) is put before a language model, which names the values of
-//! the keys asked for. `settings` says which endpoint, `endpoint` speaks its protocol (OpenAI's, which ERNIE services share),
-//! `retry` how often; `prompts` holds the words, `split` and `vector` choose what fits a prompt when the text is long, `answer`
-//! reads what comes back, `chat` asks. Steps and their results are those of PP-ChatOCRv3-doc in PaddleX 3.0-beta1. This module
-//! knows results only; no picture and no network of ours is needed here.
+//! the keys asked for. `settings` says which endpoint, `address` what its address must be, `endpoint` speaks its protocol
+//! (OpenAI's, which ERNIE services share), `retry` how often; `prompts` holds the words, `split` and `vector` choose what fits a
+//! prompt when the text is long, `answer` reads what comes back, `chat` asks. Steps and their results are those of
+//! PP-ChatOCRv3-doc in PaddleX 3.0-beta1. This module knows results only; no picture and no network
+//! of ours is needed here.
 
+mod address;
 mod answer;
 mod chat;
 mod endpoint;
@@ -15,9 +17,10 @@ mod settings;
 mod split;
 mod vector;
 
+pub(crate) use address::{has_wrong_port, is_this_machine};
 pub use chat::{ChatResult, Guidance, PageText, SentPrompts};
 pub use endpoint::Endpoint;
-pub(crate) use endpoint::{agent, has_wrong_port, is_this_machine};
+pub(crate) use endpoint::agent;
 pub use keys::Keys;
 pub use prompts::{Prompts, TaskWords};
 pub use retry::Retries;

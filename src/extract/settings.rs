@@ -1,6 +1,6 @@
 //! Which language model answers: PaddleX's `llm_name` and `llm_params`, widened to any endpoint that speaks OpenAI's protocol.
 
-use super::endpoint::has_wrong_port;
+use super::address::has_wrong_port;
 use super::secret::{KeySource, Secret};
 use crate::error::{Error, Result};
 use serde::Deserialize;
