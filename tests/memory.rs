@@ -8,7 +8,7 @@ use hpinfer::tensor::Shape;
 use std::path::Path;
 
 /// An input of three planes of 960 x 960.
-const INPUT_MIB: usize = 3 * 960 * 960 * 4 >> 20;
+const INPUT_MIB: usize = (3 * 960 * 960 * 4) >> 20;
 
 /// Memory that is used now.
 fn resident_mib() -> usize {
@@ -45,14 +45,14 @@ fn networks_share_what_a_run_needs_and_give_back_what_they_are() {
     };
     let (first, _engine, session) = run(2);
     let (second, engine, other) = run(1);
-    assert!(first > 60, "the test sees what a run needs: {first} MiB");
+    assert!(first > 40, "the test sees what a run needs: {first} MiB");
     assert!(second * 2 < first, "{second} MiB more for the same run of another engine, after {first} MiB for the first");
     assert!(second < INPUT_MIB, "{second} MiB more while another session is at rest; its input took {INPUT_MIB}");
 
-    // What a large picture took is given back, some hundred small ones later.
+    // What a large picture took is given back, a thousand small ones later.
     drop((session, other));
     let (before, mut session) = (resident_mib(), engine.session().expect("a session"));
-    for _ in 0..1000 {
+    for _ in 0..1500 {
         session.input(0, Shape::new(&[1, 3, 32, 32])).expect("an input").fill(0.5);
         session.run().expect("a run");
     }
