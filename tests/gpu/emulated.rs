@@ -20,13 +20,14 @@ pub fn cache() -> Cache {
     Cache::open(Some(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"))).expect("a cache")
 }
 
-/// A model on ONNX Runtime, on the processor.
+/// A model on ONNX Runtime, on the processor; where nothing is cut off as it is, so that it takes several pictures a run as on a GPU.
 pub fn on_processor(model: &ResolvedModel, cut: Cut) -> Arc<dyn Engine> {
     let options = LoadOptions {
         onnx: model.files.onnx.clone().map(Onnx::File),
         model_sha256: model.sha256(&cache()).expect("a digest"),
         parallelism: Parallelism { streams: 2, threads_per_stream: 1 },
         cut,
+        rewrite: cut != Cut::Nothing,
         ..LoadOptions::new(&model.name)
     };
     Selector::new(cache(), Libraries::default()).load(Some(BackendName::OnnxRuntime), &options, &[]).expect("an engine")
