@@ -135,6 +135,11 @@ impl Graph {
         }
     }
 
+    /// The node that makes a value with one reader, which nobody else needs.
+    pub(super) fn only_maker(&self, value: &str) -> Option<NodeId> {
+        self.only_reader(value).and_then(|_| self.maker(value))
+    }
+
     /// Lets every reader of one value read another.
     pub(super) fn redirect(&mut self, from: &str, to: &str) {
         for id in self.readers.remove(from).unwrap_or_default() {

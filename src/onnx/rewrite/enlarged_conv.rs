@@ -98,8 +98,7 @@ struct Enlarged {
 impl Enlarged {
     /// What `value` is, if it has one reader.
     fn read(graph: &Graph, value: &str) -> Option<Self> {
-        graph.only_reader(value)?;
-        let resize = graph.op(graph.maker(value)?, "Resize")?;
+        let resize = graph.op(graph.only_maker(value)?, "Resize")?;
         let word = |name: &str, default: &'static str| attribute(resize, name).map_or(default.as_bytes(), |a| a.s());
         let rounding = [word("coordinate_transformation_mode", "half_pixel"), word("nearest_mode", "round_prefer_floor")];
         let repeats = [[&b"asymmetric"[..], b"floor"], [b"half_pixel", b"round_prefer_floor"]].contains(&rounding);
@@ -130,7 +129,7 @@ pub(in crate::onnx) fn of_joined(graph: &mut Graph) -> usize {
 fn split_joined(graph: &mut Graph, id: NodeId) -> Option<()> {
     let same = Same::read(graph, id)?;
     let joined = same.node.input.first()?.clone();
-    let concat = graph.op(only_maker(graph, &joined)?, "Concat")?.clone();
+    let concat = graph.op(graph.only_maker(&joined)?, "Concat")?.clone();
     attribute(&concat, "axis").filter(|a| a.i() == 1)?;
     let (mut enlarged, mut plain, mut end) = (Vec::new(), Vec::new(), 0);
     for value in &concat.input {
@@ -161,10 +160,6 @@ fn split_joined(graph: &mut Graph, id: NodeId) -> Option<()> {
     Some(())
 }
 
-fn only_maker(graph: &Graph, value: &str) -> Option<NodeId> {
-    graph.only_reader(value).and_then(|_| graph.maker(value))
-}
-
 /// Where a convolution reads the sum of an enlarged map and of a gated 1x1 convolution of few channels: convolves each, the few channels
 /// with the product of both weights and the gate. The gate is one of a picture, so the graph is for one picture a run then.
 pub(in crate::onnx) fn of_gated_sum(graph: &mut Graph) -> usize {
@@ -174,12 +169,12 @@ pub(in crate::onnx) fn of_gated_sum(graph: &mut Graph) -> usize {
 fn split_sum(graph: &mut Graph, id: NodeId) -> Option<()> {
     let same = Same::read(graph, id)?;
     let sum = same.node.input.first()?.clone();
-    let [a, b] = graph.op(only_maker(graph, &sum)?, "Add")?.input.as_slice() else { return None };
+    let [a, b] = graph.op(graph.only_maker(&sum)?, "Add")?.input.as_slice() else { return None };
     let doubled = |value: &str| Enlarged::read(graph, value).filter(|of| of.factor == 2);
     let (gated, small) = [(a, b), (b, a)].into_iter().find_map(|(gated, other)| Some((gated, doubled(other)?.small)))?;
-    let [a, b] = graph.op(only_maker(graph, gated)?, "Mul")?.input.as_slice() else { return None };
+    let [a, b] = graph.op(graph.only_maker(gated)?, "Mul")?.input.as_slice() else { return None };
     let (wide, gate) = [(a, b), (b, a)].into_iter().find(|(_, gate)| is_gate(graph, gate))?;
-    let (gate, widening) = (gate.clone(), only_maker(graph, wide)?);
+    let (gate, widening) = (gate.clone(), graph.only_maker(wide)?);
     let few = graph.node(widening)?.input.first()?.clone();
     // What it adds would have to end where the picture does.
     let widening = Conv::read(graph, widening).filter(|conv| conv.is_pointwise() && conv.numbers().1.iter().all(|bias| *bias == 0.0))?;

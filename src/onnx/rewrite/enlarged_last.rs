@@ -11,7 +11,7 @@ pub(in crate::onnx) fn apply(graph: &mut Graph) -> usize {
 
 fn move_other(graph: &mut Graph, sum: NodeId) -> Option<()> {
     let sides: [String; 2] = graph.op(sum, "Add")?.input.clone().try_into().ok()?;
-    let makers = [&sides[0], &sides[1]].map(|side| graph.only_reader(side).and_then(|_| graph.maker(side)));
+    let makers = [&sides[0], &sides[1]].map(|side| graph.only_maker(side));
     let [Some(a), Some(b)] = makers else { return None };
     let other = match (graph.op(a, "Resize"), graph.op(b, "Resize")) {
         (Some(_), None) => b,
